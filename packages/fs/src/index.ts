@@ -1,0 +1,3 @@
+export { type AtomicWriteOptions, syncFolder, writeFileAtomic } from "./atomic-write.ts";
+export { isInside, joinInside } from "./safe-path.ts";
+export { openTempDir, type TempDir } from "./temp-dir.ts";
