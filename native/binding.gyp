@@ -1,0 +1,24 @@
+{
+  "targets": [
+    {
+      "target_name": "gantry",
+      "sources": [
+        "src/addon.cc",
+        "<!@(ls src/addon/*.cc)",
+        "src/kernel/process.cc",
+        "src/kernel/socket.cc"
+      ],
+      "include_dirs": ["src", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": [
+        "NAPI_VERSION=9",
+        "NAPI_CPP_EXCEPTIONS",
+        "NODE_ADDON_API_DISABLE_DEPRECATED",
+        "_GNU_SOURCE"
+      ],
+      "libraries": ["-lseccomp"],
+      "cflags": ["-fvisibility=hidden", "-fstack-protector-strong"],
+      "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++20", "-std=gnu++17"],
+      "cflags_cc": ["-std=c++20", "-fexceptions", "-Wall", "-Wextra", "-Werror"]
+    }
+  ]
+}

@@ -1,0 +1,10 @@
+// Descriptors: sockets, memfds, closing. Names and contracts as in lib/kernel.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace gantry::addon {
+
+void export_socket(Napi::Env env, Napi::Object exports);
+
+}  // namespace gantry::addon

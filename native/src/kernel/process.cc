@@ -1,0 +1,277 @@
+#include "kernel/process.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+
+#include "kernel/syscall_error.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+#ifndef F_SEAL_EXEC
+#define F_SEAL_EXEC 0x0020
+#endif
+
+namespace gantry {
+namespace {
+
+constexpr size_t kChildStackBytes = 32 * 1024;
+
+// Steps of the child, reported through shared memory.
+enum class ChildStep : int { kNone, kSetMask, kChdir, kOpenNull, kDup, kExec };
+
+const char* step_name(ChildStep step) {
+  switch (step) {
+    case ChildStep::kNone: return "clone";
+    case ChildStep::kSetMask: return "sigprocmask";
+    case ChildStep::kChdir: return "chdir";
+    case ChildStep::kOpenNull: return "open";
+    case ChildStep::kDup: return "dup2";
+    case ChildStep::kExec: return "execve";
+  }
+  return "clone";
+}
+
+// Everything the child touches, prepared by the parent: the child shares its memory, so it may neither allocate nor
+// throw, and only makes system calls.
+struct ChildPlan {
+  const char* executable;
+  char* const* argv;
+  char* const* envp;
+  const FdMapping* fds;
+  size_t fd_count;
+  const char* cwd;
+  // Out: where and why it failed.
+  ChildStep failed_step;
+  int failed_errno;
+};
+
+[[noreturn]] void fail(ChildPlan* plan, ChildStep step) {
+  plan->failed_step = step;
+  plan->failed_errno = errno;
+  _exit(127);
+}
+
+// No handler of ours may run in the child, so every caught signal goes back to its default before the mask is
+// lifted. Without CLONE_SIGHAND the table is the child's own copy.
+void reset_signals(ChildPlan* plan) {
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction current;
+    if (sigaction(signal, nullptr, &current) != 0) continue;
+    if (current.sa_handler == SIG_DFL) continue;
+    struct sigaction fresh = {};
+    fresh.sa_handler = SIG_DFL;
+    sigaction(signal, &fresh, nullptr);
+  }
+  sigset_t none;
+  sigemptyset(&none);
+  if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) fail(plan, ChildStep::kSetMask);
+}
+
+bool is_mapped(const ChildPlan* plan, int fd) {
+  for (size_t i = 0; i < plan->fd_count; ++i) {
+    if (plan->fds[i].child_fd == fd) return true;
+  }
+  return false;
+}
+
+void place_descriptors(ChildPlan* plan) {
+  for (int fd = 0; fd <= 2; ++fd) {
+    if (is_mapped(plan, fd)) continue;
+    // The table is our own copy (no CLONE_FILES); whatever is at 0..2 is the parent's.
+    int null_fd = open("/dev/null", O_RDWR);
+    if (null_fd < 0) fail(plan, ChildStep::kOpenNull);
+    if (null_fd == fd) continue;
+    if (dup2(null_fd, fd) < 0) fail(plan, ChildStep::kDup);
+    close(null_fd);
+  }
+  for (size_t i = 0; i < plan->fd_count; ++i) {
+    // The parent moved every source above every target, so no dup2 hits a source that is still needed.
+    if (dup2(plan->fds[i].parent_fd, plan->fds[i].child_fd) < 0) fail(plan, ChildStep::kDup);
+  }
+}
+
+int child_main(void* argument) {
+  auto* plan = static_cast<ChildPlan*>(argument);
+  reset_signals(plan);
+  if (plan->cwd != nullptr && chdir(plan->cwd) != 0) fail(plan, ChildStep::kChdir);
+  place_descriptors(plan);
+  execve(plan->executable, plan->argv, plan->envp);
+  fail(plan, ChildStep::kExec);
+}
+
+// A private stack with a guard page below it.
+class ChildStack {
+ public:
+  ChildStack() {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_ = kChildStackBytes + page;
+    base_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (base_ == MAP_FAILED) throw_errno("mmap", {}, "child stack");
+    mprotect(base_, page, PROT_NONE);
+  }
+  ChildStack(const ChildStack&) = delete;
+  ChildStack& operator=(const ChildStack&) = delete;
+  ~ChildStack() { munmap(base_, size_); }
+
+  void* top() const { return static_cast<char*>(base_) + size_; }
+
+ private:
+  void* base_;
+  size_t size_;
+};
+
+// Blocks every signal of this thread while the child shares our memory.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before_);
+  }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> result;
+  result.reserve(strings.size() + 1);
+  for (const auto& text : strings) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+// Duplicates of the sources, all numbered above the highest target.
+std::vector<UniqueFd> lift_sources(const std::vector<FdMapping>& fds) {
+  int highest = 2;
+  for (const auto& mapping : fds) highest = std::max(highest, mapping.child_fd);
+  std::vector<UniqueFd> lifted;
+  lifted.reserve(fds.size());
+  for (const auto& mapping : fds) {
+    UniqueFd copy(fcntl(mapping.parent_fd, F_DUPFD_CLOEXEC, highest + 1));
+    if (!copy) throw_errno("fcntl", std::to_string(mapping.parent_fd), "duplicate descriptor");
+    lifted.push_back(std::move(copy));
+  }
+  return lifted;
+}
+
+UniqueFd make_memfd(const char* name) {
+  // MFD_EXEC is refused before 6.3, and needed later where vm.memfd_noexec is set.
+  UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC));
+  if (!fd && errno == EINVAL) fd.reset(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) throw_errno("memfd_create", name);
+  return fd;
+}
+
+}  // namespace
+
+UniqueFd seal_executable(const std::string& path) {
+  UniqueFd source(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!source) throw_errno("open", path);
+  struct stat status;
+  if (fstat(source.get(), &status) != 0) throw_errno("fstat", path);
+  UniqueFd sealed = make_memfd("gantry-program");
+  for (off_t left = status.st_size; left > 0;) {
+    const ssize_t copied = sendfile(sealed.get(), source.get(), nullptr, static_cast<size_t>(left));
+    if (copied < 0) throw_errno("sendfile", path);
+    if (copied == 0) throw SyscallError(EIO, "sendfile", path, "program was truncated while it was copied");
+    left -= copied;
+  }
+  const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  if (fchmod(sealed.get(), 0500) != 0) throw_errno("fchmod", path);
+  if (fcntl(sealed.get(), F_ADD_SEALS, seals) != 0) throw_errno("fcntl", path, "seal");
+  return sealed;
+}
+
+LaunchedProcess launch(const LaunchRequest& request) {
+  const std::string executable = "/proc/self/fd/" + std::to_string(request.executable_fd);
+  const std::vector<UniqueFd> lifted = lift_sources(request.fds);
+  std::vector<FdMapping> fds(request.fds);
+  for (size_t i = 0; i < fds.size(); ++i) fds[i].parent_fd = lifted[i].get();
+  const std::vector<char*> argv = pointers(request.argv);
+  const std::vector<char*> envp = pointers(request.env);
+  ChildPlan plan{
+      .executable = executable.c_str(),
+      .argv = argv.data(),
+      .envp = envp.data(),
+      .fds = fds.data(),
+      .fd_count = fds.size(),
+      .cwd = request.cwd.empty() ? nullptr : request.cwd.c_str(),
+      .failed_step = ChildStep::kNone,
+      .failed_errno = 0,
+  };
+  const ChildStack stack;
+  const BlockedSignals blocked;
+  int pidfd = -1;
+  const pid_t pid =
+      clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+  if (pid < 0) throw_errno("clone", {}, "launch");
+  UniqueFd handle(pidfd);
+  if (plan.failed_step != ChildStep::kNone) {
+    siginfo_t ignored = {};
+    waitid(P_PID, static_cast<id_t>(pid), &ignored, WEXITED);
+    throw SyscallError(plan.failed_errno, step_name(plan.failed_step), {}, "launch");
+  }
+  return {pid, std::move(handle)};
+}
+
+UniqueFd pidfd_open(pid_t pid) {
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (!fd) throw_errno("pidfd_open", std::to_string(pid));
+  return fd;
+}
+
+void pidfd_send_signal(int pidfd, int signal) {
+  if (syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0) != 0) throw_errno("pidfd_send_signal");
+}
+
+std::optional<ChildExit> reap(int pidfd) {
+  siginfo_t info = {};
+  if (waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG) != 0) {
+    if (errno == ECHILD) return std::nullopt;
+    throw_errno("waitid");
+  }
+  if (info.si_pid == 0) return std::nullopt;
+  return ChildExit{info.si_code, info.si_status};
+}
+
+std::optional<uint64_t> process_start_ticks(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT) return std::nullopt;
+    throw_errno("open", path);
+  }
+  std::array<char, 1024> buffer;
+  const ssize_t length = read(fd.get(), buffer.data(), buffer.size());
+  if (length < 0) {
+    if (errno == ESRCH) return std::nullopt;
+    throw_errno("read", path);
+  }
+  std::string_view text(buffer.data(), static_cast<size_t>(length));
+  // The command name (field 2) may hold blanks and parentheses: what follows is counted from the last one.
+  size_t at = text.rfind(')');
+  for (int field = 2; at != std::string_view::npos && field < 22; ++field) at = text.find(' ', at + 1);
+  if (at == std::string_view::npos) throw SyscallError(EINVAL, "read", path, "parse start time");
+  uint64_t ticks = 0;
+  std::from_chars(text.data() + at + 1, text.data() + text.size(), ticks);
+  return ticks;
+}
+
+}  // namespace gantry
