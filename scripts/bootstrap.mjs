@@ -1,7 +1,7 @@
 // Runs under whatever Node the machine has: hands over to the pinned one, with a clean environment.
 import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const node = path.join(root, `node_modules/node-linux-${process.arch}/bin/node`);
@@ -11,5 +11,9 @@ const env = {
   LANG: "C.UTF-8",
   PATH: `${path.dirname(node)}:${path.join(root, "node_modules/.bin")}:${process.env.PATH}`,
 };
-const run = spawnSync(node, [path.join(root, `scripts/${command}.ts`), ...args], { cwd: root, env, stdio: "inherit" });
+const run = spawnSync(node, [path.join(root, `scripts/${command}.ts`), ...args], {
+  cwd: root,
+  env,
+  stdio: "inherit",
+});
 process.exit(run.status ?? 1);

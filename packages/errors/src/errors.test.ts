@@ -2,114 +2,100 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as errors from "./index.ts";
 import {
-	conflict,
-	EngineError,
-	errnoKind,
-	grpcCode,
-	hasErrno,
-	httpStatus,
-	isErrorKind,
-	kindNames,
-	kindOfGrpcCode,
-	notFound,
-	resolveKind,
-	toEngineError,
+  conflict,
+  EngineError,
+  errnoKind,
+  grpcCode,
+  hasErrno,
+  httpStatus,
+  isErrorKind,
+  kindNames,
+  kindOfGrpcCode,
+  notFound,
+  resolveKind,
+  toEngineError,
 } from "./index.ts";
 
 describe("the kinds table", () => {
-	it("has a factory for every kind", () => {
-		const camel = (kind: string): string =>
-			kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-		for (const kind of kindNames())
-			assert.ok(camel(kind) in errors, `no factory for ${kind}`);
-	});
+  it("has a factory for every kind", () => {
+    const camel = (kind: string): string =>
+      kind.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    for (const kind of kindNames()) assert.ok(camel(kind) in errors, `no factory for ${kind}`);
+  });
 
-	it("maps every kind to a gRPC code and an HTTP error status", () => {
-		for (const kind of kindNames()) {
-			assert.ok(grpcCode(kind) >= 1 && grpcCode(kind) <= 16);
-			assert.ok(httpStatus(kind) >= 300);
-		}
-	});
+  it("maps every kind to a gRPC code and an HTTP error status", () => {
+    for (const kind of kindNames()) {
+      assert.ok(grpcCode(kind) >= 1 && grpcCode(kind) <= 16);
+      assert.ok(httpStatus(kind) >= 300);
+    }
+  });
 
-	it("reads a bare code back as its kind, but for not_modified, which needs the detail", () => {
-		for (const kind of kindNames()) {
-			const expected = kind === "not_modified" ? "conflict" : kind;
-			assert.equal(kindOfGrpcCode(grpcCode(kind)), expected);
-		}
-	});
+  it("reads a bare code back as its kind, but for not_modified, which needs the detail", () => {
+    for (const kind of kindNames()) {
+      const expected = kind === "not_modified" ? "conflict" : kind;
+      assert.equal(kindOfGrpcCode(grpcCode(kind)), expected);
+    }
+  });
 
-	it("treats unknown codes and words as foreign", () => {
-		assert.equal(kindOfGrpcCode(2), "internal");
-		assert.equal(isErrorKind("toString"), false);
-	});
+  it("treats unknown codes and words as foreign", () => {
+    assert.equal(kindOfGrpcCode(2), "internal");
+    assert.equal(isErrorKind("toString"), false);
+  });
 });
 
 describe("resolveKind", () => {
-	it("lets the outermost kind win", () => {
-		const inner = notFound("image", "x");
-		assert.equal(resolveKind(conflict("busy", { cause: inner })), "conflict");
-	});
+  it("lets the outermost kind win", () => {
+    const inner = notFound("image", "x");
+    assert.equal(resolveKind(conflict("busy", { cause: inner })), "conflict");
+  });
 
-	it("finds a kind under foreign errors", () => {
-		assert.equal(
-			resolveKind(new Error("x", { cause: notFound("image", "x") })),
-			"not_found",
-		);
-	});
+  it("finds a kind under foreign errors", () => {
+    assert.equal(resolveKind(new Error("x", { cause: notFound("image", "x") })), "not_found");
+  });
 
-	it("knows aborts and time-outs, and calls an untranslated errno internal", () => {
-		assert.equal(resolveKind(AbortSignal.abort().reason), "canceled");
-		assert.equal(
-			resolveKind(new DOMException("", "TimeoutError")),
-			"deadline_exceeded",
-		);
-		assert.equal(
-			resolveKind(Object.assign(new Error("x"), { code: "ENOENT" })),
-			"internal",
-		);
-		assert.equal(errnoKind("ENOENT"), "not_found");
-		assert.equal(resolveKind("text"), "internal");
-	});
+  it("knows aborts and time-outs, and calls an untranslated errno internal", () => {
+    assert.equal(resolveKind(AbortSignal.abort().reason), "canceled");
+    assert.equal(resolveKind(new DOMException("", "TimeoutError")), "deadline_exceeded");
+    assert.equal(resolveKind(Object.assign(new Error("x"), { code: "ENOENT" })), "internal");
+    assert.equal(errnoKind("ENOENT"), "not_found");
+    assert.equal(resolveKind("text"), "internal");
+  });
 
-	it("ends on a cycle of causes", () => {
-		const error = new Error("loop");
-		error.cause = error;
-		assert.equal(resolveKind(error), "internal");
-	});
+  it("ends on a cycle of causes", () => {
+    const error = new Error("loop");
+    error.cause = error;
+    assert.equal(resolveKind(error), "internal");
+  });
 });
 
 describe("toEngineError", () => {
-	it("returns an EngineError as it is", () => {
-		const error = conflict("busy");
-		assert.equal(toEngineError(error), error);
-	});
+  it("returns an EngineError as it is", () => {
+    const error = conflict("busy");
+    assert.equal(toEngineError(error), error);
+  });
 
-	it("keeps message, kind and details of a wrapped one", () => {
-		const error = toEngineError(
-			new Error("outer", { cause: notFound("container", "c1") }),
-		);
-		assert.equal(error.kind, "not_found");
-		assert.equal(error.message, "outer");
-		assert.equal(error.details.resourceId, "c1");
-	});
+  it("keeps message, kind and details of a wrapped one", () => {
+    const error = toEngineError(new Error("outer", { cause: notFound("container", "c1") }));
+    assert.equal(error.kind, "not_found");
+    assert.equal(error.message, "outer");
+    assert.equal(error.details.resourceId, "c1");
+  });
 
-	it("accepts values that are no errors", () => {
-		assert.equal(toEngineError(42).message, "42");
-		assert.ok(toEngineError(undefined) instanceof EngineError);
-	});
+  it("accepts values that are no errors", () => {
+    assert.equal(toEngineError(42).message, "42");
+    assert.ok(toEngineError(undefined) instanceof EngineError);
+  });
 });
 
 describe("notFound", () => {
-	it("speaks Docker's words", () => {
-		assert.equal(notFound("container", "x").message, "No such container: x");
-		assert.equal(notFound("exec", "x").message, "No such exec instance: x");
-		assert.equal(notFound("network", "x").message, "network x not found");
-	});
+  it("speaks Docker's words", () => {
+    assert.equal(notFound("container", "x").message, "No such container: x");
+    assert.equal(notFound("exec", "x").message, "No such exec instance: x");
+    assert.equal(notFound("network", "x").message, "network x not found");
+  });
 });
 
 it("hasErrno tells one system error from another", () => {
-	assert.ok(
-		hasErrno(Object.assign(new Error("x"), { code: "EEXIST" }), "EEXIST"),
-	);
-	assert.equal(hasErrno(new Error("x"), "EEXIST"), false);
+  assert.ok(hasErrno(Object.assign(new Error("x"), { code: "EEXIST" }), "EEXIST"));
+  assert.equal(hasErrno(new Error("x"), "EEXIST"), false);
 });

@@ -6,15 +6,11 @@ const maxDepth = 32;
 
 /** The error and its causes, outermost first. */
 function* chain(error: unknown): Generator {
-	let current = error;
-	for (
-		let depth = 0;
-		depth < maxDepth && current !== undefined && current !== null;
-		depth++
-	) {
-		yield current;
-		current = current instanceof Error ? current.cause : undefined;
-	}
+  let current = error;
+  for (let depth = 0; depth < maxDepth && current !== undefined && current !== null; depth++) {
+    yield current;
+    current = current instanceof Error ? current.cause : undefined;
+  }
 }
 
 /**
@@ -23,21 +19,21 @@ function* chain(error: unknown): Generator {
  * that nobody translated (errnoKind) is internal too: a missing file of ours is not the client's 404.
  */
 export function resolveKind(error: unknown): ErrorKind {
-	for (const link of chain(error)) {
-		if (isEngineError(link)) return link.kind;
-	}
-	for (const link of chain(error)) {
-		const kind = foreignKind(link);
-		if (kind !== undefined) return kind;
-	}
-	return "internal";
+  for (const link of chain(error)) {
+    if (isEngineError(link)) return link.kind;
+  }
+  for (const link of chain(error)) {
+    const kind = foreignKind(link);
+    if (kind !== undefined) return kind;
+  }
+  return "internal";
 }
 
 function foreignKind(error: unknown): ErrorKind | undefined {
-	if (!(error instanceof Error)) return undefined;
-	if (error.name === "TimeoutError") return "deadline_exceeded";
-	if (error.name === "AbortError") return "canceled";
-	return undefined;
+  if (!(error instanceof Error)) return undefined;
+  if (error.name === "TimeoutError") return "deadline_exceeded";
+  if (error.name === "AbortError") return "canceled";
+  return undefined;
 }
 
 /**
@@ -45,15 +41,15 @@ function foreignKind(error: unknown): ErrorKind | undefined {
  * safe to send. An EngineError comes back as it is; a foreign one keeps its message and is the cause.
  */
 export function toEngineError(error: unknown): EngineError {
-	if (isEngineError(error)) return error;
-	const message = error instanceof Error ? error.message : String(error);
-	for (const link of chain(error)) {
-		if (isEngineError(link)) {
-			return new EngineError(link.kind, message, {
-				cause: error,
-				details: link.details,
-			});
-		}
-	}
-	return new EngineError(resolveKind(error), message, { cause: error });
+  if (isEngineError(error)) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  for (const link of chain(error)) {
+    if (isEngineError(link)) {
+      return new EngineError(link.kind, message, {
+        cause: error,
+        details: link.details,
+      });
+    }
+  }
+  return new EngineError(resolveKind(error), message, { cause: error });
 }

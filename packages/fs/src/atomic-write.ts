@@ -4,8 +4,8 @@ import path from "node:path";
 
 /** Options of writeFileAtomic. */
 export interface AtomicWriteOptions {
-	/** Permission bits of the new file. Default 0600. */
-	readonly mode?: number;
+  /** Permission bits of the new file. Default 0600. */
+  readonly mode?: number;
 }
 
 /**
@@ -14,32 +14,29 @@ export interface AtomicWriteOptions {
  * On an error the old file is untouched and nothing is left beside it.
  */
 export async function writeFileAtomic(
-	file: string,
-	data: string | Uint8Array,
-	options: AtomicWriteOptions = {},
+  file: string,
+  data: string | Uint8Array,
+  options: AtomicWriteOptions = {},
 ): Promise<void> {
-	const folder = path.dirname(file);
-	const temporary = path.join(
-		folder,
-		`.${path.basename(file)}.${randomBytes(6).toString("hex")}`,
-	);
-	try {
-		const mode = options.mode ?? 0o600;
-		await using handle = await open(temporary, "wx", mode);
-		await handle.writeFile(data);
-		// The umask may have taken bits away that the caller asked for.
-		await handle.chmod(mode);
-		await handle.sync();
-		await rename(temporary, file);
-	} catch (error) {
-		await rm(temporary, { force: true });
-		throw error;
-	}
-	await syncFolder(folder);
+  const folder = path.dirname(file);
+  const temporary = path.join(folder, `.${path.basename(file)}.${randomBytes(6).toString("hex")}`);
+  try {
+    const mode = options.mode ?? 0o600;
+    await using handle = await open(temporary, "wx", mode);
+    await handle.writeFile(data);
+    // The umask may have taken bits away that the caller asked for.
+    await handle.chmod(mode);
+    await handle.sync();
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(folder);
 }
 
 /** Makes renames, creations and removals in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
-	await using handle = await open(folder, "r");
-	await handle.sync();
+  await using handle = await open(folder, "r");
+  await handle.sync();
 }

@@ -1,69 +1,58 @@
 import assert from "node:assert/strict";
-import {
-	existsSync,
-	readdirSync,
-	readFileSync,
-	statSync,
-	writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { isInside, joinInside, openTempDir, writeFileAtomic } from "./index.ts";
 
 describe("writeFileAtomic", () => {
-	it("replaces a file and leaves nothing beside it", async () => {
-		await using dir = await openTempDir("gantry-fs-");
-		const file = path.join(dir.path, "state.json");
-		writeFileSync(file, "old");
-		await writeFileAtomic(file, "new", { mode: 0o640 });
-		assert.equal(readFileSync(file, "utf8"), "new");
-		assert.equal(statSync(file).mode & 0o777, 0o640);
-		assert.deepEqual(readdirSync(dir.path), ["state.json"]);
-	});
+  it("replaces a file and leaves nothing beside it", async () => {
+    await using dir = await openTempDir("gantry-fs-");
+    const file = path.join(dir.path, "state.json");
+    writeFileSync(file, "old");
+    await writeFileAtomic(file, "new", { mode: 0o640 });
+    assert.equal(readFileSync(file, "utf8"), "new");
+    assert.equal(statSync(file).mode & 0o777, 0o640);
+    assert.deepEqual(readdirSync(dir.path), ["state.json"]);
+  });
 
-	it("keeps the old file when the new one cannot take its place", async () => {
-		await using dir = await openTempDir("gantry-fs-");
-		// A folder cannot be replaced by a file: the rename fails after the write.
-		await assert.rejects(
-			writeFileAtomic(path.dirname(path.join(dir.path, "x")), "new"),
-		);
-		assert.ok(existsSync(dir.path));
-		await assert.rejects(
-			writeFileAtomic(path.join(dir.path, "missing", "x"), "new"),
-			{
-				code: "ENOENT",
-			},
-		);
-		assert.deepEqual(readdirSync(dir.path), []);
-	});
+  it("keeps the old file when the new one cannot take its place", async () => {
+    await using dir = await openTempDir("gantry-fs-");
+    // A folder cannot be replaced by a file: the rename fails after the write.
+    await assert.rejects(writeFileAtomic(path.dirname(path.join(dir.path, "x")), "new"));
+    assert.ok(existsSync(dir.path));
+    await assert.rejects(writeFileAtomic(path.join(dir.path, "missing", "x"), "new"), {
+      code: "ENOENT",
+    });
+    assert.deepEqual(readdirSync(dir.path), []);
+  });
 });
 
 describe("joinInside", () => {
-	it("joins what stays inside", () => {
-		assert.equal(joinInside("/root/dir", "a/../b"), "/root/dir/b");
-		assert.equal(joinInside("/root/dir", "..a"), "/root/dir/..a");
-		assert.equal(joinInside("/root/dir", "/etc"), "/root/dir/etc");
-	});
+  it("joins what stays inside", () => {
+    assert.equal(joinInside("/root/dir", "a/../b"), "/root/dir/b");
+    assert.equal(joinInside("/root/dir", "..a"), "/root/dir/..a");
+    assert.equal(joinInside("/root/dir", "/etc"), "/root/dir/etc");
+  });
 
-	it("refuses what leaves, and NUL", () => {
-		for (const bad of ["..", "a/../../b", "../dirx", "a\0b"]) {
-			assert.throws(() => joinInside("/root/dir", bad), {
-				kind: "invalid_argument",
-			});
-		}
-	});
+  it("refuses what leaves, and NUL", () => {
+    for (const bad of ["..", "a/../../b", "../dirx", "a\0b"]) {
+      assert.throws(() => joinInside("/root/dir", bad), {
+        kind: "invalid_argument",
+      });
+    }
+  });
 
-	it("does not take a sibling with the same beginning for inside", () => {
-		assert.equal(isInside("/root/dir", "/root/dirx"), false);
-	});
+  it("does not take a sibling with the same beginning for inside", () => {
+    assert.equal(isInside("/root/dir", "/root/dirx"), false);
+  });
 });
 
 it("openTempDir removes its folder at the end of the scope", async () => {
-	let folder: string;
-	{
-		await using dir = await openTempDir("gantry-fs-");
-		folder = dir.path;
-		writeFileSync(path.join(folder, "x"), "");
-	}
-	assert.equal(existsSync(folder), false);
+  let folder: string;
+  {
+    await using dir = await openTempDir("gantry-fs-");
+    folder = dir.path;
+    writeFileSync(path.join(folder, "x"), "");
+  }
+  assert.equal(existsSync(folder), false);
 });

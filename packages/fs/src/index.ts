@@ -1,7 +1,7 @@
 export {
-	type AtomicWriteOptions,
-	syncFolder,
-	writeFileAtomic,
+  type AtomicWriteOptions,
+  syncFolder,
+  writeFileAtomic,
 } from "./atomic-write.ts";
 export { isInside, joinInside } from "./safe-path.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";

@@ -7,20 +7,14 @@ import { invalidArgument } from "@gantry/errors";
  * a container's root use the native openInRoot.
  */
 export function joinInside(root: string, untrusted: string): string {
-	if (untrusted.includes("\0"))
-		throw invalidArgument("path contains a NUL byte");
-	const joined = path.join(root, untrusted);
-	if (!isInside(root, joined))
-		throw invalidArgument(`path leaves its root: ${untrusted}`);
-	return joined;
+  if (untrusted.includes("\0")) throw invalidArgument("path contains a NUL byte");
+  const joined = path.join(root, untrusted);
+  if (!isInside(root, joined)) throw invalidArgument(`path leaves its root: ${untrusted}`);
+  return joined;
 }
 
 /** Whether a path is the root or lies under it, by text alone. */
 export function isInside(root: string, candidate: string): boolean {
-	const relative = path.relative(root, candidate);
-	return (
-		relative !== ".." &&
-		!relative.startsWith(`..${path.sep}`) &&
-		!path.isAbsolute(relative)
-	);
+  const relative = path.relative(root, candidate);
+  return relative !== ".." && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative);
 }

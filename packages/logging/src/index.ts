@@ -1,9 +1,9 @@
 export {
-	createLogger,
-	type LogFields,
-	type Logger,
-	type LoggerOptions,
-	type LogLevel,
-	silentLogger,
+  createLogger,
+  type LogFields,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+  silentLogger,
 } from "./logger.ts";
 export { complain, say } from "./terminal.ts";

@@ -11,100 +11,96 @@ export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
  * are fields, and an error goes into the field `err`.
  */
 export interface Logger {
-	trace(fields: LogFields, message: string): void;
-	debug(fields: LogFields, message: string): void;
-	info(fields: LogFields, message: string): void;
-	warn(fields: LogFields, message: string): void;
-	error(fields: LogFields, message: string): void;
-	fatal(fields: LogFields, message: string): void;
-	/** A logger whose lines carry these fields too. */
-	child(fields: LogFields): Logger;
-	/** Changes the level of this logger and of children made later. */
-	setLevel(level: LogLevel): void;
+  trace(fields: LogFields, message: string): void;
+  debug(fields: LogFields, message: string): void;
+  info(fields: LogFields, message: string): void;
+  warn(fields: LogFields, message: string): void;
+  error(fields: LogFields, message: string): void;
+  fatal(fields: LogFields, message: string): void;
+  /** A logger whose lines carry these fields too. */
+  child(fields: LogFields): Logger;
+  /** Changes the level of this logger and of children made later. */
+  setLevel(level: LogLevel): void;
 }
 
 /** Options of createLogger. */
 export interface LoggerOptions {
-	/** The field `service` of each line, for example `container-service`. */
-	readonly service: string;
-	/** Default `info`. */
-	readonly level?: LogLevel;
-	/** Where lines go. Default: standard error, written synchronously, so that none is lost at an exit. */
-	readonly write?: (line: string) => void;
+  /** The field `service` of each line, for example `container-service`. */
+  readonly service: string;
+  /** Default `info`. */
+  readonly level?: LogLevel;
+  /** Where lines go. Default: standard error, written synchronously, so that none is lost at an exit. */
+  readonly write?: (line: string) => void;
 }
 
 /** Fields that may hold credentials, at the top and one level down. */
 const secretFields = [
-	"password",
-	"auth",
-	"authorization",
-	"token",
-	"identitytoken",
-	"identityToken",
-	"registryToken",
-	"registrytoken",
-	"refreshToken",
-	"accessToken",
-	"secret",
-	"credentials",
-	"xRegistryAuth",
-	"ticket",
+  "password",
+  "auth",
+  "authorization",
+  "token",
+  "identitytoken",
+  "identityToken",
+  "registryToken",
+  "registrytoken",
+  "refreshToken",
+  "accessToken",
+  "secret",
+  "credentials",
+  "xRegistryAuth",
+  "ticket",
 ];
 
-const redactPaths = secretFields.flatMap((field) => [
-	field,
-	`*.${field}`,
-	`*.*.${field}`,
-]);
+const redactPaths = secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]);
 
 /** Opens the log of one process. */
 export function createLogger(options: LoggerOptions): Logger {
-	const destination =
-		options.write === undefined
-			? pino.destination({ dest: 2, sync: true })
-			: { write: options.write };
-	const root = pino(
-		{
-			level: options.level ?? "info",
-			base: { service: options.service, pid: process.pid },
-			timestamp: pino.stdTimeFunctions.isoTime,
-			formatters: { level: (label) => ({ level: label }) },
-			serializers: { err: pino.stdSerializers.errWithCause },
-			redact: { paths: redactPaths, censor: "[redacted]" },
-		},
-		destination,
-	);
-	return wrap(root);
+  const destination =
+    options.write === undefined
+      ? pino.destination({ dest: 2, sync: true })
+      : { write: options.write };
+  const root = pino(
+    {
+      level: options.level ?? "info",
+      base: { service: options.service, pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: pino.stdSerializers.errWithCause },
+      redact: { paths: redactPaths, censor: "[redacted]" },
+    },
+    destination,
+  );
+  return wrap(root);
 }
 
 /** A logger that drops everything: for tests and library defaults. */
 export function silentLogger(): Logger {
-	return wrap(pino({ level: "silent" }, { write: () => undefined }));
+  return wrap(pino({ level: "silent" }, { write: () => undefined }));
 }
 
 function wrap(inner: pino.Logger): Logger {
-	return {
-		trace: (fields, message) => {
-			inner.trace(fields, message);
-		},
-		debug: (fields, message) => {
-			inner.debug(fields, message);
-		},
-		info: (fields, message) => {
-			inner.info(fields, message);
-		},
-		warn: (fields, message) => {
-			inner.warn(fields, message);
-		},
-		error: (fields, message) => {
-			inner.error(fields, message);
-		},
-		fatal: (fields, message) => {
-			inner.fatal(fields, message);
-		},
-		child: (fields) => wrap(inner.child(fields)),
-		setLevel: (level) => {
-			inner.level = level;
-		},
-	};
+  return {
+    trace: (fields, message) => {
+      inner.trace(fields, message);
+    },
+    debug: (fields, message) => {
+      inner.debug(fields, message);
+    },
+    info: (fields, message) => {
+      inner.info(fields, message);
+    },
+    warn: (fields, message) => {
+      inner.warn(fields, message);
+    },
+    error: (fields, message) => {
+      inner.error(fields, message);
+    },
+    fatal: (fields, message) => {
+      inner.fatal(fields, message);
+    },
+    child: (fields) => wrap(inner.child(fields)),
+    setLevel: (level) => {
+      inner.level = level;
+    },
+  };
 }

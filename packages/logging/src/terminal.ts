@@ -2,10 +2,10 @@
 
 /** Prints one line to standard output. */
 export function say(line = ""): void {
-	process.stdout.write(`${line}\n`);
+  process.stdout.write(`${line}\n`);
 }
 
 /** Prints one line to standard error. */
 export function complain(line: string): void {
-	process.stderr.write(`${line}\n`);
+  process.stderr.write(`${line}\n`);
 }

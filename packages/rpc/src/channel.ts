@@ -2,345 +2,309 @@ import path from "node:path";
 import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
 import { EngineError, resolveKind } from "@gantry/errors";
 import {
-	type CallOptions as WireOptions,
-	type ClientDuplexStream,
-	type ClientReadableStream,
-	type ClientWritableStream,
-	Client,
-	credentials,
-	Metadata,
-	type ServiceError,
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  type ClientWritableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+  type CallOptions as WireOptions,
 } from "@grpc/grpc-js";
-import {
-	describeMethod,
-	maxMessageBytes,
-	type WireMethod,
-} from "./method-definition.ts";
+import { describeMethod, maxMessageBytes, type WireMethod } from "./method-definition.ts";
 import type { CallOptions, ServiceClient } from "./service-types.ts";
 import { fromServiceError } from "./wire-error.ts";
 
 /** One warm connection to a peer, shared by the clients of all its services. */
 export interface Channel extends Disposable {
-	/** A typed client. Cheap: make one per service and keep it. */
-	client<S extends DescService>(service: S): ServiceClient<S>;
-	/** Resolves when the peer accepts calls; throws `unavailable` after `timeoutMs`. */
-	ready(timeoutMs: number): Promise<void>;
-	/** Ends the connection; running calls fail with `canceled` or `unavailable`. */
-	close(): void;
+  /** A typed client. Cheap: make one per service and keep it. */
+  client<S extends DescService>(service: S): ServiceClient<S>;
+  /** Resolves when the peer accepts calls; throws `unavailable` after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<void>;
+  /** Ends the connection; running calls fail with `canceled` or `unavailable`. */
+  close(): void;
 }
 
 /** Peers are local and restart within moments: try again quickly, and keep trying. */
 const channelOptions = {
-	"grpc.initial_reconnect_backoff_ms": 20,
-	"grpc.min_reconnect_backoff_ms": 20,
-	"grpc.max_reconnect_backoff_ms": 200,
-	"grpc.max_receive_message_length": maxMessageBytes,
-	"grpc.max_send_message_length": maxMessageBytes,
-	"grpc.enable_channelz": 0,
-	"grpc.enable_http_proxy": 0,
-	"grpc.service_config_disable_resolution": 1,
+  "grpc.initial_reconnect_backoff_ms": 20,
+  "grpc.min_reconnect_backoff_ms": 20,
+  "grpc.max_reconnect_backoff_ms": 200,
+  "grpc.max_receive_message_length": maxMessageBytes,
+  "grpc.max_send_message_length": maxMessageBytes,
+  "grpc.enable_channelz": 0,
+  "grpc.enable_http_proxy": 0,
+  "grpc.service_config_disable_resolution": 1,
 };
 
 /** Opens a channel to a Unix socket. The connection is made in the background. */
 export function openChannel(socketPath: string): Channel {
-	const wire = new Client(
-		`unix:${socketPath}`,
-		credentials.createInsecure(),
-		channelOptions,
-	);
-	wire.getChannel().getConnectivityState(true);
-	const peer = path.basename(socketPath, ".sock");
-	const close = (): void => {
-		wire.close();
-	};
-	return {
-		client: (service) => clientOf(wire, service, peer),
-		ready: (timeoutMs) => waitReady(wire, timeoutMs, peer),
-		close,
-		[Symbol.dispose]: close,
-	};
+  const wire = new Client(`unix:${socketPath}`, credentials.createInsecure(), channelOptions);
+  wire.getChannel().getConnectivityState(true);
+  const peer = path.basename(socketPath, ".sock");
+  const close = (): void => {
+    wire.close();
+  };
+  return {
+    client: (service) => clientOf(wire, service, peer),
+    ready: (timeoutMs) => waitReady(wire, timeoutMs, peer),
+    close,
+    [Symbol.dispose]: close,
+  };
 }
 
-function waitReady(
-	wire: Client,
-	timeoutMs: number,
-	peer: string,
-): Promise<void> {
-	return new Promise((resolve, reject) => {
-		wire.waitForReady(Date.now() + timeoutMs, (error) => {
-			if (error === undefined) resolve();
-			else
-				reject(
-					new EngineError("unavailable", `${peer} is not available`, {
-						cause: error,
-					}),
-				);
-		});
-	});
+function waitReady(wire: Client, timeoutMs: number, peer: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    wire.waitForReady(Date.now() + timeoutMs, (error) => {
+      if (error === undefined) resolve();
+      else
+        reject(
+          new EngineError("unavailable", `${peer} is not available`, {
+            cause: error,
+          }),
+        );
+    });
+  });
 }
 
-function clientOf<S extends DescService>(
-	wire: Client,
-	service: S,
-	peer: string,
-): ServiceClient<S> {
-	const entries = service.methods.map((method) => [
-		method.localName,
-		callerOf(new Calls(wire, describeMethod(method), peer), method),
-	]);
-	return Object.fromEntries(entries) as ServiceClient<S>;
+function clientOf<S extends DescService>(wire: Client, service: S, peer: string): ServiceClient<S> {
+  const entries = service.methods.map((method) => [
+    method.localName,
+    callerOf(new Calls(wire, describeMethod(method), peer), method),
+  ]);
+  return Object.fromEntries(entries) as ServiceClient<S>;
 }
 
 function callerOf(calls: Calls, method: DescMethod): unknown {
-	switch (method.methodKind) {
-		case "unary":
-			return calls.unary.bind(calls);
-		case "server_streaming":
-			return calls.serverStreaming.bind(calls);
-		case "client_streaming":
-			return calls.clientStreaming.bind(calls);
-		case "bidi_streaming":
-			return calls.bidi.bind(calls);
-	}
+  switch (method.methodKind) {
+    case "unary":
+      return calls.unary.bind(calls);
+    case "server_streaming":
+      return calls.serverStreaming.bind(calls);
+    case "client_streaming":
+      return calls.clientStreaming.bind(calls);
+    case "bidi_streaming":
+      return calls.bidi.bind(calls);
+  }
 }
 
 /** The calls of one method. */
 class Calls {
-	readonly #wire: Client;
-	readonly #method: WireMethod;
-	readonly #peer: string;
+  readonly #wire: Client;
+  readonly #method: WireMethod;
+  readonly #peer: string;
 
-	constructor(wire: Client, method: WireMethod, peer: string) {
-		this.#wire = wire;
-		this.#method = method;
-		this.#peer = peer;
-	}
+  constructor(wire: Client, method: WireMethod, peer: string) {
+    this.#wire = wire;
+    this.#method = method;
+    this.#peer = peer;
+  }
 
-	async unary(request: Message, options: CallOptions = {}): Promise<Message> {
-		const { path, requestSerialize, responseDeserialize } = this.#method;
-		return this.#answer(options, (callback) =>
-			this.#wire.makeUnaryRequest(
-				path,
-				requestSerialize,
-				responseDeserialize,
-				request,
-				new Metadata(),
-				wireOptions(options),
-				callback,
-			),
-		);
-	}
+  async unary(request: Message, options: CallOptions = {}): Promise<Message> {
+    const { path, requestSerialize, responseDeserialize } = this.#method;
+    return this.#answer(options, (callback) =>
+      this.#wire.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        new Metadata(),
+        wireOptions(options),
+        callback,
+      ),
+    );
+  }
 
-	async clientStreaming(
-		requests: AsyncIterable<Message>,
-		options: CallOptions = {},
-	): Promise<Message> {
-		const { path, requestSerialize, responseDeserialize } = this.#method;
-		const source = openSource();
-		try {
-			return await this.#answer(options, (callback) => {
-				const call = this.#wire.makeClientStreamRequest(
-					path,
-					requestSerialize,
-					responseDeserialize,
-					new Metadata(),
-					wireOptions(options),
-					callback,
-				);
-				source.start(call, requests);
-				return call;
-			});
-		} catch (error) {
-			throw source.failure(error);
-		} finally {
-			source.stop();
-		}
-	}
+  async clientStreaming(
+    requests: AsyncIterable<Message>,
+    options: CallOptions = {},
+  ): Promise<Message> {
+    const { path, requestSerialize, responseDeserialize } = this.#method;
+    const source = openSource();
+    try {
+      return await this.#answer(options, (callback) => {
+        const call = this.#wire.makeClientStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          new Metadata(),
+          wireOptions(options),
+          callback,
+        );
+        source.start(call, requests);
+        return call;
+      });
+    } catch (error) {
+      throw source.failure(error);
+    } finally {
+      source.stop();
+    }
+  }
 
-	async *serverStreaming(
-		request: Message,
-		options: CallOptions = {},
-	): AsyncGenerator<Message> {
-		throwIfAborted(options.signal);
-		const { path, requestSerialize, responseDeserialize } = this.#method;
-		const call = this.#wire.makeServerStreamRequest(
-			path,
-			requestSerialize,
-			responseDeserialize,
-			request,
-			new Metadata(),
-			wireOptions(options),
-		);
-		yield* this.#responses(call, options);
-	}
+  async *serverStreaming(request: Message, options: CallOptions = {}): AsyncGenerator<Message> {
+    throwIfAborted(options.signal);
+    const { path, requestSerialize, responseDeserialize } = this.#method;
+    const call = this.#wire.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      new Metadata(),
+      wireOptions(options),
+    );
+    yield* this.#responses(call, options);
+  }
 
-	async *bidi(
-		requests: AsyncIterable<Message>,
-		options: CallOptions = {},
-	): AsyncGenerator<Message> {
-		throwIfAborted(options.signal);
-		const { path, requestSerialize, responseDeserialize } = this.#method;
-		const call = this.#wire.makeBidiStreamRequest(
-			path,
-			requestSerialize,
-			responseDeserialize,
-			new Metadata(),
-			wireOptions(options),
-		);
-		const source = openSource();
-		source.start(call, requests);
-		try {
-			yield* this.#responses(call, options);
-		} catch (error) {
-			throw source.failure(error);
-		} finally {
-			source.stop();
-		}
-	}
+  async *bidi(
+    requests: AsyncIterable<Message>,
+    options: CallOptions = {},
+  ): AsyncGenerator<Message> {
+    throwIfAborted(options.signal);
+    const { path, requestSerialize, responseDeserialize } = this.#method;
+    const call = this.#wire.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      new Metadata(),
+      wireOptions(options),
+    );
+    const source = openSource();
+    source.start(call, requests);
+    try {
+      yield* this.#responses(call, options);
+    } catch (error) {
+      throw source.failure(error);
+    } finally {
+      source.stop();
+    }
+  }
 
-	#answer(
-		options: CallOptions,
-		start: (
-			callback: (error: ServiceError | null, response?: Message) => void,
-		) => {
-			cancel(): void;
-		},
-	): Promise<Message> {
-		return new Promise((resolve, reject) => {
-			throwIfAborted(options.signal);
-			const call = start((error, response) => {
-				unlink();
-				if (error !== null) reject(this.#translate(error, options.signal));
-				else if (response !== undefined) resolve(response);
-			});
-			const unlink = linkSignal(call, options.signal);
-		});
-	}
+  #answer(
+    options: CallOptions,
+    start: (callback: (error: ServiceError | null, response?: Message) => void) => {
+      cancel(): void;
+    },
+  ): Promise<Message> {
+    return new Promise((resolve, reject) => {
+      throwIfAborted(options.signal);
+      const call = start((error, response) => {
+        unlink();
+        if (error !== null) reject(this.#translate(error, options.signal));
+        else if (response !== undefined) resolve(response);
+      });
+      const unlink = linkSignal(call, options.signal);
+    });
+  }
 
-	async *#responses(
-		call: ClientReadableStream<Message> | ClientDuplexStream<Message, Message>,
-		options: CallOptions,
-	): AsyncGenerator<Message> {
-		// The loop below sees the error; after it, a late one (our own cancel) has nobody to go to.
-		call.on("error", () => undefined);
-		const unlink = linkSignal(call, options.signal);
-		try {
-			for await (const message of call) yield message as Message;
-		} catch (error) {
-			throw isServiceError(error)
-				? this.#translate(error, options.signal)
-				: error;
-		} finally {
-			unlink();
-			call.cancel();
-		}
-	}
+  async *#responses(
+    call: ClientReadableStream<Message> | ClientDuplexStream<Message, Message>,
+    options: CallOptions,
+  ): AsyncGenerator<Message> {
+    // The loop below sees the error; after it, a late one (our own cancel) has nobody to go to.
+    call.on("error", () => undefined);
+    const unlink = linkSignal(call, options.signal);
+    try {
+      for await (const message of call) yield message as Message;
+    } catch (error) {
+      throw isServiceError(error) ? this.#translate(error, options.signal) : error;
+    } finally {
+      unlink();
+      call.cancel();
+    }
+  }
 
-	#translate(
-		error: ServiceError,
-		signal: AbortSignal | undefined,
-	): EngineError {
-		return signal?.aborted === true
-			? abortError(signal, error)
-			: fromServiceError(error, this.#peer);
-	}
+  #translate(error: ServiceError, signal: AbortSignal | undefined): EngineError {
+    return signal?.aborted === true
+      ? abortError(signal, error)
+      : fromServiceError(error, this.#peer);
+  }
 }
 
 /** Sends a caller's requests, and remembers why it could not read on. */
 interface RequestSource {
-	start(
-		call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
-		requests: AsyncIterable<Message>,
-	): void;
-	/** The caller's own failure, if there was one, else the call's. */
-	failure(callError: unknown): unknown;
-	stop(): void;
+  start(
+    call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
+    requests: AsyncIterable<Message>,
+  ): void;
+  /** The caller's own failure, if there was one, else the call's. */
+  failure(callError: unknown): unknown;
+  stop(): void;
 }
 
 function openSource(): RequestSource {
-	const stopped = Promise.withResolvers<"stopped">();
-	let failed: { readonly error: unknown } | undefined;
-	return {
-		start(call, requests) {
-			sendAll(call, requests, stopped.promise).then(
-				() => {
-					call.end();
-				},
-				(error: unknown) => {
-					failed = { error };
-					call.cancel();
-				},
-			);
-		},
-		failure: (callError) => (failed === undefined ? callError : failed.error),
-		stop() {
-			stopped.resolve("stopped");
-		},
-	};
+  const stopped = Promise.withResolvers<"stopped">();
+  let failed: { readonly error: unknown } | undefined;
+  return {
+    start(call, requests) {
+      sendAll(call, requests, stopped.promise).then(
+        () => {
+          call.end();
+        },
+        (error: unknown) => {
+          failed = { error };
+          call.cancel();
+        },
+      );
+    },
+    failure: (callError) => (failed === undefined ? callError : failed.error),
+    stop() {
+      stopped.resolve("stopped");
+    },
+  };
 }
 
 async function sendAll(
-	call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
-	requests: AsyncIterable<Message>,
-	stopped: Promise<"stopped">,
+  call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
+  requests: AsyncIterable<Message>,
+  stopped: Promise<"stopped">,
 ): Promise<void> {
-	const iterator = requests[Symbol.asyncIterator]();
-	try {
-		for (;;) {
-			const next = await Promise.race([iterator.next(), stopped]);
-			if (next === "stopped" || next.done === true) return;
-			if (!call.write(next.value)) await Promise.race([drained(call), stopped]);
-		}
-	} finally {
-		Promise.try(() => iterator.return?.()).catch(() => undefined);
-	}
+  const iterator = requests[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), stopped]);
+      if (next === "stopped" || next.done === true) return;
+      if (!call.write(next.value)) await Promise.race([drained(call), stopped]);
+    }
+  } finally {
+    Promise.try(() => iterator.return?.()).catch(() => undefined);
+  }
 }
 
 function drained(
-	call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
+  call: ClientWritableStream<Message> | ClientDuplexStream<Message, Message>,
 ): Promise<void> {
-	return new Promise((resolve) => {
-		call.once("drain", resolve);
-	});
+  return new Promise((resolve) => {
+    call.once("drain", resolve);
+  });
 }
 
 function wireOptions(options: CallOptions): WireOptions {
-	return options.timeoutMs === undefined
-		? {}
-		: { deadline: Date.now() + options.timeoutMs };
+  return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
 }
 
 /** Cancels the call when the signal aborts; the result undoes the link. */
-function linkSignal(
-	call: { cancel(): void },
-	signal: AbortSignal | undefined,
-): () => void {
-	if (signal === undefined) return () => undefined;
-	const cancel = (): void => {
-		call.cancel();
-	};
-	signal.addEventListener("abort", cancel, { once: true });
-	return () => {
-		signal.removeEventListener("abort", cancel);
-	};
+function linkSignal(call: { cancel(): void }, signal: AbortSignal | undefined): () => void {
+  if (signal === undefined) return () => undefined;
+  const cancel = (): void => {
+    call.cancel();
+  };
+  signal.addEventListener("abort", cancel, { once: true });
+  return () => {
+    signal.removeEventListener("abort", cancel);
+  };
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-	if (signal?.aborted === true) throw abortError(signal, signal.reason);
+  if (signal?.aborted === true) throw abortError(signal, signal.reason);
 }
 
 function abortError(signal: AbortSignal, cause: unknown): EngineError {
-	const late = resolveKind(signal.reason) === "deadline_exceeded";
-	return late
-		? new EngineError("deadline_exceeded", "the call took too long", { cause })
-		: new EngineError("canceled", "the call was canceled", { cause });
+  const late = resolveKind(signal.reason) === "deadline_exceeded";
+  return late
+    ? new EngineError("deadline_exceeded", "the call took too long", { cause })
+    : new EngineError("canceled", "the call was canceled", { cause });
 }
 
 function isServiceError(error: unknown): error is ServiceError {
-	return (
-		error instanceof Error &&
-		"code" in error &&
-		"details" in error &&
-		"metadata" in error
-	);
+  return error instanceof Error && "code" in error && "details" in error && "metadata" in error;
 }

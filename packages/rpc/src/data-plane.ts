@@ -7,12 +7,7 @@ import { randomBytes } from "node:crypto";
 import net from "node:net";
 import { EngineError, internal, notFound } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import {
-	placeSocket,
-	removeSocket,
-	type SocketAccess,
-	socketInode,
-} from "./socket-file.ts";
+import { placeSocket, removeSocket, type SocketAccess, socketInode } from "./socket-file.ts";
 
 /** Length of a ticket. */
 export const ticketBytes = 32;
@@ -25,8 +20,8 @@ const maxWaiting = 1024;
 
 /** Where to connect, and what to show there. */
 export interface DataTarget {
-	readonly path: string;
-	readonly ticket: Uint8Array;
+  readonly path: string;
+  readonly ticket: Uint8Array;
 }
 
 /**
@@ -38,174 +33,159 @@ export interface DataTarget {
  * Beware: `for await` over a socket, and all that is built on it, destroys both directions when the
  * reading one ends. Use `socket.iterator({ destroyOnReturn: false })`, or `pipeline` for one way.
  */
-export type DataHandler = (
-	socket: net.Socket,
-	signal: AbortSignal,
-) => Promise<void>;
+export type DataHandler = (socket: net.Socket, signal: AbortSignal) => Promise<void>;
 
 /** Options of openDataListener. */
 export interface DataListenerOptions {
-	readonly socketPath: string;
-	readonly logger: Logger;
-	readonly access?: SocketAccess;
+  readonly socketPath: string;
+  readonly logger: Logger;
+  readonly access?: SocketAccess;
 }
 
 /** A data plane socket and its open tickets. */
 export interface DataListener extends AsyncDisposable {
-	readonly path: string;
-	/** Makes a ticket for one connection, within `ttlMs` (default 30 s). */
-	issue(
-		handler: DataHandler,
-		options?: { readonly ttlMs?: number },
-	): DataTarget;
-	/** Takes a ticket back. False when it was used, is late, or was never issued. */
-	revoke(ticket: Uint8Array): boolean;
-	/** Cuts all connections and removes the socket. */
-	close(): Promise<void>;
+  readonly path: string;
+  /** Makes a ticket for one connection, within `ttlMs` (default 30 s). */
+  issue(handler: DataHandler, options?: { readonly ttlMs?: number }): DataTarget;
+  /** Takes a ticket back. False when it was used, is late, or was never issued. */
+  revoke(ticket: Uint8Array): boolean;
+  /** Cuts all connections and removes the socket. */
+  close(): Promise<void>;
 }
 
 interface Pending {
-	readonly handler: DataHandler;
-	readonly timer: NodeJS.Timeout;
+  readonly handler: DataHandler;
+  readonly timer: NodeJS.Timeout;
 }
 
 /** Opens a data plane socket. Resolves when it listens. */
-export async function openDataListener(
-	options: DataListenerOptions,
-): Promise<DataListener> {
-	const { socketPath, logger } = options;
-	const pending = new Map<string, Pending>();
-	const sockets = new Set<net.Socket>();
-	const waiting = new Set<net.Socket>();
+export async function openDataListener(options: DataListenerOptions): Promise<DataListener> {
+  const { socketPath, logger } = options;
+  const pending = new Map<string, Pending>();
+  const sockets = new Set<net.Socket>();
+  const waiting = new Set<net.Socket>();
 
-	const take = (key: string): Pending | undefined => {
-		const entry = pending.get(key);
-		if (entry === undefined) return undefined;
-		pending.delete(key);
-		clearTimeout(entry.timer);
-		return entry;
-	};
+  const take = (key: string): Pending | undefined => {
+    const entry = pending.get(key);
+    if (entry === undefined) return undefined;
+    pending.delete(key);
+    clearTimeout(entry.timer);
+    return entry;
+  };
 
-	const server = net.createServer({ allowHalfOpen: true }, (socket) => {
-		if (waiting.size >= maxWaiting) {
-			socket.destroy();
-			return;
-		}
-		sockets.add(socket);
-		waiting.add(socket);
-		socket.once("close", () => {
-			sockets.delete(socket);
-			waiting.delete(socket);
-		});
-		readTicket(socket)
-			.then((ticket) => {
-				waiting.delete(socket);
-				const entry = take(key(ticket));
-				if (entry === undefined) throw notFound("ticket", "", "unknown ticket");
-				serve(socket, entry.handler, logger);
-			})
-			.catch((error: unknown) => {
-				logger.debug({ err: error }, "data connection refused");
-				socket.destroy();
-			});
-	});
-	await placeSocket(socketPath, options.access ?? {}, (path) =>
-		listen(server, path),
-	);
-	const inode = await socketInode(socketPath);
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => {
+    if (waiting.size >= maxWaiting) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    waiting.add(socket);
+    socket.once("close", () => {
+      sockets.delete(socket);
+      waiting.delete(socket);
+    });
+    readTicket(socket)
+      .then((ticket) => {
+        waiting.delete(socket);
+        const entry = take(key(ticket));
+        if (entry === undefined) throw notFound("ticket", "", "unknown ticket");
+        serve(socket, entry.handler, logger);
+      })
+      .catch((error: unknown) => {
+        logger.debug({ err: error }, "data connection refused");
+        socket.destroy();
+      });
+  });
+  await placeSocket(socketPath, options.access ?? {}, (path) => listen(server, path));
+  const inode = await socketInode(socketPath);
 
-	const close = async (): Promise<void> => {
-		await removeSocket(socketPath, inode);
-		for (const { timer } of pending.values()) clearTimeout(timer);
-		pending.clear();
-		for (const socket of sockets) socket.destroy();
-		await new Promise<void>((resolve) => {
-			server.close(() => {
-				resolve();
-			});
-		});
-	};
+  const close = async (): Promise<void> => {
+    await removeSocket(socketPath, inode);
+    for (const { timer } of pending.values()) clearTimeout(timer);
+    pending.clear();
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => {
+      server.close(() => {
+        resolve();
+      });
+    });
+  };
 
-	return {
-		path: socketPath,
-		issue(handler, { ttlMs = 30_000 } = {}) {
-			const ticket = randomBytes(ticketBytes);
-			const timer = setTimeout(() => pending.delete(key(ticket)), ttlMs);
-			timer.unref();
-			pending.set(key(ticket), { handler, timer });
-			return { path: socketPath, ticket };
-		},
-		revoke: (ticket) => take(key(ticket)) !== undefined,
-		close,
-		[Symbol.asyncDispose]: close,
-	};
+  return {
+    path: socketPath,
+    issue(handler, { ttlMs = 30_000 } = {}) {
+      const ticket = randomBytes(ticketBytes);
+      const timer = setTimeout(() => pending.delete(key(ticket)), ttlMs);
+      timer.unref();
+      pending.set(key(ticket), { handler, timer });
+      return { path: socketPath, ticket };
+    },
+    revoke: (ticket) => take(key(ticket)) !== undefined,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 const key = (ticket: Uint8Array): string => Buffer.from(ticket).toString("hex");
 
 function listen(server: net.Server, path: string): Promise<void> {
-	return new Promise((resolve, reject) => {
-		server.once("error", reject);
-		server.listen(path, () => {
-			server.off("error", reject);
-			resolve();
-		});
-	});
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
 }
 
 /** Reads exactly the ticket and leaves what follows in the socket. */
 function readTicket(socket: net.Socket): Promise<Uint8Array> {
-	return new Promise((resolve, reject) => {
-		const finish = (result: Uint8Array | Error): void => {
-			clearTimeout(timer);
-			socket.off("readable", onReadable);
-			socket.off("end", onEnd);
-			socket.off("error", onError);
-			if (result instanceof Error) reject(result);
-			else resolve(result);
-		};
-		const onReadable = (): void => {
-			const bytes: unknown = socket.read(ticketBytes);
-			if (bytes instanceof Uint8Array) {
-				finish(
-					bytes.length === ticketBytes
-						? bytes
-						: internal("connection ended in its ticket"),
-				);
-			}
-		};
-		const onEnd = (): void => {
-			finish(internal("connection ended before its ticket"));
-		};
-		const onError = (error: Error): void => {
-			finish(error);
-		};
-		const timer = setTimeout(() => {
-			finish(new EngineError("deadline_exceeded", "connection sent no ticket"));
-		}, ticketTimeoutMs);
-		socket.on("readable", onReadable);
-		socket.once("end", onEnd);
-		socket.on("error", onError);
-	});
+  return new Promise((resolve, reject) => {
+    const finish = (result: Uint8Array | Error): void => {
+      clearTimeout(timer);
+      socket.off("readable", onReadable);
+      socket.off("end", onEnd);
+      socket.off("error", onError);
+      if (result instanceof Error) reject(result);
+      else resolve(result);
+    };
+    const onReadable = (): void => {
+      const bytes: unknown = socket.read(ticketBytes);
+      if (bytes instanceof Uint8Array) {
+        finish(bytes.length === ticketBytes ? bytes : internal("connection ended in its ticket"));
+      }
+    };
+    const onEnd = (): void => {
+      finish(internal("connection ended before its ticket"));
+    };
+    const onError = (error: Error): void => {
+      finish(error);
+    };
+    const timer = setTimeout(() => {
+      finish(new EngineError("deadline_exceeded", "connection sent no ticket"));
+    }, ticketTimeoutMs);
+    socket.on("readable", onReadable);
+    socket.once("end", onEnd);
+    socket.on("error", onError);
+  });
 }
 
 function serve(socket: net.Socket, handler: DataHandler, logger: Logger): void {
-	const controller = new AbortController();
-	// The handler sees a broken peer by the signal and by its own reads and writes.
-	socket.on("error", () => undefined);
-	socket.once("close", () => {
-		controller.abort();
-	});
-	Promise.try(handler, socket, controller.signal).then(
-		() => {
-			if (!socket.writableEnded) socket.end();
-		},
-		(error: unknown) => {
-			if (!controller.signal.aborted)
-				logger.warn({ err: error }, "data connection failed");
-			socket.destroy();
-		},
-	);
+  const controller = new AbortController();
+  // The handler sees a broken peer by the signal and by its own reads and writes.
+  socket.on("error", () => undefined);
+  socket.once("close", () => {
+    controller.abort();
+  });
+  Promise.try(handler, socket, controller.signal).then(
+    () => {
+      if (!socket.writableEnded) socket.end();
+    },
+    (error: unknown) => {
+      if (!controller.signal.aborted) logger.warn({ err: error }, "data connection failed");
+      socket.destroy();
+    },
+  );
 }
 
 /**
@@ -213,34 +193,34 @@ function serve(socket: net.Socket, handler: DataHandler, logger: Logger): void {
  * is seen as a connection that ends at once. Throws `unavailable` when nobody listens.
  */
 export function connectData(
-	target: DataTarget,
-	options: { readonly signal?: AbortSignal | undefined } = {},
+  target: DataTarget,
+  options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<net.Socket> {
-	return new Promise((resolve, reject) => {
-		const socket = net.connect({ path: target.path, allowHalfOpen: true });
-		const onAbort = (): void => {
-			socket.destroy();
-			reject(new EngineError("canceled", "the connection was canceled"));
-		};
-		if (options.signal?.aborted === true) {
-			onAbort();
-			return;
-		}
-		options.signal?.addEventListener("abort", onAbort, { once: true });
-		const onError = (error: Error): void => {
-			options.signal?.removeEventListener("abort", onAbort);
-			reject(
-				new EngineError("unavailable", `connect to ${target.path}`, {
-					cause: error,
-				}),
-			);
-		};
-		socket.once("error", onError);
-		socket.once("connect", () => {
-			options.signal?.removeEventListener("abort", onAbort);
-			socket.off("error", onError);
-			socket.write(target.ticket);
-			resolve(socket);
-		});
-	});
+  return new Promise((resolve, reject) => {
+    const socket = net.connect({ path: target.path, allowHalfOpen: true });
+    const onAbort = (): void => {
+      socket.destroy();
+      reject(new EngineError("canceled", "the connection was canceled"));
+    };
+    if (options.signal?.aborted === true) {
+      onAbort();
+      return;
+    }
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    const onError = (error: Error): void => {
+      options.signal?.removeEventListener("abort", onAbort);
+      reject(
+        new EngineError("unavailable", `connect to ${target.path}`, {
+          cause: error,
+        }),
+      );
+    };
+    socket.once("error", onError);
+    socket.once("connect", () => {
+      options.signal?.removeEventListener("abort", onAbort);
+      socket.off("error", onError);
+      socket.write(target.ticket);
+      resolve(socket);
+    });
+  });
 }

@@ -1,28 +1,28 @@
 export { type Channel, openChannel } from "./channel.ts";
 export {
-	connectData,
-	type DataHandler,
-	type DataListener,
-	type DataListenerOptions,
-	type DataTarget,
-	openDataListener,
-	ticketBytes,
+  connectData,
+  type DataHandler,
+  type DataListener,
+  type DataListenerOptions,
+  type DataTarget,
+  openDataListener,
+  ticketBytes,
 } from "./data-plane.ts";
 export { type Implementation, implement } from "./implement.ts";
 export { maxMessageBytes } from "./method-definition.ts";
 export { type GrpcServer, type ServeOptions, serveGrpc } from "./server.ts";
 export type {
-	CallContext,
-	CallOptions,
-	ClientMethod,
-	Handler,
-	Handlers,
-	ServiceClient,
+  CallContext,
+  CallOptions,
+  ClientMethod,
+  Handler,
+  Handlers,
+  ServiceClient,
 } from "./service-types.ts";
 export {
-	answers,
-	placeSocket,
-	removeSocket,
-	type SocketAccess,
-	socketInode,
+  answers,
+  placeSocket,
+  removeSocket,
+  type SocketAccess,
+  socketInode,
 } from "./socket-file.ts";

@@ -1,11 +1,11 @@
 import {
-	create,
-	type DescMessage,
-	type DescMethod,
-	fromBinary,
-	type Message,
-	type MessageInitShape,
-	toBinary,
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  toBinary,
 } from "@bufbuild/protobuf";
 import type { MethodDefinition } from "@grpc/grpc-js";
 
@@ -16,39 +16,34 @@ export const maxMessageBytes = 16 * 1024 * 1024;
 export type WireMethod = MethodDefinition<Message, Message>;
 
 const serializeAs =
-	(schema: DescMessage) =>
-	(message: Message): Buffer => {
-		const bytes = toBinary(
-			schema,
-			create(schema, message as MessageInitShape<DescMessage>),
-		);
-		return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-	};
+  (schema: DescMessage) =>
+  (message: Message): Buffer => {
+    const bytes = toBinary(schema, create(schema, message as MessageInitShape<DescMessage>));
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
 
 const deserializeAs =
-	(schema: DescMessage) =>
-	(bytes: Buffer): Message =>
-		fromBinary(schema, bytes);
+  (schema: DescMessage) =>
+  (bytes: Buffer): Message =>
+    fromBinary(schema, bytes);
 
 /** Full path of a method on the wire. */
 export function methodPath(method: DescMethod): string {
-	return `/${method.parent.typeName}/${method.name}`;
+  return `/${method.parent.typeName}/${method.name}`;
 }
 
 /** Describes a method to grpc-js. Requests and responses may be given as init objects. */
 export function describeMethod(method: DescMethod): WireMethod {
-	return {
-		path: methodPath(method),
-		requestStream:
-			method.methodKind === "client_streaming" ||
-			method.methodKind === "bidi_streaming",
-		responseStream:
-			method.methodKind === "server_streaming" ||
-			method.methodKind === "bidi_streaming",
-		requestSerialize: serializeAs(method.input),
-		requestDeserialize: deserializeAs(method.input),
-		responseSerialize: serializeAs(method.output),
-		responseDeserialize: deserializeAs(method.output),
-		originalName: method.localName,
-	};
+  return {
+    path: methodPath(method),
+    requestStream:
+      method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
+    responseStream:
+      method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
+    requestSerialize: serializeAs(method.input),
+    requestDeserialize: deserializeAs(method.input),
+    responseSerialize: serializeAs(method.output),
+    responseDeserialize: deserializeAs(method.output),
+    originalName: method.localName,
+  };
 }

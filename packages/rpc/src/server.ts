@@ -1,126 +1,97 @@
 import { setTimeout as after } from "node:timers/promises";
 import { internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import {
-	Server,
-	ServerCredentials,
-	type ServiceDefinition,
-} from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServiceDefinition } from "@grpc/grpc-js";
 import { openHealth } from "./health.ts";
 import type { Implementation } from "./implement.ts";
 import { describeMethod, maxMessageBytes } from "./method-definition.ts";
 import { reflectionServices } from "./reflection.ts";
-import {
-	placeSocket,
-	removeSocket,
-	type SocketAccess,
-	socketInode,
-} from "./socket-file.ts";
+import { placeSocket, removeSocket, type SocketAccess, socketInode } from "./socket-file.ts";
 
 /** Options of serveGrpc. */
 export interface ServeOptions {
-	/** Where to listen. A stale socket is replaced; a living one is a conflict. */
-	readonly socketPath: string;
-	readonly services: readonly Implementation[];
-	/** Takes one line for each call that failed by a fault of ours. */
-	readonly logger: Logger;
-	/** Who may connect. Default 0660, own group. */
-	readonly access?: SocketAccess;
-	/** Whether health answers SERVING from the start. Default true; else call setServing(true) later. */
-	readonly serving?: boolean;
+  /** Where to listen. A stale socket is replaced; a living one is a conflict. */
+  readonly socketPath: string;
+  readonly services: readonly Implementation[];
+  /** Takes one line for each call that failed by a fault of ours. */
+  readonly logger: Logger;
+  /** Who may connect. Default 0660, own group. */
+  readonly access?: SocketAccess;
+  /** Whether health answers SERVING from the start. Default true; else call setServing(true) later. */
+  readonly serving?: boolean;
 }
 
 /** A running gRPC server, with health and reflection. */
 export interface GrpcServer extends AsyncDisposable {
-	readonly socketPath: string;
-	/** What health answers. */
-	setServing(serving: boolean): void;
-	/**
-	 * Stops: health says NOT_SERVING, no new calls, running ones get `graceMs` (default 1000) to end
-	 * and are cut then. Removes the socket, unless a successor has taken its place.
-	 */
-	close(graceMs?: number): Promise<void>;
+  readonly socketPath: string;
+  /** What health answers. */
+  setServing(serving: boolean): void;
+  /**
+   * Stops: health says NOT_SERVING, no new calls, running ones get `graceMs` (default 1000) to end
+   * and are cut then. Removes the socket, unless a successor has taken its place.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 const serverOptions = {
-	"grpc.max_receive_message_length": maxMessageBytes,
-	"grpc.max_send_message_length": maxMessageBytes,
-	"grpc.enable_channelz": 0,
+  "grpc.max_receive_message_length": maxMessageBytes,
+  "grpc.max_send_message_length": maxMessageBytes,
+  "grpc.enable_channelz": 0,
 };
 
 /** Starts a gRPC server on a Unix socket. Resolves when it accepts calls. */
 export async function serveGrpc(options: ServeOptions): Promise<GrpcServer> {
-	const { socketPath, logger } = options;
-	const server = new Server(serverOptions);
-	const health = openHealth(
-		options.services.map((each) => each.service.typeName),
-	);
-	const own = [...options.services, health.implementation];
-	for (const implementation of [
-		...own,
-		...reflectionServices(own.map((each) => each.service)),
-	]) {
-		server.addService(
-			definitionOf(implementation),
-			implementation.bind(logger),
-		);
-	}
-	await placeSocket(socketPath, options.access ?? {}, (path) =>
-		bind(server, path),
-	);
-	const inode = await socketInode(socketPath);
-	health.setServing(options.serving ?? true);
-	const close = async (graceMs = 1000): Promise<void> => {
-		health.setServing(false);
-		await removeSocket(socketPath, inode);
-		await shutDown(server, graceMs);
-	};
-	return {
-		socketPath,
-		setServing: health.setServing,
-		close,
-		[Symbol.asyncDispose]: close,
-	};
+  const { socketPath, logger } = options;
+  const server = new Server(serverOptions);
+  const health = openHealth(options.services.map((each) => each.service.typeName));
+  const own = [...options.services, health.implementation];
+  for (const implementation of [...own, ...reflectionServices(own.map((each) => each.service))]) {
+    server.addService(definitionOf(implementation), implementation.bind(logger));
+  }
+  await placeSocket(socketPath, options.access ?? {}, (path) => bind(server, path));
+  const inode = await socketInode(socketPath);
+  health.setServing(options.serving ?? true);
+  const close = async (graceMs = 1000): Promise<void> => {
+    health.setServing(false);
+    await removeSocket(socketPath, inode);
+    await shutDown(server, graceMs);
+  };
+  return {
+    socketPath,
+    setServing: health.setServing,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
 }
 
 function definitionOf(implementation: Implementation): ServiceDefinition {
-	return Object.fromEntries(
-		implementation.service.methods.map((method) => [
-			method.localName,
-			describeMethod(method),
-		]),
-	);
+  return Object.fromEntries(
+    implementation.service.methods.map((method) => [method.localName, describeMethod(method)]),
+  );
 }
 
 function bind(server: Server, path: string): Promise<void> {
-	return new Promise((resolve, reject) => {
-		server.bindAsync(
-			`unix:${path}`,
-			ServerCredentials.createInsecure(),
-			(error) => {
-				if (error === null) resolve();
-				else
-					reject(
-						internal(`listen on ${path}: ${error.message}`, { cause: error }),
-					);
-			},
-		);
-	});
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+      if (error === null) resolve();
+      else reject(internal(`listen on ${path}: ${error.message}`, { cause: error }));
+    });
+  });
 }
 
 async function shutDown(server: Server, graceMs: number): Promise<void> {
-	const ended = new Promise<void>((resolve) => {
-		server.tryShutdown(() => {
-			resolve();
-		});
-	});
-	const timer = new AbortController();
-	const late = after(graceMs, undefined, { signal: timer.signal }).then(
-		() => {
-			server.forceShutdown();
-		},
-		() => undefined,
-	);
-	await Promise.race([ended, late]);
-	timer.abort();
+  const ended = new Promise<void>((resolve) => {
+    server.tryShutdown(() => {
+      resolve();
+    });
+  });
+  const timer = new AbortController();
+  const late = after(graceMs, undefined, { signal: timer.signal }).then(
+    () => {
+      server.forceShutdown();
+    },
+    () => undefined,
+  );
+  await Promise.race([ended, late]);
+  timer.abort();
 }

@@ -4,10 +4,10 @@ import { conflict, hasErrno } from "@gantry/errors";
 
 /** Who may connect to a Unix socket. */
 export interface SocketAccess {
-	/** Permission bits. Default 0660. */
-	readonly mode?: number;
-	/** Owning group. Default: the process's own. */
-	readonly gid?: number;
+  /** Permission bits. Default 0660. */
+  readonly mode?: number;
+  /** Owning group. Default: the process's own. */
+  readonly gid?: number;
 }
 
 /**
@@ -17,52 +17,44 @@ export interface SocketAccess {
  * Throws conflict when a living process answers at the path.
  */
 export async function placeSocket(
-	socketPath: string,
-	access: SocketAccess,
-	listen: (temporaryPath: string) => Promise<void>,
+  socketPath: string,
+  access: SocketAccess,
+  listen: (temporaryPath: string) => Promise<void>,
 ): Promise<void> {
-	if (await answers(socketPath))
-		throw conflict(`socket ${socketPath} is in use`);
-	const temporary = `${socketPath}~`;
-	await rm(temporary, { force: true });
-	await listen(temporary);
-	if (access.gid !== undefined)
-		await chown(temporary, process.getuid?.() ?? 0, access.gid);
-	await chmod(temporary, access.mode ?? 0o660);
-	await rename(temporary, socketPath);
+  if (await answers(socketPath)) throw conflict(`socket ${socketPath} is in use`);
+  const temporary = `${socketPath}~`;
+  await rm(temporary, { force: true });
+  await listen(temporary);
+  if (access.gid !== undefined) await chown(temporary, process.getuid?.() ?? 0, access.gid);
+  await chmod(temporary, access.mode ?? 0o660);
+  await rename(temporary, socketPath);
 }
 
 /** Inode of the socket file, to tell it from one that a successor put in its place. */
-export async function socketInode(
-	socketPath: string,
-): Promise<number | undefined> {
-	try {
-		return (await lstat(socketPath)).ino;
-	} catch (error) {
-		if (hasErrno(error, "ENOENT")) return undefined;
-		throw error;
-	}
+export async function socketInode(socketPath: string): Promise<number | undefined> {
+  try {
+    return (await lstat(socketPath)).ino;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
 }
 
 /** Removes the socket file, if it is still the one with this inode. */
-export async function removeSocket(
-	socketPath: string,
-	inode: number | undefined,
-): Promise<void> {
-	if (inode !== undefined && (await socketInode(socketPath)) === inode)
-		await rm(socketPath);
+export async function removeSocket(socketPath: string, inode: number | undefined): Promise<void> {
+  if (inode !== undefined && (await socketInode(socketPath)) === inode) await rm(socketPath);
 }
 
 /** Whether somebody accepts connections at a Unix socket path. */
 export function answers(socketPath: string): Promise<boolean> {
-	return new Promise((resolve) => {
-		const socket = net.connect(socketPath);
-		socket.once("connect", () => {
-			socket.destroy();
-			resolve(true);
-		});
-		socket.once("error", () => {
-			resolve(false);
-		});
-	});
+  return new Promise((resolve) => {
+    const socket = net.connect(socketPath);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => {
+      resolve(false);
+    });
+  });
 }

@@ -7,21 +7,16 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
-	EngineError,
-	type ErrorDetails,
-	type ErrorKind,
-	grpcCode,
-	isErrorKind,
-	kindOfGrpcCode,
-	toEngineError,
+  EngineError,
+  type ErrorDetails,
+  type ErrorKind,
+  grpcCode,
+  isErrorKind,
+  kindOfGrpcCode,
+  toEngineError,
 } from "@gantry/errors";
 import { type ErrorDetail, ErrorDetailSchema } from "@gantry/proto/error";
-import {
-	Metadata,
-	type ServiceError,
-	type StatusObject,
-	status,
-} from "@grpc/grpc-js";
+import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
 
 const detailKey = "gantry-error-bin";
 const statusKey = "grpc-status-details-bin";
@@ -31,100 +26,93 @@ const maxMessageLength = 8192;
 
 /** Any caught value as what the server sends. Causes stay here. */
 export function toStatus(error: unknown): StatusObject {
-	const engineError = toEngineError(error);
-	const code = grpcCode(engineError.kind);
-	const message = engineError.message.slice(0, maxMessageLength);
-	const detail = toBinary(ErrorDetailSchema, detailOf(engineError));
-	const metadata = new Metadata();
-	metadata.set(detailKey, Buffer.from(detail));
-	metadata.set(statusKey, Buffer.from(statusProto(code, message, detail)));
-	return { code, details: message, metadata };
+  const engineError = toEngineError(error);
+  const code = grpcCode(engineError.kind);
+  const message = engineError.message.slice(0, maxMessageLength);
+  const detail = toBinary(ErrorDetailSchema, detailOf(engineError));
+  const metadata = new Metadata();
+  metadata.set(detailKey, Buffer.from(detail));
+  metadata.set(statusKey, Buffer.from(statusProto(code, message, detail)));
+  return { code, details: message, metadata };
 }
 
 function detailOf(error: EngineError): ErrorDetail {
-	return create(ErrorDetailSchema, {
-		kind: error.kind,
-		resourceType: error.details.resourceType ?? "",
-		resourceId: error.details.resourceId ?? "",
-		exitCode: error.details.exitCode ?? 0,
-	});
+  return create(ErrorDetailSchema, {
+    kind: error.kind,
+    resourceType: error.details.resourceType ?? "",
+    resourceId: error.details.resourceId ?? "",
+    exitCode: error.details.exitCode ?? 0,
+  });
 }
 
 /** google.rpc.Status{code = 1, message = 2, details = 3: Any{type_url = 1, value = 2}}. */
-function statusProto(
-	code: number,
-	message: string,
-	detail: Uint8Array,
-): Uint8Array {
-	const any = new BinaryWriter()
-		.tag(1, WireType.LengthDelimited)
-		.string(`type.googleapis.com/${ErrorDetailSchema.typeName}`)
-		.tag(2, WireType.LengthDelimited)
-		.bytes(detail)
-		.finish();
-	return new BinaryWriter()
-		.tag(1, WireType.Varint)
-		.int32(code)
-		.tag(2, WireType.LengthDelimited)
-		.string(message)
-		.tag(3, WireType.LengthDelimited)
-		.bytes(any)
-		.finish();
+function statusProto(code: number, message: string, detail: Uint8Array): Uint8Array {
+  const any = new BinaryWriter()
+    .tag(1, WireType.LengthDelimited)
+    .string(`type.googleapis.com/${ErrorDetailSchema.typeName}`)
+    .tag(2, WireType.LengthDelimited)
+    .bytes(detail)
+    .finish();
+  return new BinaryWriter()
+    .tag(1, WireType.Varint)
+    .int32(code)
+    .tag(2, WireType.LengthDelimited)
+    .string(message)
+    .tag(3, WireType.LengthDelimited)
+    .bytes(any)
+    .finish();
 }
 
 /** A failed call as an EngineError. `peer` is the name that a person sees when it does not answer. */
-export function fromServiceError(
-	error: ServiceError,
-	peer: string,
-): EngineError {
-	const detail = readDetail(error.metadata);
-	if (detail !== undefined) {
-		return new EngineError(detail.kind, error.details, {
-			cause: error,
-			details: detail.details,
-		});
-	}
-	return new EngineError(kindOfGrpcCode(error.code), bareMessage(error, peer), {
-		cause: error,
-	});
+export function fromServiceError(error: ServiceError, peer: string): EngineError {
+  const detail = readDetail(error.metadata);
+  if (detail !== undefined) {
+    return new EngineError(detail.kind, error.details, {
+      cause: error,
+      details: detail.details,
+    });
+  }
+  return new EngineError(kindOfGrpcCode(error.code), bareMessage(error, peer), {
+    cause: error,
+  });
 }
 
 function bareMessage(error: ServiceError, peer: string): string {
-	switch (error.code) {
-		case status.UNAVAILABLE:
-			return `${peer} is not available`;
-		case status.DEADLINE_EXCEEDED:
-			return `${peer} did not answer in time`;
-		default:
-			return error.details;
-	}
+  switch (error.code) {
+    case status.UNAVAILABLE:
+      return `${peer} is not available`;
+    case status.DEADLINE_EXCEEDED:
+      return `${peer} did not answer in time`;
+    default:
+      return error.details;
+  }
 }
 
 interface ReadDetail {
-	readonly kind: ErrorKind;
-	readonly details: ErrorDetails;
+  readonly kind: ErrorKind;
+  readonly details: ErrorDetails;
 }
 
 function readDetail(metadata: Metadata | undefined): ReadDetail | undefined {
-	const bytes = metadata?.get(detailKey)[0];
-	if (!(bytes instanceof Uint8Array)) return undefined;
-	const detail = parseDetail(bytes);
-	if (detail === undefined || !isErrorKind(detail.kind)) return undefined;
-	return {
-		kind: detail.kind,
-		details: {
-			...(detail.resourceType !== "" && { resourceType: detail.resourceType }),
-			...(detail.resourceId !== "" && { resourceId: detail.resourceId }),
-			...(detail.exitCode !== 0 && { exitCode: detail.exitCode }),
-		},
-	};
+  const bytes = metadata?.get(detailKey)[0];
+  if (!(bytes instanceof Uint8Array)) return undefined;
+  const detail = parseDetail(bytes);
+  if (detail === undefined || !isErrorKind(detail.kind)) return undefined;
+  return {
+    kind: detail.kind,
+    details: {
+      ...(detail.resourceType !== "" && { resourceType: detail.resourceType }),
+      ...(detail.resourceId !== "" && { resourceId: detail.resourceId }),
+      ...(detail.exitCode !== 0 && { exitCode: detail.exitCode }),
+    },
+  };
 }
 
 /** A detail that does not parse comes from a foreign peer: the bare code then decides. */
 function parseDetail(bytes: Uint8Array): ErrorDetail | undefined {
-	try {
-		return fromBinary(ErrorDetailSchema, bytes);
-	} catch {
-		return undefined;
-	}
+  try {
+    return fromBinary(ErrorDetailSchema, bytes);
+  } catch {
+    return undefined;
+  }
 }
