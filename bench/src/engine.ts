@@ -1,0 +1,15 @@
+/** What the benchmark needs to know of an engine, ours or the peer. */
+
+/** A running engine. */
+export interface Engine extends AsyncDisposable {
+  /** `gantry` or `dockerd`. */
+  readonly name: string;
+  /** Version text for the report. */
+  readonly version: string;
+  /** Value for DOCKER_HOST. */
+  readonly dockerHost: string;
+  /** Name of the network namespace that its daemons run in, or undefined for the machine's. */
+  readonly netns: string | undefined;
+  /** A text that every daemon and per-container process of this engine has in its command line. */
+  readonly mark: string;
+}

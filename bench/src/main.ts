@@ -1,0 +1,81 @@
+/**
+ * `npm run bench [rounds]`: Gantry and the newest real dockerd side by side, interleaved.
+ * Prints the table, writes bench/results/<time>.{json,md} and the README's copy.
+ */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeBusyboxArchive } from "@gantry/testkit/busybox";
+import { putImage } from "@gantry/testkit/image-maker";
+import { startRegistry } from "@gantry/testkit/registry";
+import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
+import { makeBigImage } from "./big-image.ts";
+import type { Engine } from "./engine.ts";
+import { docker, measure, measureCliStart } from "./measure.ts";
+import type { TimedResult } from "./measure.ts";
+import { measureMemory } from "./memory-rows.ts";
+import { startOurs } from "./ours.ts";
+import { startPeer } from "./peer.ts";
+import { describeMachine, toMarkdown, updateTable } from "./report.ts";
+import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
+
+const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+const scratch = "/tmp/gantry-bench";
+
+async function timeRows(rounds: number): Promise<{ times: TimedResult[]; cliStartMs: number; oursVersion: string; peerVersion: string }> {
+  await using ours = await startOurs(path.join(scratch, "ours"));
+  await using peer = await startPeer(path.join(scratch, "peer"));
+  await prepare(ours);
+  await prepare(peer);
+  const cliStartMs = await measureCliStart(Math.max(rounds, 10));
+  const times: TimedResult[] = [];
+  const report = (result: TimedResult): void => {
+    times.push(result);
+    process.stderr.write(`${result.title}: ratio ${result.ratio.toFixed(2)}\n`);
+  };
+  for (const row of commandRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
+  for (const row of await servedPull(peer, Math.max(3, Math.ceil(rounds / 5)))) report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
+  return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
+}
+
+/** The pull rows, with a registry at the same loopback address in both network namespaces. */
+async function servedPull(peer: Engine, rounds: number): Promise<{ row: ReturnType<typeof pullRows>[number]; done: () => Promise<void> }[]> {
+  const dir = path.join(scratch, "registry");
+  const registry = await startRegistry({ dir });
+  await putImage(registry.host, "bench/five", "1", await makeBigImage());
+  const port = Number(registry.host.split(":")[1]);
+  const mirror = peer.netns === undefined ? undefined : await startRegistry({ dir, port, netns: peer.netns });
+  const rows = pullRows(`${registry.host}/bench/five:1`, rounds);
+  const stop = async (): Promise<void> => {
+    await registry[Symbol.asyncDispose]();
+    await mirror?.[Symbol.asyncDispose]();
+  };
+  return rows.map((row, index) => ({ row, done: index === rows.length - 1 ? stop : async () => undefined }));
+}
+
+async function prepare(engine: Engine): Promise<void> {
+  await mustRun(["docker", "load"], { env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }), input: await makeBusyboxArchive() });
+  await docker(engine, ["run", "-d", "--name", idleContainer, "busybox", "sleep", "1000000"]);
+}
+
+async function main(): Promise<void> {
+  const rounds = Number(process.argv[2] ?? 15);
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("usage: npm run bench [rounds]");
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch, { recursive: true });
+  const takenAt = new Date().toISOString();
+  const timed = await timeRows(rounds);
+  const memory = await measureMemory(scratch);
+  const report = { takenAt, machine: describeMachine(), ...timed, memory };
+  const markdown = toMarkdown(report);
+  const results = path.join(repository, "bench/results");
+  await mkdir(results, { recursive: true });
+  const stem = path.join(results, takenAt.replaceAll(/[:.]/g, "-"));
+  await writeFile(`${stem}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
+  await writeFile(`${stem}.md`, markdown);
+  await updateTable(path.join(repository, "README.md"), markdown);
+  process.stdout.write(markdown);
+  await rm(scratch, { recursive: true, force: true });
+}
+
+await main();
