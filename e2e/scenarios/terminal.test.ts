@@ -1,0 +1,83 @@
+/** The stock CLI on a real terminal. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { TestEngine } from "../src/engine.ts";
+import { Terminal } from "../src/terminal.ts";
+
+let engine: TestEngine;
+before(async () => {
+  engine = await TestEngine.start();
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+
+const shell = (...args: string[]): Terminal => new Terminal(["docker", ...args], engine.clientEnv());
+const prompt = /[#$] $/;
+
+describe("docker run -it busybox sh", () => {
+  it("is a working terminal that takes the client's size and its changes", async () => {
+    await using terminal = shell("run", "-it", "--rm", "busybox", "sh");
+    await terminal.waitFor(prompt);
+    terminal.type("tty; stty size\r");
+    await terminal.waitFor(/\/dev\/pts\/0\r\n24 80/);
+    terminal.resize(50, 132);
+    terminal.type("sleep 0.3; stty size\r");
+    await terminal.waitFor(/50 132/);
+    terminal.type("exit 4\r");
+    assert.equal(await terminal.exited(), 4);
+  });
+  it("interrupts the foreground program on Ctrl-C", async () => {
+    await using terminal = shell("run", "-it", "--rm", "busybox", "sh");
+    await terminal.waitFor(prompt);
+    terminal.type("sleep 1000\r");
+    await terminal.waitFor(/sleep 1000\r\n/);
+    terminal.type("\x03");
+    await terminal.waitFor(prompt);
+    terminal.type("echo status $?\r");
+    await terminal.waitFor(/status 130/);
+    terminal.type("\x04");
+    await terminal.exited();
+  });
+  it("ends the shell on Ctrl-D", async () => {
+    await using terminal = shell("run", "-it", "--rm", "busybox", "sh");
+    await terminal.waitFor(prompt);
+    terminal.type("\x04");
+    assert.equal(await terminal.exited(), 0);
+  });
+  it("detaches on Ctrl-P Ctrl-Q, leaves the container running, and attaches again", async () => {
+    const first = shell("run", "-it", "--name", "moored", "busybox", "sh");
+    await first.waitFor(prompt);
+    first.type("mark=kept\r");
+    await first.waitFor(prompt);
+    first.type("\x10\x11");
+    assert.equal(await first.exited(), 0);
+    assert.equal(await engine.docker(["inspect", "-f", "{{.State.Running}}", "moored"]), "true");
+    await using second = shell("attach", "moored");
+    second.type("echo $mark\r");
+    await second.waitFor(/kept\r\n/);
+    second.type("exit\r");
+    await second.exited();
+    await engine.docker(["rm", "moored"]);
+  });
+  it("detaches by the keys that the client chose", async () => {
+    const terminal = shell("run", "-it", "--name", "keys", "--detach-keys", "ctrl-a,d", "busybox", "sh");
+    await terminal.waitFor(prompt);
+    terminal.type("\x01d");
+    assert.equal(await terminal.exited(), 0);
+    await engine.docker(["rm", "-f", "keys"]);
+  });
+});
+
+describe("docker exec -it", () => {
+  it("opens a terminal in a running container and returns its exit code", async () => {
+    const id = await engine.docker(["run", "-d", "busybox", "sleep", "1000"]);
+    await using terminal = shell("exec", "-it", id, "sh");
+    await terminal.waitFor(prompt);
+    terminal.type("ps | grep -c 'sleep 1000'; tty\r");
+    await terminal.waitFor(/\/dev\/pts\/0/);
+    terminal.type("exit 6\r");
+    assert.equal(await terminal.exited(), 6);
+    await engine.docker(["rm", "-f", id]);
+  });
+});

@@ -1,0 +1,147 @@
+/** A whole engine of its own for a test file: services, NATS and supervisor below private roots. */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeBusyboxArchive } from "@gantry/testkit/busybox";
+import { eventually } from "@gantry/testkit";
+import { cleanEnvironment, mustRun, run } from "@gantry/testkit/run";
+import type { Ran, RunOptions } from "@gantry/testkit/run";
+import { findLeftovers } from "./leftovers.ts";
+
+/** The repository's root. */
+export const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+
+/** Services that the supervisor runs. */
+export type ServiceName = "api-gateway" | "container-service" | "image-service" | "nats-server" | "supervisor";
+
+/** Options of {@link TestEngine.start}. */
+export interface TestEngineOptions {
+  /** Contents of daemon.json. */
+  readonly daemonJson?: Readonly<Record<string, unknown>>;
+  /** Load the busybox image. Default true. */
+  readonly busybox?: boolean;
+}
+
+/** A running engine; disposing it stops it and fails when anything is left on the machine. */
+export class TestEngine implements AsyncDisposable {
+  readonly root: string;
+  readonly runRoot: string;
+  readonly dataRoot: string;
+  readonly dockerHost: string;
+  private readonly env: Record<string, string>;
+
+  private constructor(root: string) {
+    this.root = root;
+    this.runRoot = path.join(root, "run");
+    this.dataRoot = path.join(root, "data");
+    this.dockerHost = `unix://${path.join(this.runRoot, "docker.sock")}`;
+    this.env = cleanEnvironment({
+      GANTRY_RUN_ROOT: this.runRoot,
+      GANTRY_DATA_ROOT: this.dataRoot,
+      GANTRY_CONFIG: path.join(root, "daemon.json"),
+      GANTRY_CGROUP_PARENT: path.basename(root),
+    });
+  }
+
+  /** Starts an engine and resolves when it answers. */
+  static async start(options: TestEngineOptions = {}): Promise<TestEngine> {
+    const engine = new TestEngine(await mkdtemp("/tmp/gantry-e2e-"));
+    await writeFile(path.join(engine.root, "daemon.json"), JSON.stringify(options.daemonJson ?? {}));
+    await engine.startSupervisor();
+    if (options.busybox ?? true) await engine.docker(["load"], { input: await makeBusyboxArchive() });
+    return engine;
+  }
+
+  /** Starts the supervisor (again) and resolves when the API answers. */
+  async startSupervisor(): Promise<void> {
+    const log = path.join(this.root, "supervisor.log");
+    const child = spawn("sh", ["-c", `exec "${process.execPath}" "${path.join(repository, "dist/supervisor/main.mjs")}" >>"${log}" 2>&1`], {
+      env: this.env,
+      detached: true,
+      stdio: "ignore",
+    });
+    await once(child, "spawn");
+    child.unref();
+    await this.ready();
+  }
+
+  /** Resolves when every endpoint group answers. */
+  async ready(): Promise<void> {
+    await eventually(
+      async () => {
+        for (const command of [["info"], ["ps"], ["images"]]) {
+          const ran = await run(["docker", ...command], { env: this.clientEnv() });
+          if (ran.code !== 0) throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
+        }
+      },
+      { timeoutMs: 30_000 },
+    );
+  }
+
+  /** Environment of a client of this engine. */
+  clientEnv(): Record<string, string> {
+    return cleanEnvironment({ DOCKER_HOST: this.dockerHost, HOME: this.root });
+  }
+
+  /** Runs the stock CLI; a failure is an error. Returns standard output without the last newline. */
+  async docker(args: readonly string[], options: RunOptions = {}): Promise<string> {
+    return (await mustRun(["docker", ...args], { env: this.clientEnv(), ...options })).stdout.replace(/\n$/, "");
+  }
+
+  /** Runs the stock CLI whatever comes out. */
+  async tryDocker(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    return await run(["docker", ...args], { env: this.clientEnv(), ...options });
+  }
+
+  /** PIDs of one of the engine's programs. */
+  async pidsOf(service: ServiceName): Promise<number[]> {
+    const pids: number[] = [];
+    for (const name of await readdir("/proc")) {
+      if (!/^\d+$/.test(name)) continue;
+      const commandLine = await readProc(name, "cmdline");
+      const own = (await readProc(name, "environ")).includes(`GANTRY_RUN_ROOT=${this.runRoot}\0`) || commandLine.includes(this.root);
+      if (own && commandLine.includes(service)) pids.push(Number(name));
+    }
+    return pids;
+  }
+
+  /** kill -9 of a program, then waits until the process is gone. */
+  async kill9(service: ServiceName): Promise<void> {
+    const pids = await this.pidsOf(service);
+    if (pids.length === 0) throw new Error(`${service} does not run`);
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    await eventually(() => {
+      for (const pid of pids) if (existsSync(`/proc/${String(pid)}/root`)) throw new Error(`${service} (${String(pid)}) is still there`);
+    });
+  }
+
+  /** Stops the engine as `npm stop` does. */
+  async stop(): Promise<void> {
+    await mustRun([process.execPath, path.join(repository, "scripts/stop.ts")], { env: this.env, cwd: repository });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    const left = await findLeftovers(this.root);
+    if (left.length > 0) throw new Error(`the engine left behind:\n${left.join("\n")}`);
+    await rm(this.root, { recursive: true, force: true });
+  }
+
+  /** The last lines of the services' logs, for messages. */
+  private async logTail(): Promise<string> {
+    const log = path.join(this.root, "supervisor.log");
+    return existsSync(log) ? `\n${(await readFile(log, "utf8")).slice(-3000)}` : "";
+  }
+}
+
+async function readProc(pid: string, file: string): Promise<string> {
+  try {
+    return await readFile(`/proc/${pid}/${file}`, "utf8");
+  } catch {
+    // The process has ended meanwhile.
+    return "";
+  }
+}
