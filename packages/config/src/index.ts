@@ -1,0 +1,28 @@
+export {
+  type EngineConfig,
+  type Environment,
+  loadConfig,
+  readNatsUrl,
+  type ServiceName,
+  type ServicePaths,
+  servicePaths,
+} from "./engine-config.ts";
+export {
+  cleanEnvironment,
+  engineEnvironment,
+  nodeCommand,
+  onReload,
+  type ReloadHandlers,
+  socketAccess,
+  untilTerminated,
+} from "./environment.ts";
+export type {
+  AddressPool,
+  ContainerDefaults,
+  DaemonSettings,
+  NetworkSettings,
+  RegistrySettings,
+  TlsSettings,
+  Ulimit,
+} from "./settings.ts";
+export { parseSizeBytes } from "./value-syntax.ts";
