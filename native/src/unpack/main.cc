@@ -1,0 +1,198 @@
+// The sandboxed program that reads and writes archives: layers, `docker cp`, `docker commit`, `docker export`.
+// It is given descriptors, never paths of the host; native/README.md has the contract.
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <latch>
+#include <thread>
+
+#include "unpack/chunk_queue.h"
+#include "unpack/decoder.h"
+#include "unpack/digest.h"
+#include "unpack/extractor.h"
+#include "unpack/failure.h"
+#include "unpack/input.h"
+#include "unpack/inspect.h"
+#include "unpack/options.h"
+#include "unpack/output.h"
+#include "unpack/packer.h"
+#include "unpack/report.h"
+#include "unpack/sandbox.h"
+#include "unpack/tar_reader.h"
+
+namespace gantry::unpack {
+namespace {
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kReportLost = 3 };
+
+// Small archives compress to nearly nothing; the ratio counts only beyond this many bytes.
+constexpr uint64_t kRatioFreeBytes = 64 << 20;
+
+struct StreamTotals {
+  std::string digest;
+  std::string diff_id;
+  uint64_t compressed_bytes = 0;
+  uint64_t uncompressed_bytes = 0;
+  Compression compression = Compression::kAuto;
+};
+
+void check_limits(const Options& options, const StreamTotals& totals) {
+  if (options.max_bytes != 0 && totals.uncompressed_bytes > options.max_bytes)
+    fail("limit", "", "archive is larger than " + std::to_string(options.max_bytes) + " bytes when uncompressed");
+  if (options.max_ratio != 0 && totals.uncompressed_bytes > kRatioFreeBytes &&
+      totals.uncompressed_bytes / options.max_ratio > totals.compressed_bytes)
+    fail("limit", "", "archive is more than " + std::to_string(options.max_ratio) + " times larger when uncompressed");
+}
+
+// The reading thread: input, both digests, decompression.
+void read_stream(const Options& options, ChunkQueue& queue, StreamTotals& totals) {
+  try {
+    bool hash = options.mode == Mode::kUnpack;
+    Input input(kInputFd, kReportFd, hash);
+    totals.compression = options.compression;
+    std::unique_ptr<Decoder> decoder = open_decoder(totals.compression, input);
+    bool same = totals.compression == Compression::kNone;
+    Sha256 sha;
+    for (bool last = false; !last;) {
+      std::span<uint8_t> chunk = queue.acquire();
+      size_t size = decoder->read(chunk);
+      last = size < chunk.size();
+      totals.uncompressed_bytes += size;
+      totals.compressed_bytes = input.bytes();
+      check_limits(options, totals);
+      if (hash && !same) sha.update(chunk.first(size));
+      if (last && hash) {
+        totals.digest = input.digest();
+        totals.diff_id = same ? totals.digest : sha.finish();
+      }
+      queue.publish(size, last);
+    }
+  } catch (Failure& failure) {
+    queue.fail(std::move(failure));
+  } catch (const std::bad_alloc&) {
+    queue.fail(Failure{"read", ENOMEM, "", "out of memory"});
+  }
+}
+
+// Runs `work` once the filter is in place; the thread itself must exist before it.
+class ReaderThread {
+ public:
+  explicit ReaderThread(std::function<void()> work) {
+    std::thread([this, work = std::move(work)] {
+      started_.count_down();
+      go_.wait();
+      work();
+    }).detach();
+    started_.wait();
+  }
+  void go() { go_.count_down(); }
+
+ private:
+  std::latch started_{1};
+  std::latch go_{1};
+};
+
+UniqueFd open_destination(const Sandbox& sandbox, const Options& options) {
+  UniqueFd destination(open_in_root(sandbox.root.get(), options.path.c_str(), O_PATH | O_DIRECTORY, Scope::kBase));
+  if (!destination) fail_errno("path", options.path);
+  return destination;
+}
+
+void sync_files(const Sandbox& sandbox) {
+  UniqueFd top(openat(sandbox.root.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!top || syncfs(top.get()) != 0) fail_errno("sync", "");
+}
+
+ExtractRules rules_of(const Options& options) {
+  ExtractRules rules;
+  rules.layer = options.mode == Mode::kUnpack;
+  rules.no_overwrite_dir_non_dir = options.no_overwrite_dir_non_dir;
+  rules.chown = options.chown;
+  rules.max_entries = options.max_entries;
+  rules.destination = "/" + clean_path(options.path);
+  return rules;
+}
+
+std::string run_extract(const Sandbox& sandbox, const Options& options) {
+  // Never destroyed: the process ends by _exit() while the thread may still be waiting for input.
+  static ChunkQueue queue;
+  static StreamTotals stream;
+  static ReaderThread reader([&options] { read_stream(options, queue, stream); });
+  lock_system_calls(options);
+  UniqueFd destination = open_destination(sandbox, options);
+  reader.go();
+
+  TarReader tar([] { return queue.next(); });
+  std::vector<int> lowers;
+  for (const UniqueFd& lower : sandbox.lowers) lowers.push_back(lower.get());
+  ExtractTotals totals = Extractor(destination.get(), rules_of(options), std::move(lowers)).run(tar);
+  tar.drain();
+  if (options.sync) sync_files(sandbox);
+
+  JsonLine line;
+  line.flag("ok", true);
+  if (!stream.digest.empty()) line.text("digest", stream.digest).text("diffId", stream.diff_id);
+  return line.text("compression", compression_name(stream.compression))
+      .number("compressedBytes", static_cast<int64_t>(stream.compressed_bytes))
+      .number("uncompressedBytes", static_cast<int64_t>(stream.uncompressed_bytes))
+      .number("diskBytes", static_cast<int64_t>(totals.disk_bytes))
+      .number("entries", static_cast<int64_t>(totals.entries))
+      .finish();
+}
+
+std::string run_pack(const Sandbox& sandbox, const Options& options) {
+  lock_system_calls(options);
+  bool hash = options.gzip || options.digest;
+  Output output(kOutputFd, hash, options.gzip);
+  PackTotals totals = Packer(output, options.overlay_upper).run(sandbox.root.get(), options);
+  JsonLine line;
+  line.flag("ok", true);
+  if (hash) line.text("digest", output.digest()).text("diffId", output.diff_id());
+  return line.number("compressedBytes", static_cast<int64_t>(output.compressed_bytes()))
+      .number("uncompressedBytes", static_cast<int64_t>(output.uncompressed_bytes()))
+      .number("entries", static_cast<int64_t>(totals.entries))
+      .number("changed", static_cast<int64_t>(totals.changed))
+      .finish();
+}
+
+std::string run(const Options& options) {
+  Sandbox sandbox = enter_sandbox(options);
+  switch (options.mode) {
+    case Mode::kUnpack:
+    case Mode::kApply: return run_extract(sandbox, options);
+    case Mode::kPack: return run_pack(sandbox, options);
+    case Mode::kStat: lock_system_calls(options); return stat_path(sandbox, options);
+    case Mode::kChanges: lock_system_calls(options); return list_changes(sandbox);
+  }
+  return {};
+}
+
+ExitCode run_and_report(const Options& options) {
+  std::string line;
+  ExitCode code = kOk;
+  try {
+    line = run(options);
+  } catch (const Failure& failure) {
+    line = failure_line(failure);
+    code = kFailed;
+  } catch (const std::bad_alloc&) {
+    line = failure_line(Failure{"memory", ENOMEM, "", "out of memory"});
+    code = kFailed;
+  }
+  return write_report(line) ? code : kReportLost;
+}
+
+}  // namespace
+}  // namespace gantry::unpack
+
+int main(int argc, char** argv) {
+  using namespace gantry::unpack;
+  // A reader that goes away is an error to report (EPIPE), not a reason to vanish.
+  signal(SIGPIPE, SIG_IGN);
+  std::optional<Options> options = parse_options(argc, argv);
+  if (!options) return kUsage;
+  // No destructors: the reading thread may be anywhere.
+  _exit(run_and_report(*options));
+}

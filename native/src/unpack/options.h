@@ -1,0 +1,54 @@
+// The command line of the unpack program (see native/README.md for the whole contract).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace gantry::unpack {
+
+enum class Mode { kUnpack, kApply, kPack, kStat, kChanges };
+enum class Compression { kAuto, kNone, kGzip, kZstd, kBzip2, kXz };
+
+// Descriptors that the caller opened for us.
+constexpr int kInputFd = 0;
+constexpr int kOutputFd = 1;
+constexpr int kRootFd = 3;
+constexpr int kReportFd = 4;
+// With --mntns: the mount namespace to enter. With --lowers N: the first of N directories.
+constexpr int kExtraFd = 5;
+
+struct Owner {
+  uint32_t uid;
+  uint32_t gid;
+};
+
+struct Options {
+  Mode mode = Mode::kUnpack;
+  Compression compression = Compression::kAuto;
+  // Limits of what is read; 0 is none. Bytes are those of the uncompressed archive.
+  uint64_t max_bytes = 0;
+  uint64_t max_entries = 0;
+  uint64_t max_ratio = 0;
+  // unpack, changes: how many directories of lower layers follow from kExtraFd on, the uppermost first.
+  unsigned lowers = 0;
+  bool sync = false;
+  // apply, pack, stat
+  std::string path = "/";
+  bool mount_namespace = false;
+  bool with_mounts = false;
+  // apply
+  bool no_overwrite_dir_non_dir = false;
+  std::optional<Owner> chown;
+  // pack
+  std::optional<std::string> name;
+  bool follow = true;
+  bool overlay_upper = false;
+  bool gzip = false;
+  bool digest = false;
+};
+
+// Reads the command line. On a bad one, writes a line to stderr and returns nothing.
+std::optional<Options> parse_options(int argc, char** argv);
+
+}  // namespace gantry::unpack

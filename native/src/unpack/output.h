@@ -1,0 +1,52 @@
+// The archive on its way to stdout: buffered, optionally compressed, counted and hashed on both sides.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "unpack/digest.h"
+
+namespace gantry::unpack {
+
+class GzipEncoder;
+
+class Output {
+ public:
+  // hash: compute digests. gzip: compress what is written.
+  Output(int fd, bool hash, bool gzip);
+  ~Output();
+
+  // Free space to fill, at most; then commit() what was filled.
+  std::span<uint8_t> space();
+  void commit(size_t size);
+  void write(std::span<const uint8_t> bytes);
+  void write_zeros(uint64_t count);
+  // Ends the stream. Nothing may be written after it.
+  void finish();
+
+  uint64_t uncompressed_bytes() const { return uncompressed_bytes_; }
+  uint64_t compressed_bytes() const { return compressed_bytes_; }
+  // "sha256:..." of what went to fd, and of what was written; empty without `hash`. Once each, after finish().
+  std::string digest();
+  std::string diff_id();
+
+ private:
+  void flush(bool last);
+  void send(std::span<const uint8_t> bytes);
+
+  static constexpr size_t kBufferSize = 256 << 10;
+  int fd_;
+  bool hash_;
+  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique<uint8_t[]>(kBufferSize);
+  size_t used_ = 0;
+  std::unique_ptr<GzipEncoder> gzip_;
+  Sha256 plain_sha_;
+  Sha256 sent_sha_;
+  std::string diff_id_;
+  uint64_t uncompressed_bytes_ = 0;
+  uint64_t compressed_bytes_ = 0;
+};
+
+}  // namespace gantry::unpack
