@@ -5,8 +5,9 @@
  *   <cache>/<suite>/apt/        lists and package cache of suites other than the machine's
  *   <cache>/<suite>/<package>/  the unpacked package; exists only when complete
  */
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+
 import { existsSync } from "node:fs";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { mustRun } from "./run.ts";
 
@@ -14,94 +15,77 @@ import { mustRun } from "./run.ts";
 export const debianCacheDir = "/var/cache/gantry/debian";
 
 /** Unpacks a package (without its dependencies) and returns the folder that stands for `/`. */
-export async function unpackDebianPackage(
-	name: string,
-	suite = "installed",
-): Promise<string> {
-	const target = path.join(debianCacheDir, suite, name);
-	if (existsSync(target)) return target;
-	const scratch = path.join(
-		debianCacheDir,
-		suite,
-		`.${name}.${String(process.pid)}`,
-	);
-	await mkdir(scratch, { recursive: true });
-	const options = [
-		...(await suiteOptions(suite)),
-		"-o",
-		"APT::Sandbox::User=root",
-	];
-	await mustRun(["apt-get", "-qq", ...options, "download", name], {
-		cwd: scratch,
-		timeoutMs: 300_000,
-	});
-	const archive = (await readdir(scratch)).find((file) =>
-		file.endsWith(".deb"),
-	);
-	if (archive === undefined)
-		throw new Error(`apt-get download ${name} left no package`);
-	await mustRun(["dpkg-deb", "-x", archive, "root"], { cwd: scratch });
-	await rename(path.join(scratch, "root"), target).catch((error: unknown) => {
-		// Another process was quicker; its copy is the same.
-		if (!existsSync(target)) throw error;
-	});
-	await rm(scratch, { recursive: true, force: true });
-	return target;
+export async function unpackDebianPackage(name: string, suite = "installed"): Promise<string> {
+  const target = path.join(debianCacheDir, suite, name);
+  if (existsSync(target)) return target;
+  const scratch = path.join(debianCacheDir, suite, `.${name}.${String(process.pid)}`);
+  await mkdir(scratch, { recursive: true });
+  const options = [...(await suiteOptions(suite)), "-o", "APT::Sandbox::User=root"];
+  await mustRun(["apt-get", "-qq", ...options, "download", name], {
+    cwd: scratch,
+    timeoutMs: 300_000,
+  });
+  const archive = (await readdir(scratch)).find((file) => file.endsWith(".deb"));
+  if (archive === undefined) throw new Error(`apt-get download ${name} left no package`);
+  await mustRun(["dpkg-deb", "-x", archive, "root"], { cwd: scratch });
+  await rename(path.join(scratch, "root"), target).catch((error: unknown) => {
+    // Another process was quicker; its copy is the same.
+    if (!existsSync(target)) throw error;
+  });
+  await rm(scratch, { recursive: true, force: true });
+  return target;
 }
 
 /** Path of a program of a Debian package: the installed one, else the unpacked one. */
 export async function debianProgram(
-	name: string,
-	programPath: string,
-	suite = "installed",
+  name: string,
+  programPath: string,
+  suite = "installed",
 ): Promise<string> {
-	if (suite === "installed" && existsSync(programPath)) return programPath;
-	return path.join(await unpackDebianPackage(name, suite), programPath);
+  if (suite === "installed" && existsSync(programPath)) return programPath;
+  return path.join(await unpackDebianPackage(name, suite), programPath);
 }
 
 /** apt options for another suite, from the mirror that the machine itself is set to. */
 async function suiteOptions(suite: string): Promise<string[]> {
-	if (suite === "installed") return [];
-	const apt = path.join(debianCacheDir, suite, "apt");
-	const options = [
-		["Dir::Etc::sourcelist", path.join(apt, "sources.list")],
-		["Dir::Etc::sourceparts", "/dev/null"],
-		["Dir::State::Lists", path.join(apt, "lists")],
-		["Dir::Cache", path.join(apt, "cache")],
-		["APT::Sandbox::User", "root"],
-	].flatMap(([key, value]) => ["-o", `${String(key)}=${String(value)}`]);
-	if (!existsSync(path.join(apt, "complete"))) {
-		await mkdir(path.join(apt, "lists/partial"), { recursive: true });
-		await mkdir(path.join(apt, "cache/archives/partial"), { recursive: true });
-		await writeFile(
-			path.join(apt, "sources.list"),
-			`deb ${await machineMirror()} ${suite} main\n`,
-		);
-		await mustRun(["apt-get", "-qq", ...options, "update"], {
-			timeoutMs: 300_000,
-		});
-		await writeFile(path.join(apt, "complete"), "");
-	}
-	return options;
+  if (suite === "installed") return [];
+  const apt = path.join(debianCacheDir, suite, "apt");
+  const options = [
+    ["Dir::Etc::sourcelist", path.join(apt, "sources.list")],
+    ["Dir::Etc::sourceparts", "/dev/null"],
+    ["Dir::State::Lists", path.join(apt, "lists")],
+    ["Dir::Cache", path.join(apt, "cache")],
+    ["APT::Sandbox::User", "root"],
+  ].flatMap(([key, value]) => ["-o", `${String(key)}=${String(value)}`]);
+  if (!existsSync(path.join(apt, "complete"))) {
+    await mkdir(path.join(apt, "lists/partial"), { recursive: true });
+    await mkdir(path.join(apt, "cache/archives/partial"), { recursive: true });
+    await writeFile(path.join(apt, "sources.list"), `deb ${await machineMirror()} ${suite} main\n`);
+    await mustRun(["apt-get", "-qq", ...options, "update"], {
+      timeoutMs: 300_000,
+    });
+    await writeFile(path.join(apt, "complete"), "");
+  }
+  return options;
 }
 
 async function machineMirror(): Promise<string> {
-	const targets = await mustRun([
-		"apt-get",
-		"indextargets",
-		"--format",
-		"$(SITE) $(ORIGIN) $(COMPONENT) $(RELEASE)",
-		"Identifier: Packages",
-	]);
-	for (const line of targets.stdout.split("\n")) {
-		const [site, origin, component, release] = line.split(" ");
-		if (
-			origin === "Debian" &&
-			component === "main" &&
-			!(release ?? "").includes("-") &&
-			site !== undefined
-		)
-			return site;
-	}
-	throw new Error("no Debian mirror among the machine's package sources");
+  const targets = await mustRun([
+    "apt-get",
+    "indextargets",
+    "--format",
+    "$(SITE) $(ORIGIN) $(COMPONENT) $(RELEASE)",
+    "Identifier: Packages",
+  ]);
+  for (const line of targets.stdout.split("\n")) {
+    const [site, origin, component, release] = line.split(" ");
+    if (
+      origin === "Debian" &&
+      component === "main" &&
+      !(release ?? "").includes("-") &&
+      site !== undefined
+    )
+      return site;
+  }
+  throw new Error("no Debian mirror among the machine's package sources");
 }

@@ -3,100 +3,89 @@ import { spawn } from "node:child_process";
 
 /** How a program ended. */
 export interface Ran {
-	/** Exit code; 128+n when signal n ended it. */
-	readonly code: number;
-	readonly stdout: string;
-	readonly stderr: string;
-	/** Wall time from spawn to exit. */
-	readonly elapsedMs: number;
+  /** Exit code; 128+n when signal n ended it. */
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Wall time from spawn to exit. */
+  readonly elapsedMs: number;
 }
 
 /** Options of {@link run}. */
 export interface RunOptions {
-	/** The whole environment. Default: PATH and HOME only, since extra variables slow Node and docker down. */
-	readonly env?: Readonly<Record<string, string>>;
-	readonly cwd?: string;
-	/** Written to standard input, which is then closed. Default: /dev/null. */
-	readonly input?: string | Uint8Array;
-	/** The program is killed after this time, and the code is 137. Default 120 000. */
-	readonly timeoutMs?: number;
+  /** The whole environment. Default: PATH and HOME only, since extra variables slow Node and docker down. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Written to standard input, which is then closed. Default: /dev/null. */
+  readonly input?: string | Uint8Array;
+  /** The program is killed after this time, and the code is 137. Default 120 000. */
+  readonly timeoutMs?: number;
 }
 
 /** The environment that tests give to programs. */
 export function cleanEnvironment(
-	extra: Readonly<Record<string, string>> = {},
+  extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
-	return {
-		PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		HOME: "/root",
-		LANG: "C.UTF-8",
-		...extra,
-	};
+  return {
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    HOME: "/root",
+    LANG: "C.UTF-8",
+    ...extra,
+  };
 }
 
 const signalNumbers: Readonly<Record<string, number>> = {
-	SIGHUP: 1,
-	SIGINT: 2,
-	SIGQUIT: 3,
-	SIGABRT: 6,
-	SIGKILL: 9,
-	SIGSEGV: 11,
-	SIGPIPE: 13,
-	SIGTERM: 15,
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
 };
 
 /** Runs `argv` and resolves when it has ended and its output is read; rejects only when it can't be started. */
-export async function run(
-	argv: readonly string[],
-	options: RunOptions = {},
-): Promise<Ran> {
-	const [program, ...args] = argv;
-	if (program === undefined) throw new Error("run: empty argv");
-	const started = process.hrtime.bigint();
-	const child = spawn(program, args, {
-		env: options.env ?? cleanEnvironment(),
-		...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-		stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-	});
-	const stdout: Buffer[] = [];
-	const stderr: Buffer[] = [];
-	child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
-	child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
-	// A program that ends without reading its input breaks the pipe; its exit code tells.
-	child.stdin?.on("error", () => undefined);
-	child.stdin?.end(options.input);
-	const timer = setTimeout(
-		() => child.kill("SIGKILL"),
-		options.timeoutMs ?? 120_000,
-	);
-	const code = await new Promise<number>((resolve, reject) => {
-		child.once("error", reject);
-		child.once("close", (exit, signal) => {
-			resolve(
-				exit ?? 128 + (signal === null ? 0 : (signalNumbers[signal] ?? 0)),
-			);
-		});
-	}).finally(() => {
-		clearTimeout(timer);
-	});
-	return {
-		code,
-		stdout: Buffer.concat(stdout).toString(),
-		stderr: Buffer.concat(stderr).toString(),
-		elapsedMs: Number(process.hrtime.bigint() - started) / 1e6,
-	};
+export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const [program, ...args] = argv;
+  if (program === undefined) throw new Error("run: empty argv");
+  const started = process.hrtime.bigint();
+  const child = spawn(program, args, {
+    env: options.env ?? cleanEnvironment(),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+  });
+  const stdout: Buffer[] = [];
+  const stderr: Buffer[] = [];
+  child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
+  // A program that ends without reading its input breaks the pipe; its exit code tells.
+  child.stdin?.on("error", () => undefined);
+  child.stdin?.end(options.input);
+  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+  const code = await new Promise<number>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (exit, signal) => {
+      resolve(exit ?? 128 + (signal === null ? 0 : (signalNumbers[signal] ?? 0)));
+    });
+  }).finally(() => {
+    clearTimeout(timer);
+  });
+  return {
+    code,
+    stdout: Buffer.concat(stdout).toString(),
+    stderr: Buffer.concat(stderr).toString(),
+    elapsedMs: Number(process.hrtime.bigint() - started) / 1e6,
+  };
 }
 
 /** As {@link run}, but an exit code other than 0 is an error that shows what was printed. */
-export async function mustRun(
-	argv: readonly string[],
-	options: RunOptions = {},
-): Promise<Ran> {
-	const ran = await run(argv, options);
-	if (ran.code !== 0) {
-		throw new Error(
-			`${argv.join(" ")} exited with ${String(ran.code)}\n${ran.stdout}${ran.stderr}`,
-		);
-	}
-	return ran;
+export async function mustRun(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const ran = await run(argv, options);
+  if (ran.code !== 0) {
+    throw new Error(
+      `${argv.join(" ")} exited with ${String(ran.code)}\n${ran.stdout}${ran.stderr}`,
+    );
+  }
+  return ran;
 }
