@@ -5,7 +5,12 @@
       "sources": [
         "src/addon.cc",
         "<!@(ls src/addon/*.cc)",
+        "src/kernel/links.cc",
+        "src/kernel/nft_watch.cc",
+        "src/kernel/overlay_mount.cc",
         "src/kernel/process.cc",
+        "src/kernel/rtnetlink.cc",
+        "src/kernel/seccomp_compile.cc",
         "src/kernel/socket.cc"
       ],
       "include_dirs": ["src", "<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -1,0 +1,256 @@
+/**
+ * The kernel, as the services see it: the only seam to the addon. The real one is
+ * `loadKernel()`; tests may put a recorder in its place.
+ *
+ * Every failure is a {@link KernelError}: an Error with `code` (`EPERM`), `errno`, `syscall`,
+ * and, where known, `path` and `step`. Methods that may block run on a thread and return
+ * promises; the others return at once. Descriptors are plain numbers, close-on-exec, and
+ * belong to the caller, who ends them with {@link DescriptorKernel.closeFd} (or gives them
+ * to a `net.Socket`, which then owns them).
+ */
+
+/** What a failed kernel call throws. */
+export interface KernelError extends Error {
+  /** Name of the errno, `ENOENT`. */
+  readonly code: string;
+  /** The errno, positive. */
+  readonly errno: number;
+  /** The call, `mount`. */
+  readonly syscall: string;
+  /** What it was done to. */
+  readonly path?: string;
+  /** What the call was part of. */
+  readonly step?: string;
+}
+
+/** Something that is watched until it is closed; a watch keeps the event loop alive. Closing twice is allowed. */
+export interface Watch {
+  close(): void;
+}
+
+/** What to start. */
+export interface LaunchOptions {
+  /** Descriptor of the program, from {@link ProcessKernel.sealExecutable}. */
+  readonly executable: number;
+  /** Arguments, argv[0] first. */
+  readonly argv: readonly string[];
+  /** Environment as `KEY=value`; nothing is inherited. */
+  readonly env: readonly string[];
+  /** Descriptors as [in the child, ours]; 0, 1 and 2 are /dev/null unless named. */
+  readonly fds: readonly (readonly [child: number, parent: number])[];
+  /** Working directory; default ours. */
+  readonly cwd?: string;
+}
+
+/** A started process. */
+export interface LaunchedProcess {
+  readonly pid: number;
+  /** Pidfd, the caller's to close. */
+  readonly pidfd: number;
+}
+
+/** How a child of ours ended: by itself with a code, or by a signal. */
+export type ChildExit = { readonly exitCode: number } | { readonly signal: number };
+
+export interface ProcessKernel {
+  /** Copies a program into a sealed memfd that nobody can write to; made once, used for every launch. */
+  sealExecutable(path: string): number;
+  /**
+   * Starts a program; returns when it is executed. The cost does not depend on our memory.
+   * The child has to be reaped, which {@link watchPidfd} does.
+   */
+  launch(options: LaunchOptions): LaunchedProcess;
+  /** Throws ESRCH when there is no such process. */
+  pidfdOpen(pid: number): number;
+  /** Throws ESRCH when the process is gone. */
+  pidfdSendSignal(pidfd: number, signal: number): void;
+  /**
+   * Calls back once when the process has ended, then is closed. A child of ours is reaped and its
+   * end told; for any other process `exit` is undefined. The pidfd itself stays the caller's.
+   */
+  watchPidfd(pidfd: number, onExit: (exit: ChildExit | undefined) => void): Watch;
+  /** Start time in clock ticks since boot (field 22 of /proc/pid/stat), or undefined when there is no such process. */
+  processStartTicks(pid: number): bigint | undefined;
+}
+
+export interface DescriptorKernel {
+  /** Binds and listens on a Unix stream socket, replacing a socket file that is there. Paths of any length. */
+  listenUnix(path: string, mode: number, backlog: number): number;
+  /** Two connected Unix stream sockets. */
+  socketpair(): [number, number];
+  /** An anonymous file with these bytes, positioned at its start; sealed: unchangeable. */
+  memfd(name: string, bytes: Uint8Array, seal: boolean): number;
+  /** Closes a descriptor; EBADF is thrown, as it is a bug of the caller. */
+  closeFd(fd: number): void;
+}
+
+/** A comparison of a seccomp rule; `op` is a number of libseccomp's enum scmp_compare. */
+export interface SeccompCondition {
+  readonly index: number;
+  readonly op: number;
+  readonly value: bigint;
+  readonly valueTwo: bigint;
+}
+
+/** What happens to some system calls; `action` is SECCOMP_RET_* with its errno. */
+export interface SeccompRule {
+  readonly action: number;
+  readonly names: readonly string[];
+  readonly conditions: readonly SeccompCondition[];
+}
+
+/** A profile in numbers; made from the runtime-spec's by `parseSeccomp`. */
+export interface SeccompProfile {
+  readonly defaultAction: number;
+  /** libseccomp's names of further architectures (`x86`). */
+  readonly architectures: readonly string[];
+  readonly rules: readonly SeccompRule[];
+  /** Refuse i386 socketcall(SYS_SOCKET): conditions on socket(2) cannot be checked there. */
+  readonly refuseSocketcallSocket: boolean;
+}
+
+export interface SeccompKernel {
+  /** The program (an array of struct sock_filter), optimised; takes about 10 ms on a thread. */
+  compileSeccomp(profile: SeccompProfile): Promise<Uint8Array>;
+  /** Version of libseccomp; programs of one version are not reused with another. */
+  seccompVersion(): string;
+}
+
+/** One address of a link. */
+export interface LinkAddress {
+  /** `172.17.0.1/16`. */
+  readonly cidr: string;
+  /** 0 global, 253 link, 254 host. */
+  readonly scope: number;
+}
+
+/** One network link. */
+export interface Link {
+  readonly index: number;
+  readonly name: string;
+  /** `bridge`, `veth`, ...; empty for hardware and lo. */
+  readonly kind: string;
+  /** `02:42:ac:11:00:02`, or empty. */
+  readonly mac: string;
+  /** Bytes. */
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly carrier: boolean;
+  /** Index of its bridge, or 0. */
+  readonly master: number;
+  /** Index of the link below it, or 0. */
+  readonly link: number;
+  readonly addresses: readonly LinkAddress[];
+}
+
+/** One route of the main table. */
+export interface Route {
+  readonly destination: string;
+  /** Empty for a link route. */
+  readonly gateway: string;
+  /** Index of the output link, or 0. */
+  readonly link: number;
+  readonly source: string;
+  readonly metric: number;
+}
+
+/** A link to make. */
+export interface NewLink {
+  readonly kind: "bridge" | "dummy" | "macvlan" | "ipvlan" | "vlan";
+  readonly name: string;
+  /** 6 bytes; default the kernel's choice. */
+  readonly mac?: Uint8Array;
+  /** Bytes; default the kernel's choice. */
+  readonly mtu?: number;
+  /** Name of the link below (macvlan, ipvlan, vlan). */
+  readonly parent?: string;
+  /** vlan: ID; macvlan: 1 private, 2 vepa, 4 bridge, 8 passthru; ipvlan: 0 l2, 1 l3, 2 l3s. */
+  readonly mode?: number;
+  /** bridge: default true. */
+  readonly multicastSnooping?: boolean;
+}
+
+/** rtnetlink in the network namespace of this process. */
+export interface NetworkKernel {
+  listLinks(): Promise<Link[]>;
+  listRoutes(): Promise<Route[]>;
+  /** EEXIST when the name is taken. */
+  createLink(link: NewLink): Promise<void>;
+  /** Can take 20 ms; ENODEV when there is none. */
+  deleteLink(name: string): Promise<void>;
+  setLinkUp(name: string, up: boolean): Promise<void>;
+  setLinkMtu(name: string, mtu: number): Promise<void>;
+  /** Empty master: leaves its bridge. */
+  setLinkMaster(name: string, master: string): Promise<void>;
+  renameLink(name: string, to: string): Promise<void>;
+  /** EEXIST when it is there. */
+  addAddress(name: string, cidr: string): Promise<void>;
+  /** EADDRNOTAVAIL when it is not there. */
+  removeAddress(name: string, cidr: string): Promise<void>;
+}
+
+/** One committed nftables transaction. */
+export interface RulesetChange {
+  readonly generation: number;
+  /** Who made it; compare with the process of one's own nft to tell others' changes. */
+  readonly processId: number;
+  readonly processName: string;
+  /** Notices were dropped: anything may have changed. */
+  readonly lost: boolean;
+}
+
+export interface NftablesKernel {
+  /** Tells of every change of the ruleset of this network namespace, ours too, until closed. */
+  watchRuleset(onChange: (change: RulesetChange) => void): Watch;
+}
+
+/** An overlay to mount on the host. */
+export interface OverlayMount {
+  /** Uppermost first. */
+  readonly lowerDirs: readonly string[];
+  /** With workDir; absent: read-only. */
+  readonly upperDir?: string;
+  readonly workDir?: string;
+  readonly target: string;
+  /** `key` or `key=value`. */
+  readonly options?: readonly string[];
+}
+
+export interface MountKernel {
+  mountOverlay(overlay: OverlayMount): Promise<void>;
+  /** mount(2) with MS_* flags. */
+  mount(mount: {
+    readonly source: string;
+    readonly target: string;
+    readonly type?: string;
+    readonly flags: bigint;
+    readonly data?: string;
+  }): Promise<void>;
+  /** umount2(2) with MNT_* flags (2 = MNT_DETACH); EINVAL when nothing is mounted there. */
+  unmount(target: string, flags: number): Promise<void>;
+}
+
+/** Files. Extended attributes and nodes never follow a last symlink. */
+export interface PathKernel {
+  /**
+   * openat2(2) with RESOLVE_IN_ROOT and NO_MAGICLINKS: whatever symlinks say, the result lies
+   * below `root`. Reach further by `/proc/self/fd/<fd>/<name>`.
+   */
+  openInRoot(root: number, path: string, flags: number, mode: number): number;
+  /** Undefined when the attribute is not set. */
+  getXattr(path: string, name: string): Buffer | undefined;
+  listXattrs(path: string): string[];
+  setXattr(path: string, name: string, value: Uint8Array): void;
+  /** mknod(2); `mode` with its S_IF* type. */
+  makeNode(path: string, mode: number, major: number, minor: number): void;
+}
+
+/** All of it. */
+export interface Kernel
+  extends ProcessKernel,
+    DescriptorKernel,
+    SeccompKernel,
+    NetworkKernel,
+    NftablesKernel,
+    MountKernel,
+    PathKernel {}

@@ -1,0 +1,116 @@
+#include "addon/network.h"
+
+#include "addon/convert.h"
+#include "addon/worker.h"
+#include "kernel/links.h"
+
+namespace gantry::addon {
+namespace {
+
+Napi::Array to_array(Napi::Env env, const std::vector<LinkAddress>& addresses) {
+  Napi::Array array = Napi::Array::New(env, addresses.size());
+  for (uint32_t i = 0; i < addresses.size(); ++i) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("cidr", addresses[i].cidr);
+    object.Set("scope", addresses[i].scope);
+    array.Set(i, object);
+  }
+  return array;
+}
+
+Napi::Object to_object(Napi::Env env, const Link& link) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("index", link.index);
+  object.Set("name", link.name);
+  object.Set("kind", link.kind);
+  object.Set("mac", link.mac);
+  object.Set("mtu", link.mtu);
+  object.Set("up", link.up);
+  object.Set("carrier", link.carrier);
+  object.Set("master", link.master);
+  object.Set("link", link.link);
+  object.Set("addresses", to_array(env, link.addresses));
+  return object;
+}
+
+Napi::Object to_object(Napi::Env env, const Route& route) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("destination", route.destination);
+  object.Set("gateway", route.gateway);
+  object.Set("link", route.link);
+  object.Set("source", route.source);
+  object.Set("metric", route.metric);
+  return object;
+}
+
+template <typename Item>
+Napi::Value list(const Napi::CallbackInfo& info, std::vector<Item> (*read)()) {
+  return PromiseWorker<std::vector<Item>>::start(info.Env(), read, [](Napi::Env env, std::vector<Item>& items) {
+    Napi::Array array = Napi::Array::New(env, items.size());
+    for (uint32_t i = 0; i < items.size(); ++i) array.Set(i, to_object(env, items[i]));
+    return array;
+  });
+}
+
+Napi::Value list_links_js(const Napi::CallbackInfo& info) { return list(info, list_links); }
+Napi::Value list_routes_js(const Napi::CallbackInfo& info) { return list(info, list_routes); }
+
+Napi::Value create_link_js(const Napi::CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  NewLink link{
+      .kind = get_string(options, "kind"),
+      .name = get_string(options, "name"),
+      .mac = {},
+      .mtu = static_cast<uint32_t>(get_int_or(options, "mtu", 0)),
+      .parent = get_string_or(options, "parent", ""),
+      .mode = static_cast<uint32_t>(get_int_or(options, "mode", 0)),
+      .no_multicast_snooping = !get_bool_or(options, "multicastSnooping", true),
+  };
+  if (const Napi::Value mac = options.Get("mac"); mac.IsTypedArray()) {
+    const Bytes bytes = to_bytes(mac);
+    link.mac.assign(bytes.data, bytes.data + bytes.size);
+  }
+  return start_void(info.Env(), [link] { create_link(link); });
+}
+
+Napi::Value delete_link_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [name = info[0].As<Napi::String>().Utf8Value()] { delete_link(name); });
+}
+
+Napi::Value set_link_up_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [name = info[0].As<Napi::String>().Utf8Value(),
+                                 up = info[1].As<Napi::Boolean>().Value()] { set_link_up(name, up); });
+}
+
+Napi::Value set_link_mtu_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [name = info[0].As<Napi::String>().Utf8Value(),
+                                 mtu = info[1].As<Napi::Number>().Uint32Value()] { set_link_mtu(name, mtu); });
+}
+
+// Operations on two strings: the link, and what is done to it.
+Napi::Value on_two(const Napi::CallbackInfo& info, void (*act)(const std::string&, const std::string&)) {
+  return start_void(info.Env(), [act, name = info[0].As<Napi::String>().Utf8Value(),
+                                 argument = info[1].As<Napi::String>().Utf8Value()] { act(name, argument); });
+}
+
+Napi::Value set_link_master_js(const Napi::CallbackInfo& info) { return on_two(info, set_link_master); }
+Napi::Value rename_link_js(const Napi::CallbackInfo& info) { return on_two(info, rename_link); }
+Napi::Value add_address_js(const Napi::CallbackInfo& info) { return on_two(info, add_address); }
+Napi::Value remove_address_js(const Napi::CallbackInfo& info) { return on_two(info, remove_address); }
+
+}  // namespace
+
+void export_network(Napi::Env env, Napi::Object exports) {
+  exports.Set("listLinks", Napi::Function::New(env, list_links_js, "listLinks"));
+  exports.Set("listRoutes", Napi::Function::New(env, list_routes_js, "listRoutes"));
+  exports.Set("createLink", Napi::Function::New(env, create_link_js, "createLink"));
+  exports.Set("deleteLink", Napi::Function::New(env, delete_link_js, "deleteLink"));
+  exports.Set("setLinkUp", Napi::Function::New(env, set_link_up_js, "setLinkUp"));
+  exports.Set("setLinkMtu", Napi::Function::New(env, set_link_mtu_js, "setLinkMtu"));
+  exports.Set("setLinkMaster", Napi::Function::New(env, set_link_master_js, "setLinkMaster"));
+  exports.Set("renameLink", Napi::Function::New(env, rename_link_js, "renameLink"));
+  exports.Set("addAddress", Napi::Function::New(env, add_address_js, "addAddress"));
+  exports.Set("removeAddress", Napi::Function::New(env, remove_address_js, "removeAddress"));
+}
+
+}  // namespace gantry::addon

@@ -1,0 +1,10 @@
+// Watching the nftables ruleset. Names and contracts as in lib/kernel.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace gantry::addon {
+
+void export_nftables(Napi::Env env, Napi::Object exports);
+
+}  // namespace gantry::addon

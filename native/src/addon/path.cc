@@ -1,0 +1,109 @@
+#include "addon/path.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "addon/convert.h"
+#include "kernel/unique_fd.h"
+
+namespace gantry::addon {
+namespace {
+
+UniqueFd open_in_root(int root, const std::string& path, uint64_t flags, uint64_t mode) {
+  open_how how = {};
+  how.flags = flags | O_CLOEXEC;
+  how.mode = mode;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  for (;;) {
+    UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof(how))));
+    if (fd) return fd;
+    // A rename or mount raced with `..` in the path: the kernel asks to try again.
+    if (errno != EAGAIN) throw_errno("openat2", path);
+  }
+}
+
+Napi::Value open_in_root_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    UniqueFd fd = open_in_root(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::String>(),
+                               info[2].As<Napi::Number>().Uint32Value(), info[3].As<Napi::Number>().Uint32Value());
+    return Napi::Number::New(info.Env(), fd.release());
+  });
+}
+
+// Calls `read` with growing buffers until the value fits; it may grow between two calls.
+template <typename Read>
+std::vector<char> read_growing(const char* call, const std::string& path, Read read) {
+  std::vector<char> buffer(256);
+  for (;;) {
+    const ssize_t length = read(buffer.data(), buffer.size());
+    if (length >= 0) {
+      buffer.resize(static_cast<size_t>(length));
+      return buffer;
+    }
+    if (errno != ERANGE) throw_errno(call, path);
+    buffer.resize(buffer.size() * 4);
+  }
+}
+
+Napi::Value get_xattr_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::string path = info[0].As<Napi::String>();
+    const std::string name = info[1].As<Napi::String>();
+    try {
+      const std::vector<char> value = read_growing(
+          "lgetxattr", path, [&](char* data, size_t size) { return lgetxattr(path.c_str(), name.c_str(), data, size); });
+      return Napi::Buffer<char>::Copy(info.Env(), value.data(), value.size());
+    } catch (const SyscallError& error) {
+      if (error.error() == ENODATA) return info.Env().Undefined();
+      throw;
+    }
+  });
+}
+
+Napi::Value list_xattrs_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::string path = info[0].As<Napi::String>();
+    const std::vector<char> names =
+        read_growing("llistxattr", path, [&](char* data, size_t size) { return llistxattr(path.c_str(), data, size); });
+    Napi::Array result = Napi::Array::New(info.Env());
+    for (size_t at = 0; at < names.size();) {
+      const std::string name(names.data() + at);
+      result.Set(result.Length(), Napi::String::New(info.Env(), name));
+      at += name.size() + 1;
+    }
+    return result;
+  });
+}
+
+void set_xattr_js(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    const std::string path = info[0].As<Napi::String>();
+    const std::string name = info[1].As<Napi::String>();
+    const Bytes value = to_bytes(info[2]);
+    if (lsetxattr(path.c_str(), name.c_str(), value.data, value.size, 0) != 0) throw_errno("lsetxattr", path, name);
+  });
+}
+
+void make_node_js(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    const std::string path = info[0].As<Napi::String>();
+    const dev_t device = makedev(info[2].As<Napi::Number>().Uint32Value(), info[3].As<Napi::Number>().Uint32Value());
+    if (mknod(path.c_str(), info[1].As<Napi::Number>().Uint32Value(), device) != 0) throw_errno("mknod", path);
+  });
+}
+
+}  // namespace
+
+void export_path(Napi::Env env, Napi::Object exports) {
+  exports.Set("openInRoot", Napi::Function::New(env, open_in_root_js, "openInRoot"));
+  exports.Set("getXattr", Napi::Function::New(env, get_xattr_js, "getXattr"));
+  exports.Set("listXattrs", Napi::Function::New(env, list_xattrs_js, "listXattrs"));
+  exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));
+  exports.Set("makeNode", Napi::Function::New(env, make_node_js, "makeNode"));
+}
+
+}  // namespace gantry::addon

@@ -1,0 +1,76 @@
+#include "kernel/overlay_mount.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kernel/syscall_error.h"
+#include "kernel/unique_fd.h"
+
+namespace gantry {
+namespace {
+
+constexpr const char* kStep = "mount overlay";
+
+int configure(int context, unsigned command, const char* key, const char* value) {
+  return static_cast<int>(syscall(SYS_fsconfig, context, command, key, value, 0));
+}
+
+void set_string(int context, const char* key, const std::string& value) {
+  if (configure(context, FSCONFIG_SET_STRING, key, value.c_str()) != 0) throw_errno("fsconfig", value, kStep);
+}
+
+// `lowerdir` splits at colons and unescapes backslashes.
+std::string escape_lower(const std::string& path) {
+  std::string escaped;
+  for (const char letter : path) {
+    if (letter == ':' || letter == '\\' || letter == ',') escaped += '\\';
+    escaped += letter;
+  }
+  return escaped;
+}
+
+void set_lowers(int context, const std::vector<std::string>& lowers) {
+  for (size_t i = 0; i < lowers.size(); ++i) {
+    if (configure(context, FSCONFIG_SET_STRING, "lowerdir+", lowers[i].c_str()) == 0) continue;
+    if (i > 0 || errno != EINVAL) throw_errno("fsconfig", lowers[i], kStep);
+    std::string joined;
+    for (const auto& lower : lowers) joined += (joined.empty() ? "" : ":") + escape_lower(lower);
+    set_string(context, "lowerdir", joined);
+    return;
+  }
+}
+
+void set_option(int context, const std::string& option) {
+  const size_t equals = option.find('=');
+  if (equals != std::string::npos) {
+    set_string(context, option.substr(0, equals).c_str(), option.substr(equals + 1));
+  } else if (configure(context, FSCONFIG_SET_FLAG, option.c_str(), nullptr) != 0) {
+    throw_errno("fsconfig", option, kStep);
+  }
+}
+
+}  // namespace
+
+void mount_overlay(const OverlayMount& overlay) {
+  const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
+  if (!context) throw_errno("fsopen", "overlay", kStep);
+  set_lowers(context.get(), overlay.lower_dirs);
+  if (!overlay.upper_dir.empty()) {
+    set_string(context.get(), "upperdir", overlay.upper_dir);
+    set_string(context.get(), "workdir", overlay.work_dir);
+  }
+  for (const auto& option : overlay.options) set_option(context.get(), option);
+  if (configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) {
+    throw_errno("fsconfig", overlay.target, kStep);
+  }
+  const unsigned attributes = overlay.upper_dir.empty() ? MOUNT_ATTR_RDONLY : 0;
+  const UniqueFd mount(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
+  if (!mount) throw_errno("fsmount", overlay.target, kStep);
+  if (syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, overlay.target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    throw_errno("move_mount", overlay.target, kStep);
+  }
+}
+
+}  // namespace gantry
