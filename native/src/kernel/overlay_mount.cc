@@ -36,7 +36,10 @@ void set_lowers(int context, const std::vector<std::string>& lowers) {
     if (configure(context, FSCONFIG_SET_STRING, "lowerdir+", lowers[i].c_str()) == 0) continue;
     if (i > 0 || errno != EINVAL) throw_errno("fsconfig", lowers[i], kStep);
     std::string joined;
-    for (const auto& lower : lowers) joined += (joined.empty() ? "" : ":") + escape_lower(lower);
+    for (const auto& lower : lowers) {
+      if (!joined.empty()) joined += ':';
+      joined += escape_lower(lower);
+    }
     set_string(context, "lowerdir", joined);
     return;
   }
