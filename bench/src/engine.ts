@@ -10,6 +10,6 @@ export interface Engine extends AsyncDisposable {
   readonly dockerHost: string;
   /** Name of the network namespace that its daemons run in, or undefined for the machine's. */
   readonly netns: string | undefined;
-  /** A text that every daemon and per-container process of this engine has in its command line. */
+  /** A text in the command line or environment of every daemon of this engine, or of one of its ancestors. */
   readonly mark: string;
 }

@@ -23,7 +23,7 @@ const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.m
 const scratch = "/tmp/gantry-bench";
 
 async function timeRows(rounds: number): Promise<{ times: TimedResult[]; cliStartMs: number; oursVersion: string; peerVersion: string }> {
-  await using ours = await startOurs(path.join(scratch, "ours"));
+  await using ours = await startOurs();
   await using peer = await startPeer(path.join(scratch, "peer"));
   await prepare(ours);
   await prepare(peer);

@@ -17,7 +17,7 @@ interface Footprint {
 
 /** Starts and measures one engine after the other below `scratch`. */
 export async function measureMemory(scratch: string): Promise<MemoryResult[]> {
-  const ours = await footprint(async () => await startOurs(path.join(scratch, "ours-memory")));
+  const ours = await footprint(async () => await startOurs());
   const peer = await footprint(async () => await startPeer(path.join(scratch, "peer-memory")));
   const perContainer = (of: Footprint): number => (of.twentyKiB - of.oneKiB) / 19;
   return [

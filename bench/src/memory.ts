@@ -1,6 +1,6 @@
 /**
  * Memory of an engine: every process of the machine's PID namespace whose
- * command line carries the engine's mark or that descends from such a process. The containers'
+ * command line or environment carries the engine's mark or that descends from such a process. The containers'
  * own processes live in PID namespaces of their own and don't count.
  */
 import { readFile, readdir, readlink } from "node:fs/promises";
@@ -9,6 +9,7 @@ interface Process {
   readonly pid: number;
   readonly parent: number;
   readonly commandLine: string;
+  readonly environment: string;
 }
 
 /** PIDs of an engine. `except`: command lines that hold one of these texts don't count (a development supervisor). */
@@ -17,7 +18,7 @@ export async function enginePids(mark: string, except: readonly string[] = []): 
   const processes = (await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name), own)))).filter(
     (process) => process !== undefined,
   );
-  const members = new Set(processes.filter((process) => process.commandLine.includes(mark)).map((process) => process.pid));
+  const members = new Set(processes.filter((process) => process.commandLine.includes(mark) || process.environment.includes(mark)).map((process) => process.pid));
   for (let size = -1; size !== members.size; ) {
     size = members.size;
     for (const process of processes) if (members.has(process.parent)) members.add(process.pid);
@@ -43,7 +44,8 @@ async function readProcess(pid: number, ownNamespace: string): Promise<Process |
     if ((await readlink(`/proc/${String(pid)}/ns/pid`)) !== ownNamespace) return undefined;
     const stat = await readFile(`/proc/${String(pid)}/stat`, "utf8");
     const commandLine = (await readFile(`/proc/${String(pid)}/cmdline`, "utf8")).replaceAll("\0", " ");
-    return { pid, parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), commandLine };
+    const environment = await readFile(`/proc/${String(pid)}/environ`, "utf8");
+    return { pid, parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), commandLine, environment };
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;

@@ -6,8 +6,8 @@ import { once } from "node:events";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
-import { eventually } from "@gantry/testkit";
-import { TestEngine } from "../src/engine.ts";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { TestEngine } from "@gantry/testkit/test-engine";
 import { ask, messageOf } from "../src/http.ts";
 import type { Question } from "../src/http.ts";
 
@@ -132,7 +132,7 @@ describe("the API answers", () => {
     for (let sent = 0; sent < 2000 && !socket.destroyed && answer === ""; sent += 1) {
       if (!socket.write(chunk)) await Promise.race([once(socket, "drain"), closed, once(socket, "data")]);
     }
-    await eventually(() => {
+    await untilPasses(() => {
       assert.match(answer, /^HTTP\/1\.1 (400|413) /);
     });
     socket.destroy();

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import Docker from "dockerode";
 import { GenericContainer, Wait } from "testcontainers";
 import path from "node:path";
-import { TestEngine } from "../src/engine.ts";
+import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {

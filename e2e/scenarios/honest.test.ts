@@ -5,11 +5,11 @@ import { readFile } from "node:fs/promises";
 import { once } from "node:events";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { eventually } from "@gantry/testkit";
 import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment } from "@gantry/testkit/run";
-import { TestEngine, repository } from "../src/engine.ts";
-import type { ServiceName } from "../src/engine.ts";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { TestEngine, repository } from "@gantry/testkit/test-engine";
+import type { ServiceName } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {
@@ -29,7 +29,7 @@ describe("the programs that the engine executes", () => {
     const trace = path.join(engine.root, "trace");
     const pids = (await Promise.all((["container-service", "image-service", "api-gateway"] as const).map(async (service) => await engine.pidsOf(service)))).flat();
     const strace = spawn("strace", ["-f", "-q", "-e", "trace=execve", "-o", trace, ...pids.flatMap((pid) => ["-p", String(pid)])], { env: cleanEnvironment(), stdio: ["ignore", "ignore", "pipe"] });
-    await eventually(async () => {
+    await untilPasses(async () => {
       for (const pid of pids) assert.doesNotMatch(await readFile(`/proc/${String(pid)}/status`, "utf8"), /^TracerPid:\t0$/m);
     });
     await engine.docker(["pull", name]);

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import { eventually } from "@gantry/testkit";
-import { TestEngine } from "../src/engine.ts";
-import type { ServiceName } from "../src/engine.ts";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import type { ServiceName } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {
@@ -49,7 +49,7 @@ describe("kill -9 of every service at once", () => {
     const id = await engine.docker(["run", "-d", "busybox", "sh", "-c", "sleep 1; exit 17"]);
     await engine.kill9("supervisor");
     for (const service of services) await engine.kill9(service);
-    await eventually(async () => {
+    await untilPasses(async () => {
       const shims = await engine.pidsOf("supervisor");
       assert.deepEqual(shims, []);
     });
@@ -66,7 +66,7 @@ describe("kill -9 of a container's shim process", () => {
     const pid = await engine.docker(["inspect", "-f", "{{.State.Pid}}", id]);
     const shim = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[1] ?? "";
     process.kill(Number(shim), "SIGKILL");
-    await eventually(async () => {
+    await untilPasses(async () => {
       assert.equal(await state(id), "exited 137");
     }, { timeoutMs: 5_000 });
     await assert.rejects(readFile(`/proc/${pid}/cmdline`, "utf8"));
@@ -80,7 +80,7 @@ describe("a restart policy", () => {
     const id = await engine.docker(["run", "-d", "--restart", "always", "busybox", "sh", "-c", "sleep 0.5; exit 3"]);
     await engine.kill9("container-service");
     await engine.ready();
-    await eventually(async () => {
+    await untilPasses(async () => {
       assert.ok(Number(await engine.docker(["inspect", "-f", "{{.RestartCount}}", id])) >= 2);
     }, { timeoutMs: 20_000 });
     await engine.docker(["rm", "-f", id]);

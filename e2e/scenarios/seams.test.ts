@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { connect } from "@nats-io/transport-node";
-import { ServerReflection } from "@gantry/proto/grpc-reflection";
+import { reflectionV1 } from "@gantry/proto/grpc-reflection";
 import { Health, HealthCheckResponse_ServingStatus } from "@gantry/proto/grpc-health";
 import { openChannel } from "@gantry/rpc";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
-import { TestEngine, repository } from "../src/engine.ts";
+import { TestEngine, repository } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {
@@ -23,15 +23,11 @@ const sockets = ["container-service.sock", "image-service.sock", "docker.sock"];
 for (const socket of sockets) {
   describe(`gRPC on ${socket}`, () => {
     it("lists its services and every method by reflection, and answers health checks", async () => {
-      const channel = openChannel(path.join(engine.runRoot, socket));
-      try {
-        const names = await listServices(channel);
-        assert.ok(names.some((name) => name.startsWith("gantry.")), names.join(" "));
-        const health = await channel.client(Health).check({ service: "" });
-        assert.equal(health.status, HealthCheckResponse_ServingStatus.SERVING);
-      } finally {
-        await channel.close();
-      }
+      using channel = openChannel(path.join(engine.runRoot, socket));
+      const names = await listServices(channel);
+      assert.ok(names.some((name) => name.startsWith("gantry.")), names.join(" "));
+      const health = await channel.client(Health).check({ service: "" });
+      assert.equal(health.status, HealthCheckResponse_ServingStatus.SERVING);
     });
   });
 }
@@ -40,7 +36,7 @@ async function listServices(channel: ReturnType<typeof openChannel>): Promise<st
   async function* requests(): AsyncGenerator<{ host: string; messageRequest: { case: "listServices"; value: string } }> {
     yield { host: "", messageRequest: { case: "listServices", value: "" } };
   }
-  for await (const answer of channel.client(ServerReflection).serverReflectionInfo(requests())) {
+  for await (const answer of channel.client(reflectionV1.ServerReflection).serverReflectionInfo(requests())) {
     if (answer.messageResponse.case === "listServicesResponse") return answer.messageResponse.value.service.map((service) => service.name);
   }
   throw new Error("reflection ended without an answer");

@@ -1,7 +1,7 @@
 /** The stock CLI on a real terminal. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { TestEngine } from "../src/engine.ts";
+import { TestEngine } from "@gantry/testkit/test-engine";
 import { Terminal } from "../src/terminal.ts";
 
 let engine: TestEngine;

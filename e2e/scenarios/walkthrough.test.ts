@@ -6,10 +6,10 @@ import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { eventually } from "@gantry/testkit";
 import { startRegistry } from "@gantry/testkit/registry";
 import type { Registry } from "@gantry/testkit/registry";
-import { TestEngine } from "../src/engine.ts";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {
@@ -101,7 +101,7 @@ describe("docker run", () => {
     const published = await docker("port", id, "8080/tcp");
     for (const address of published.split("\n").filter((line) => line !== "")) {
       const url = `http://${address.replace("0.0.0.0", "127.0.0.1")}/index.html`;
-      await eventually(async () => {
+      await untilPasses(async () => {
         assert.equal(await (await fetch(url)).text(), "hello");
       });
     }
@@ -114,7 +114,7 @@ describe("the life of a container", () => {
     const id = await docker("run", "-d", "--name", "life", "busybox", "sh", "-c", "trap 'exit 5' TERM; echo begun; while :; do sleep 0.1; done");
     assert.match(id, /^[0-9a-f]{64}$/);
     assert.match(await docker("ps", "--format", "{{.Names}} {{.Status}}"), /^life Up /m);
-    await eventually(async () => {
+    await untilPasses(async () => {
       assert.equal(await docker("logs", "life"), "begun");
     });
     assert.equal(await docker("exec", "-e", "A=b", "life", "sh", "-c", "echo $A"), "b");

@@ -1,7 +1,7 @@
 /** Raw HTTP over the engine's socket, for what the CLI would not send. */
 import http from "node:http";
 import path from "node:path";
-import type { TestEngine } from "./engine.ts";
+import type { TestEngine } from "@gantry/testkit/test-engine";
 
 /** An answer. */
 export interface Answer {

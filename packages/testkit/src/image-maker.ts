@@ -4,12 +4,12 @@
  */
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import type { Headers } from "tar-stream";
+import type { Header } from "tar-stream";
 import { pack } from "tar-stream";
 
 /** One entry of a layer. */
 export interface LayerEntry {
-  readonly header: Headers;
+  readonly header: Header;
   readonly content?: Uint8Array | string;
 }
 
@@ -42,7 +42,7 @@ export function digestOf(bytes: Uint8Array): string {
 export async function makeLayer(entries: readonly LayerEntry[]): Promise<Uint8Array> {
   const tar = pack();
   const chunks: Buffer[] = [];
-  tar.on("data", (chunk: Buffer) => chunks.push(chunk));
+  tar.on("data", (chunk) => chunks.push(chunk as Buffer));
   const ended = new Promise<void>((resolve, reject) => {
     tar.on("end", resolve);
     tar.on("error", reject);

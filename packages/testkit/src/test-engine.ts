@@ -1,18 +1,20 @@
 /** A whole engine of its own for a test file: services, NATS and supervisor below private roots. */
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { makeBusyboxArchive } from "@gantry/testkit/busybox";
-import { eventually } from "@gantry/testkit";
-import { cleanEnvironment, mustRun, run } from "@gantry/testkit/run";
-import type { Ran, RunOptions } from "@gantry/testkit/run";
-import { findLeftovers } from "./leftovers.ts";
+import { makeBusyboxArchive } from "./busybox.ts";
+import { openEngineRoots } from "./engine-roots.ts";
+import type { EngineRoots } from "./engine-roots.ts";
+import { findLeaks } from "./leaks.ts";
+import { cleanEnvironment, mustRun, run } from "./run.ts";
+import type { Ran, RunOptions } from "./run.ts";
+import { untilPasses } from "./until-passes.ts";
 
 /** The repository's root. */
-export const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
+export const repository = path.dirname(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))));
 
 /** Services that the supervisor runs. */
 export type ServiceName = "api-gateway" | "container-service" | "image-service" | "nats-server" | "supervisor";
@@ -32,24 +34,20 @@ export class TestEngine implements AsyncDisposable {
   readonly dataRoot: string;
   readonly dockerHost: string;
   private readonly env: Record<string, string>;
+  private readonly roots: EngineRoots;
 
-  private constructor(root: string) {
-    this.root = root;
-    this.runRoot = path.join(root, "run");
-    this.dataRoot = path.join(root, "data");
-    this.dockerHost = `unix://${path.join(this.runRoot, "docker.sock")}`;
-    this.env = cleanEnvironment({
-      GANTRY_RUN_ROOT: this.runRoot,
-      GANTRY_DATA_ROOT: this.dataRoot,
-      GANTRY_CONFIG: path.join(root, "daemon.json"),
-      GANTRY_CGROUP_PARENT: path.basename(root),
-    });
+  private constructor(roots: EngineRoots) {
+    this.roots = roots;
+    this.root = roots.path;
+    this.runRoot = roots.config.runRoot;
+    this.dataRoot = roots.config.dataRoot;
+    this.dockerHost = `unix://${roots.config.dockerSocket}`;
+    this.env = roots.env;
   }
 
   /** Starts an engine and resolves when it answers. */
   static async start(options: TestEngineOptions = {}): Promise<TestEngine> {
-    const engine = new TestEngine(await mkdtemp("/tmp/gantry-e2e-"));
-    await writeFile(path.join(engine.root, "daemon.json"), JSON.stringify(options.daemonJson ?? {}));
+    const engine = new TestEngine(await openEngineRoots({ daemon: options.daemonJson ?? {} }));
     await engine.startSupervisor();
     if (options.busybox ?? true) await engine.docker(["load"], { input: await makeBusyboxArchive() });
     return engine;
@@ -70,7 +68,7 @@ export class TestEngine implements AsyncDisposable {
 
   /** Resolves when every endpoint group answers. */
   async ready(): Promise<void> {
-    await eventually(
+    await untilPasses(
       async () => {
         for (const command of [["info"], ["ps"], ["images"]]) {
           const ran = await run(["docker", ...command], { env: this.clientEnv() });
@@ -113,7 +111,7 @@ export class TestEngine implements AsyncDisposable {
     const pids = await this.pidsOf(service);
     if (pids.length === 0) throw new Error(`${service} does not run`);
     for (const pid of pids) process.kill(pid, "SIGKILL");
-    await eventually(() => {
+    await untilPasses(() => {
       for (const pid of pids) if (existsSync(`/proc/${String(pid)}/root`)) throw new Error(`${service} (${String(pid)}) is still there`);
     });
   }
@@ -125,9 +123,10 @@ export class TestEngine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    const left = await findLeftovers(this.root);
+    const { cgroupParent, linkPrefix, nftTable } = this.roots.config;
+    const left = await findLeaks({ root: this.root, cgroupParent, linkPrefix, nftTable });
     if (left.length > 0) throw new Error(`the engine left behind:\n${left.join("\n")}`);
-    await rm(this.root, { recursive: true, force: true });
+    await this.roots.close();
   }
 
   /** The last lines of the services' logs, for messages. */
