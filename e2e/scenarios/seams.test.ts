@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { connect } from "@nats-io/transport-node";
-import { reflectionV1 } from "@gantry/proto/grpc-reflection";
+import { v1 } from "@gantry/proto/grpc-reflection";
 import { Health, HealthCheckResponse_ServingStatus } from "@gantry/proto/grpc-health";
 import { openChannel } from "@gantry/rpc";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
@@ -36,7 +36,7 @@ async function listServices(channel: ReturnType<typeof openChannel>): Promise<st
   async function* requests(): AsyncGenerator<{ host: string; messageRequest: { case: "listServices"; value: string } }> {
     yield { host: "", messageRequest: { case: "listServices", value: "" } };
   }
-  for await (const answer of channel.client(reflectionV1.ServerReflection).serverReflectionInfo(requests())) {
+  for await (const answer of channel.client(v1.ServerReflection).serverReflectionInfo(requests())) {
     if (answer.messageResponse.case === "listServicesResponse") return answer.messageResponse.value.service.map((service) => service.name);
   }
   throw new Error("reflection ended without an answer");

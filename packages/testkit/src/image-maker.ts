@@ -9,7 +9,7 @@ import { pack } from "tar-stream";
 
 /** One entry of a layer. */
 export interface LayerEntry {
-  readonly header: Header;
+  readonly header: Partial<Header> & Pick<Header, "name">;
   readonly content?: Uint8Array | string;
 }
 
