@@ -32,7 +32,7 @@ class ChunkQueue {
  private:
   static constexpr size_t kChunks = 8;
   struct Chunk {
-    std::unique_ptr<uint8_t[]> bytes = std::make_unique<uint8_t[]>(kChunkSize);
+    std::unique_ptr<uint8_t[]> bytes = std::make_unique_for_overwrite<uint8_t[]>(kChunkSize);
     size_t size = 0;
   };
   std::mutex mutex_;

@@ -33,7 +33,7 @@ class PlainDecoder final : public Decoder {
 
 class GzipDecoder final : public Decoder {
  public:
-  explicit GzipDecoder(Input& input) : input_(input), state_(std::make_unique<inflate_state>()) { start_member(); }
+  explicit GzipDecoder(Input& input) : input_(input), state_(std::make_unique_for_overwrite<inflate_state>()) { start_member(); }
 
   size_t read(std::span<uint8_t> out) override {
     size_t done = 0;

@@ -37,7 +37,7 @@ class Input {
   bool hash_;
   Sha256 sha_;
   uint64_t bytes_ = 0;
-  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique<uint8_t[]>(kBufferSize);
+  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kBufferSize);
   size_t begin_ = 0;
   size_t end_ = 0;
 };

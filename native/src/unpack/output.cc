@@ -40,8 +40,8 @@ class GzipEncoder {
  private:
   static constexpr size_t kOutSize = 256 << 10;
   isal_zstream stream_;
-  std::unique_ptr<uint8_t[]> level_buffer_ = std::make_unique<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT);
-  std::unique_ptr<uint8_t[]> out_ = std::make_unique<uint8_t[]>(kOutSize);
+  std::unique_ptr<uint8_t[]> level_buffer_ = std::make_unique_for_overwrite<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT);
+  std::unique_ptr<uint8_t[]> out_ = std::make_unique_for_overwrite<uint8_t[]>(kOutSize);
 };
 
 Output::Output(int fd, bool hash, bool gzip) : fd_(fd), hash_(hash) {

@@ -39,7 +39,7 @@ class Output {
   static constexpr size_t kBufferSize = 256 << 10;
   int fd_;
   bool hash_;
-  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique<uint8_t[]>(kBufferSize);
+  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kBufferSize);
   size_t used_ = 0;
   std::unique_ptr<GzipEncoder> gzip_;
   Sha256 plain_sha_;

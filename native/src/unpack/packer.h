@@ -48,7 +48,7 @@ class Packer {
   void write_header(TarEntry& entry);
 
   static constexpr size_t kMaxXattrSize = 65536;  // XATTR_SIZE_MAX, XATTR_LIST_MAX
-  std::unique_ptr<char[]> xattr_buffer_ = std::make_unique<char[]>(kMaxXattrSize);
+  std::unique_ptr<char[]> xattr_buffer_ = std::make_unique_for_overwrite<char[]>(kMaxXattrSize);
   Output& output_;
   TarWriter writer_;
   bool overlay_upper_;
