@@ -1,23 +1,30 @@
 /** A whole engine of its own for a test file: services, NATS and supervisor below private roots. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { readFile, readdir } from "node:fs/promises";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeBusyboxArchive } from "./busybox.ts";
-import { openEngineRoots } from "./engine-roots.ts";
 import type { EngineRoots } from "./engine-roots.ts";
+import { openEngineRoots } from "./engine-roots.ts";
 import { findLeaks } from "./leaks.ts";
-import { cleanEnvironment, mustRun, run } from "./run.ts";
 import type { Ran, RunOptions } from "./run.ts";
+import { cleanEnvironment, mustRun, run } from "./run.ts";
 import { untilPasses } from "./until-passes.ts";
 
 /** The repository's root. */
-export const repository = path.dirname(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))));
+export const repository = path.dirname(
+  path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))),
+);
 
 /** Services that the supervisor runs. */
-export type ServiceName = "api-gateway" | "container-service" | "image-service" | "nats-server" | "supervisor";
+export type ServiceName =
+  | "api-gateway"
+  | "container-service"
+  | "image-service"
+  | "nats-server"
+  | "supervisor";
 
 /** Options of {@link TestEngine.start}. */
 export interface TestEngineOptions {
@@ -49,18 +56,26 @@ export class TestEngine implements AsyncDisposable {
   static async start(options: TestEngineOptions = {}): Promise<TestEngine> {
     const engine = new TestEngine(await openEngineRoots({ daemon: options.daemonJson ?? {} }));
     await engine.startSupervisor();
-    if (options.busybox ?? true) await engine.docker(["load"], { input: await makeBusyboxArchive() });
+    if (options.busybox ?? true)
+      await engine.docker(["load"], { input: await makeBusyboxArchive() });
     return engine;
   }
 
   /** Starts the supervisor (again) and resolves when the API answers. */
   async startSupervisor(): Promise<void> {
     const log = path.join(this.root, "supervisor.log");
-    const child = spawn("sh", ["-c", `exec "${process.execPath}" "${path.join(repository, "dist/supervisor/main.mjs")}" >>"${log}" 2>&1`], {
-      env: this.env,
-      detached: true,
-      stdio: "ignore",
-    });
+    const child = spawn(
+      "sh",
+      [
+        "-c",
+        `exec "${process.execPath}" "${path.join(repository, "dist/supervisor/main.mjs")}" >>"${log}" 2>&1`,
+      ],
+      {
+        env: this.env,
+        detached: true,
+        stdio: "ignore",
+      },
+    );
     await once(child, "spawn");
     child.unref();
     await this.ready();
@@ -72,7 +87,8 @@ export class TestEngine implements AsyncDisposable {
       async () => {
         for (const command of [["info"], ["ps"], ["images"]]) {
           const ran = await run(["docker", ...command], { env: this.clientEnv() });
-          if (ran.code !== 0) throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
+          if (ran.code !== 0)
+            throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
         }
       },
       { timeoutMs: 30_000 },
@@ -86,7 +102,9 @@ export class TestEngine implements AsyncDisposable {
 
   /** Runs the stock CLI; a failure is an error. Returns standard output without the last newline. */
   async docker(args: readonly string[], options: RunOptions = {}): Promise<string> {
-    return (await mustRun(["docker", ...args], { env: this.clientEnv(), ...options })).stdout.replace(/\n$/, "");
+    return (
+      await mustRun(["docker", ...args], { env: this.clientEnv(), ...options })
+    ).stdout.replace(/\n$/, "");
   }
 
   /** Runs the stock CLI whatever comes out. */
@@ -100,7 +118,9 @@ export class TestEngine implements AsyncDisposable {
     for (const name of await readdir("/proc")) {
       if (!/^\d+$/.test(name)) continue;
       const commandLine = await readProc(name, "cmdline");
-      const own = (await readProc(name, "environ")).includes(`GANTRY_RUN_ROOT=${this.runRoot}\0`) || commandLine.includes(this.root);
+      const own =
+        (await readProc(name, "environ")).includes(`GANTRY_RUN_ROOT=${this.runRoot}\0`) ||
+        commandLine.includes(this.root);
       if (own && commandLine.includes(service)) pids.push(Number(name));
     }
     return pids;
@@ -112,13 +132,18 @@ export class TestEngine implements AsyncDisposable {
     if (pids.length === 0) throw new Error(`${service} does not run`);
     for (const pid of pids) process.kill(pid, "SIGKILL");
     await untilPasses(() => {
-      for (const pid of pids) if (existsSync(`/proc/${String(pid)}/root`)) throw new Error(`${service} (${String(pid)}) is still there`);
+      for (const pid of pids)
+        if (existsSync(`/proc/${String(pid)}/root`))
+          throw new Error(`${service} (${String(pid)}) is still there`);
     });
   }
 
   /** Stops the engine as `npm stop` does. */
   async stop(): Promise<void> {
-    await mustRun([process.execPath, path.join(repository, "scripts/stop.ts")], { env: this.env, cwd: repository });
+    await mustRun([process.execPath, path.join(repository, "scripts/stop.ts")], {
+      env: this.env,
+      cwd: repository,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

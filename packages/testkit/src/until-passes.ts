@@ -1,9 +1,13 @@
 /** Waiting for assertions to hold. */
-import { eventually } from "./eventually.ts";
+
 import type { EventuallyOptions } from "./eventually.ts";
+import { eventually } from "./eventually.ts";
 
 /** Runs `check` until it no longer throws; when time is up, its last error is thrown. */
-export async function untilPasses(check: () => void | Promise<void>, options: EventuallyOptions = {}): Promise<void> {
+export async function untilPasses(
+  check: () => void | Promise<void>,
+  options: EventuallyOptions = {},
+): Promise<void> {
   await eventually(async () => {
     await check();
     return true;
