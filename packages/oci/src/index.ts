@@ -1,0 +1,18 @@
+export {
+  parseRuntimeProcess,
+  parseRuntimeResources,
+  parseRuntimeSpec,
+  type RuntimeDevice,
+  type RuntimeDeviceRule,
+  type RuntimeHook,
+  type RuntimeHooks,
+  type RuntimeIdMapping,
+  type RuntimeLinux,
+  type RuntimeMount,
+  type RuntimeNamespace,
+  type RuntimeProcess,
+  type RuntimeResources,
+  type RuntimeRlimit,
+  type RuntimeSeccomp,
+  type RuntimeSpec,
+} from "./runtime-spec.ts";
