@@ -1,0 +1,121 @@
+// Runs the unpack program on throw-away directories, for its tests.
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+/** The builds to test, by folder name: the real one, and the sanitized one where it was made. */
+export const builds = ["build", "build-asan"].filter((name) => existsSync(path.join(native, name, "unpack")));
+
+export interface Report {
+  ok: boolean;
+  step?: string;
+  errno?: number;
+  path?: string;
+  message?: string;
+  [key: string]: unknown;
+}
+
+export interface Outcome {
+  exitCode: number | null;
+  signal: NodeJS.Signals | null;
+  /** Last line of the report; undefined when there was none. */
+  report: Report | undefined;
+  lines: Report[];
+  stdout: Buffer;
+  stderr: string;
+}
+
+export interface RunOptions {
+  /** Bytes for stdin, closed after them. */
+  input?: Buffer;
+  /** Paths of further directories or files, opened as descriptors 5, 6, … */
+  extra?: string[];
+}
+
+export interface Running {
+  child: ChildProcess;
+  stdin: Writable;
+  report: Readable;
+  outcome: Promise<Outcome>;
+}
+
+/** Starts the program on `directory`; stdin stays open. */
+export function startUnpack(build: string, directory: string, args: string[], extra: string[] = []): Running {
+  const opened = [directory, ...extra].map((name) => openSync(name, "r"));
+  const [root, ...rest] = opened;
+  const child = spawn(path.join(native, build, "unpack"), args, {
+    stdio: ["pipe", "pipe", "pipe", root, "pipe", ...rest],
+    env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1" },
+  });
+  for (const fd of opened) closeSync(fd);
+  const stdin = child.stdin as Writable;
+  // The program may end before it has read everything.
+  stdin.on("error", () => undefined);
+  const report = child.stdio[4] as Readable;
+  return { child, stdin, report, outcome: collect(child, report) };
+}
+
+/** Runs the program to its end. */
+export async function runUnpack(build: string, directory: string, args: string[], options: RunOptions = {}): Promise<Outcome> {
+  const running = startUnpack(build, directory, args, options.extra);
+  running.stdin.end(options.input ?? Buffer.alloc(0));
+  return running.outcome;
+}
+
+async function collect(child: ChildProcess, report: Readable): Promise<Outcome> {
+  const text = { report: [] as Buffer[], stdout: [] as Buffer[], stderr: [] as Buffer[] };
+  report.on("data", (chunk: Buffer) => text.report.push(chunk));
+  child.stdout?.on("data", (chunk: Buffer) => text.stdout.push(chunk));
+  child.stderr?.on("data", (chunk: Buffer) => text.stderr.push(chunk));
+  const [exitCode, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
+  const lines = Buffer.concat(text.report)
+    .toString()
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Report);
+  return {
+    exitCode,
+    signal,
+    report: lines.at(-1),
+    lines,
+    stdout: Buffer.concat(text.stdout),
+    stderr: Buffer.concat(text.stderr).toString(),
+  };
+}
+
+/** A fresh directory, with its remover. */
+export function makeDirectory(): { path: string; remove: () => void } {
+  const made = mkdtempSync(path.join(tmpdir(), "gantry-unpack-"));
+  return { path: made, remove: () => rmSync(made, { recursive: true, force: true }) };
+}
+
+/** Runs a helper program of the machine; throws with its stderr when it fails. */
+export function sh(script: string, cwd: string): string {
+  const result = spawnSync("/bin/sh", ["-ec", script], { cwd, maxBuffer: 1 << 28 });
+  if (result.status !== 0) throw new Error(`${script}: ${result.stderr.toString()}`);
+  return result.stdout.toString();
+}
+
+/** Everything about a tree that unpacking must reproduce, one line per file. */
+export function describeTree(directory: string): string {
+  const files = sh(
+    "find . -printf '%P|%y|%m|%U|%G|%s|%T@|%n|%l\\n' | sed -E 's/^([^|]*\\|d\\|[^|]*\\|[^|]*\\|[^|]*)\\|[0-9]+/\\1|-/' | LC_ALL=C sort",
+    directory,
+  );
+  const devices = sh("find . \\( -type b -o -type c \\) -exec stat -c '%n %t:%T' {} + | LC_ALL=C sort", directory);
+  const xattrs = sh("getfattr -R -P -h -d -m - -e hex . 2>/dev/null | grep -v '^$' || true", directory);
+  const links = sh("find . -type f -links +1 -printf '%i %P\\n' | LC_ALL=C sort -k2", directory);
+  const groups = new Map<string, string[]>();
+  for (const line of links.split("\n").filter((text) => text !== "")) {
+    const [inode = "", ...name] = line.split(" ");
+    groups.set(inode, [...(groups.get(inode) ?? []), name.join(" ")]);
+  }
+  const sums = sh("find . -type f -exec sha256sum {} + | LC_ALL=C sort -k2", directory);
+  return [files, devices, xattrs, [...groups.values()].map((names) => names.join("=")).join("\n"), sums].join("\n--\n");
+}

@@ -1,0 +1,448 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
+import { entryBytes, padded, tarOf } from "./tar-bytes.ts";
+import { builds, describeTree, makeDirectory, runUnpack, sh, startUnpack } from "./unpack-program.ts";
+
+assert.ok(process.getuid?.() === 0, "the unpack program's tests need root");
+assert.ok(builds.length > 0, "build the unpack program first: make -C native all asan");
+
+function workDirectory(t: TestContext): string {
+  const made = makeDirectory();
+  t.after(made.remove);
+  return made.path;
+}
+
+function sha256(data: Buffer): string {
+  return `sha256:${createHash("sha256").update(data).digest("hex")}`;
+}
+
+/** A root to unpack into, and beside it a file that nothing may touch. */
+function guardedRoot(t: TestContext): { root: string; guard: string; check: () => void } {
+  const work = workDirectory(t);
+  const root = path.join(work, "root");
+  const guard = path.join(work, "guard");
+  mkdirSync(root);
+  mkdirSync(guard);
+  writeFileSync(path.join(guard, "secret"), "untouched");
+  const before = describeTree(guard);
+  return { root, guard, check: () => assert.equal(describeTree(guard), before) };
+}
+
+/** A tree with one of everything that an archive can hold. */
+function makeRichTree(directory: string): void {
+  const long = "n".repeat(120);
+  sh(
+    `umask 0
+     mkdir -m 0755 a a/b 'sp ace' && mkdir -m 2775 sgid && mkdir -m 1777 tmp
+     printf hello > a/f && chmod 0640 a/f && chown 1000:2000 a/f
+     head -c 300000 /dev/urandom > a/b/big
+     printf x > setuid && chown 7:8 setuid && chmod 4755 setuid && printf y > sgid/file && chmod 2711 sgid/file
+     ln a/f hard1 && ln a/f a/b/hard2 && ln -s ../outside link && ln -s /etc/passwd abslink && ln -s f a/rel
+     mknod dev-c c 1 3 && mknod dev-b b 259 70000 && mkfifo -m 0622 pipe && chmod 0666 dev-c
+     mkdir ${long} && mkdir ${long}/${long} && printf deep > ${long}/${long}/${long}
+     ln -s ${long}/${long}/${long} longlink && ln ${long}/${long}/${long} longhard
+     truncate -s 10M sparse && printf middle | dd of=sparse bs=1 seek=5000000 conv=notrunc status=none && truncate -s 1M hole
+     setfattr -n user.note -v 'some value' a/f && setfattr -n trusted.kept -v 0x000102 a/b/big
+     cp /bin/true capable && setcap cap_net_raw+ep capable
+     printf big-ids > ids && chown 3000000:4000000000 ids
+     printf '' > empty && printf utf > 'nämé'
+     touch -d '2001-02-03 04:05:06.123456789' a/f && touch -d '1999-12-31 23:59:59.5' a/b && touch -h -d '2010-01-01' link
+     touch -d '2005-05-05 05:05:05.000000001' .`,
+    directory,
+  );
+}
+
+for (const build of builds) {
+  describe(`unpack (${build})`, () => {
+    for (const format of ["pax", "gnu", "posix-sparse-0.0", "posix-sparse-0.1", "gnu-sparse", "posix-sparse-1.0"]) {
+      it(`writes what GNU tar archived: ${format}`, async (t) => {
+        const work = workDirectory(t);
+        const source = path.join(work, "source");
+        const target = path.join(work, "target");
+        mkdirSync(source);
+        mkdirSync(target);
+        makeRichTree(source);
+        const sparse = format.includes("sparse");
+        const version = /sparse-([0-9.]+)/.exec(format)?.[1];
+        const flags = [
+          format.startsWith("gnu") ? "--format=gnu" : "--format=pax --xattrs --xattrs-include='*'",
+          sparse ? "--sparse" : "",
+          version ? `--sparse-version=${version}` : "",
+        ].join(" ");
+        sh(`tar ${flags} -C source -cf archive.tar .`, work);
+        if (format.startsWith("gnu")) {
+          // That format has neither attributes nor fractions of a second: compare with what GNU tar itself restores.
+          sh("rm -rf source && mkdir source && tar -C source --same-owner -p -xf archive.tar", work);
+        }
+        const outcome = await runUnpack(build, target, ["unpack"], { input: readFileSync(path.join(work, "archive.tar")) });
+        assert.deepEqual([outcome.report?.ok, outcome.exitCode], [true, 0], JSON.stringify(outcome));
+        assert.equal(describeTree(target), describeTree(source));
+        if (sparse) assert.ok(statSync(path.join(target, "sparse")).blocks * 512 < 1 << 20);
+        const used = Number(sh("du -sB1 . | cut -f1", target));
+        assert.ok(Math.abs(Number(outcome.report?.["diskBytes"]) - used) < used * 0.05, `${outcome.report?.["diskBytes"]} ${used}`);
+      });
+    }
+
+    const plain = tarOf(
+      { name: "first", data: "one" },
+      { name: "noise", data: Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 7919) % 251)) },
+    );
+    const members = [0, 1, 511, 4096, 65_537, 500_000].map((start, i, all) => gzipSync(plain.subarray(start, all[i + 1])));
+    const zstd = (data: Buffer) => zstdCompressSync(data, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+    const pipe = (command: string, t: TestContext) => {
+      const work = workDirectory(t);
+      writeFileSync(path.join(work, "in"), plain);
+      sh(`${command} < in > out`, work);
+      return readFileSync(path.join(work, "out"));
+    };
+    const encodings: Record<string, (t: TestContext) => Buffer> = {
+      none: () => plain,
+      gzip: () => gzipSync(plain),
+      "gzip of many members": () => Buffer.concat(members),
+      "gzip with a name and comment": (t) => pipe("gzip -N -9", t),
+      zstd: () => zstd(plain),
+      "zstd of two frames behind a skippable one": () =>
+        Buffer.concat([
+          Buffer.from([0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3]),
+          zstd(plain.subarray(0, 1000)),
+          zstd(plain.subarray(1000)),
+        ]),
+      bzip2: (t) => pipe("bzip2 -c", t),
+      "bzip2 of two streams": (t) => pipe("(head -c 512 | bzip2 -c; tail -c +513 in | bzip2 -c)", t),
+      xz: (t) => pipe("xz -c", t),
+    };
+    for (const [name, encode] of Object.entries(encodings)) {
+      it(`reads ${name} and reports both digests`, async (t) => {
+        const root = workDirectory(t);
+        const encoded = encode(t);
+        const { report } = await runUnpack(build, root, ["unpack"], { input: encoded });
+        assert.deepEqual(
+          [report?.ok, report?.["digest"], report?.["diffId"], report?.["compressedBytes"], report?.["uncompressedBytes"]],
+          [true, sha256(encoded), sha256(plain), encoded.length, plain.length],
+          JSON.stringify(report),
+        );
+        assert.equal(readFileSync(path.join(root, "first"), "utf8"), "one");
+      });
+
+      it(`refuses ${name} that ends early`, async (t) => {
+        const encoded = encode(t);
+        for (const keep of [0.3, 0.9]) {
+          const input = encoded.subarray(0, Math.floor(encoded.length * keep));
+          const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], { input });
+          assert.deepEqual([report?.ok, exitCode], [false, 1]);
+          assert.match(`${report?.step}: ${report?.message}`, /^(decompress|tar): .*unexpected end/);
+        }
+      });
+
+      if (name === "none") continue;
+      it(`refuses ${name} with flipped bits`, async (t) => {
+        const encoded = Buffer.from(encode(t));
+        encoded.fill(0xa5, encoded.length >> 1, (encoded.length >> 1) + 16);
+        const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], { input: encoded });
+        assert.deepEqual([report?.ok, exitCode], [false, 1], JSON.stringify(report));
+      });
+    }
+
+    it("refuses data after the last gzip member", async (t) => {
+      const input = Buffer.concat([gzipSync(plain), Buffer.from("junk")]);
+      const { report } = await runUnpack(build, workDirectory(t), ["unpack"], { input });
+      assert.deepEqual([report?.step, report?.message], ["decompress", "decompress gzip: data after the last member"]);
+    });
+
+    it("takes an empty stream and an archive without end blocks", async (t) => {
+      assert.equal((await runUnpack(build, workDirectory(t), ["unpack"])).report?.["entries"], 0);
+      const input = entryBytes({ name: "f", data: "x" });
+      assert.equal((await runUnpack(build, workDirectory(t), ["unpack"], { input })).report?.["entries"], 1);
+    });
+
+    it("works while the stream is still arriving", async (t) => {
+      const root = workDirectory(t);
+      const running = startUnpack(build, root, ["unpack"]);
+      const second = entryBytes({ name: "second", data: Buffer.alloc(1 << 20) });
+      running.stdin.write(entryBytes({ name: "first", data: Buffer.alloc(1 << 20) }));
+      running.stdin.write(second.subarray(0, 300_000));
+      const deadline = Date.now() + 20_000;
+      while (!readdirSync(root).includes("second")) {
+        assert.ok(Date.now() < deadline, "the second file did not appear");
+        await new Promise(setImmediate);
+      }
+      running.stdin.end(second.subarray(300_000));
+      assert.equal((await running.outcome).report?.ok, true);
+    });
+
+    it("ends when nobody is left to read the report, though the input stays open", async (t) => {
+      const running = startUnpack(build, workDirectory(t), ["unpack"]);
+      running.stdin.write(entryBytes({ name: "first", data: "x" }));
+      running.report.destroy();
+      const { exitCode } = await running.outcome;
+      assert.equal(exitCode, 3);
+    });
+
+    it("turns whiteouts into overlayfs' own", async (t) => {
+      const root = workDirectory(t);
+      const input = tarOf(
+        { name: "dir/", type: "5", mode: 0o755 },
+        { name: "dir/.wh..wh..opq" },
+        { name: "dir/.wh.gone" },
+        { name: ".wh.top" },
+        { name: "missing/parent/.wh.x" },
+        { name: ".wh.again" },
+        { name: "again/", type: "5", mode: 0o700 },
+        { name: "both/", type: "5", mode: 0o755 },
+        { name: ".wh.both" },
+        { name: "file", data: "stays" },
+        { name: ".wh.file" },
+        { name: ".wh.implied" },
+        { name: "implied/child", data: "c" },
+        { name: ".wh..wh.plnk/", type: "5" },
+      );
+      const { report } = await runUnpack(build, root, ["unpack"], { input });
+      assert.equal(report?.ok, true, JSON.stringify(report));
+      const opaque = sh("getfattr -R -d -m trusted.overlay . | grep '^# file' | cut -c9- | LC_ALL=C sort", root);
+      assert.deepEqual(opaque.trim().split("\n"), ["again", "both", "dir", "implied"]);
+      for (const name of ["dir/gone", "top", "missing/parent/x"]) {
+        const st = lstatSync(path.join(root, name));
+        assert.deepEqual([st.isCharacterDevice(), st.rdev], [true, 0], name);
+      }
+      assert.equal(readFileSync(path.join(root, "file"), "utf8"), "stays");
+      assert.deepEqual(readdirSync(root).sort(), ["again", "both", "dir", "file", "implied", "missing", "top"]);
+    });
+
+    for (const name of [".wh.", ".wh..", ".wh...", "a/.wh..."]) {
+      it(`refuses the whiteout ${name}`, async (t) => {
+        const { root, check } = guardedRoot(t);
+        const { report } = await runUnpack(build, root, ["unpack"], { input: tarOf({ name }) });
+        assert.deepEqual([report?.ok, report?.step], [false, "whiteout"]);
+        check();
+      });
+    }
+
+    it("keeps every name inside the directory", async (t) => {
+      const { root, guard, check } = guardedRoot(t);
+      const input = tarOf(
+        { name: "../guard/secret", data: "dotdot" },
+        { name: "a/../../guard/secret", data: "inner" },
+        { name: `${guard}/secret`, data: "absolute" },
+        { name: "out", type: "2", linkName: "../guard" },
+        { name: "out/secret", data: "through a link" },
+        { name: "abs", type: "2", linkName: guard },
+        { name: "abs/secret", data: "through an absolute link" },
+        { name: "up", type: "2", linkName: "../../../../../../.." },
+        { name: `up${guard}/secret`, data: "through a link to the top" },
+        { name: "out/.wh.secret" },
+        { name: "abs/.wh..wh..opq" },
+        { name: "abs/secret", type: "5", mode: 0o777, uid: 12 },
+        { name: "self", type: "2", linkName: "/proc/self/root" },
+        { name: "self/file", data: "x" },
+        { name: "../../../../../../../../tmp/gantry-unpack-escape", data: "x" },
+      );
+      const { report } = await runUnpack(build, root, ["unpack"], { input });
+      assert.equal(report?.ok, true, JSON.stringify(report));
+      check();
+      // The top stands for everything above it.
+      assert.ok(lstatSync(path.join(root, "guard")).isDirectory());
+      assert.ok(lstatSync(path.join(root, "tmp/gantry-unpack-escape")).isFile());
+      assert.throws(() => lstatSync("/tmp/gantry-unpack-escape"));
+    });
+
+    it("cannot link to, chmod or overwrite a file outside", async (t) => {
+      const { root, guard, check } = guardedRoot(t);
+      for (const linkName of ["../guard/secret", `${guard}/secret`, "../../../../etc/passwd", "/etc/passwd"]) {
+        const { report } = await runUnpack(build, root, ["unpack"], {
+          input: tarOf({ name: "hard", type: "1", linkName }, { name: "hard", data: "changed" }),
+        });
+        assert.deepEqual([report?.ok, report?.step], [false, "link"], JSON.stringify(report));
+      }
+      const viaLink = tarOf(
+        { name: "l", type: "2", linkName: `${guard}/secret` },
+        { name: "h", type: "1", linkName: "l" },
+        { name: "h", data: "replaces the link", mode: 0o777 },
+        { name: "l", data: "replaces the link too", mode: 0o777 },
+      );
+      assert.equal((await runUnpack(build, root, ["unpack"], { input: viaLink })).report?.ok, true);
+      check();
+      assert.equal(readFileSync(path.join(root, "l"), "utf8"), "replaces the link too");
+    });
+
+    it("replaces what a later entry names again", async (t) => {
+      const root = workDirectory(t);
+      const input = tarOf(
+        { name: "f", data: "long first content" },
+        { name: "f", data: "second" },
+        { name: "d/", type: "5" },
+        { name: "d/inner/deep", data: "x" },
+        { name: "d", data: "was a directory" },
+        { name: "n", data: "x" },
+        { name: "n/", type: "5", mode: 0o711 },
+        { name: "n/in", data: "y" },
+        { name: "s", type: "2", linkName: "f" },
+        { name: "s", type: "6", mode: 0o600 },
+        { name: "self", data: "me" },
+        { name: "self", type: "1", linkName: "self" },
+        { name: "dir/", type: "5", mode: 0o700 },
+        { name: "dir/kept", data: "k" },
+        { name: "dir/", type: "5", mode: 0o755, uid: 5 },
+      );
+      const { report } = await runUnpack(build, root, ["unpack"], { input });
+      assert.equal(report?.ok, true, JSON.stringify(report));
+      assert.equal(readFileSync(path.join(root, "f"), "utf8"), "second");
+      assert.equal(readFileSync(path.join(root, "d"), "utf8"), "was a directory");
+      assert.equal(readFileSync(path.join(root, "n/in"), "utf8"), "y");
+      assert.equal(readFileSync(path.join(root, "self"), "utf8"), "me");
+      assert.ok(lstatSync(path.join(root, "s")).isFIFO());
+      const dir = lstatSync(path.join(root, "dir"));
+      assert.deepEqual([dir.mode & 0o7777, dir.uid, readdirSync(path.join(root, "dir"))], [0o755, 5, ["kept"]]);
+    });
+
+    it("drops overlayfs' own attributes and keeps the others", async (t) => {
+      const root = workDirectory(t);
+      const input = tarOf({
+        name: "d/",
+        type: "5",
+        pax: {
+          "SCHILY.xattr.trusted.overlay.opaque": "y",
+          "SCHILY.xattr.trusted.overlay.redirect": "/etc",
+          "SCHILY.xattr.user.overlay.opaque": "y",
+          "SCHILY.xattr.user.kept": Buffer.from([0, 1, 10, 61, 255]),
+        },
+      });
+      assert.equal((await runUnpack(build, root, ["unpack"], { input })).report?.ok, true);
+      assert.equal(sh("getfattr -d -m - -e hex d", root).trim(), "# file: d\nuser.kept=0x00010a3dff");
+    });
+
+    it("makes missing parents 0755 root, or as the lower layers have them", async (t) => {
+      const root = workDirectory(t);
+      const lower = workDirectory(t);
+      sh("umask 0; mkdir -p top/mid && chown 3:4 top && chmod 1777 top && touch -d '2003-03-03' top; ln -s / other", lower);
+      const input = tarOf({ name: "top/mid/f", data: "x" }, { name: "new/f", data: "y" }, { name: "other/f", data: "z" });
+      const { report } = await runUnpack(build, root, ["unpack", "--lowers", "2"], { input, extra: [workDirectory(t), lower] });
+      assert.equal(report?.ok, true, JSON.stringify(report));
+      const shown = sh("find . -mindepth 1 -type d -printf '%P %m %U %G\\n' | LC_ALL=C sort", root);
+      assert.equal(shown, "new 755 0 0\nother 755 0 0\ntop 1777 3 4\ntop/mid 777 0 0\n");
+      assert.equal(lstatSync(path.join(root, "top")).mtime.getFullYear(), 2003);
+    });
+
+    it("makes the place that a dangling link on the way leads to", async (t) => {
+      const { root, check } = guardedRoot(t);
+      const input = tarOf(
+        { name: "l", type: "2", linkName: "/usr/lib" },
+        { name: "l/file", data: "x" },
+        { name: "loop", type: "2", linkName: "loop" },
+        { name: "r", type: "2", linkName: "../guard/new" },
+        { name: "r/file", data: "x" },
+      );
+      assert.equal((await runUnpack(build, root, ["unpack"], { input })).report?.ok, true);
+      assert.equal(readFileSync(path.join(root, "usr/lib/file"), "utf8"), "x");
+      assert.equal(readlinkSync(path.join(root, "l")), "/usr/lib");
+      check();
+      const loop = tarOf({ name: "a", type: "2", linkName: "b" }, { name: "b", type: "2", linkName: "a" }, { name: "a/f" });
+      assert.equal((await runUnpack(build, root, ["unpack"], { input: loop })).report?.errno, 40);
+    });
+
+    it("stops at each limit and says so", async (t) => {
+      const cases: [string[], Buffer, RegExp][] = [
+        [["--max-bytes", "100000"], tarOf({ name: "f", data: Buffer.alloc(200_000) }), /larger than 100000 bytes/],
+        [["--max-entries", "2"], tarOf({ name: "a" }, { name: "b" }, { name: "c" }), /more than 2 entries/],
+        [["--max-entries", "20"], tarOf({ name: "d/".repeat(40) + "f" }), /more than 20 entries/],
+        [["--max-ratio", "100"], gzipSync(Buffer.alloc(80 << 20)), /more than 100 times larger/],
+      ];
+      for (const [limit, input, text] of cases) {
+        const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack", ...limit], { input });
+        assert.deepEqual([report?.ok, report?.step, exitCode], [false, "limit", 1], JSON.stringify(report));
+        assert.match(report?.message ?? "", text);
+      }
+    });
+
+    const malformed: Record<string, Buffer> = {
+      "no archive at all": Buffer.from("this is not a tar file".repeat(100)),
+      "a wrong checksum": tarOf({ name: "f", badChecksum: true }),
+      "a lone zero block in the middle": Buffer.concat([Buffer.alloc(512), tarOf({ name: "f" })]),
+      "an unknown type": tarOf({ name: "f", type: "Z" }),
+      "a file that is cut off": tarOf({ name: "f", size: 1_000_000 }).subarray(0, 5000),
+      "a negative size": tarOf({ name: "f", patch: (h) => h.fill(0xff, 124, 136) }),
+      "a size that is no number": tarOf({ name: "f", patch: (h) => h.write("12x4567", 124) }),
+      "a size beyond 63 bits": tarOf({ name: "f", pax: { size: "9223372036854775808" } }),
+      "uid -1": tarOf({ name: "f", uid: 0xffff_ffff }),
+      "a uid beyond 32 bits": tarOf({ name: "f", pax: { uid: "4294967296" } }),
+      "a uid that is no number": tarOf({ name: "f", pax: { uid: "0x10" } }),
+      "a negative gid": tarOf({ name: "f", patch: (h) => h.fill(0xff, 116, 124) }),
+      "a PAX record longer than its header": tarOf({ name: "x", type: "x", data: "99 path=a\n" }, { name: "f" }),
+      "a PAX record of length 0": tarOf({ name: "x", type: "x", data: "0 path=a\n" }, { name: "f" }),
+      "a PAX record without a key": tarOf({ name: "x", type: "x", data: "6 =ab\n" }, { name: "f" }),
+      "a PAX header of 2 MiB": tarOf({ name: "x", type: "x", size: 2 << 20 }),
+      "a NUL in a PAX path": tarOf({ name: "f", pax: { path: "a\0b" } }),
+      "an xattr without a name": tarOf({ name: "f", pax: { "SCHILY.xattr.": "v" } }),
+      "overlapping sparse runs": tarOf({
+        name: "f",
+        data: Buffer.alloc(20),
+        pax: { "GNU.sparse.size": "100", "GNU.sparse.map": "0,10,5,10" },
+      }),
+      "a sparse run beyond the file": tarOf({
+        name: "f",
+        data: Buffer.alloc(10),
+        pax: { "GNU.sparse.size": "100", "GNU.sparse.map": "95,10" },
+      }),
+      "a sparse map longer than the data": tarOf({
+        name: "f",
+        data: padded(Buffer.from("99999999\n")),
+        pax: { "GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "5" },
+      }),
+      "sparse runs that wrap around": tarOf({
+        name: "f",
+        data: Buffer.alloc(10),
+        pax: { "GNU.sparse.size": "9223372036854775807", "GNU.sparse.map": "18446744073709551615,10" },
+      }),
+      "an old sparse header in a PAX archive": tarOf({ name: "f", type: "S" }),
+      "a path of 5000 bytes": tarOf({ name: "f", pax: { path: "p/".repeat(2500) + "f" } }),
+      "a name of 300 bytes": tarOf({ name: "f", pax: { path: "n".repeat(300) } }),
+      "a file in place of the top": tarOf({ name: "./" }),
+      "a link to nothing": tarOf({ name: "l", type: "2" }),
+      "a hard link to the top": tarOf({ name: "l", type: "1", linkName: "/" }),
+      "a file below a file": tarOf({ name: "f" }, { name: "f/g" }),
+    };
+    for (const [what, input] of Object.entries(malformed)) {
+      it(`refuses ${what}`, async (t) => {
+        const { root, check } = guardedRoot(t);
+        const outcome = await runUnpack(build, root, ["unpack", "--compression", "none"], { input });
+        assert.deepEqual([outcome.exitCode, outcome.report?.ok], [1, false], JSON.stringify(outcome));
+        assert.notEqual(outcome.report?.message, "");
+        check();
+      });
+    }
+
+    it("keeps its memory small whatever the archive asks for", async (t) => {
+      // 600 MB of zeros in 600 kB, with a window as large as zstd has.
+      const work = workDirectory(t);
+      sh("head -c 600000000 /dev/zero | zstd -q --ultra -22 -o bomb.zst", work);
+      const bomb = readFileSync(path.join(work, "bomb.zst"));
+      const running = startUnpack(build, workDirectory(t), ["unpack", "--max-bytes", "500000000"]);
+      const peak = () => /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))?.[1] ?? 0;
+      let seen = 0;
+      const timer = setInterval(() => {
+        try {
+          seen = Math.max(seen, Number(peak()));
+        } catch {
+          // It has ended.
+        }
+      }, 5);
+      running.stdin.end(bomb);
+      const { report } = await running.outcome;
+      clearInterval(timer);
+      // 500 MB of zero blocks are an empty archive, so it is the limit that ends it.
+      assert.equal(report?.step, "limit");
+      if (build === "build") assert.ok(seen < 200_000, `peak ${seen} kB`);
+    });
+
+    it("refuses a wrong command line without a report", async (t) => {
+      for (const args of [["dance"], ["unpack", "--max-bytes"], ["unpack", "--max-bytes", "-1"], ["apply", "--chown", "4294967295:0"]]) {
+        const outcome = await runUnpack(build, workDirectory(t), args);
+        assert.deepEqual([outcome.exitCode, outcome.report], [2, undefined]);
+        assert.match(outcome.stderr, /^unpack: /);
+      }
+    });
+  });
+}
