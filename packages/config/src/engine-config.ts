@@ -45,6 +45,8 @@ export interface EngineConfig
   readonly nftTable: string;
   /** GANTRY_NATS_URL: somebody else's NATS. Undefined: the supervisor runs one; see readNatsUrl. */
   readonly externalNatsUrl: string | undefined;
+  /** GANTRY_NATS_SERVER: the program that the supervisor runs, when it is in none of the usual places. */
+  readonly natsServer: string | undefined;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
   /** Docker's API: docker.sock in the run root. */
   readonly dockerSocket: string;
@@ -87,6 +89,7 @@ function combine(
     linkPrefix: `gtry${instance}`,
     nftTable: instance === "" ? "gantry" : `gantry_${instance}`,
     externalNatsUrl: matching(env, "GANTRY_NATS_URL", /^(nats|tls|ws|wss):\/\/.+/, problems),
+    natsServer: rooted(env, "GANTRY_NATS_SERVER", problems),
     logLevel: readLogLevel(env, settings, problems),
     dockerSocket: path.join(runRoot, "docker.sock"),
   };

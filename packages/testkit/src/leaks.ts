@@ -3,6 +3,44 @@ import { globSync, readdirSync, readFileSync } from "node:fs";
 import { hasErrno } from "@gantry/errors";
 import { run } from "./run.ts";
 
+/** The engine's own folders and names: see {@link findEngineLeaks}. */
+export interface EngineNames {
+  readonly dataRoot: string;
+  readonly runRoot: string;
+  readonly cgroupParent: string;
+  readonly linkPrefix: string;
+  readonly nftTable: string;
+}
+
+/**
+ * What an engine that should be stopped has left: like findLeaks, but of processes only those that
+ * run our programs, since anybody's command line may name docker.sock.
+ */
+export async function findEngineLeaks(engine: EngineNames): Promise<string[]> {
+  const { dataRoot, runRoot, cgroupParent, linkPrefix, nftTable } = engine;
+  return [
+    ...leftProcesses(runRoot).filter((line) => ownProgram.test(line)),
+    ...leftRecorded(runRoot),
+    ...leftMounts(dataRoot),
+    ...leftMounts(runRoot),
+    ...leftCgroups(cgroupParent),
+    ...(await leftLinks(linkPrefix)),
+    ...(await leftTables(nftTable)),
+  ];
+}
+
+/** Command lines of ours. */
+const ownProgram = /gantry-shim|native\/build\/|nats-server -c/;
+
+/** Services that a supervisor wrote down. */
+function leftRecorded(runRoot: string): string[] {
+  return globSync(`${runRoot}/processes/*.json`)
+    .map((file) => (JSON.parse(readOrEmpty(file)) as { pid?: number }).pid ?? 0)
+    .map((pid) => ({ pid, command: readOrEmpty(`/proc/${String(pid)}/cmdline`) }))
+    .filter(({ command }) => command.includes("main.mjs"))
+    .map(({ pid, command }) => `process ${String(pid)}: ${command.replaceAll("\0", " ").trim()}`);
+}
+
 /** What to look for. */
 export interface LeakScope {
   /** Folder of the engine: processes and mounts that name it are its own. */

@@ -1,0 +1,3 @@
+export { isEngineLocked, takeEngineLock } from "./engine-lock.ts";
+export { type EngineState, loadState, type Phase } from "./engine-state.ts";
+export { logPath } from "./log-file.ts";

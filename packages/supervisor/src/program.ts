@@ -1,0 +1,83 @@
+/** What the supervisor runs: how each program is started, and how it is known to be ready. */
+import { existsSync } from "node:fs";
+import http from "node:http";
+import path from "node:path";
+import {
+  type EngineConfig,
+  engineEnvironment,
+  type ServiceName,
+  servicePaths,
+} from "@gantry/config";
+import { unavailable } from "@gantry/errors";
+import { Health, HealthCheckResponse_ServingStatus as Status } from "@gantry/proto/grpc-health";
+import { openChannel } from "@gantry/rpc";
+
+/** One program of the engine. */
+export interface Program {
+  /** Name of its log and of its record. */
+  readonly name: string;
+  /** Asked at every start. */
+  command(): readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Rejects while the program does not answer as it should. Asked again until it does. */
+  probe(signal: AbortSignal): Promise<void>;
+  /** How long an orderly end may take before SIGKILL. */
+  readonly stopTimeoutMs: number;
+}
+
+/** The services, in the order of their start. */
+export const serviceOrder = ["image-service", "container-service", "api-gateway"] as const;
+
+/**
+ * Options of Node in every service: heaps of a local control plane are small, and resident memory is
+ * a promise (docs/performance.md).
+ */
+const nodeOptions = ["--max-semi-space-size=4", "--disable-warning=ExperimentalWarning"];
+
+/** Path of a service's bundle: beside ours. */
+const bundleOf = (name: string): string =>
+  path.resolve(import.meta.dirname, "..", name, "main.mjs");
+
+/** A service of the engine as a program. */
+export function serviceProgram(config: EngineConfig, name: ServiceName): Program {
+  const entry = bundleOf(name);
+  return {
+    name,
+    command: () => [process.execPath, ...nodeOptions, entry],
+    env: {
+      ...engineEnvironment(config),
+      NODE_COMPILE_CACHE: path.join(config.dataRoot, "compile-cache"),
+    },
+    probe: (signal) =>
+      name === "api-gateway"
+        ? ping(config.dockerSocket, signal)
+        : checkHealth(servicePaths(config, name).grpcSocket, signal),
+    stopTimeoutMs: 10_000,
+  };
+}
+
+/** Throws when a bundle is missing: nothing has been built. */
+export function assertBuilt(): void {
+  for (const name of serviceOrder) {
+    if (!existsSync(bundleOf(name))) throw unavailable(`${bundleOf(name)} is missing: build first`);
+  }
+}
+
+/** grpc.health.v1 of the whole server. */
+async function checkHealth(socketPath: string, signal: AbortSignal): Promise<void> {
+  using channel = openChannel(socketPath);
+  const { status } = await channel.client(Health).check({ service: "" }, { signal });
+  if (status !== Status.SERVING) throw unavailable(`${socketPath} is not serving yet`);
+}
+
+/** Docker's own liveness check. */
+function ping(socketPath: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const request = http.get({ socketPath, path: "/_ping", signal, agent: false }, (response) => {
+      response.resume();
+      if (response.statusCode === 200) resolve();
+      else reject(unavailable(`/_ping answered ${String(response.statusCode)}`));
+    });
+    request.once("error", reject);
+  });
+}

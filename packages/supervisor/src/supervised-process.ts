@@ -1,0 +1,192 @@
+/**
+ * Keeps one program running.
+ *
+ *   stopped ──start──▶ starting ──probe ok──▶ ready
+ *      ▲                  │  ▲                  │
+ *      │                  │  └──back-off────────┤ process ended
+ *      └──────────────── stop ◀─────────────────┘
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { unavailable } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import { openLog } from "./log-file.ts";
+import {
+  describeProcess,
+  isAlive,
+  loadRecord,
+  type ProcessRecord,
+  removeRecord,
+  saveRecord,
+} from "./process-record.ts";
+import type { Program } from "./program.ts";
+
+/** Options of superviseProgram. */
+export interface SuperviseOptions {
+  readonly program: Program;
+  readonly logger: Logger;
+  readonly dataRoot: string;
+  /** Folder of process records. */
+  readonly recordDir: string;
+  /** Limit for each start until the program is ready. Default 60 s. */
+  readonly readyTimeoutMs?: number;
+}
+
+/** A program that ran shorter than this had no success, and the next start waits longer. */
+const steadyAfterMs = 10_000;
+const minBackoffMs = 50;
+const maxBackoffMs = 5000;
+const probeIntervalMs = 15;
+
+/** One program under supervision. */
+export class SupervisedProcess {
+  readonly #options: SuperviseOptions;
+  readonly #logger: Logger;
+  #child: ChildProcess | undefined;
+  #stopping = false;
+  #backoffMs = minBackoffMs;
+  /** Resolves with the run of the process that is current. */
+  #exited: Promise<void> = Promise.resolve();
+  readonly #halt = new AbortController();
+
+  constructor(options: SuperviseOptions) {
+    this.#options = options;
+    this.#logger = options.logger.child({ program: options.program.name });
+  }
+
+  get name(): string {
+    return this.#options.program.name;
+  }
+
+  /** Starts the program, in place of one that an earlier supervisor left, and waits until it is ready. */
+  async start(): Promise<void> {
+    await this.#replaceLeftover();
+    await this.#launch();
+    await this.#untilReady();
+  }
+
+  /** Ends the process and starts it anew; resolves when it is ready. */
+  async restart(): Promise<void> {
+    this.#backoffMs = 0;
+    await this.#end();
+    await this.#untilReady();
+  }
+
+  /** Ends the process for good: SIGTERM, and SIGKILL when its time is up. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#halt.abort();
+    await this.#end();
+    removeRecord(this.#options.recordDir, this.name);
+  }
+
+  /** Sends a signal, if the process runs. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  async #launch(): Promise<void> {
+    const { program, dataRoot, recordDir } = this.#options;
+    const [file = "", ...args] = program.command();
+    const log = openLog(dataRoot, program.name);
+    const startedAt = performance.now();
+    let child: ChildProcess;
+    try {
+      // A session of its own: Ctrl-C at our terminal is not for it.
+      child = spawn(file, args, {
+        cwd: "/",
+        env: program.env,
+        stdio: ["ignore", log, log],
+        detached: true,
+      });
+    } finally {
+      closeSync(log);
+    }
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once("error", (error) => {
+        this.#logger.error({ err: error }, "program cannot be started");
+        resolve();
+      });
+      child.once("exit", (code, signal) => {
+        if (!this.#stopping) this.#logger.warn({ code, signal }, "program ended");
+        resolve();
+      });
+    });
+    this.#exited
+      .then(() => this.#onExit(performance.now() - startedAt))
+      .catch((error: unknown) => {
+        if (!this.#stopping) this.#logger.error({ err: error }, "program is not back");
+      });
+    const record = child.pid === undefined ? undefined : describeProcess(child.pid);
+    if (record !== undefined) await saveRecord(recordDir, program.name, record);
+    this.#logger.info({ child: child.pid }, "program started");
+  }
+
+  async #onExit(ranMs: number): Promise<void> {
+    if (this.#stopping) return;
+    const delayMs = ranMs > steadyAfterMs ? minBackoffMs : this.#backoffMs;
+    this.#backoffMs = Math.min(Math.max(delayMs, minBackoffMs) * 2, maxBackoffMs);
+    await pause(delayMs, undefined, { signal: this.#halt.signal }).catch(() => undefined);
+    // stop() may have come during the pause.
+    if (this.#halt.signal.aborted) return;
+    await this.#launch();
+    await this.#untilReady();
+  }
+
+  async #untilReady(): Promise<void> {
+    const timeoutMs = this.#options.readyTimeoutMs ?? 60_000;
+    const limit = AbortSignal.any([this.#halt.signal, AbortSignal.timeout(timeoutMs)]);
+    for (;;) {
+      const failure = await this.#options.program.probe(limit).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
+      if (failure === undefined) {
+        this.#logger.info({}, "program is ready");
+        return;
+      }
+      if (limit.aborted) {
+        throw unavailable(`${this.name} did not become ready`, { cause: failure.error });
+      }
+      await pause(probeIntervalMs, undefined, { signal: limit }).catch(() => undefined);
+    }
+  }
+
+  async #end(): Promise<void> {
+    const child = this.#child;
+    const exited = this.#exited;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => {
+      this.#logger.warn({ child: child.pid }, "program did not end in time and is killed");
+      child.kill("SIGKILL");
+    }, this.#options.program.stopTimeoutMs);
+    await exited;
+    clearTimeout(timer);
+  }
+
+  /** Ends the process of a supervisor that was killed: it is not our child and cannot be waited for. */
+  async #replaceLeftover(): Promise<void> {
+    const { recordDir, program } = this.#options;
+    const record = loadRecord(recordDir, program.name);
+    if (record === undefined || !isAlive(record)) return;
+    this.#logger.info({ child: record.pid }, "replacing the program of an earlier supervisor");
+    await endProcess(record, program.stopTimeoutMs);
+  }
+}
+
+/** Ends a process that is not our child. */
+async function endProcess(record: ProcessRecord, timeoutMs: number): Promise<void> {
+  process.kill(record.pid, "SIGTERM");
+  const until = performance.now() + timeoutMs;
+  let killed = false;
+  while (isAlive(record)) {
+    if (!killed && performance.now() > until) {
+      process.kill(record.pid, "SIGKILL");
+      killed = true;
+    }
+    await pause(probeIntervalMs);
+  }
+}

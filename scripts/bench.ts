@@ -1,0 +1,7 @@
+/** `npm run bench`: builds what is stale and runs the comparison with dockerd (see bench/). */
+import { buildAll } from "./lib/build.ts";
+import { runCommand } from "./lib/command.ts";
+import { node } from "./lib/repository.ts";
+
+await buildAll();
+process.exitCode = await runCommand([node, "bench/src/main.ts", ...process.argv.slice(2)]);

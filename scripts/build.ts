@@ -1,0 +1,4 @@
+/** `npm run build`: brings generated code, native programs, addon and bundles up to date. */
+import { buildAll } from "./lib/build.ts";
+
+await buildAll();

@@ -1,0 +1,81 @@
+/** The whole build, step by step; a step whose inputs have not changed is skipped. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { bundle, bundledPrograms, bundlePath } from "./bundle.ts";
+import { mustRun } from "./command.ts";
+import { makeHelloWorldArchive } from "./hello-world.ts";
+import { inRoot, node, nodeDir, npmProgram } from "./repository.ts";
+import { type BuildStep, runIfStale } from "./stale.ts";
+
+const generate: BuildStep = {
+  name: "proto",
+  inputs: ["proto/**/*.proto", "buf.yaml", "buf.gen.yaml", "scripts/generate.ts"],
+  outputs: ["packages/proto/src/gen/registry.ts"],
+  run: () => mustRun([node, "scripts/generate.ts"]),
+};
+
+const programs: BuildStep = {
+  name: "native-programs",
+  inputs: ["native/Makefile", "native/src/**"],
+  outputs: ["native/build/hello", "native/build/shim", "native/build/unpack"],
+  run: () => mustRun(["make", "-C", "native"], { quiet: true }),
+};
+
+const addon: BuildStep = {
+  name: "native-addon",
+  inputs: ["native/binding.gyp", "native/src/**", "node_modules/node-addon-api/package.json"],
+  outputs: ["native/build/Release/gantry.node"],
+  // Headers come with the pinned Node's own package: nothing is downloaded.
+  run: () =>
+    mustRun(
+      [npmProgram("node-gyp"), "configure", "build", "-C", "native", `--nodedir=${nodeDir}`],
+      {
+        quiet: true,
+      },
+    ),
+};
+
+const helloWorld: BuildStep = {
+  name: "hello-world-image",
+  inputs: [
+    "native/build/hello",
+    "scripts/lib/hello-world.ts",
+    "packages/testkit/src/image-maker.ts",
+  ],
+  outputs: ["dist/hello-world.tar"],
+  run: async () => {
+    mkdirSync(inRoot("dist"), { recursive: true });
+    writeFileSync(inRoot("dist/hello-world.tar"), await makeHelloWorldArchive());
+  },
+};
+
+function bundles(): BuildStep {
+  const folders = bundledPrograms();
+  return {
+    name: "bundles",
+    inputs: [
+      "packages/*/src/**/*.{ts,js}",
+      "services/*/src/**/*.{ts,json}",
+      "native/lib/**",
+      "package-lock.json",
+      "scripts/lib/bundle.ts",
+    ],
+    outputs: folders.map(bundlePath),
+    run: async () => {
+      for (const folder of folders) await bundle(folder);
+    },
+  };
+}
+
+/** Generates code from proto/ where that has changed. */
+export async function buildProto(): Promise<void> {
+  await runIfStale(generate);
+}
+
+/** Brings everything that runs up to date. */
+export async function buildAll(): Promise<void> {
+  await buildProto();
+  await runIfStale(programs);
+  await runIfStale(addon);
+  await runIfStale(helloWorld);
+  await runIfStale(bundles());
+}

@@ -1,0 +1,26 @@
+/** The stock docker CLI: the one on PATH, else Debian's, unpacked into a cache folder. */
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { unpackDebianPackage } from "@gantry/testkit/debian";
+
+/** Debian 13 has a package of the client alone; in Debian 12 it is in the one with the daemon. */
+const packages = ["docker-cli", "docker.io"];
+
+/** Path of the CLI. */
+export async function findDockerCli(): Promise<string> {
+  const folders = (process.env["PATH"] ?? "").split(":").filter((folder) => folder !== "");
+  const onPath = folders
+    .map((folder) => path.join(folder, "docker"))
+    .find((file) => existsSync(file));
+  if (onPath !== undefined) return onPath;
+  const failures: unknown[] = [];
+  for (const name of packages) {
+    try {
+      const program = path.join(await unpackDebianPackage(name), "usr/bin/docker");
+      if (existsSync(program)) return program;
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  throw new AggregateError(failures, "no docker CLI on PATH, and none from Debian");
+}

@@ -1,0 +1,79 @@
+/** Talking to the engine that the environment names (GANTRY_RUN_ROOT …). */
+import { spawn } from "node:child_process";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { type EngineConfig, engineEnvironment } from "@gantry/config";
+import { isEngineLocked, loadState, logPath } from "@gantry/supervisor";
+import { inRoot, node } from "./repository.ts";
+
+const pollMs = 25;
+
+/** How long the engine may take to start. */
+const startTimeoutMs = 120_000;
+
+/** The supervisor's command line, with the arguments that follow. */
+export const supervisorCommand = (...args: string[]): [string, string[]] => [
+  node,
+  [inRoot("dist/supervisor/main.mjs"), ...args],
+];
+
+/** Starts the supervisor in the background and waits until the engine is ready. */
+export async function startSupervisor(config: EngineConfig): Promise<void> {
+  const log = logPath(config.dataRoot, "supervisor");
+  mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 });
+  const descriptor = openSync(log, "a", 0o600);
+  const [file, args] = supervisorCommand();
+  const child = spawn(file, args, {
+    cwd: "/",
+    env: {
+      ...engineEnvironment(config),
+      NODE_COMPILE_CACHE: path.join(config.dataRoot, "compile-cache"),
+    },
+    stdio: ["ignore", descriptor, descriptor],
+    detached: true,
+  });
+  closeSync(descriptor);
+  child.unref();
+  let ended = false;
+  child.once("exit", () => {
+    ended = true;
+  });
+  const until = performance.now() + startTimeoutMs;
+  for (;;) {
+    const state = loadState(config.runRoot);
+    if (state?.pid === child.pid && state?.phase === "ready") return;
+    const failed = state?.pid === child.pid && state?.phase === "failed";
+    if (failed || ended || performance.now() > until) {
+      const why = failed ? (state?.problem ?? "") : ended ? "it ended" : "it took too long";
+      throw new Error(`the engine did not start: ${why}\n${tail(log)}\nlogs: ${path.dirname(log)}`);
+    }
+    await pause(pollMs);
+  }
+}
+
+/** Resolves when no supervisor holds the engine any more. */
+export async function untilReleased(config: EngineConfig, timeoutMs: number): Promise<void> {
+  const until = performance.now() + timeoutMs;
+  while (await isEngineLocked(config.runRoot)) {
+    if (performance.now() > until)
+      throw new Error("the engine is still stopping; look at its logs");
+    await pause(pollMs);
+  }
+}
+
+/** Resolves when the services have been restarted since `generation`. */
+export async function untilRestarted(config: EngineConfig, generation: number): Promise<void> {
+  const until = performance.now() + startTimeoutMs;
+  for (;;) {
+    const state = loadState(config.runRoot);
+    if (state?.phase === "ready" && state.generation > generation) return;
+    if (state?.phase === "failed") throw new Error(`restart failed: ${state.problem}`);
+    if (performance.now() > until) throw new Error("the restart took too long");
+    await pause(pollMs);
+  }
+}
+
+function tail(file: string): string {
+  return readFileSync(file, "utf8").trimEnd().split("\n").slice(-8).join("\n");
+}

@@ -1,0 +1,27 @@
+/** `npm start`: builds what is stale, starts the engine in the background, runs hello-world. */
+import { loadConfig } from "@gantry/config";
+import { complain, say } from "@gantry/logging";
+import { isEngineLocked } from "@gantry/supervisor";
+import { debianProgram } from "@gantry/testkit/debian";
+import { buildAll } from "./lib/build.ts";
+import { findDockerCli } from "./lib/docker-cli.ts";
+import { startSupervisor } from "./lib/engine.ts";
+import { runHelloWorld } from "./lib/hello-run.ts";
+
+const config = loadConfig();
+await buildAll();
+if (config.externalNatsUrl === undefined && config.natsServer === undefined) {
+  // The supervisor looks into the same cache folder.
+  await debianProgram("nats-server", "/usr/sbin/nats-server").catch((error: unknown) => {
+    complain(`no NATS server, events stay in the engine: ${String(error)}`);
+  });
+}
+if (await isEngineLocked(config.runRoot)) {
+  say("the engine is running already (npm run restart brings new code into it)");
+} else {
+  await startSupervisor(config);
+  say("the engine is running");
+}
+await runHelloWorld(await findDockerCli(), config.dockerSocket);
+say();
+say(`export DOCKER_HOST=unix://${config.dockerSocket}`);
