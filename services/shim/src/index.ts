@@ -1,3 +1,20 @@
 /** Package entry of the shim's brain: what container-service and the served form may use. */
-export type { CallOptions, ShimApi, ShimCalls } from "./api.ts";
+export type { ShimApi } from "./api.ts";
+export {
+  capabilitiesOf,
+  capabilityMask,
+  capabilityNames,
+  defaultCapabilities,
+} from "./compile/capabilities.ts";
+export { defaultSeccompProfile } from "./compile/default-seccomp.ts";
+export {
+  defaultDeviceRules,
+  defaultMaskedPaths,
+  defaultMounts,
+  defaultReadonlyPaths,
+  defaultShmSizeBytes,
+  ociVersion,
+  thermalThrottlePaths,
+} from "./compile/defaults.ts";
+export { mountExtensions } from "./compile/mount-options.ts";
 export type { ShimOptions } from "./options.ts";
