@@ -15,6 +15,8 @@ import { SupervisedProcess } from "./supervised-process.ts";
 export interface EngineOptions {
   readonly config: EngineConfig;
   readonly logger: Logger;
+  /** Folder of the services' bundles: `<programs>/<service>/main.mjs`. */
+  readonly programs: string;
 }
 
 /** Folder of process records. */
@@ -36,11 +38,13 @@ export class Engine {
   #rotation: NodeJS.Timeout | undefined;
 
   constructor(options: EngineOptions) {
-    const { config, logger } = options;
+    const { config, logger, programs } = options;
     this.#config = config;
     this.#logger = logger;
     this.#nats = this.#openNats();
-    this.#services = serviceOrder.map((name) => this.#supervise(serviceProgram(config, name)));
+    this.#services = serviceOrder.map((name) =>
+      this.#supervise(serviceProgram(config, programs, name)),
+    );
   }
 
   /** Starts everything in order, each when the one before is ready. */

@@ -4,10 +4,13 @@
  *   main.mjs          runs the engine until SIGTERM or SIGINT, which stop it in order, containers first
  *   main.mjs stop     for an engine whose supervisor is gone: takes it over and stops it in order
  *
+ * `--programs <folder>`: where the services' bundles are, `<folder>/<service>/main.mjs`; default: beside
+ * this one's folder.
  * SIGUSR2 restarts the services only; SIGHUP makes them read their configuration again.
  */
 import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { loadConfig, untilTerminated } from "@gantry/config";
 import { toEngineError } from "@gantry/errors";
 import { createLogger } from "@gantry/logging";
@@ -16,12 +19,17 @@ import { takeEngineLock } from "./engine-lock.ts";
 import { type Phase, removeState, saveState } from "./engine-state.ts";
 import { assertBuilt } from "./program.ts";
 
+const { values, positionals } = parseArgs({
+  options: { programs: { type: "string", default: path.dirname(import.meta.dirname) } },
+  allowPositionals: true,
+});
+const programs = path.resolve(values.programs);
 const config = loadConfig();
 const logger = createLogger({ service: "supervisor", level: config.logLevel });
 mkdirSync(config.runRoot, { recursive: true, mode: 0o755 });
 await using _lock = await takeEngineLock(config.runRoot);
-assertBuilt();
-const engine = new Engine({ config, logger });
+assertBuilt(programs);
+const engine = new Engine({ config, logger, programs });
 
 let generation = 0;
 const report = (phase: Phase, problem = ""): Promise<void> =>
@@ -64,7 +72,7 @@ const started = start().then(
     return "failed" as const;
   },
 );
-if (process.argv[2] === "stop") await started;
+if (positionals[0] === "stop") await started;
 else if ((await Promise.race([started, terminated])) === "started") await terminated;
 
 await report("stopping");

@@ -34,13 +34,12 @@ export const serviceOrder = ["image-service", "container-service", "api-gateway"
  */
 const nodeOptions = ["--max-semi-space-size=4", "--disable-warning=ExperimentalWarning"];
 
-/** Path of a service's bundle: beside ours. */
-const bundleOf = (name: string): string =>
-  path.resolve(import.meta.dirname, "..", name, "main.mjs");
+/** Path of a service's bundle in the folder of all programs. */
+const bundleOf = (programs: string, name: string): string => path.join(programs, name, "main.mjs");
 
-/** A service of the engine as a program. */
-export function serviceProgram(config: EngineConfig, name: ServiceName): Program {
-  const entry = bundleOf(name);
+/** A service of the engine as a program. `programs` is the folder of the bundles. */
+export function serviceProgram(config: EngineConfig, programs: string, name: ServiceName): Program {
+  const entry = bundleOf(programs, name);
   return {
     name,
     command: () => [process.execPath, ...nodeOptions, entry],
@@ -57,9 +56,10 @@ export function serviceProgram(config: EngineConfig, name: ServiceName): Program
 }
 
 /** Throws when a bundle is missing: nothing has been built. */
-export function assertBuilt(): void {
+export function assertBuilt(programs: string): void {
   for (const name of serviceOrder) {
-    if (!existsSync(bundleOf(name))) throw unavailable(`${bundleOf(name)} is missing: build first`);
+    const file = bundleOf(programs, name);
+    if (!existsSync(file)) throw unavailable(`${file} is missing: build first`);
   }
 }
 
