@@ -1,10 +1,10 @@
 /** Talking to the engine that the environment names (GANTRY_RUN_ROOT …). */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type EngineConfig, engineEnvironment } from "@gantry/config";
-import { isEngineLocked, loadState, logPath } from "@gantry/supervisor";
+import { type EngineState, isEngineLocked, loadState, logPath } from "@gantry/supervisor";
 import { inRoot, node } from "./repository.ts";
 
 const pollMs = 25;
@@ -35,21 +35,27 @@ export async function startSupervisor(config: EngineConfig): Promise<void> {
   });
   closeSync(descriptor);
   child.unref();
-  let ended = false;
-  child.once("exit", () => {
-    ended = true;
-  });
+  await untilReady(config, child, log);
+}
+
+async function untilReady(config: EngineConfig, child: ChildProcess, log: string): Promise<void> {
   const until = performance.now() + startTimeoutMs;
   for (;;) {
     const state = loadState(config.runRoot);
-    if (state?.pid === child.pid && state?.phase === "ready") return;
-    const failed = state?.pid === child.pid && state?.phase === "failed";
-    if (failed || ended || performance.now() > until) {
-      const why = failed ? (state?.problem ?? "") : ended ? "it ended" : "it took too long";
+    const own = state?.pid === child.pid ? state : undefined;
+    if (own?.phase === "ready") return;
+    const why = whyNot(own, child) ?? (performance.now() > until ? "it took too long" : undefined);
+    if (why !== undefined) {
       throw new Error(`the engine did not start: ${why}\n${tail(log)}\nlogs: ${path.dirname(log)}`);
     }
     await pause(pollMs);
   }
+}
+
+/** Why the engine will not become ready, or undefined while it still may. */
+function whyNot(state: EngineState | undefined, child: ChildProcess): string | undefined {
+  if (state?.phase === "failed") return state.problem;
+  return child.exitCode === null && child.signalCode === null ? undefined : "its supervisor ended";
 }
 
 /** Resolves when no supervisor holds the engine any more. */

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -227,7 +226,7 @@ it("onReload reads the configuration again at SIGHUP, and reports a wrong file",
   try {
     for (const text of ['{"labels": ["a=b"]}', "{"]) {
       writeFileSync(process.env["GANTRY_CONFIG"], text);
-      const signalled = once(process, "SIGHUP");
+      const signalled = new Promise((resolve) => process.once("SIGHUP", resolve));
       process.kill(process.pid, "SIGHUP");
       await signalled;
     }

@@ -134,17 +134,11 @@ function readRegistry(reader: JsonReader): RegistrySettings {
   };
 }
 
+const isAddress = (text: string): boolean => net.isIP(text) !== 0;
+
 function readNetwork(reader: JsonReader): NetworkSettings {
-  const isAddress = (text: string): boolean => net.isIP(text) !== 0;
-  const gateways = checked(reader, "host-gateway-ips", isAddress, "an IP address");
-  const gateway = checkedText(reader, "host-gateway-ip", isAddress, "an IP address");
   return {
-    bridgeAddress: checkedText(reader, "bip", isCidr, "an address with prefix length"),
-    fixedCidr: checkedText(reader, "fixed-cidr", isCidr, "a CIDR"),
-    // Docker's 0 means "the default".
-    mtu: reader.integer("mtu", 0, 65_535) || undefined,
-    interContainer: reader.flag("icc") ?? true,
-    ipMasquerade: reader.flag("ip-masq") ?? true,
+    ...readBridge(reader),
     ipForward: reader.flag("ip-forward") ?? true,
     ipv6: reader.flag("ipv6") ?? false,
     defaultHostAddress: checkedText(reader, "ip", isAddress, "an IP address") ?? "0.0.0.0",
@@ -152,7 +146,30 @@ function readNetwork(reader: JsonReader): NetworkSettings {
     dns: checked(reader, "dns", isAddress, "an IP address") ?? [],
     dnsSearch: reader.texts("dns-search") ?? [],
     dnsOptions: reader.texts("dns-opts") ?? [],
-    hostGatewayAddresses: gateways ?? (gateway === undefined ? [] : [gateway]),
+    hostGatewayAddresses: readHostGateways(reader),
+  };
+}
+
+/** The single address is the older key. */
+function readHostGateways(reader: JsonReader): readonly string[] {
+  const single = checkedText(reader, "host-gateway-ip", isAddress, "an IP address");
+  const list = checked(reader, "host-gateway-ips", isAddress, "an IP address");
+  return list ?? (single === undefined ? [] : [single]);
+}
+
+function readBridge(
+  reader: JsonReader,
+): Pick<
+  NetworkSettings,
+  "bridgeAddress" | "fixedCidr" | "mtu" | "interContainer" | "ipMasquerade"
+> {
+  return {
+    bridgeAddress: checkedText(reader, "bip", isCidr, "an address with prefix length"),
+    fixedCidr: checkedText(reader, "fixed-cidr", isCidr, "a CIDR"),
+    // Docker's 0 means "the default".
+    mtu: reader.integer("mtu", 0, 65_535) || undefined,
+    interContainer: reader.flag("icc") ?? true,
+    ipMasquerade: reader.flag("ip-masq") ?? true,
   };
 }
 

@@ -44,9 +44,7 @@ export class JsonReader {
 
   texts(key: string): readonly string[] | undefined {
     return this.#read(key, "a list of strings", (value) =>
-      Array.isArray(value) && value.every((each) => typeof each === "string")
-        ? (value as string[])
-        : undefined,
+      Array.isArray(value) && value.every((each) => typeof each === "string") ? value : undefined,
     );
   }
 

@@ -104,7 +104,7 @@ export function openEventTable(options: EventTableOptions): EventTable {
       return { ...event, timeNano: newestTime, service, seq, msgId };
     },
     read: (after, upTo, limit) => rows.read(after, upTo, limit).map(fromRow),
-    lastSeq: rows.lastSeq,
+    lastSeq: () => rows.lastSeq(),
     firstSeq: () => rows.firstSeq() ?? rows.lastSeq() + 1,
     seqBefore: (timeNano) => (rows.firstAt(timeNano) ?? rows.lastSeq() + 1) - 1,
     published: () => Number(meta.getOrAdd("published", () => "0")),

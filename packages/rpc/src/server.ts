@@ -58,7 +58,7 @@ export async function serveGrpc(options: ServeOptions): Promise<GrpcServer> {
   };
   return {
     socketPath,
-    setServing: health.setServing,
+    setServing: (serving) => health.setServing(serving),
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -16,7 +16,7 @@ import {
   toEngineError,
 } from "@gantry/errors";
 import { type ErrorDetail, ErrorDetailSchema } from "@gantry/proto/error";
-import { Metadata, type ServiceError, type StatusObject, status } from "@grpc/grpc-js";
+import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 
 const detailKey = "gantry-error-bin";
 const statusKey = "grpc-status-details-bin";
@@ -24,8 +24,15 @@ const statusKey = "grpc-status-details-bin";
 /** Longer messages are cut: they travel in a header, whose size peers limit. */
 const maxMessageLength = 8192;
 
+/** What grpc-js sends at the end of a call. */
+export interface WireStatus {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
 /** Any caught value as what the server sends. Causes stay here. */
-export function toStatus(error: unknown): StatusObject {
+export function toStatus(error: unknown): WireStatus {
   const engineError = toEngineError(error);
   const code = grpcCode(engineError.kind);
   const message = engineError.message.slice(0, maxMessageLength);

@@ -1,0 +1,43 @@
+/**
+ * A reporter for node:test that writes one JSON line per finished test, so that the runner can count
+ * over many processes. Loaded by path: `--test-reporter=…/test-report.ts`.
+ */
+import type { TestEvent } from "node:test/reporters";
+
+/** One finished test. Suites are not tests. */
+export interface TestLine {
+  readonly file: string;
+  readonly name: string;
+  readonly result: "passed" | "failed" | "skipped";
+  readonly reason: string;
+}
+
+export default async function* report(events: AsyncIterable<TestEvent>): AsyncGenerator<string> {
+  for await (const event of events) {
+    const line = lineOf(event);
+    if (line !== undefined) yield `${JSON.stringify(line)}\n`;
+  }
+}
+
+function lineOf(event: TestEvent): TestLine | undefined {
+  if (event.type !== "test:pass" && event.type !== "test:fail") return undefined;
+  const { data } = event;
+  const file = data.file ?? "";
+  // A suite fails because of its tests, unless its own hooks did; a file counts only when it broke.
+  if (event.type === "test:pass" && event.data.details.type === "suite") return undefined;
+  if (event.type === "test:fail" && failedByChildren(event.data.details.error)) return undefined;
+  const skip = data.skip;
+  if (skip !== undefined && skip !== false) {
+    return { file, name: data.name, result: "skipped", reason: skip === true ? "" : skip };
+  }
+  return {
+    file,
+    name: data.name,
+    result: event.type === "test:pass" ? "passed" : "failed",
+    reason: "",
+  };
+}
+
+function failedByChildren(error: Error): boolean {
+  return "failureType" in error && error.failureType === "subtestsFailed";
+}

@@ -1,0 +1,66 @@
+/**
+ * `npm test [-- filter…]`: builds what is stale, then runs all tests: unit tests in one process, then
+ * integration and end-to-end tests, one process per file.
+ *
+ *   filter               run only files whose path holds one of these texts
+ *   --only <kind>        unit, integration or e2e
+ *   --skip-list <file>   which tests a machine may skip; default e2e/skips.json
+ *   --deep               with what takes too long for every day (`npm run test:deep`)
+ */
+import { parseArgs } from "node:util";
+import { complain, say } from "@gantry/logging";
+import { debianProgram } from "@gantry/testkit/debian";
+import { buildAll } from "./lib/build.ts";
+import { runTests } from "./lib/run-tests.ts";
+import { checkSkips, readSkips } from "./lib/skips.ts";
+import { type TestKind, testFiles } from "./lib/test-files.ts";
+import type { TestLine } from "./lib/test-report.ts";
+
+const { values, positionals } = parseArgs({
+  options: {
+    only: { type: "string" },
+    "skip-list": { type: "string" },
+    deep: { type: "boolean", default: false },
+  },
+  allowPositionals: true,
+});
+
+const minuteMs = 60_000;
+const env = values.deep ? { GANTRY_TEST_DEEP: "1" } : {};
+
+async function runKind(kind: TestKind): Promise<TestLine[]> {
+  const files = testFiles(kind, positionals, { deep: values.deep });
+  if (files.length === 0) return [];
+  say(`\n${kind} tests: ${files.length} files`);
+  if (kind === "unit") return runTests(files, { oneProcess: true, timeoutMs: minuteMs, env });
+  const lines: TestLine[] = [];
+  for (const file of files) {
+    say(`\n${file}`);
+    const timeoutMs = (values.deep ? 60 : 5) * minuteMs;
+    lines.push(...(await runTests([file], { oneProcess: false, timeoutMs, env })));
+  }
+  return lines;
+}
+
+function isSelected(kind: TestKind): boolean {
+  return values.only === undefined || values.only === kind;
+}
+
+await buildAll();
+// Fetched once, before tests that need it start at the same time.
+await debianProgram("nats-server", "/usr/sbin/nats-server");
+const kinds: readonly TestKind[] = ["unit", "integration", "e2e"];
+const all: TestLine[] = [];
+for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));
+const lines = checkSkips(all, readSkips(values["skip-list"]));
+
+const count = (result: TestLine["result"]): number =>
+  lines.filter((line) => line.result === result).length;
+say();
+for (const { file, name, result, reason } of lines) {
+  if (result === "skipped") say(`skipped: ${name} (${reason}) ${file}`);
+  if (result === "failed") complain(`failed: ${name} ${reason} ${file}`);
+}
+if (lines.length === 0) complain("no test matches");
+say(`${count("passed")} passed, ${count("failed")} failed`);
+process.exitCode = count("failed") === 0 && lines.length > 0 ? 0 : 1;
