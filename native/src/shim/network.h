@@ -1,0 +1,20 @@
+// The container's network interfaces.
+#pragma once
+
+#include "kernel/failure.h"
+#include "shim/host_handles.h"
+#include "shim/plan.h"
+
+namespace gantry::shim {
+
+// Shim's side, in the host's network namespace: makes the links, with their container end in `container` (a descriptor
+// of a network namespace).
+bool create_links(const std::vector<InterfacePlan>& interfaces, int container, Failure& failure);
+
+// Shim's side, after a failed start: takes away what create_links made, without waiting for the namespace to go.
+void remove_links(const std::vector<InterfacePlan>& interfaces);
+
+// Child's side, in its network namespace: loopback up, then sysctls, addresses, links up and routes. Allocates nothing.
+bool configure_links(const std::vector<InterfacePlan>& interfaces, const HostHandles& host, Failure& failure);
+
+}  // namespace gantry::shim

@@ -1,0 +1,236 @@
+#include "shim/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "kernel/in_root.h"
+#include "shim/lookup.h"
+#include "shim/user.h"
+
+namespace gantry::shim {
+namespace {
+
+class Becoming {
+ public:
+  Becoming(const ProcessContext& context, Failure& failure)
+      : context_(context), plan_(context.plan), failure_(failure) {}
+
+  void run();
+
+ private:
+  bool limit();
+  bool enter_directory();
+  bool check_directory();
+  bool connect_streams();
+  bool give_streams();
+  bool label();
+  bool name_home();
+  bool take_user();
+  bool filter();
+  bool execute();
+  bool directory_failed(int error);
+
+  const ProcessContext& context_;
+  const ProcessPlan& plan_;
+  Failure& failure_;
+  User user_;
+  // Entering the directory needs the user's own rights (a network file system that refuses root).
+  bool enter_as_user_ = false;
+  char home_[sizeof(User::home) + 8] = {};
+};
+
+bool Becoming::limit() {
+  char text[16];
+  const int score = plan_.set_oom_score_adj ? plan_.oom_score_adj : context_.inherited.oom_score;
+  std::snprintf(text, sizeof(text), "%d", score);
+  int error = context_.host.write_self("oom_score_adj", text);
+  if (error < 0) return failure_.set("oom_score_adj", -error, text);
+  if (setrlimit(RLIMIT_NOFILE, &context_.inherited.files) != 0) return failure_.set("rlimit", errno, "nofile");
+  for (const auto& wanted : plan_.rlimits) {
+    const rlimit64 limit = {wanted.soft, wanted.hard};
+    if (syscall(SYS_prlimit64, 0, wanted.resource, &limit, nullptr) != 0) {
+      return failure_.say("rlimit", errno, "error setting rlimit type %u: %s", wanted.resource, error_text(errno));
+    }
+  }
+  return true;
+}
+
+bool Becoming::directory_failed(int error) {
+  const char* path = plan_.cwd.empty() ? "/" : plan_.cwd.c_str();
+  failure_.say("chdir", error, "chdir to cwd (\"%s\") set in config.json failed: %s", path, error_text(error));
+  return failure_.about(path);
+}
+
+bool Becoming::enter_directory() {
+  const char* path = plan_.cwd.empty() ? "/" : plan_.cwd.c_str();
+  // Magic links are refused on the way, so /proc/self/fd/N leads nowhere.
+  const int opened = context_.make_cwd && !enter_as_user_ ? make_directory_in_root(context_.root, path)
+                                                          : open_in_root(context_.root, path, O_PATH | O_DIRECTORY);
+  const UniqueFd directory(opened < 0 ? -1 : opened);
+  const int error = opened < 0 ? -opened : (fchdir(opened) != 0 ? errno : 0);
+  if (error == 0) return check_directory();
+  if ((error == EACCES || error == EPERM) && !enter_as_user_) {
+    enter_as_user_ = true;
+    return true;
+  }
+  return directory_failed(error);
+}
+
+bool Becoming::check_directory() {
+  char path[PATH_MAX];
+  // The system call itself: it tells an unreachable directory by a text that does not begin with a slash.
+  if (syscall(SYS_getcwd, path, sizeof(path)) < 0) return directory_failed(errno);
+  if (path[0] == '/') return true;
+  return failure_.say("chdir", EACCES, "current working directory is outside of container mount namespace root");
+}
+
+bool Becoming::connect_streams() {
+  int fds[3];
+  for (int i = 0; i < 3; ++i) fds[i] = context_.slave >= 0 ? context_.slave : context_.streams.fds[i];
+  UniqueFd null;
+  if (fds[0] < 0) {
+    // The container's own null device, so that /proc/self/fd/0 names something it has.
+    const int own = open_in_root(context_.root, "/dev/null", O_PATH);
+    const UniqueFd look(own < 0 ? -1 : own);
+    if (own >= 0 && is_character_device(own, 1, 3)) {
+      const int readable = open_in_root(context_.root, "/dev/null", O_RDONLY | O_NOCTTY | O_NONBLOCK);
+      if (readable >= 0) null.reset(readable);
+    }
+    fds[0] = null && is_character_device(null.get(), 1, 3) ? null.get() : context_.host.null.get();
+  }
+  for (int i = 0; i < 3; ++i) {
+    if (dup2(fds[i], i) < 0) return failure_.set("stdio", errno);
+  }
+  if (context_.slave < 0) return true;
+  const int error = control_terminal(0);
+  return error == 0 || failure_.set("terminal", -error, "control");
+}
+
+// Lets the user reopen its own streams (/dev/stdout).
+bool Becoming::give_streams() {
+  for (int fd = 0; fd < 3; ++fd) {
+    struct stat info;
+    if (fstat(fd, &info) != 0) return failure_.set("stdio", errno);
+    if (info.st_uid == user_.uid || (S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3))) continue;
+    // A user namespace that does not map the owner, or a read-only device: the stream works as it is.
+    if (fchown(fd, user_.uid, static_cast<gid_t>(-1)) != 0 && errno != EINVAL && errno != EPERM && errno != EROFS) {
+      return failure_.set("stdio", errno);
+    }
+  }
+  return true;
+}
+
+bool Becoming::label() {
+  if (!plan_.apparmor_profile.empty()) {
+    char text[256];
+    std::snprintf(text, sizeof(text), "exec %s", plan_.apparmor_profile.c_str());
+    int error = context_.host.write_self("attr/apparmor/exec", text);
+    // Kernels before 5.1 have the shared file only.
+    if (error == -ENOENT) error = context_.host.write_self("attr/exec", text);
+    if (error < 0) return failure_.set("apparmor", -error, plan_.apparmor_profile);
+  }
+  if (plan_.selinux_label.empty()) return true;
+  const int error = context_.host.write_self("attr/exec", plan_.selinux_label.c_str());
+  return error == 0 || failure_.set("selinux", -error, plan_.selinux_label);
+}
+
+bool Becoming::name_home() {
+  for (char** variable = context_.arrays.environment(); *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, "HOME=", 5) == 0) return true;
+  }
+  std::snprintf(home_, sizeof(home_), "HOME=%s", user_.home);
+  context_.arrays.add_variable(home_);
+  return true;
+}
+
+// runc's order: the bounding set while CAP_SETPCAP is there, then IDs with permitted capabilities kept, then the sets.
+bool Becoming::take_user() {
+  int error = limit_bounding(plan_.capabilities.bounding);
+  if (error < 0) return failure_.set("capabilities", -error, "bounding");
+  error = keep_capabilities(true);
+  if (error < 0) return failure_.set("capabilities", -error, "keep");
+  error = become(user_.uid, user_.gid, user_.groups, user_.group_count);
+  if (error < 0) return failure_.set("user", -error, plan_.user);
+  if (enter_as_user_ && !enter_directory()) return false;
+  error = keep_capabilities(false);
+  if (error < 0) return failure_.set("capabilities", -error, "keep");
+  error = set_capabilities(plan_.capabilities);
+  return error == 0 || failure_.set("capabilities", -error, "set");
+}
+
+bool Becoming::filter() {
+  if (plan_.seccomp_program.empty()) return true;
+  const int error = load_seccomp(plan_.seccomp_program.data(), plan_.seccomp_program.size(), plan_.seccomp_flags);
+  return error == 0 || failure_.set("seccomp", -error);
+}
+
+bool Becoming::execute() {
+  char path[PATH_MAX];
+  if (plan_.args.empty()) return failure_.say("exec", EINVAL, "no command specified");
+  if (!find_program(plan_.args[0].c_str(), context_.arrays.environment(), path, failure_)) return false;
+  if (plan_.no_new_privileges && !filter()) return false;
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return failure_.set("close_range", errno);
+  execve(path, context_.arrays.args(), context_.arrays.environment());
+  failure_.say("exec", errno, "exec %s: %s", path, error_text(errno));
+  return failure_.about(path);
+}
+
+void Becoming::run() {
+  if (!limit() || !resolve_user(context_.root, plan_.user.c_str(), plan_.additional_groups, user_, failure_)) return;
+  if (!enter_directory() || !connect_streams() || !give_streams() || !label() || !name_home()) return;
+  umask(plan_.set_umask ? plan_.umask : 0022);
+  if (plan_.no_new_privileges) {
+    const int error = refuse_new_privileges();
+    if (error < 0) {
+      failure_.set("no_new_privs", -error);
+      return;
+    }
+  } else if (!filter()) {
+    // Without no_new_privs this needs CAP_SYS_ADMIN, which goes next.
+    return;
+  }
+  if (!take_user() || !die_with_shim(context_.sync, failure_)) return;
+  execute();
+}
+
+}  // namespace
+
+ExecArrays::ExecArrays(const std::vector<std::string>& args, const std::vector<std::string>& env)
+    : variables_(env.size()) {
+  // execve(2) does not change what these point to.
+  for (const auto& arg : args) args_.push_back(const_cast<char*>(arg.c_str()));
+  args_.push_back(nullptr);
+  for (const auto& variable : env) environment_.push_back(const_cast<char*>(variable.c_str()));
+  environment_.resize(env.size() + 2, nullptr);
+}
+
+void ExecArrays::add_variable(char* variable) {
+  if (variables_ + 1 < environment_.size()) environment_[variables_++] = variable;
+}
+
+bool die_with_shim(int sync, Failure& failure) {
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return failure.set("pdeathsig", errno);
+  // Its death before the call sends nothing. The parent's PID says nothing either, from another PID namespace.
+  pollfd peer = {sync, 0, 0};
+  if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR)) != 0) return failure.set("pdeathsig", ESRCH);
+  return true;
+}
+
+void become_program(const ProcessContext& context, Failure& failure) { Becoming(context, failure).run(); }
+
+}  // namespace gantry::shim
