@@ -1,0 +1,358 @@
+/** Runs build/shim as the brain does: a plan in a memfd, two listeners, one control connection. */
+import { once } from "node:events";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { connect, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import {
+  LaunchPlanSchema,
+  type ShimMessage,
+  ShimMessageSchema,
+  ShimRequestSchema,
+} from "@gantry/proto/shim";
+import { debianProgram } from "@gantry/testkit/debian";
+import { type Kernel, loadKernel } from "../lib/index.ts";
+
+export type PlanInit = MessageInitShape<typeof LaunchPlanSchema>;
+type RequestInit = Exclude<MessageInitShape<typeof ShimRequestSchema>["request"], undefined>;
+type MessageCase = Exclude<ShimMessage["message"]["case"], undefined>;
+type MessageOf<C extends MessageCase> = Extract<ShimMessage["message"], { case: C }>["value"];
+
+const program = process.env["GANTRY_SHIM"] ?? join(import.meta.dirname, "../build/shim");
+export const kernel: Kernel = loadKernel();
+const executable = kernel.sealExecutable(program);
+const applets = "sh cat echo ls id sleep true false env head tail dd wc grep stat stty tty touch mkdir rm mv ln kill ps ip hostname yes printf seq sync mount readlink pwd test od tr sort mknod chmod nproc timeout".split(" ");
+
+export const ns = {
+  mount: 0x20000n,
+  cgroup: 0x2000000n,
+  uts: 0x4000000n,
+  ipc: 0x8000000n,
+  user: 0x10000000n,
+  pid: 0x20000000n,
+  net: 0x40000000n,
+};
+
+export const ms = { rdonly: 1n, nosuid: 2n, nodev: 4n, noexec: 8n, bind: 4096n, rec: 16384n, relatime: 0x200000n, private: 1n << 18n, strictatime: 1n << 24n };
+
+/** Docker's default capabilities. */
+export const defaultCapabilities = 0xa80425fbn;
+
+/** A folder of one test, with a root file system made of busybox. */
+export class Playground {
+  readonly folder = mkdtempSync(join(tmpdir(), "gantry-shim-test-"));
+  readonly #shims: Shim[] = [];
+
+  static async make(): Promise<Playground> {
+    const playground = new Playground();
+    const busybox = await debianProgram("busybox-static", "/bin/busybox");
+    for (const name of ["lower/bin", "lower/etc", "lower/dev", "lower/proc", "lower/sys", "lower/root", "lower/tmp", "upper", "work", "root"]) {
+      mkdirSync(playground.path(name), { recursive: true });
+    }
+    copyFileSync(busybox, playground.path("lower/bin/busybox"));
+    for (const applet of applets) symlinkSync("busybox", playground.path("lower/bin", applet));
+    writeFileSync(playground.path("lower/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\nevil:x:4294967296:0::/:/bin/sh\n");
+    writeFileSync(playground.path("lower/etc/group"), "root:x:0:\nusers:x:1000:\nwheel:x:10:root,user\naudio:x:29:user\n");
+    return playground;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.folder, ...parts);
+  }
+
+  /** Lines of the log file, parsed. */
+  log(): { log: string; stream: string; time: string; attrs?: Record<string, string> }[] {
+    return readFileSync(this.path("json.log"), "utf8").split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+  }
+
+  launch(changes: PlanInit = {}): Shim {
+    const shim = new Shim(this, changes);
+    this.#shims.push(shim);
+    return shim;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const shim of this.#shims) await shim.end();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** A process plan for a command line. */
+export function processOf(args: string[], changes: NonNullable<PlanInit["process"]> = {}): NonNullable<PlanInit["process"]> {
+  const mask = defaultCapabilities;
+  return {
+    args,
+    env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+    cwd: "/",
+    capabilities: { bounding: mask, effective: mask, permitted: mask },
+    ...changes,
+  };
+}
+
+export const standardMounts: NonNullable<PlanInit["mounts"]> = [
+  { destination: "/proc", type: "proc", source: "proc", flags: ms.nosuid | ms.noexec | ms.nodev },
+  { destination: "/dev", type: "tmpfs", source: "tmpfs", flags: ms.nosuid | ms.strictatime, data: "mode=755,size=65536k" },
+  { destination: "/dev/pts", type: "devpts", source: "devpts", flags: ms.nosuid | ms.noexec, data: "newinstance,ptmxmode=0666,mode=0620,gid=5" },
+  { destination: "/sys", type: "sysfs", source: "sysfs", flags: ms.nosuid | ms.noexec | ms.nodev | ms.rdonly },
+  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", flags: ms.nosuid | ms.noexec | ms.nodev },
+  { destination: "/dev/shm", type: "tmpfs", source: "shm", flags: ms.nosuid | ms.noexec | ms.nodev, data: "mode=1777,size=67108864" },
+];
+
+function standardPlan(playground: Playground): PlanInit {
+  return {
+    protocolVersion: 1,
+    id: "c".repeat(64),
+    nonce: new Uint8Array([1, 2, 3]),
+    exitRecordPath: playground.path("exit.json"),
+    namespaces: [ns.mount, ns.pid, ns.uts, ns.ipc, ns.net].map((cloneFlag) => ({ cloneFlag })),
+    rootfs: {
+      mountpoint: playground.path("root"),
+      lowerDirs: [playground.path("lower")],
+      upperDir: playground.path("upper"),
+      workDir: playground.path("work"),
+    },
+    mounts: standardMounts,
+    maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
+    readonlyPaths: ["/proc/sys", "/proc/bus"],
+    hostname: "box",
+    process: processOf(["true"]),
+    log: { driver: "json-file", path: playground.path("json.log") },
+  };
+}
+
+/** A running shim process. */
+export class Shim {
+  readonly pid: number;
+  readonly pidfd: number;
+  readonly messages: ShimMessage[] = [];
+  readonly #playground: Playground;
+  readonly #ticketCount = { next: 1 };
+  #control: Socket;
+  #seq = 0n;
+  #received = Buffer.alloc(0);
+  #wake: (() => void)[] = [];
+  #exit: unknown;
+
+  constructor(playground: Playground, changes: PlanInit) {
+    this.#playground = playground;
+    const plan = create(LaunchPlanSchema, { ...standardPlan(playground), ...changes });
+    const memfd = kernel.memfd("plan", toBinary(LaunchPlanSchema, plan), true);
+    const control = kernel.listenUnix(playground.path("shim.sock"), 0o600, 16);
+    const io = kernel.listenUnix(playground.path("io.sock"), 0o600, 16);
+    const [ours, theirs] = kernel.socketpair();
+    const fds: [number, number][] = [[2, 2], [3, memfd], [4, control], [5, io], [6, theirs]];
+    const launched = kernel.launch({ executable, argv: ["gantry-shim"], env: [], fds });
+    for (const fd of [memfd, control, io, theirs]) kernel.closeFd(fd);
+    this.pid = launched.pid;
+    this.pidfd = launched.pidfd;
+    kernel.watchPidfd(launched.pidfd, (exit) => {
+      this.#exit = exit;
+      this.#notify();
+    });
+    this.#control = this.#listen(new Socket({ fd: ours }));
+  }
+
+  #notify(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
+  #listen(socket: Socket): Socket {
+    socket.on("data", (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      while (this.#received.length >= 4) {
+        const length = this.#received.readUInt32LE(0);
+        if (this.#received.length < 4 + length) break;
+        this.messages.push(fromBinary(ShimMessageSchema, this.#received.subarray(4, 4 + length)));
+        this.#received = this.#received.subarray(4 + length);
+      }
+      this.#notify();
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      this.#notify();
+    });
+    return socket;
+  }
+
+  /** Connects again through shim.sock, as a brain that was restarted. */
+  async reconnect(): Promise<void> {
+    this.#control.destroy();
+    this.#received = Buffer.alloc(0);
+    const socket = connect(this.#playground.path("shim.sock"));
+    await once(socket, "connect");
+    this.#control = this.#listen(socket);
+  }
+
+  dropControl(): void {
+    this.#control.destroy();
+  }
+
+  async #until<T>(find: () => T | undefined, what: string): Promise<T> {
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      const found = find();
+      if (found !== undefined) return found;
+      if (Date.now() > deadline) throw new Error(`no ${what} within 10 s; got ${this.messages.map((m) => m.message.case).join(", ")}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 1000);
+        this.#wake.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** Waits for a message of a kind, also one that came before. */
+  async message<C extends MessageCase>(kind: C, accept: (value: MessageOf<C>) => boolean = () => true): Promise<MessageOf<C>> {
+    return await this.#until(() => {
+      for (const { message } of this.messages) {
+        if (message.case === kind && accept(message.value as MessageOf<C>)) return message.value as MessageOf<C>;
+      }
+      return undefined;
+    }, kind);
+  }
+
+  /** Sends a request and waits for its answer. */
+  async request(request: RequestInit): Promise<ShimMessage["message"]> {
+    const seq = ++this.#seq;
+    this.send(request, seq);
+    const answer = await this.#until(() => this.messages.find((message) => message.replyTo === seq), `answer to ${request.case}`);
+    return answer.message;
+  }
+
+  send(request: RequestInit, seq: bigint): void {
+    const bytes = toBinary(ShimRequestSchema, create(ShimRequestSchema, { seq, request }));
+    const frame = Buffer.alloc(4 + bytes.length);
+    frame.writeUInt32LE(bytes.length);
+    frame.set(bytes, 4);
+    this.#control.write(frame);
+  }
+
+  sendRaw(bytes: Uint8Array): void {
+    this.#control.write(bytes);
+  }
+
+  newTicket(): Uint8Array {
+    const ticket = new Uint8Array(32).fill(7);
+    ticket[0] = this.#ticketCount.next++;
+    return ticket;
+  }
+
+  /** Connects to io.sock and writes the ticket. */
+  stream(ticket: Uint8Array): Stream {
+    return new Stream(this.#playground.path("io.sock"), ticket);
+  }
+
+  /** Adds a ticket and connects with it. */
+  async attach(ticket: { stdin?: boolean; framed?: boolean; detachKeys?: Uint8Array; execId?: string } = {}): Promise<Stream> {
+    const bytes = this.newTicket();
+    await this.request({ case: "addTicket", value: { ticket: bytes, stdout: true, stderr: true, stdin: true, framed: true, ...ticket } });
+    const stream = this.stream(bytes);
+    await this.message("attached");
+    return stream;
+  }
+
+  /** Runs a command as an exec to its end. */
+  async exec(args: string[], changes: NonNullable<PlanInit["process"]> = {}, input?: string): Promise<{ code: number; output: string; message: string }> {
+    const execId = `e${this.#ticketCount.next}`;
+    const ticket = this.newTicket();
+    const terminal = changes.terminal === true;
+    await this.request({
+      case: "exec",
+      value: { execId, process: processOf(args, changes), openStdin: input !== undefined, startOnAttach: true, ticket: { ticket, stdin: input !== undefined, stdout: true, stderr: true, framed: !terminal } },
+    });
+    const stream = this.stream(ticket);
+    if (input !== undefined) stream.socket.end(input);
+    const ended = await this.message("execExited", (value) => value.execId === execId);
+    await stream.closed;
+    return { code: ended.exitCode, output: terminal ? stream.bytes().toString() : stream.text(), message: ended.message };
+  }
+
+  async exitOfProcess(): Promise<unknown> {
+    return await this.#until(() => this.#exit, "exit of the shim process");
+  }
+
+  hasExited(): boolean {
+    return this.#exit !== undefined;
+  }
+
+  exitRecord(): Record<string, unknown> {
+    return JSON.parse(readFileSync(this.#playground.path("exit.json"), "utf8"));
+  }
+
+  hasExitRecord(): boolean {
+    return existsSync(this.#playground.path("exit.json"));
+  }
+
+  /** Kills what still runs. */
+  async end(): Promise<void> {
+    if (this.#exit === undefined) kernel.pidfdSendSignal(this.pidfd, 9);
+    await this.exitOfProcess();
+    this.#control.destroy();
+    kernel.closeFd(this.pidfd);
+  }
+}
+
+/** A client of io.sock. */
+export class Stream {
+  readonly socket: Socket;
+  readonly closed: Promise<void>;
+  #chunks: Buffer[] = [];
+  #wake: (() => void)[] = [];
+
+  constructor(path: string, ticket: Uint8Array) {
+    this.socket = connect({ path, allowHalfOpen: true });
+    this.socket.write(ticket);
+    this.socket.on("data", (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      for (const wake of this.#wake.splice(0)) wake();
+    });
+    this.socket.on("error", () => undefined);
+    this.closed = new Promise((resolve) => {
+      this.socket.on("close", resolve);
+      this.socket.on("end", () => {
+        this.socket.end();
+      });
+    });
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+
+  /** Frames joined per stream. */
+  frames(): { stdout: string; stderr: string } {
+    const out = { stdout: "", stderr: "" };
+    const bytes = this.bytes();
+    for (let at = 0; at + 8 <= bytes.length; ) {
+      const length = bytes.readUInt32BE(at + 4);
+      const text = bytes.subarray(at + 8, at + 8 + length).toString();
+      if (bytes[at] === 2) out.stderr += text;
+      else out.stdout += text;
+      at += 8 + length;
+    }
+    return out;
+  }
+
+  text(): string {
+    const { stdout, stderr } = this.frames();
+    return stdout + stderr;
+  }
+
+  /** Waits until the bytes hold a text. */
+  async until(text: string): Promise<void> {
+    const deadline = Date.now() + 10_000;
+    while (!this.bytes().includes(text)) {
+      if (Date.now() > deadline) throw new Error(`no ${JSON.stringify(text)} in ${JSON.stringify(this.bytes().toString())}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 500);
+        this.#wake.push(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+      });
+    }
+  }
+}
