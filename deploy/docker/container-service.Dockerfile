@@ -1,0 +1,2 @@
+FROM base
+CMD ["/usr/lib/gantry/dist/container-service/main.mjs"]
