@@ -5,6 +5,8 @@
       "sources": [
         "src/addon.cc",
         "<!@(ls src/addon/*.cc)",
+        "src/kernel/container_links.cc",
+        "src/kernel/ip_prefix.cc",
         "src/kernel/links.cc",
         "src/kernel/nft_watch.cc",
         "src/kernel/overlay_mount.cc",

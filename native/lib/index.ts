@@ -2,6 +2,7 @@
 export { nativeArtifact } from "./artifacts.ts";
 export type {
   ChildExit,
+  ContainerInterface,
   DescriptorKernel,
   Kernel,
   KernelError,

@@ -170,6 +170,31 @@ export interface NewLink {
   readonly multicastSnooping?: boolean;
 }
 
+/** An interface to make in the network namespace of a running process; as gantry.shim.v1.InterfacePlan. */
+export interface ContainerInterface {
+  readonly kind: string;
+  /** Name of the host's end of a veth pair. */
+  readonly hostName: string;
+  readonly name: string;
+  /** Bridge (veth) or the link below, by name. */
+  readonly parent: string;
+  readonly mac: Uint8Array;
+  /** With prefix length. */
+  readonly addresses: readonly string[];
+  /** Bytes, 0 = the parent's. */
+  readonly mtu: number;
+  readonly routes: readonly {
+    readonly destination: string;
+    readonly gateway: string;
+    readonly metric: number;
+  }[];
+  /** As {@link NewLink.mode}; default 0. */
+  readonly modeNumber?: number;
+  /** Files below /proc/sys, written before the interface is up. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly isolated: boolean;
+}
+
 /** rtnetlink in the network namespace of this process. */
 export interface NetworkKernel {
   listLinks(): Promise<Link[]>;
@@ -187,6 +212,12 @@ export interface NetworkKernel {
   addAddress(name: string, cidr: string): Promise<void>;
   /** EADDRNOTAVAIL when it is not there. */
   removeAddress(name: string, cidr: string): Promise<void>;
+  /** In the network namespace of a process. All or nothing; ENOENT when there is no such process. */
+  attachInterface(pid: number, plan: ContainerInterface): Promise<void>;
+  /** In the network namespace of a process; no error when there is no such interface. */
+  detachInterface(pid: number, name: string): Promise<void>;
+  /** Replaces the default routes of a process's network namespace; an empty gateway: none. */
+  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void>;
 }
 
 /** One committed nftables transaction. */

@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/worker.h"
+#include "kernel/container_links.h"
 #include "kernel/links.h"
 
 namespace gantry::addon {
@@ -98,6 +99,57 @@ Napi::Value rename_link_js(const Napi::CallbackInfo& info) { return on_two(info,
 Napi::Value add_address_js(const Napi::CallbackInfo& info) { return on_two(info, add_address); }
 Napi::Value remove_address_js(const Napi::CallbackInfo& info) { return on_two(info, remove_address); }
 
+std::vector<ContainerRoute> to_routes(const Napi::Object& plan) {
+  std::vector<ContainerRoute> routes;
+  const auto array = plan.Get("routes").As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const auto route = array.Get(i).As<Napi::Object>();
+    routes.push_back({.destination = get_string(route, "destination"),
+                      .gateway = get_string(route, "gateway"),
+                      .metric = static_cast<uint32_t>(get_int_or(route, "metric", 0))});
+  }
+  return routes;
+}
+
+std::map<std::string, std::string> to_map(const Napi::Object& object) {
+  std::map<std::string, std::string> map;
+  for (const std::string& name : to_strings(object.GetPropertyNames())) map[name] = get_string(object, name.c_str());
+  return map;
+}
+
+Napi::Value attach_interface_js(const Napi::CallbackInfo& info) {
+  const int pid = info[0].As<Napi::Number>().Int32Value();
+  const auto plan = info[1].As<Napi::Object>();
+  const Bytes mac = to_bytes(plan.Get("mac"));
+  ContainerInterface interface{
+      .kind = get_string(plan, "kind"),
+      .host_name = get_string(plan, "hostName"),
+      .name = get_string(plan, "name"),
+      .parent = get_string(plan, "parent"),
+      .mac = {mac.data, mac.data + mac.size},
+      .addresses = to_strings(plan.Get("addresses")),
+      .mtu = static_cast<uint32_t>(get_int_or(plan, "mtu", 0)),
+      .routes = to_routes(plan),
+      .mode = static_cast<uint32_t>(get_int_or(plan, "modeNumber", 0)),
+      .sysctls = to_map(plan.Get("sysctls").As<Napi::Object>()),
+      .isolated = get_bool_or(plan, "isolated", false),
+  };
+  return start_void(info.Env(), [pid, interface] { attach_interface(pid, interface); });
+}
+
+Napi::Value detach_interface_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [pid = info[0].As<Napi::Number>().Int32Value(),
+                                 name = info[1].As<Napi::String>().Utf8Value()] { detach_interface(pid, name); });
+}
+
+Napi::Value set_default_routes_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [pid = info[0].As<Napi::Number>().Int32Value(),
+                                 gateway4 = info[1].As<Napi::String>().Utf8Value(),
+                                 gateway6 = info[2].As<Napi::String>().Utf8Value()] {
+    set_default_routes(pid, gateway4, gateway6);
+  });
+}
+
 }  // namespace
 
 void export_network(Napi::Env env, Napi::Object exports) {
@@ -110,6 +162,9 @@ void export_network(Napi::Env env, Napi::Object exports) {
   exports.Set("setLinkMaster", Napi::Function::New(env, set_link_master_js, "setLinkMaster"));
   exports.Set("renameLink", Napi::Function::New(env, rename_link_js, "renameLink"));
   exports.Set("addAddress", Napi::Function::New(env, add_address_js, "addAddress"));
+  exports.Set("attachInterface", Napi::Function::New(env, attach_interface_js, "attachInterface"));
+  exports.Set("detachInterface", Napi::Function::New(env, detach_interface_js, "detachInterface"));
+  exports.Set("setDefaultRoutes", Napi::Function::New(env, set_default_routes_js, "setDefaultRoutes"));
   exports.Set("removeAddress", Napi::Function::New(env, remove_address_js, "removeAddress"));
 }
 

@@ -6,10 +6,10 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <map>
 
+#include "kernel/ip_prefix.h"
 #include "kernel/rtnetlink.h"
 #include "kernel/syscall_error.h"
 
@@ -18,39 +18,6 @@ namespace {
 
 // IFF_LOWER_UP of linux/if.h, which cannot be included together with net/if.h.
 constexpr unsigned kLowerUp = 1U << 16;
-
-// An address in network order with its prefix length.
-struct Prefix {
-  uint8_t family;
-  uint8_t bits;
-  std::array<uint8_t, 16> bytes;
-  size_t size;
-};
-
-Prefix parse_cidr(const std::string& cidr) {
-  const size_t slash = cidr.find('/');
-  const std::string address = cidr.substr(0, slash);
-  Prefix prefix = {};
-  if (inet_pton(AF_INET, address.c_str(), prefix.bytes.data()) == 1) {
-    prefix.family = AF_INET;
-    prefix.size = 4;
-  } else if (inet_pton(AF_INET6, address.c_str(), prefix.bytes.data()) == 1) {
-    prefix.family = AF_INET6;
-    prefix.size = 16;
-  } else {
-    throw SyscallError(EINVAL, "inet_pton", cidr, "address");
-  }
-  prefix.bits = static_cast<uint8_t>(prefix.size * 8);
-  if (slash == std::string::npos) return prefix;
-  unsigned bits = 0;
-  const char* end = cidr.data() + cidr.size();
-  const auto [rest, error] = std::from_chars(cidr.data() + slash + 1, end, bits);
-  if (error != std::errc() || rest != end || bits > prefix.size * 8) {
-    throw SyscallError(EINVAL, "inet_pton", cidr, "address");
-  }
-  prefix.bits = static_cast<uint8_t>(bits);
-  return prefix;
-}
 
 std::string format_address(int family, const std::vector<uint8_t>& bytes) {
   if (bytes.size() < (family == AF_INET ? 4U : 16U)) return {};
@@ -144,7 +111,7 @@ void add_kind_data(RtRequest& request, const NewLink& link) {
 
 RtRequest address_request(uint16_t type, uint16_t flags, const std::string& name, const std::string& cidr,
                           const char* step) {
-  const Prefix prefix = parse_cidr(cidr);
+  const IpPrefix prefix = parse_ip_prefix(cidr);
   ifaddrmsg body = {};
   body.ifa_family = prefix.family;
   body.ifa_prefixlen = prefix.bits;

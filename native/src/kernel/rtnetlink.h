@@ -40,6 +40,12 @@ class RtRequest {
     return attribute(type, value.c_str(), value.size() + 1);
   }
 
+  // Bytes without a header of their own (the ifinfomsg inside VETH_INFO_PEER).
+  RtRequest& raw(const void* data, size_t size) {
+    append(data, size);
+    return *this;
+  }
+
   // Adds what `fill` adds as one attribute around it.
   RtRequest& nested(uint16_t type, const std::function<void(RtRequest&)>& fill) {
     const size_t start = bytes_.size();
