@@ -17,4 +17,5 @@ export {
   thermalThrottlePaths,
 } from "./compile/defaults.ts";
 export { mountExtensions } from "./compile/mount-options.ts";
+export { createShim } from "./create-shim.ts";
 export type { ShimOptions } from "./options.ts";

@@ -1,0 +1,141 @@
+/** What the brain knows of containers, and the tools that its use cases share. */
+import { create } from "@bufbuild/protobuf";
+import { conflict } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import type { Kernel } from "@gantry/native";
+import {
+  type Exited,
+  type LaunchResponse,
+  type ShimMessage,
+  ShimMessageSchema,
+  type StreamTicket,
+  WatchResponseSchema,
+} from "@gantry/proto/shim";
+import type { Machine } from "../adapters/machine.ts";
+import type { ProcessHandle, WatchedProcess } from "../adapters/process-handle.ts";
+import { type RunFolder, type RunRecord, runFolder } from "../adapters/run-folder.ts";
+import type { Cgroups, ProcessLink, SeccompCompiler, SeccompProgram } from "../ports.ts";
+import type { EventHub } from "./events.ts";
+
+/** The brain's tools and memory. */
+export interface Brain {
+  readonly kernel: Kernel;
+  readonly machine: Machine;
+  readonly cgroups: Cgroups;
+  readonly seccomp: SeccompCompiler;
+  readonly logger: Logger;
+  readonly events: EventHub;
+  readonly containers: Map<string, Container>;
+  readonly runRoot: string;
+  readonly cgroupParent: string;
+  readonly natsUrlPath: string;
+  /** Descriptor of the sealed shim program, made at the first launch. */
+  program(): number;
+}
+
+/** A shim process and the container's first process under it. */
+export interface Run {
+  readonly record: RunRecord;
+  readonly shim: WatchedProcess;
+  /** The first process while it runs. */
+  init: ProcessHandle | undefined;
+  link: ProcessLink | undefined;
+  launched: LaunchResponse | undefined;
+  /** Execs that have been started and not ended. */
+  readonly execs: Set<string>;
+  /** How the first process ended, once it is known. Told exactly once. */
+  readonly exited: PromiseWithResolvers<Exited>;
+  hasExited: boolean;
+  /** Resolves when the shim process is gone and everything of this run is put away. */
+  readonly shimEnded: PromiseWithResolvers<void>;
+  /** Events that came before the caller of Launch had its answer; undefined from then on. */
+  backlog: ShimMessage["message"][] | undefined;
+  /** Of the container's profile; compiled at the first need after an adoption. */
+  seccomp: SeccompProgram | undefined;
+}
+
+/**
+ * The states of a container here:
+ *
+ *   idle → prepared → launching → running → ended → prepared …
+ *
+ * `idle`: nothing is held. `prepared`: io.sock is listened on, tickets wait for the launch.
+ * `launching`: a shim process may exist; `run` as soon as it does. `ended`: the first process's
+ * end was told, the shim process may still be finishing.
+ */
+export type ContainerState =
+  | { readonly status: "idle" }
+  | { readonly status: "prepared"; readonly listener: number; readonly tickets: StreamTicket[] }
+  | { readonly status: "launching"; run: Run | undefined }
+  | { readonly status: "running"; readonly run: Run }
+  | { readonly status: "ended"; readonly run: Run };
+
+export interface Container {
+  readonly id: string;
+  readonly folder: RunFolder;
+  state: ContainerState;
+  /** Runs one after the other what changes the state by asking for it: prepare, launch, adopt, delete. */
+  serialize<T>(act: () => Promise<T>): Promise<T>;
+}
+
+/** The container of an ID, made known when it was not. */
+export function containerOf(brain: Brain, id: string): Container {
+  const known = brain.containers.get(id);
+  if (known !== undefined) return known;
+  const folder = runFolder(brain.runRoot, id);
+  let last: Promise<unknown> = Promise.resolve();
+  const container: Container = {
+    id,
+    folder,
+    state: { status: "idle" },
+    serialize: (act) => {
+      const next = last.then(act);
+      // The queue goes on after a failure, which is the caller's to hear of.
+      last = next.catch(() => undefined);
+      return next;
+    },
+  };
+  brain.containers.set(id, container);
+  return container;
+}
+
+/** The run of a container that runs; throws Docker's conflict otherwise. */
+export function runningRun(brain: Brain, id: string): Run {
+  const state = brain.containers.get(id)?.state;
+  if (state?.status !== "running") throw conflict(`container ${id} is not running`);
+  return state.run;
+}
+
+/** The run that there is in any state, also one that has ended. */
+export function anyRun(container: Container): Run | undefined {
+  return "run" in container.state ? container.state.run : undefined;
+}
+
+/** The run's connection; throws conflict while there is none. */
+export function linkOf(run: Run, id: string): ProcessLink {
+  if (run.link === undefined) throw conflict(`shim process of container ${id} is not connected`);
+  return run.link;
+}
+
+/** Tells all readers, but not before the caller of Launch has its answer. */
+export function publish(brain: Brain, id: string, run: Run, message: ShimMessage["message"]): void {
+  if (run.backlog !== undefined) {
+    run.backlog.push(message);
+    return;
+  }
+  const event = create(ShimMessageSchema, { message });
+  brain.events.publish(create(WatchResponseSchema, { id, event }));
+}
+
+/** Lets the events out that waited for the answer of Launch. */
+export function releaseBacklog(brain: Brain, id: string, run: Run): void {
+  const messages = run.backlog ?? [];
+  run.backlog = undefined;
+  for (const message of messages) publish(brain, id, run, message);
+}
+
+/** The cgroup of a container in whatever state, as far as anything tells. */
+export function cgroupOf(brain: Brain, container: Container): string {
+  const record = anyRun(container)?.record ?? container.folder.readRecord();
+  return record?.cgroupPath ?? `/${brain.cgroupParent}/${container.id}`;
+}

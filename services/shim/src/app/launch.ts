@@ -1,0 +1,292 @@
+/** Launch: a bundle becomes a plan, the plan a shim process, the process a container. */
+import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { Socket } from "node:net";
+import path from "node:path";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { canceled, conflict, hasErrno, internal, invalidArgument } from "@gantry/errors";
+import { parseRuntimeSpec, type RuntimeSpec } from "@gantry/oci/runtime-spec";
+import {
+  LaunchPlanSchema,
+  type LaunchRequest,
+  type LaunchResponse,
+  LaunchResponseSchema,
+  type Started,
+} from "@gantry/proto/shim";
+import { openControlLink } from "../adapters/control-link.ts";
+import { removeExitRecord } from "../adapters/exit-record.ts";
+import { holdProcess, openProcess, type ProcessHandle, watchProcess } from "../adapters/process-handle.ts";
+import { toLaunchError } from "../adapters/process-error.ts";
+import { cgroupPathOf } from "../compile/cgroup-layout.ts";
+import { compileLaunchPlan } from "../compile/launch-plan.ts";
+import type { LaunchPlanInit } from "../compile/plan-types.ts";
+import type { SeccompProgram } from "../ports.ts";
+import {
+  type Brain,
+  type Container,
+  type ContainerState,
+  containerOf,
+  releaseBacklog,
+  type Run,
+} from "./container.ts";
+import { prepareForLaunch } from "./prepare.ts";
+import { cleanUpKilled, handleEvent, putAway, watchShim } from "./run-end.ts";
+
+/** A request to a shim process is answered within this time, or it is frozen. */
+export const answerTimeoutMs = 10_000;
+const controlBacklog = 16;
+const nonceBytes = 16;
+const sigkill = 9;
+/** A process whose start failed has only to take away what it made. */
+const failedStartGraceMs = 5_000;
+
+/** Milliseconds of each phase, for the log. */
+class Phases {
+  readonly #start = performance.now();
+  #last = this.#start;
+  readonly #phases: Record<string, number> = {};
+
+  mark(name: string): void {
+    const now = performance.now();
+    this.#phases[name] = Math.round((now - this.#last) * 1000) / 1000;
+    this.#last = now;
+  }
+
+  fields(): Record<string, number> {
+    return { ...this.#phases, totalMs: Math.round((this.#last - this.#start) * 1000) / 1000 };
+  }
+}
+
+export async function launch(
+  brain: Brain,
+  request: LaunchRequest,
+  signal: AbortSignal | undefined,
+): Promise<LaunchResponse> {
+  const container = containerOf(brain, request.id);
+  return await container.serialize(async () => {
+    if (container.state.status === "running") throw conflict(`container ${request.id} is already running`);
+    const prepared = await prepareForLaunch(brain, container);
+    const launching = { status: "launching" as const, run: undefined };
+    container.state = launching;
+    const closeListener = (): void => {
+      brain.kernel.closeFd(prepared.listener);
+    };
+    try {
+      return await start(brain, container, { request, prepared, launching, signal });
+    } catch (error) {
+      container.state = { status: "idle" };
+      throw error;
+    } finally {
+      // On success the process has its own; after a failure waiting clients see the end.
+      closeListener();
+    }
+  });
+}
+
+interface Attempt {
+  readonly request: LaunchRequest;
+  readonly prepared: Extract<ContainerState, { status: "prepared" }>;
+  readonly launching: Extract<ContainerState, { status: "launching" }>;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function start(brain: Brain, container: Container, attempt: Attempt): Promise<LaunchResponse> {
+  const phases = new Phases();
+  const spec = await readBundle(attempt.request.bundlePath);
+  phases.mark("readMs");
+  const profile = spec.linux?.seccomp;
+  const seccomp = profile === undefined ? undefined : await brain.seccomp.compile(profile);
+  await removeExitRecord(attempt.request.exitRecordPath);
+  phases.mark("seccompMs");
+  const nonce = randomBytes(nonceBytes);
+  const plan = compilePlan(brain, spec, attempt, seccomp, nonce);
+  phases.mark("compileMs");
+  const cgroupPath = cgroupPathOf(spec.linux?.cgroupsPath, brain.cgroupParent, container.id);
+  brain.cgroups.ensureParent(cgroupPath);
+  const spawned = spawnShim(brain, container, plan, attempt.prepared.listener);
+  phases.mark("spawnMs");
+  const run = openRun(brain, container, { ...attempt, cgroupPath, nonce, seccomp, spawned });
+  attempt.launching.run = run;
+  const started = await awaitStart(brain, container, run, spawned.socket, attempt.signal);
+  phases.mark("startMs");
+  brain.logger.debug({ container: container.id, ...phases.fields() }, "launched");
+  return running(brain, container, run, started);
+}
+
+async function readBundle(bundlePath: string): Promise<RuntimeSpec> {
+  const file = path.join(bundlePath, "config.json");
+  try {
+    return parseRuntimeSpec(await readFile(file, "utf8"));
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) throw invalidArgument(`bundle ${bundlePath} has no config.json`, { cause: error });
+    throw error;
+  }
+}
+
+function compilePlan(
+  brain: Brain,
+  spec: RuntimeSpec,
+  attempt: Attempt,
+  seccomp: SeccompProgram | undefined,
+  nonce: Uint8Array,
+): LaunchPlanInit {
+  return compileLaunchPlan(spec, attempt.request, {
+    layout: brain.cgroups.layout,
+    cgroupParent: brain.cgroupParent,
+    parentCpuset: brain.cgroups.parentCpuset(),
+    capabilityBound: brain.machine.capabilityBound,
+    seccomp,
+    nonce,
+    natsUrlPath: brain.natsUrlPath,
+    tickets: attempt.prepared.tickets,
+  });
+}
+
+interface Spawned {
+  readonly pid: number;
+  readonly pidfd: number;
+  /** Our end of the first control connection. */
+  readonly socket: Socket;
+}
+
+/** Starts the shim process with the descriptors that process.proto names. */
+function spawnShim(brain: Brain, container: Container, plan: LaunchPlanInit, listener: number): Spawned {
+  const { kernel } = brain;
+  using opened = new DisposableStack();
+  const own = (fd: number): number => opened.adopt(fd, kernel.closeFd);
+  const bytes = toBinary(LaunchPlanSchema, create(LaunchPlanSchema, plan));
+  const planFd = own(kernel.memfd("gantry-plan", bytes, true));
+  const control = own(kernel.listenUnix(container.folder.controlSocket, 0o600, controlBacklog));
+  const [ours, theirs] = kernel.socketpair();
+  own(theirs);
+  const socket = new Socket({ fd: ours, readable: true, writable: true });
+  try {
+    const launched = kernel.launch({
+      executable: brain.program(),
+      argv: ["gantry-shim", container.id],
+      env: [],
+      fds: [
+        [3, planFd],
+        [4, control],
+        [5, listener],
+        [6, theirs],
+      ],
+      cwd: "/",
+    });
+    return { ...launched, socket };
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+interface NewRun extends Attempt {
+  readonly cgroupPath: string;
+  readonly nonce: Uint8Array;
+  readonly seccomp: SeccompProgram | undefined;
+  readonly spawned: Spawned;
+}
+
+function openRun(brain: Brain, container: Container, from: NewRun): Run {
+  const { pid, pidfd } = from.spawned;
+  const run: Run = {
+    record: {
+      shimPid: pid,
+      shimStartTicks: String(brain.kernel.processStartTicks(pid) ?? 0n),
+      bootId: brain.machine.bootId,
+      nonce: Buffer.from(from.nonce).toString("hex"),
+      cgroupPath: from.cgroupPath,
+      bundlePath: from.request.bundlePath,
+      exitRecordPath: from.request.exitRecordPath,
+      hostLinks: from.request.interfaces.map((each) => each.hostName).filter((name) => name !== ""),
+    },
+    shim: watchProcess(brain.kernel, pid, pidfd),
+    init: undefined,
+    link: undefined,
+    launched: undefined,
+    execs: new Set(),
+    exited: Promise.withResolvers(),
+    hasExited: false,
+    shimEnded: Promise.withResolvers(),
+    backlog: [],
+    seccomp: from.seccomp,
+  };
+  container.folder.writeRecord(run.record);
+  return run;
+}
+
+/** Waits for the one or the other outcome. After a failure nothing is left of the run. */
+async function awaitStart(
+  brain: Brain,
+  container: Container,
+  run: Run,
+  socket: Socket,
+  signal: AbortSignal | undefined,
+): Promise<Started> {
+  const outcome = Promise.withResolvers<Started>();
+  run.link = openControlLink({
+    socket,
+    answerTimeoutMs,
+    onEvent: (message) => {
+      if (message.case === "started") outcome.resolve(message.value);
+      else if (message.case === "startFailed") outcome.reject(toLaunchError(message.value));
+      else handleEvent(brain, container, run, message);
+    },
+  });
+  // Nothing happens here when the outcome was told before.
+  void run.link.ended.then(() => {
+    outcome.reject(internal("shim process ended before the container was started"));
+  });
+  const cancel = (): void => {
+    run.shim.signal(sigkill);
+    outcome.reject(canceled("launch was canceled"));
+  };
+  if (signal?.aborted === true) cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await outcome.promise;
+  } catch (error) {
+    await abandon(brain, run);
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** Sees a failed launch to its end: the process puts away what it made and ends, or is killed. */
+async function abandon(brain: Brain, run: Run): Promise<void> {
+  const stuck = setTimeout(() => {
+    run.shim.signal(sigkill);
+  }, failedStartGraceMs);
+  await run.shim.ended;
+  clearTimeout(stuck);
+  putAway(run);
+  await cleanUpKilled(brain, run);
+}
+
+function running(brain: Brain, container: Container, run: Run, started: Started): LaunchResponse {
+  const launched = create(LaunchResponseSchema, {
+    pid: started.pid,
+    pidStartTicks: started.pidStartTicks,
+    shimPid: run.record.shimPid,
+    shimStartTicks: BigInt(run.record.shimStartTicks),
+    nonce: Buffer.from(run.record.nonce, "hex"),
+    startedAtNano: started.timeNano,
+  });
+  run.launched = launched;
+  if (!run.hasExited) run.init = openInit(brain, started);
+  container.state = run.hasExited ? { status: "ended", run } : { status: "running", run };
+  watchShim(brain, container, run);
+  // The caller hears of the start first, then of whatever came after it.
+  setImmediate(releaseBacklog, brain, container.id, run);
+  return launched;
+}
+
+/** Undefined when it has ended already. */
+export function openInit(
+  brain: Brain,
+  process: { readonly pid: number; readonly pidStartTicks: bigint },
+): ProcessHandle | undefined {
+  const pidfd = openProcess(brain.kernel, process.pid, process.pidStartTicks);
+  return pidfd === undefined ? undefined : holdProcess(brain.kernel, process.pid, pidfd);
+}
