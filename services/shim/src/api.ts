@@ -15,7 +15,7 @@ import type { ServiceClient } from "@gantry/rpc";
 export interface ShimApi extends ServiceClient<typeof ShimService> {
   /**
    * Lets go of every shim process without touching any container; they run on and can be
-   * adopted again. Ends all watches.
+   * adopted again. Ends all watches, and removes the engine's cgroup when nothing runs in it.
    */
   close(): Promise<void>;
 }

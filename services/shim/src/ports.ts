@@ -64,6 +64,8 @@ export interface Cgroups {
   kill(path: string, deadlineMs: number): Promise<number[]>;
   /** Removes it from every hierarchy, with what was made below it. Waits a little for dying tasks; false when some is left. */
   remove(path: string): Promise<boolean>;
+  /** Removes a folder that only held containers, unless it still does. */
+  removeParent(path: string): Promise<void>;
   /** Writes limits to the live cgroup. Throws invalid_argument where the kernel refuses a value. */
   update(path: string, resources: RuntimeResources): Promise<void>;
   /** Throws not_found when it does not exist. */

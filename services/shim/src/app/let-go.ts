@@ -16,4 +16,5 @@ export async function letGo(brain: Brain): Promise<void> {
     });
   }
   brain.containers.clear();
+  await brain.cgroups.removeParent(`/${brain.cgroupParent}`);
 }

@@ -38,6 +38,9 @@ export function openCgroups(layout: CgroupLayout): Cgroups {
       );
       return removed.every(Boolean);
     },
+    async removeParent(cgroupPath) {
+      await Promise.all(hierarchies.map((each) => removeIfEmpty(hierarchyPath(each, cgroupPath))));
+    },
     update: (cgroupPath, resources) => update(layout, cgroupPath, resources),
     stats: (cgroupPath) => readCgroupStats(layout, cgroupPath),
   };
@@ -116,6 +119,14 @@ async function removeFolder(folder: string): Promise<boolean> {
     await pause(5);
   }
   return false;
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    await rmdir(folder);
+  } catch (error) {
+    if (!isGone(error) && !hasErrno(error, "EBUSY")) throw error;
+  }
 }
 
 async function update(layout: CgroupLayout, cgroupPath: string, resources: RuntimeResources): Promise<void> {
