@@ -4,6 +4,9 @@
  * store's database implements this; there is one writer per service, so commits are applied in
  * the order of the calls.
  */
+import type { NewEvent } from "@gantry/events";
+
+export type { NewEvent };
 
 /** One change of one document. `value` is any JSON value; `undefined` removes the document. */
 export interface DocumentChange {
@@ -12,19 +15,6 @@ export interface DocumentChange {
   /** Key within the collection: an ID or a name. */
   readonly key: string;
   readonly value: unknown;
-}
-
-/** An event to be numbered, stored and published by the event log. */
-export interface NewEvent {
-  /** Docker's object type: `network` or `volume`. */
-  readonly type: string;
-  /** Docker's action: `connect`, `mount`, … */
-  readonly action: string;
-  /** ID of the network, or name of the volume. */
-  readonly actorId: string;
-  readonly attributes: Readonly<Record<string, string>>;
-  /** When it happened, nanoseconds since the epoch; absent: at commit. */
-  readonly timeNano?: bigint;
 }
 
 /** What a commit must reach before it resolves. */

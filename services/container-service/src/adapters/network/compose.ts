@@ -1,0 +1,83 @@
+/** Puts networks together from their parts: for main, and for tests with a kernel of their own. */
+import { randomBytes } from "node:crypto";
+import { nowNano } from "@gantry/events";
+import type { Logger } from "@gantry/logging";
+import type { Kernel } from "@gantry/native";
+import { BridgeNetworking } from "../../app/network/bridge-networking.ts";
+import { bridgeRules } from "../../app/network/bridge-state.ts";
+import type { IdSource, NetworkOptions } from "../../app/network/context.ts";
+import { NetworkRegistry } from "../../app/network/registry.ts";
+import { RuleKeeper } from "../../app/network/rule-keeper.ts";
+import { randomMac } from "../../domain/network/mac-address.ts";
+import { fallbackEphemeralRange, PortAllocator } from "../../domain/network/port-allocator.ts";
+import type { MetadataStore } from "../../ports/metadata.ts";
+import type { HostLinks } from "../../ports/network-host.ts";
+import type { ContainerDirectory, ContainerFolders } from "../../ports/networking.ts";
+import { NftForeignFirewall } from "./foreign-firewall.ts";
+import { KernelHostLinks } from "./host-links.ts";
+import { DiskNetworkFiles } from "./network-files.ts";
+import { NftProgram } from "./nft-program.ts";
+import { RelayClient } from "./relay-client.ts";
+
+/** What networks are made from. */
+export interface NetworkingParts {
+  readonly options: NetworkOptions;
+  readonly kernel: Kernel;
+  readonly store: MetadataStore;
+  readonly directory: ContainerDirectory;
+  readonly folders: ContainerFolders;
+  /** Path of the relay program. */
+  readonly relayProgram: string;
+  /** Path of the relay's control socket, in the run root. */
+  readonly relaySocketPath: string;
+  readonly logger: Logger;
+}
+
+const systemIds: IdSource = {
+  id: () => randomBytes(32).toString("hex"),
+  mac: randomMac,
+  nowNano,
+};
+
+/** Reads a few facts of the host; nothing is changed before `open`. */
+export async function createNetworking(parts: NetworkingParts): Promise<BridgeNetworking> {
+  const { options, kernel, logger } = parts;
+  const links = new KernelHostLinks(kernel);
+  const nft = new NftProgram({ kernel });
+  const registry = new NetworkRegistry();
+  const rules = new RuleKeeper({
+    filter: nft,
+    table: options.table,
+    bridges: () => bridgeRules(registry),
+    foreignBridges: () => foreignBridges(links),
+    logger,
+  });
+  const ephemeral = await links.ephemeralPorts();
+  const context = {
+    options,
+    registry,
+    ports: new PortAllocator(ephemeral ?? fallbackEphemeralRange, ephemeral?.reserved),
+    rules,
+    relay: new RelayClient({
+      program: parts.relayProgram,
+      socketPath: parts.relaySocketPath,
+      kernel,
+      logger,
+    }),
+    links,
+    files: new DiskNetworkFiles(parts.folders),
+    store: parts.store,
+    directory: parts.directory,
+    ids: systemIds,
+    logger,
+    hostHasIpv6: await links.hasIpv6(),
+  };
+  const firewall = new NftForeignFirewall({ nft, tag: options.table, logger });
+  return new BridgeNetworking(context, { filter: nft, firewall });
+}
+
+/** Bridges of a dockerd: its default one, and those that it names itself. */
+async function foreignBridges(links: HostLinks): Promise<string[]> {
+  const names = await links.linkNames("bridge");
+  return names.filter((name) => name === "docker0" || /^br-[0-9a-f]{12}$/.test(name));
+}

@@ -1,0 +1,102 @@
+/**
+ * Other engines' FORWARD chain. A dockerd on the host sets its policy to drop, and no rule in a table of
+ * ours can overrule that: so our bridges get accepts in DOCKER-USER, the chain that is kept for users, or in
+ * FORWARD itself. They are told from all others by their comment. What may pass to our bridges is decided in
+ * our own table, whose drops are final.
+ */
+import type { Logger } from "@gantry/logging";
+import type { ForeignFirewall } from "../../ports/network-host.ts";
+import { type FilterChain, parseFilterTable } from "./nft-filter-table.ts";
+import type { NftProgram } from "./nft-program.ts";
+
+/** What the adapter needs. */
+export interface ForeignFirewallOptions {
+  readonly nft: NftProgram;
+  /** Comment of our rules: the name of our table. */
+  readonly tag: string;
+  readonly logger: Logger;
+}
+
+const families = ["ip", "ip6"] as const;
+
+export class NftForeignFirewall implements ForeignFirewall {
+  readonly #options: ForeignFirewallOptions;
+
+  constructor(options: ForeignFirewallOptions) {
+    this.#options = options;
+  }
+
+  async admit(links: readonly string[]): Promise<void> {
+    for (const family of families) {
+      const chains = await this.#chains(family);
+      const place = placeFor(chains);
+      const commands = [
+        ...this.#removals(
+          family,
+          chains,
+          (chain, link) => chain !== place || !links.includes(link),
+        ),
+        ...this.#insertions(family, chains, place, links),
+      ];
+      if (commands.length === 0) continue;
+      this.#options.logger.info(
+        { family, chain: place, links },
+        "admitting our bridges past other rules",
+      );
+      await this.#options.nft.apply(`${commands.join("\n")}\n`);
+    }
+  }
+
+  async withdraw(): Promise<void> {
+    for (const family of families) {
+      const commands = this.#removals(family, await this.#chains(family), () => true);
+      if (commands.length > 0) await this.#options.nft.apply(`${commands.join("\n")}\n`);
+    }
+  }
+
+  async #chains(family: string): Promise<readonly FilterChain[]> {
+    const json = await this.#options.nft.list(["-j", "-a", "list", "table", family, "filter"]);
+    return json === undefined ? [] : parseFilterTable(json, this.#options.tag);
+  }
+
+  #removals(
+    family: string,
+    chains: readonly FilterChain[],
+    isUnwanted: (chain: string, link: string) => boolean,
+  ): string[] {
+    return chains.flatMap((chain) =>
+      chain.ours
+        .filter(({ link }) => isUnwanted(chain.name, link))
+        .map(({ handle }) => `delete rule ${family} filter ${chain.name} handle ${handle}`),
+    );
+  }
+
+  #insertions(
+    family: string,
+    chains: readonly FilterChain[],
+    place: string | undefined,
+    links: readonly string[],
+  ): string[] {
+    if (place === undefined) return [];
+    const ours = chains.find((chain) => chain.name === place)?.ours ?? [];
+    const has = (link: string, direction: string): boolean =>
+      ours.some((rule) => rule.link === link && rule.direction === direction);
+    return links.flatMap((link) =>
+      ["iifname", "oifname"]
+        .filter((direction) => !has(link, direction))
+        .map(
+          (direction) =>
+            `insert rule ${family} filter ${place} ${direction} "${link}" counter accept comment "${this.#options.tag}"`,
+        ),
+    );
+  }
+}
+
+/** Undefined when nothing is dropped there. */
+function placeFor(chains: readonly FilterChain[]): string | undefined {
+  const forward = chains.find((chain) => chain.name === "FORWARD");
+  if (forward === undefined) return undefined;
+  const user = chains.find((chain) => chain.name === "DOCKER-USER");
+  if (user !== undefined && forward.jumpsTo.includes("DOCKER-USER")) return user.name;
+  return forward.policy === "drop" ? forward.name : undefined;
+}

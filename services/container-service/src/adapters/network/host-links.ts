@@ -1,0 +1,171 @@
+/** Links, addresses and sysctls of the host, by the kernel addon. */
+import { readFile, writeFile } from "node:fs/promises";
+import { conflict, hasErrno } from "@gantry/errors";
+import type { Link, NetworkKernel } from "@gantry/native";
+import { randomMac } from "../../domain/network/mac-address.ts";
+import type { BridgeSpec, EphemeralPorts, HostLinks } from "../../ports/network-host.ts";
+import type { InterfacePlan } from "../../ports/networking.ts";
+
+const globalScope = 0;
+const procNet = "/proc/sys/net";
+
+export class KernelHostLinks implements HostLinks {
+  readonly #kernel: NetworkKernel;
+
+  constructor(kernel: NetworkKernel) {
+    this.#kernel = kernel;
+  }
+
+  async usedSubnets(except: ReadonlySet<string>): Promise<string[]> {
+    const [links, routes] = await Promise.all([
+      this.#kernel.listLinks(),
+      this.#kernel.listRoutes(),
+    ]);
+    const ours = new Set(links.filter((link) => except.has(link.name)).map((link) => link.index));
+    const fromLinks = links
+      .filter((link) => !ours.has(link.index))
+      .flatMap((link) => link.addresses.filter(({ scope }) => scope === globalScope))
+      .map(({ cidr }) => cidr);
+    const fromRoutes = routes
+      .filter(({ link, destination }) => !ours.has(link) && !destination.endsWith("/0"))
+      .map(({ destination }) => destination);
+    return [...fromLinks, ...fromRoutes];
+  }
+
+  async linkNames(kind: "bridge"): Promise<string[]> {
+    const links = await this.#kernel.listLinks();
+    return links.filter((link) => link.kind === kind).map((link) => link.name);
+  }
+
+  async ensureBridge(spec: BridgeSpec): Promise<void> {
+    const found = await this.#find(spec.name);
+    if (found !== undefined && found.kind !== "bridge") {
+      throw conflict(`link ${spec.name} exists and is not a bridge`);
+    }
+    if (found === undefined) await this.#createBridge(spec);
+    else if (spec.mtu !== 0 && found.mtu !== spec.mtu) {
+      await this.#kernel.setLinkMtu(spec.name, spec.mtu);
+    }
+    // Before the first address and before it is up: else it would take a link-local address for a moment.
+    await this.#setIpv6(spec.name, spec.ipv6);
+    await this.#setAddresses(spec, found);
+    if (found?.up !== true) await this.#kernel.setLinkUp(spec.name, true);
+  }
+
+  /** With a MAC address of its own: else the bridge would take that of its lowest port, and change it. */
+  async #createBridge(spec: BridgeSpec): Promise<void> {
+    const mtu = spec.mtu === 0 ? {} : { mtu: spec.mtu };
+    await this.#kernel.createLink({ kind: "bridge", name: spec.name, mac: randomMac(), ...mtu });
+  }
+
+  async #setIpv6(name: string, on: boolean): Promise<void> {
+    const folder = `${procNet}/ipv6/conf/${name}`;
+    await writeIfPresent(`${folder}/disable_ipv6`, on ? "0" : "1");
+    await writeIfPresent(`${folder}/accept_ra`, "0");
+  }
+
+  async #setAddresses(spec: BridgeSpec, found: Link | undefined): Promise<void> {
+    const has = new Set(
+      (found?.addresses ?? []).filter(({ scope }) => scope === globalScope).map(({ cidr }) => cidr),
+    );
+    for (const cidr of has) {
+      if (!spec.addresses.includes(cidr)) await this.#kernel.removeAddress(spec.name, cidr);
+    }
+    for (const cidr of spec.addresses) {
+      if (!has.has(cidr)) await this.#kernel.addAddress(spec.name, cidr);
+    }
+  }
+
+  async removeLink(name: string): Promise<void> {
+    try {
+      await this.#kernel.deleteLink(name);
+    } catch (error) {
+      if (!hasErrno(error, "ENODEV")) throw error;
+    }
+  }
+
+  async #find(name: string): Promise<Link | undefined> {
+    const links = await this.#kernel.listLinks();
+    return links.find((link) => link.name === name);
+  }
+
+  async enableForwarding(families: {
+    readonly ipv4: boolean;
+    readonly ipv6: boolean;
+  }): Promise<void> {
+    if (families.ipv4) await switchOn(`${procNet}/ipv4/ip_forward`);
+    if (families.ipv6) await switchOn(`${procNet}/ipv6/conf/all/forwarding`);
+  }
+
+  async ephemeralPorts(): Promise<EphemeralPorts | undefined> {
+    const range = await readIfPresent(`${procNet}/ipv4/ip_local_port_range`);
+    const reserved = await readIfPresent(`${procNet}/ipv4/ip_local_reserved_ports`);
+    const [first, last] = range?.trim().split(/\s+/).map(Number) ?? [];
+    if (first === undefined || last === undefined) return undefined;
+    return { first, last, reserved: parsePortList(reserved ?? "") };
+  }
+
+  async hasIpv6(): Promise<boolean> {
+    const disabled = await readIfPresent(`${procNet}/ipv6/conf/all/disable_ipv6`);
+    return disabled !== undefined && disabled.trim() === "0";
+  }
+
+  attach(pid: number, plan: InterfacePlan): Promise<void> {
+    return this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
+  }
+
+  detach(pid: number, interfaceName: string): Promise<void> {
+    return this.#kernel.detachInterface(pid, interfaceName);
+  }
+
+  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void> {
+    return this.#kernel.setDefaultRoutes(pid, gateway4, gateway6);
+  }
+}
+
+const macvlanModes: Readonly<Record<string, number>> = {
+  private: 1,
+  vepa: 2,
+  bridge: 4,
+  passthru: 8,
+};
+const ipvlanModes: Readonly<Record<string, number>> = { l2: 0, l3: 1, l3s: 2 };
+
+function modeNumber(plan: InterfacePlan): number {
+  const modes = plan.kind === "ipvlan" ? ipvlanModes : macvlanModes;
+  return modes[plan.mode] ?? (plan.kind === "ipvlan" ? 0 : 4);
+}
+
+/** `1000,2000-2010`. */
+function parsePortList(text: string): Set<number> {
+  const ports = new Set<number>();
+  for (const part of text.trim().split(",")) {
+    const [first = Number.NaN, last = first] = part.split("-").map(Number);
+    for (let port = first; part !== "" && port <= last; port++) ports.add(port);
+  }
+  return ports;
+}
+
+async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+/** A kernel without IPv6 has no such files. */
+async function writeIfPresent(path: string, text: string): Promise<void> {
+  try {
+    await writeFile(path, text);
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+  }
+}
+
+async function switchOn(path: string): Promise<void> {
+  const now = await readIfPresent(path);
+  if (now === undefined || now.trim() === "1") return;
+  await writeFile(path, "1");
+}

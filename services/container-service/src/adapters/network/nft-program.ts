@@ -1,0 +1,106 @@
+/** The packet filter, by the program nft: one process per transaction. */
+import { spawn } from "node:child_process";
+import { internal } from "@gantry/errors";
+import type { NftablesKernel } from "@gantry/native";
+import type { Held, PacketFilter, TableListing } from "../../ports/network-host.ts";
+import { parseTableListing } from "./nft-json.ts";
+
+/** What the adapter needs. */
+export interface NftOptions {
+  /** Default `nft`, found on PATH. */
+  readonly program?: string;
+  readonly kernel: NftablesKernel;
+}
+
+/** Own processes that are remembered, to tell our changes from others'. */
+const rememberedProcesses = 256;
+/** Changes by others come in bursts: wait for their end, but not for ever. */
+const quietMs = 200;
+const longestDelayMs = 1000;
+
+const cleanEnvironment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
+
+export class NftProgram implements PacketFilter {
+  readonly #program: string;
+  readonly #kernel: NftablesKernel;
+  readonly #own = new Set<number>();
+
+  constructor(options: NftOptions) {
+    this.#program = options.program ?? "nft";
+    this.#kernel = options.kernel;
+  }
+
+  async apply(commands: string): Promise<void> {
+    const { exitCode, error } = await this.#run(["-f", "-"], commands);
+    if (exitCode !== 0) throw internal(`nft: ${firstLine(error)}`, { cause: new Error(error) });
+  }
+
+  async readTable(table: string): Promise<TableListing | undefined> {
+    const { exitCode, output } = await this.#run(["-j", "list", "table", "inet", table], "");
+    return exitCode === 0 ? parseTableListing(output) : undefined;
+  }
+
+  /** Output of a listing command; undefined when nft refuses (no such table or chain). */
+  async list(args: readonly string[]): Promise<string | undefined> {
+    const { exitCode, output } = await this.#run(args, "");
+    return exitCode === 0 ? output : undefined;
+  }
+
+  watch(onForeignChange: () => void): Held {
+    let timer: NodeJS.Timeout | undefined;
+    let firstAtMs = 0;
+    const tell = (): void => {
+      timer = undefined;
+      onForeignChange();
+    };
+    const watch = this.#kernel.watchRuleset((change) => {
+      if (!change.lost && this.#own.has(change.processId)) return;
+      const nowMs = performance.now();
+      if (timer === undefined) firstAtMs = nowMs;
+      clearTimeout(timer);
+      timer = setTimeout(tell, Math.max(0, Math.min(quietMs, firstAtMs + longestDelayMs - nowMs)));
+    });
+    return {
+      close() {
+        clearTimeout(timer);
+        watch.close();
+      },
+    };
+  }
+
+  #run(
+    args: readonly string[],
+    input: string,
+  ): Promise<{ exitCode: number; output: string; error: string }> {
+    return new Promise((resolve, reject) => {
+      const child = spawn(this.#program, args, { env: cleanEnvironment, stdio: "pipe" });
+      if (child.pid !== undefined) this.#remember(child.pid);
+      let output = "";
+      let error = "";
+      child.stdout.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+      child.stderr.setEncoding("utf8").on("data", (chunk: string) => (error += chunk));
+      child.on("error", (cause) => {
+        reject(internal(`run ${this.#program}: ${cause.message}`, { cause }));
+      });
+      child.on("close", (code) => {
+        resolve({ exitCode: code ?? -1, output, error });
+      });
+      // It may end before it has read everything: its exit code says why.
+      child.stdin.on("error", () => undefined);
+      child.stdin.end(input);
+    });
+  }
+
+  #remember(pid: number): void {
+    this.#own.add(pid);
+    if (this.#own.size <= rememberedProcesses) return;
+    for (const oldest of this.#own) {
+      this.#own.delete(oldest);
+      return;
+    }
+  }
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0] ?? "";
+}

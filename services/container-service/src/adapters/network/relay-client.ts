@@ -1,0 +1,251 @@
+/**
+ * The relay process, by its control socket: one JSON object a line, answered in order (native/README.md).
+ * The relay outlives this service, so that what it carries goes on; a new one is started only when none
+ * answers.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import net from "node:net";
+import { hasErrno, internal } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import type { DescriptorKernel } from "@gantry/native";
+import type { PortRelay, RelayPort } from "../../ports/network-host.ts";
+
+/** What the client needs. */
+export interface RelayOptions {
+  /** Path of the relay program. */
+  readonly program: string;
+  /** Path of its control socket, at most 107 bytes. */
+  readonly socketPath: string;
+  readonly kernel: DescriptorKernel;
+  readonly logger: Logger;
+}
+
+/** The version of the control protocol that we speak. */
+const protocolVersion = 1;
+
+interface Answer {
+  readonly ok: boolean;
+  readonly errno?: string;
+  readonly message?: string;
+  readonly version?: number;
+  readonly pid?: number;
+  readonly ports?: readonly RelayListEntry[] | number;
+}
+
+interface RelayListEntry {
+  readonly id: string;
+}
+
+type Request = Readonly<Record<string, string | number>>;
+
+export class RelayClient implements PortRelay {
+  readonly #options: RelayOptions;
+  #connection: RelayConnection | undefined;
+  /** Operations are done in the order of the calls. */
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  listen(ports: readonly RelayPort[]): Promise<boolean> {
+    return this.#inOrder(async () => {
+      if (ports.length === 0) return true;
+      const connection = await this.#connectOrStart();
+      const answers = await connection.askAll(ports.map(addRequest));
+      const refused = answers.find((answer) => !answer.ok);
+      if (refused === undefined) return true;
+      const bound = ports.filter((_, index) => answers[index]?.ok);
+      await connection.askAll(bound.map(removeRequest));
+      if (refused.errno === "EADDRINUSE") return false;
+      throw refusal(ports[answers.indexOf(refused)], refused);
+    });
+  }
+
+  close(ports: readonly RelayPort[]): Promise<void> {
+    return this.#inOrder(async () => {
+      if (ports.length === 0) return;
+      const connection = await this.#connect();
+      // Without a relay nothing is held.
+      await connection?.askAll(ports.map(removeRequest));
+    });
+  }
+
+  restore(ports: readonly RelayPort[]): Promise<RelayPort[]> {
+    return this.#inOrder(async () => {
+      const connection = ports.length === 0 ? await this.#connect() : await this.#connectOrStart();
+      if (connection === undefined) return [];
+      const wanted = new Set(ports.map(portId));
+      const [listing] = await connection.askAll([{ op: "list" }]);
+      const held = Array.isArray(listing?.ports) ? (listing.ports as RelayListEntry[]) : [];
+      const strays = held.filter(({ id }) => !wanted.has(id));
+      await connection.askAll(strays.map(({ id }) => ({ op: "del", id })));
+      const answers = await connection.askAll(ports.map(addRequest));
+      return ports.filter((_, index) => answers[index]?.ok !== true);
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#inOrder(async () => {
+      const connection = await this.#connect();
+      if (connection === undefined) return;
+      await connection.askAll([{ op: "shutdown" }]);
+      await connection.ended();
+      this.#connection = undefined;
+    });
+  }
+
+  /** Lets go of the relay without ending it. */
+  disconnect(): void {
+    this.#connection?.destroy();
+    this.#connection = undefined;
+  }
+
+  #inOrder<T>(run: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(run);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #connectOrStart(): Promise<RelayConnection> {
+    const found = await this.#connect();
+    if (found !== undefined) return found;
+    this.#start();
+    const started = await this.#connect();
+    if (started === undefined) throw internal("the relay cannot be started");
+    return started;
+  }
+
+  /** Undefined when no relay answers. */
+  async #connect(): Promise<RelayConnection | undefined> {
+    if (this.#connection?.alive === true) return this.#connection;
+    const connection = await openConnection(this.#options.socketPath);
+    if (connection === undefined) return undefined;
+    const [pong] = await connection.askAll([{ op: "ping" }]);
+    if (pong?.version !== protocolVersion) {
+      // Of another version of the engine: it is replaced, and its ports are taken over.
+      this.#options.logger.warn({ version: pong?.version }, "replacing a relay of another version");
+      await connection.askAll([{ op: "shutdown" }]);
+      await connection.ended();
+      return undefined;
+    }
+    this.#connection = connection;
+    return connection;
+  }
+
+  /** The socket is ours and listening before the program runs, so that there is nothing to wait for. */
+  #start(): void {
+    const { kernel, socketPath, program, logger } = this.#options;
+    const listener = kernel.listenUnix(socketPath, 0o600, 16);
+    try {
+      const child = spawn(program, ["--listen-fd", "3"], {
+        argv0: "gantry-relay native/relay",
+        cwd: "/",
+        detached: true,
+        env: {},
+        stdio: ["ignore", "ignore", "ignore", listener],
+      });
+      child.on("error", (error) => {
+        logger.error({ err: error }, "relay could not be started");
+      });
+      child.unref();
+      logger.info({ pid: child.pid }, "relay started");
+    } finally {
+      kernel.closeFd(listener);
+    }
+  }
+}
+
+function portId(port: RelayPort): string {
+  return `${port.protocol}/${port.hostIp}/${port.hostPort}`;
+}
+
+function addRequest(port: RelayPort): Request {
+  return {
+    op: "add",
+    id: portId(port),
+    proto: port.protocol,
+    hostIp: port.hostIp,
+    hostPort: port.hostPort,
+    containerIp: port.targetIp,
+    containerPort: port.targetPort,
+  };
+}
+
+function removeRequest(port: RelayPort): Request {
+  return { op: "del", id: portId(port) };
+}
+
+function refusal(port: RelayPort | undefined, answer: Answer): Error {
+  const where = port === undefined ? "" : `${port.hostIp}:${port.hostPort}/${port.protocol}: `;
+  return internal(
+    `failed to bind host port ${where}${(answer.message ?? "refused").toLowerCase()}`,
+  );
+}
+
+/** Connected, or undefined when nobody listens there. */
+async function openConnection(socketPath: string): Promise<RelayConnection | undefined> {
+  const socket = net.connect(socketPath);
+  try {
+    await once(socket, "connect");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ECONNREFUSED")) return undefined;
+    throw error;
+  }
+  return new RelayConnection(socket);
+}
+
+/** Requests and answers on one connection. It does not keep the service alive. */
+class RelayConnection {
+  readonly #socket: net.Socket;
+  readonly #waiting: PromiseWithResolvers<Answer>[] = [];
+  readonly #closed = Promise.withResolvers<void>();
+  #text = "";
+  alive = true;
+
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    socket.setEncoding("utf8");
+    socket.on("data", (chunk: string) => {
+      this.#receive(chunk);
+    });
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      this.#end();
+    });
+  }
+
+  /** All requests at once, their answers in order. Errors: internal when the relay goes away. */
+  askAll(requests: readonly Request[]): Promise<Answer[]> {
+    if (!this.alive) return Promise.reject(internal("the relay is gone"));
+    const answers = requests.map(() => Promise.withResolvers<Answer>());
+    this.#waiting.push(...answers);
+    this.#socket.ref();
+    this.#socket.write(requests.map((request) => `${JSON.stringify(request)}\n`).join(""));
+    return Promise.all(answers.map(({ promise }) => promise)).finally(() => {
+      if (this.#waiting.length === 0) this.#socket.unref();
+    });
+  }
+
+  ended(): Promise<void> {
+    this.#socket.ref();
+    return this.#closed.promise;
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #receive(chunk: string): void {
+    const lines = (this.#text + chunk).split("\n");
+    this.#text = lines.pop() ?? "";
+    for (const line of lines) this.#waiting.shift()?.resolve(JSON.parse(line) as Answer);
+  }
+
+  #end(): void {
+    this.alive = false;
+    for (const { reject } of this.#waiting.splice(0)) reject(internal("the relay is gone"));
+    this.#closed.resolve();
+  }
+}

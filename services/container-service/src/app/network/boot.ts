@@ -1,0 +1,204 @@
+/** Brings networks up after a start of the service, whatever the last one left. */
+import { parseInterfaceAddress, parseSubnet } from "../../domain/network/address.ts";
+import { bridgeOptionNames } from "../../domain/network/bridge-options.ts";
+import { completeSubnet } from "../../domain/network/ipam-rules.ts";
+import type { ContainerNetworks, NetworkRecord } from "../../domain/network/records.ts";
+import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
+import type { LiveContainer } from "../../ports/networking.ts";
+import { bridgeNetworks, bridgeSpec } from "./bridge-state.ts";
+import type { NetworkContext } from "./context.ts";
+import { plainSubnet } from "./create-network.ts";
+import { refreshHosts } from "./neighbours.ts";
+import { adoptPorts, redirectOf, relayPorts } from "./publish-ports.ts";
+import { releaseNetworks } from "./release-networks.ts";
+
+/** Reads the records, makes what every engine has, and puts bridges and rules in place. */
+export async function openNetworks(context: NetworkContext): Promise<void> {
+  loadRecords(context);
+  await makePredefined(context);
+  if (context.options.ipForward) {
+    const ipv6 = bridgeNetworks(context.registry).some((each) => each.enableIpv6 && !each.internal);
+    await context.links.enableForwarding({ ipv4: true, ipv6 });
+  }
+  await removeStrayBridges(context);
+  for (const network of bridgeNetworks(context.registry)) {
+    await context.links.ensureBridge(bridgeSpec(network));
+  }
+  await context.rules.change(publishedNow(context).flatMap(redirectOf), []);
+}
+
+function loadRecords(context: NetworkContext): void {
+  for (const value of context.store.load("network").values()) {
+    context.registry.putNetwork(value as NetworkRecord);
+  }
+  for (const value of context.store.load("endpoint").values()) {
+    const networks = value as ContainerNetworks;
+    context.registry.putContainer(networks);
+    if (!networks.started) continue;
+    for (const { networkId, live } of networks.endpoints) {
+      if (live !== undefined) context.registry.adoptAddresses(networkId, live);
+    }
+    adoptPorts(context, networks.published);
+  }
+}
+
+function publishedNow(context: NetworkContext): ContainerNetworks["published"] {
+  return context.registry.containers().flatMap(({ published }) => published);
+}
+
+async function makePredefined(context: NetworkContext): Promise<void> {
+  const { registry } = context;
+  const missing: NetworkRecord[] = [];
+  const bridge = registry.byName("bridge");
+  if (bridge === undefined || !isAsConfigured(context, bridge)) {
+    missing.push(await defaultBridgeRecord(context, bridge));
+  }
+  for (const [name, driver] of [
+    ["host", "host"],
+    ["none", "null"],
+  ] as const) {
+    if (registry.byName(name) === undefined) {
+      missing.push(emptyRecord(context, name, driver));
+    }
+  }
+  if (missing.length === 0) return;
+  const changes = missing.map((record) => registry.putNetwork(record));
+  await context.store.commit(changes, [], { durable: true });
+}
+
+/** The configuration may have changed since the record was made; with containers on it, it stays. */
+function isAsConfigured(context: NetworkContext, bridge: NetworkRecord): boolean {
+  if (context.registry.liveMembers(bridge.id).length > 0) return true;
+  const { bridgeAddress, fixedCidr = "" } = context.options;
+  const [config] = bridge.ipam.config;
+  const options = bridgeOptions(context);
+  const sameOptions = Object.entries(options).every(
+    ([key, value]) => bridge.options[key] === value,
+  );
+  const wanted = bridgeAddress === undefined ? undefined : parseInterfaceAddress(bridgeAddress);
+  const sameAddress =
+    wanted === undefined || bridgeAddress === `${config?.gateway}/${wanted.subnet.prefixLength}`;
+  return (
+    sameOptions &&
+    sameAddress &&
+    Object.keys(options).length === Object.keys(bridge.options).length &&
+    bridge.enableIpv6 === context.options.ipv6 &&
+    (config?.ipRange ?? "") === fixedCidr
+  );
+}
+
+function bridgeOptions(context: NetworkContext): Record<string, string> {
+  const { options } = context;
+  return {
+    [bridgeOptionNames.defaultBridge]: "true",
+    [bridgeOptionNames.interContainer]: String(options.interContainer),
+    [bridgeOptionNames.masquerade]: String(options.ipMasquerade),
+    [bridgeOptionNames.hostBinding]: options.defaultHostAddress,
+    [bridgeOptionNames.name]: `${options.linkPrefix}0`,
+    [bridgeOptionNames.mtu]: String(options.mtu ?? 1500),
+  };
+}
+
+async function defaultBridgeRecord(
+  context: NetworkContext,
+  before: NetworkRecord | undefined,
+): Promise<NetworkRecord> {
+  const { options, registry } = context;
+  const link = `${options.linkPrefix}0`;
+  const used = await context.links.usedSubnets(
+    new Set([link, ...registry.networks().map((network) => network.link)]),
+  );
+  const others = registry.networks().filter((network) => network.id !== before?.id);
+  const taken = [
+    ...used,
+    ...others.flatMap(({ ipam }) => ipam.config.map(({ subnet }) => subnet)),
+  ].flatMap((text) => parseSubnet(text) ?? []);
+  const config = [
+    options.bridgeAddress === undefined
+      ? completeSubnet(plainSubnet(chooseSubnet(options.defaultAddressPools, taken)))
+      : configuredSubnet(options.bridgeAddress, options.fixedCidr ?? ""),
+  ];
+  if (options.ipv6) {
+    config.push(
+      completeSubnet(plainSubnet(chooseUniqueLocalSubnet(options.uniqueLocalSeed, taken))),
+    );
+  }
+  return {
+    ...emptyRecord(context, "bridge", "bridge"),
+    ...(before === undefined ? {} : { id: before.id, createdNano: before.createdNano }),
+    enableIpv6: options.ipv6,
+    ipam: { driver: "default", options: {}, config },
+    options: bridgeOptions(context),
+    link,
+  };
+}
+
+/** `bip`: the bridge's own address with its prefix length. */
+function configuredSubnet(
+  bridgeAddress: string,
+  fixedCidr: string,
+): NetworkRecord["ipam"]["config"][number] {
+  const [gateway = ""] = bridgeAddress.split("/");
+  return completeSubnet({
+    subnet: bridgeAddress,
+    ipRange: fixedCidr,
+    gateway,
+    auxiliaryAddresses: {},
+  });
+}
+
+function emptyRecord(
+  context: NetworkContext,
+  name: string,
+  driver: NetworkRecord["driver"],
+): NetworkRecord {
+  return {
+    id: context.ids.id(),
+    name,
+    createdNano: String(context.ids.nowNano()),
+    driver,
+    enableIpv4: true,
+    enableIpv6: false,
+    internal: false,
+    attachable: false,
+    configOnly: false,
+    configFrom: "",
+    ipam: { driver: "default", options: {}, config: [] },
+    options: {},
+    labels: {},
+    link: "",
+  };
+}
+
+/** Bridges with our names that no record owns: of creations and removals that a crash cut short. */
+async function removeStrayBridges(context: NetworkContext): Promise<void> {
+  const prefix = `${context.options.linkPrefix}-`;
+  const owned = new Set(context.registry.networks().map((network) => network.link));
+  for (const name of await context.links.linkNames("bridge")) {
+    if (name.length !== 15 || !name.startsWith(prefix) || owned.has(name)) continue;
+    context.logger.warn({ link: name }, "removing a bridge that no network owns");
+    await context.links.removeLink(name);
+  }
+}
+
+/** What adoption found is made true: endpoints of the dead are released, ports of the living restored. */
+export async function reconcileNetworks(
+  context: NetworkContext,
+  live: readonly LiveContainer[],
+  known: ReadonlySet<string>,
+): Promise<void> {
+  const pids = new Map(live.map(({ container, pid }) => [container.id, pid]));
+  for (const networks of context.registry.containers()) {
+    const pid = pids.get(networks.containerId);
+    if (pid === undefined) releaseNetworks(context, networks.containerId);
+    else context.registry.putContainer({ ...networks, pid, started: true });
+    if (!known.has(networks.containerId)) {
+      await context.store.commit([context.registry.removeContainer(networks.containerId)], []);
+    }
+  }
+  const published = publishedNow(context);
+  const lost = await context.relay.restore(relayPorts(published));
+  if (lost.length > 0) context.logger.error({ ports: lost }, "published ports are held by others");
+  await context.rules.change(published.flatMap(redirectOf), []);
+  for (const id of pids.keys()) refreshHosts(context, id);
+}

@@ -1,0 +1,40 @@
+/** The bridges that must be there, from the records. */
+import { parseSubnet } from "../../domain/network/address.ts";
+import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import type { NetworkRecord } from "../../domain/network/records.ts";
+import type { BridgeRules } from "../../domain/network/ruleset.ts";
+import type { BridgeSpec } from "../../ports/network-host.ts";
+import type { NetworkRegistry } from "./registry.ts";
+
+/** Networks with a bridge of ours. */
+export function bridgeNetworks(registry: NetworkRegistry): NetworkRecord[] {
+  return registry
+    .networks()
+    .filter((network) => network.driver === "bridge" && !network.configOnly);
+}
+
+/** The bridge of a network as it must be. */
+export function bridgeSpec(network: NetworkRecord): BridgeSpec {
+  return {
+    name: network.link,
+    addresses: network.ipam.config.flatMap(({ subnet, gateway }) =>
+      gateway === "" ? [] : [`${gateway}/${subnet.replace(/^.*\//, "")}`],
+    ),
+    mtu: parseBridgeOptions(network.options).mtu,
+    ipv6: network.enableIpv6,
+  };
+}
+
+/** Rules for all bridges. */
+export function bridgeRules(registry: NetworkRegistry): BridgeRules[] {
+  return bridgeNetworks(registry).map((network) => {
+    const options = parseBridgeOptions(network.options);
+    return {
+      link: network.link,
+      subnets: network.ipam.config.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
+      internal: network.internal,
+      masquerade: options.masquerade,
+      interContainer: options.interContainer,
+    };
+  });
+}

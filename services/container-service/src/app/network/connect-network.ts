@@ -1,0 +1,267 @@
+/** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
+import { conflict, internal, invalidArgument, permissionDenied } from "@gantry/errors";
+import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
+import { parseMode } from "../../domain/network/network-modes.ts";
+import type {
+  ContainerNetworks,
+  EndpointRecord,
+  EndpointWish,
+  LiveEndpoint,
+  NetworkRecord,
+} from "../../domain/network/records.ts";
+import type { NewEvent } from "../../ports/metadata.ts";
+import type { FoundContainer } from "../../ports/networking.ts";
+import type { NetworkContext } from "./context.ts";
+import {
+  chooseGateways,
+  type GatewayChoice,
+  hasInterface,
+  type PlacedEndpoint,
+  placeEndpoints,
+  planInterfaces,
+} from "./endpoint-plan.ts";
+import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
+import { connectEvent } from "./prepare-start.ts";
+import { publishContainer, shownPorts } from "./publish-container.ts";
+import { unpublishPorts } from "./publish-ports.ts";
+
+const onHost =
+  "conflicting options: container cannot be disconnected from host network or connected to host network";
+const shared =
+  "conflicting options: container sharing network namespace with another container or host cannot be connected to any other network";
+const withNone =
+  "conflicting options: container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
+/**
+ * Errors: not_found, invalid_argument, permission_denied (already connected), conflict (address in use,
+ * being removed). After an error nothing has changed.
+ */
+export async function connectNetwork(
+  context: NetworkContext,
+  networkRef: string,
+  containerRef: string,
+  wish: EndpointWish,
+): Promise<void> {
+  const { id } = context.directory.find(containerRef);
+  await context.directory.exclusively(id, async () => {
+    const container = context.directory.find(id);
+    const network = context.registry.find(networkRef);
+    const networks = networksOf(context, container);
+    checkConnectable(networks, network, container);
+    checkEndpointWish(network.name, wish);
+    const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
+    if (container.pid === 0 || !networks.started) {
+      await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
+      return;
+    }
+    await connectRunning(context, container, networks, network, endpoint);
+  });
+}
+
+function networksOf(context: NetworkContext, container: FoundContainer): ContainerNetworks {
+  const networks = context.registry.container(container.id);
+  if (networks === undefined)
+    throw internal(`networks of container ${container.id} are not declared`);
+  return networks;
+}
+
+function checkConnectable(
+  networks: ContainerNetworks,
+  network: NetworkRecord,
+  container: FoundContainer,
+): void {
+  if (container.removing) {
+    throw conflict(
+      "container is marked for removal and cannot be connected or disconnected to network",
+    );
+  }
+  const mode = parseMode(networks.mode);
+  if (mode.kind === "container") throw invalidArgument(shared);
+  if (mode.kind === "host" || network.driver === "host") throw invalidArgument(onHost);
+  if (network.driver === "null") throw invalidArgument(withNone);
+  if (network.configOnly) {
+    throw permissionDenied(`configuration network ${network.name} cannot have endpoints`);
+  }
+  if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) {
+    throw permissionDenied(
+      `endpoint with name ${container.name} already exists in network ${network.name}`,
+    );
+  }
+}
+
+function isIn(endpoint: EndpointRecord, network: NetworkRecord): boolean {
+  return (
+    endpoint.networkId === network.id ||
+    (endpoint.networkId === "" && endpoint.networkRef === network.name)
+  );
+}
+
+async function connectRunning(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+  network: NetworkRecord,
+  endpoint: EndpointRecord,
+): Promise<void> {
+  const names = new Set(networks.endpoints.flatMap(({ live }) => live?.interfaceName ?? []));
+  const [added] = placeEndpoints(context, [{ network, endpoint }], names);
+  if (added === undefined) throw internal("endpoint was not placed");
+  // A container on `none` alone leaves it for the first real network.
+  const others = networks.endpoints.filter((each) => hasAddress(context, each));
+  const placed = [...placedOf(context, others), added];
+  const gateways = chooseGateways(placed);
+  try {
+    const [plan] = planInterfaces([added], noGateways);
+    if (plan !== undefined) await context.links.attach(container.pid, plan);
+    const next = {
+      ...networks,
+      endpoints: [...others, added.endpoint],
+    };
+    await settle(context, container, next, placed, gateways, [connectEvent(container.id, added)]);
+  } catch (error) {
+    context.registry.giveBackAddresses(network.id, added.endpoint.live);
+    await context.links.detach(container.pid, added.endpoint.live.interfaceName);
+    throw error;
+  }
+}
+
+const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };
+
+function hasAddress(context: NetworkContext, endpoint: EndpointRecord): boolean {
+  const network = context.registry.networkOf(endpoint);
+  return network !== undefined && hasInterface(network);
+}
+
+function placedOf(context: NetworkContext, endpoints: readonly EndpointRecord[]): PlacedEndpoint[] {
+  return endpoints.flatMap((endpoint) => {
+    const network = context.registry.networkOf(endpoint);
+    return network === undefined || endpoint.live === undefined
+      ? []
+      : [{ network, endpoint: { ...endpoint, live: endpoint.live } }];
+  });
+}
+
+/** Default routes, published ports, names and records follow the endpoints. */
+async function settle(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+  placed: readonly PlacedEndpoint[],
+  gateways: GatewayChoice,
+  events: readonly NewEvent[],
+): Promise<void> {
+  await context.links.setDefaultRoutes(
+    container.pid,
+    gateways.ipv4?.endpoint.live.gateway4 ?? "",
+    gateways.ipv6?.endpoint.live.gateway6 ?? "",
+  );
+  let next = networks;
+  if (!leadToGateways(networks, gateways)) {
+    unpublishPorts(context, networks.published);
+    next = { ...networks, published: [] };
+    context.registry.putContainer(next);
+    const published = await publishContainer(context, container, placed, gateways);
+    next = { ...next, published, exposed: shownPorts(container) };
+  }
+  await keep(context, next, events);
+  refreshHosts(context, container.id);
+  refreshNeighbours(context, next);
+}
+
+/** Whether published ports lead to the endpoints that now have the default routes. */
+function leadToGateways(networks: ContainerNetworks, gateways: GatewayChoice): boolean {
+  const address = (
+    each: PlacedEndpoint | undefined,
+    pick: (live: LiveEndpoint) => string,
+  ): string =>
+    each?.network.driver === "bridge" ? pick(each.endpoint.live).replace(/\/.*$/, "") : "";
+  const ipv4 = address(gateways.ipv4, (live) => live.ipv4);
+  const ipv6 = address(gateways.ipv6, (live) => live.ipv6);
+  if (networks.published.length === 0) return ipv4 === "" && ipv6 === "";
+  return networks.published.every((port) => port.targetIpv4 === ipv4 && port.targetIpv6 === ipv6);
+}
+
+async function keep(
+  context: NetworkContext,
+  networks: ContainerNetworks,
+  events: readonly NewEvent[],
+): Promise<void> {
+  await context.store.commit([context.registry.putContainer(networks)], events);
+}
+
+/** Errors: not_found, invalid_argument (host), internal (not connected, Docker's text). */
+export async function disconnectNetwork(
+  context: NetworkContext,
+  networkRef: string,
+  containerRef: string,
+  force: boolean,
+): Promise<void> {
+  const network = context.registry.find(networkRef);
+  let id: string;
+  try {
+    ({ id } = context.directory.find(containerRef));
+  } catch (error) {
+    if (!force) throw error;
+    await dropUnknown(context, network, containerRef);
+    return;
+  }
+  await context.directory.exclusively(id, async () => {
+    const container = context.directory.find(id);
+    const networks = networksOf(context, container);
+    if (network.driver === "host" || parseMode(networks.mode).kind === "host") {
+      throw invalidArgument(onHost);
+    }
+    const endpoint = networks.endpoints.find((each) => isIn(each, network));
+    if (endpoint === undefined) {
+      throw internal(`container ${container.id} is not connected to network ${network.name}`);
+    }
+    await disconnect(context, container, networks, network, endpoint);
+  });
+}
+
+async function disconnect(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+  network: NetworkRecord,
+  endpoint: EndpointRecord,
+): Promise<void> {
+  const left = networks.endpoints.filter((each) => each !== endpoint);
+  const next = { ...networks, endpoints: left };
+  if (container.pid === 0 || endpoint.live === undefined) {
+    await keep(context, next, []);
+    return;
+  }
+  await context.links.detach(container.pid, endpoint.live.interfaceName);
+  context.registry.giveBackAddresses(network.id, endpoint.live);
+  const event: NewEvent = {
+    type: "network",
+    action: "disconnect",
+    actorId: network.id,
+    attributes: { container: container.id, name: network.name, type: network.driver },
+  };
+  context.registry.putContainer(next);
+  const placed = placedOf(context, left);
+  await settle(context, container, next, placed, chooseGateways(placed), [event]);
+  refreshNeighbours(context, { ...networks, endpoints: [endpoint] });
+}
+
+/** `force`: an endpoint of a container that has no record any more. */
+async function dropUnknown(
+  context: NetworkContext,
+  network: NetworkRecord,
+  containerRef: string,
+): Promise<void> {
+  const member = context.registry
+    .liveMembers(network.id)
+    .find(
+      ({ container }) => container.name === containerRef || container.containerId === containerRef,
+    );
+  if (member === undefined) {
+    throw internal(`endpoint ${containerRef} not found in network ${network.name}`);
+  }
+  const { container, endpoint } = member;
+  if (endpoint.live !== undefined) context.registry.giveBackAddresses(network.id, endpoint.live);
+  const endpoints = container.endpoints.filter((each) => each !== endpoint);
+  await keep(context, { ...container, endpoints }, []);
+}

@@ -1,0 +1,205 @@
+/** The hosts, hostname and resolv.conf of one container. */
+import { internal } from "@gantry/errors";
+import {
+  chooseResolver,
+  type HostsEntry,
+  parseResolvConf,
+  type ResolverWish,
+  renderHosts,
+  renderResolvConf,
+} from "../../domain/network/container-files.ts";
+import { hostGateway, parseExtraHost, parseLink } from "../../domain/network/declare-rules.ts";
+import { defaultBridge } from "../../domain/network/network-modes.ts";
+import type {
+  ContainerNetworks,
+  EndpointRecord,
+  LiveEndpoint,
+} from "../../domain/network/records.ts";
+import type { NetworkFiles } from "../../ports/network-host.ts";
+import type { NetworkedContainer } from "../../ports/networking.ts";
+import type { NetworkContext } from "./context.ts";
+import { gatewayOf } from "./endpoint-plan.ts";
+import type { Member } from "./registry.ts";
+
+/** Its host name: the one given, else the first 12 digits of its ID. */
+export function hostnameOf(container: NetworkedContainer): string {
+  return container.config.hostname === "" ? container.id.slice(0, 12) : container.config.hostname;
+}
+
+/** Files of a container with a network namespace of its own. Errors: internal (linked container not running). */
+export async function ownFiles(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  networks: ContainerNetworks,
+): Promise<NetworkFiles> {
+  const host = await context.files.host();
+  const hasIpv6 = networks.endpoints.some((endpoint) => (endpoint.live?.ipv6 ?? "") !== "");
+  const resolver = chooseResolver(
+    parseResolvConf(host.resolvConf),
+    resolverWish(context, container),
+    hasIpv6,
+  );
+  return {
+    resolvConf: renderResolvConf(resolver),
+    hosts: hostsText(context, container, networks),
+    hostname: `${hostnameOf(container)}\n`,
+  };
+}
+
+/** Files of a container on the host's network: the host's own, with what the user adds. */
+export async function hostModeFiles(
+  context: NetworkContext,
+  container: NetworkedContainer,
+): Promise<NetworkFiles> {
+  const host = await context.files.host();
+  const wish = resolverWish(context, container);
+  const plain = wish.nameservers.length + wish.search.length + wish.options.length === 0;
+  const found = parseResolvConf(host.resolvConf);
+  const own = container.config.hostname !== "";
+  const extra = extraHosts(context, container, []).map(
+    ({ address, names }) => `${address}\t${names.join(" ")}\n`,
+  );
+  return {
+    resolvConf: plain
+      ? host.resolvConf
+      : renderResolvConf({
+          nameservers: wish.nameservers.length > 0 ? wish.nameservers : found.nameservers,
+          search:
+            wish.search.length > 0 ? wish.search.filter((domain) => domain !== ".") : found.search,
+          options: wish.options.length > 0 ? wish.options : found.options,
+        }),
+    hosts: `${host.hosts}${host.hosts.endsWith("\n") ? "" : "\n"}${extra.join("")}`,
+    hostname: own ? `${container.config.hostname}\n` : host.hostname,
+  };
+}
+
+function resolverWish(context: NetworkContext, container: NetworkedContainer): ResolverWish {
+  const { dns, dnsSearch, dnsOptions } = container.hostConfig;
+  const first = (
+    own: readonly string[] | undefined,
+    daemon: readonly string[],
+  ): readonly string[] => (own === undefined || own.length === 0 ? daemon : own);
+  return {
+    nameservers: first(dns?.values, context.options.dns),
+    search: first(dnsSearch?.values, context.options.dnsSearch),
+    options: first(dnsOptions?.values, context.options.dnsOptions),
+  };
+}
+
+/** The hosts file: extra hosts, links and neighbours, then the container itself. */
+export function hostsText(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  networks: ContainerNetworks,
+): string {
+  const entries = [
+    ...extraHosts(context, container, networks.endpoints),
+    ...networks.endpoints.flatMap((endpoint) =>
+      neighbourEntries(context, container, networks, endpoint),
+    ),
+    ...networks.endpoints.flatMap((endpoint) => ownEntries(container, endpoint.live)),
+  ];
+  return renderHosts(entries, true);
+}
+
+function ownEntries(container: NetworkedContainer, live: LiveEndpoint | undefined): HostsEntry[] {
+  const hostname = hostnameOf(container);
+  const { domainname } = container.config;
+  const names = domainname === "" ? [hostname] : [`${hostname}.${domainname}`, hostname];
+  return addressesOf(live).map((address) => ({ address, names }));
+}
+
+function addressesOf(live: LiveEndpoint | undefined): string[] {
+  return [live?.ipv4 ?? "", live?.ipv6 ?? ""]
+    .filter((text) => text !== "")
+    .map((text) => text.replace(/\/.*$/, ""));
+}
+
+function extraHosts(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  endpoints: readonly EndpointRecord[],
+): HostsEntry[] {
+  return (container.hostConfig.extraHosts?.values ?? []).flatMap((text) => {
+    const { name, address } = parseExtraHost(text);
+    const addresses = address === hostGateway ? hostAddresses(context, endpoints) : [address];
+    return addresses.map((each) => ({ address: each, names: [name] }));
+  });
+}
+
+/** How a container reaches the host: as configured, else the gateway of the default bridge. */
+function hostAddresses(context: NetworkContext, endpoints: readonly EndpointRecord[]): string[] {
+  if (context.options.hostGatewayAddresses.length > 0)
+    return [...context.options.hostGatewayAddresses];
+  const bridge = context.registry.byName(defaultBridge);
+  const gateway = bridge === undefined ? "" : gatewayOf(bridge, 4);
+  const gateway6 = bridge === undefined ? "" : gatewayOf(bridge, 6);
+  const found = [gateway, gateway6].filter((address) => address !== "");
+  return found.length > 0 ? found : endpoints.flatMap((endpoint) => endpoint.live?.gateway4 || []);
+}
+
+/**
+ * Who else is to be found by name: on the default bridge what the container links to, on other networks
+ * every neighbour.
+ */
+function neighbourEntries(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  networks: ContainerNetworks,
+  endpoint: EndpointRecord,
+): HostsEntry[] {
+  const network = context.registry.networkOf(endpoint);
+  if (network === undefined || endpoint.live === undefined) return [];
+  const members = context.registry
+    .liveMembers(network.id)
+    .filter((member) => member.container.containerId !== networks.containerId);
+  if (network.name === defaultBridge) return linkEntries(context, container, members);
+  const links = endpoint.wish.links.map(parseLink);
+  return members.flatMap((member) => {
+    const linked = links
+      .filter((link) => isNamed(member, link.container))
+      .map((link) => link.alias);
+    const names = [...new Set([...linked, ...dnsNamesOf(member)])];
+    return addressesOf(member.endpoint.live).map((address) => ({ address, names }));
+  });
+}
+
+function isNamed(member: Member, reference: string): boolean {
+  return (
+    member.container.name === reference ||
+    (reference.length > 0 && member.container.containerId.startsWith(reference))
+  );
+}
+
+function linkEntries(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  members: readonly Member[],
+): HostsEntry[] {
+  return (container.hostConfig.links?.values ?? []).map(parseLink).flatMap((link) => {
+    const linkedId = context.directory.find(link.container).id;
+    const member = members.find((each) => each.container.containerId === linkedId);
+    if (member === undefined) {
+      throw internal(
+        `Cannot link to a non running container: /${link.container} AS /${container.name}/${link.alias}`,
+      );
+    }
+    const { hostname, name, containerId } = member.container;
+    const names = [link.alias, hostname === "" ? containerId.slice(0, 12) : hostname, name];
+    return addressesOf(member.endpoint.live).map((address) => ({
+      address,
+      names: [...new Set(names)],
+    }));
+  });
+}
+
+/** Names of a container in a user-defined network: its name, aliases, short ID and host name. */
+export function dnsNamesOf({ container, endpoint }: Member): string[] {
+  const names = [
+    container.name,
+    ...endpoint.wish.aliases,
+    container.containerId.slice(0, 12),
+    ...(container.hostname === "" ? [] : [container.hostname]),
+  ];
+  return [...new Set(names)];
+}

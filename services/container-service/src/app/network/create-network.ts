@@ -1,0 +1,287 @@
+/** Makes a network: checks it, finds its subnets, and puts bridge and rules in place. */
+import {
+  alreadyExists,
+  invalidArgument,
+  notFound,
+  notImplemented,
+  permissionDenied,
+  unavailable,
+} from "@gantry/errors";
+import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/network/address.ts";
+import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
+import { predefinedNames } from "../../domain/network/network-modes.ts";
+import type {
+  IpamRecord,
+  NetworkDriver,
+  NetworkRecord,
+  SubnetRecord,
+} from "../../domain/network/records.ts";
+import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
+import { bridgeSpec } from "./bridge-state.ts";
+import type { NetworkContext } from "./context.ts";
+
+/** What a network is made from. */
+export interface NewNetwork {
+  readonly name: string;
+  /** Empty: bridge. */
+  readonly driver: string;
+  readonly enableIpv4: boolean;
+  readonly enableIpv6: boolean;
+  readonly ipam: IpamRecord;
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly ingress: boolean;
+  readonly configOnly: boolean;
+  /** Name of a config-only network, or empty. */
+  readonly configFrom: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/**
+ * Errors: already_exists (name), permission_denied (predefined name, overlapping subnet), invalid_argument,
+ * not_found (driver), not_implemented. After an error nothing is left.
+ */
+export async function createNetwork(
+  context: NetworkContext,
+  request: NewNetwork,
+): Promise<NetworkRecord> {
+  checkName(context, request);
+  const wanted = fromConfiguration(context, request);
+  const driver = driverOf(wanted);
+  checkAddressing(wanted);
+  const used = await context.links.usedSubnets(ourLinks(context));
+  // From here to the registry nothing waits: two creations never see the same free subnet or name.
+  checkName(context, request);
+  const record = recordOf(context, wanted, driver, used);
+  checkLink(context, record);
+  const change = context.registry.putNetwork(record);
+  try {
+    await establish(context, record);
+    await context.store.commit(
+      [change],
+      [
+        {
+          type: "network",
+          action: "create",
+          actorId: record.id,
+          attributes: { name: record.name, type: record.driver },
+        },
+      ],
+      { durable: true },
+    );
+  } catch (error) {
+    await abandon(context, record);
+    throw error;
+  }
+  return record;
+}
+
+function checkName(context: NetworkContext, { name }: NewNetwork): void {
+  if (name.trim() === "")
+    throw invalidArgument(`invalid network name ${JSON.stringify(name)}: name is empty`);
+  if (/[\0-\x1f\x7f/]/.test(name)) {
+    throw invalidArgument(
+      `invalid network name ${JSON.stringify(name)}: only printable characters are allowed`,
+    );
+  }
+  if (predefinedNames.includes(name) || name === "default") {
+    throw permissionDenied(`operation is not permitted on predefined ${name} network `);
+  }
+  if (context.registry.byName(name) !== undefined) {
+    throw alreadyExists(`network with name ${name} already exists`);
+  }
+}
+
+/** A network made from a configuration takes everything but its name and labels from there. */
+function fromConfiguration(context: NetworkContext, request: NewNetwork): NewNetwork {
+  if (request.ingress) throw notImplemented("ingress networks need a swarm");
+  if (request.configFrom === "") return request;
+  const config = context.registry.byName(request.configFrom);
+  if (config === undefined) throw notFound("network", request.configFrom);
+  if (!config.configOnly) {
+    throw permissionDenied(`network ${request.configFrom} is not a configuration network`);
+  }
+  return {
+    ...request,
+    ipam: config.ipam,
+    enableIpv4: config.enableIpv4,
+    enableIpv6: config.enableIpv6,
+    internal: config.internal,
+    options: config.options,
+  };
+}
+
+function driverOf(request: NewNetwork): NetworkDriver {
+  const driver = request.driver === "" || request.driver === "default" ? "bridge" : request.driver;
+  switch (driver) {
+    case "bridge":
+    case "macvlan":
+    case "ipvlan":
+      return driver;
+    case "host":
+    case "null":
+      throw permissionDenied(`only one instance of "${driver}" network is allowed`);
+    case "overlay":
+      throw unavailable(
+        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+      );
+    default:
+      throw notFound("plugin", driver, `plugin "${driver}" not found`);
+  }
+}
+
+function checkAddressing(request: NewNetwork): void {
+  if (!request.enableIpv4 && !request.enableIpv6 && !request.configOnly) {
+    throw invalidArgument("IPv4 or IPv6 must be enabled");
+  }
+  if (request.ipam.driver !== "default" && request.ipam.driver !== "") {
+    throw notFound("plugin", request.ipam.driver, `plugin "${request.ipam.driver}" not found`);
+  }
+  const problems = ipamProblems(request.ipam.config.filter(hasSubnet), request.enableIpv6);
+  const without = request.ipam.config.filter((each) => !hasSubnet(each) && !isEmpty(each));
+  for (const _ of without) problems.push("invalid subnet : invalid CIDR block notation");
+  if (problems.length > 0) throw invalidArgument(`invalid network config:\n${problems.join("\n")}`);
+  parseBridgeOptions(request.options);
+}
+
+function hasSubnet(config: SubnetRecord): boolean {
+  return config.subnet !== "";
+}
+
+function isEmpty(config: SubnetRecord): boolean {
+  return (
+    config.subnet === "" &&
+    config.ipRange === "" &&
+    config.gateway === "" &&
+    Object.keys(config.auxiliaryAddresses).length === 0
+  );
+}
+
+function ourLinks(context: NetworkContext): ReadonlySet<string> {
+  return new Set(context.registry.networks().map((network) => network.link));
+}
+
+function recordOf(
+  context: NetworkContext,
+  request: NewNetwork,
+  driver: NetworkDriver,
+  used: readonly string[],
+): NetworkRecord {
+  const id = context.ids.id();
+  return {
+    id,
+    name: request.name,
+    createdNano: String(context.ids.nowNano()),
+    driver,
+    enableIpv4: request.enableIpv4,
+    enableIpv6: request.enableIpv6,
+    internal: request.internal,
+    attachable: request.attachable,
+    configOnly: request.configOnly,
+    configFrom: request.configFrom,
+    ipam: {
+      driver: "default",
+      options: request.ipam.options,
+      config: request.configOnly ? request.ipam.config : subnetsOf(context, request, used),
+    },
+    options: request.options,
+    labels: request.labels,
+    link: request.configOnly ? "" : linkOf(context, request, driver, id),
+  };
+}
+
+function subnetsOf(
+  context: NetworkContext,
+  request: NewNetwork,
+  used: readonly string[],
+): SubnetRecord[] {
+  const ours = context.registry
+    .networks()
+    .flatMap((network) => (network.configOnly ? [] : network.ipam.config))
+    .flatMap((config) => parseSubnet(config.subnet) ?? []);
+  const taken: Subnet[] = [...ours, ...used.flatMap((text) => parseSubnet(text) ?? [])];
+  const config = request.ipam.config
+    .filter(hasSubnet)
+    .map(completeSubnet)
+    .filter((each) => isEnabled(each, request));
+  for (const [index, each] of config.entries()) checkOverlap(each, ours, config.slice(0, index));
+  if (request.enableIpv4 && !config.some((each) => !each.subnet.includes(":"))) {
+    const subnet = chooseSubnet(context.options.defaultAddressPools, taken);
+    config.unshift(completeSubnet(plainSubnet(subnet)));
+  }
+  if (request.enableIpv6 && !config.some((each) => each.subnet.includes(":"))) {
+    const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
+    config.push(completeSubnet(plainSubnet(subnet)));
+  }
+  return config;
+}
+
+function isEnabled(config: SubnetRecord, request: NewNetwork): boolean {
+  return config.subnet.includes(":") ? request.enableIpv6 : request.enableIpv4;
+}
+
+/** A subnet with nothing else asked for. */
+export function plainSubnet(subnet: Subnet): SubnetRecord {
+  return { subnet: formatSubnet(subnet), ipRange: "", gateway: "", auxiliaryAddresses: {} };
+}
+
+function checkOverlap(
+  config: SubnetRecord,
+  ours: readonly Subnet[],
+  earlier: readonly SubnetRecord[],
+): void {
+  const subnet = parseSubnet(config.subnet);
+  const others = [...ours, ...earlier.flatMap((each) => parseSubnet(each.subnet) ?? [])];
+  if (subnet !== undefined && others.some((other) => overlaps(other, subnet))) {
+    throw permissionDenied(
+      "invalid pool request: Pool overlaps with other one on this address space",
+    );
+  }
+}
+
+function linkOf(
+  context: NetworkContext,
+  request: NewNetwork,
+  driver: NetworkDriver,
+  id: string,
+): string {
+  if (driver === "bridge") {
+    return (
+      parseBridgeOptions(request.options).name ?? `${context.options.linkPrefix}-${id}`.slice(0, 15)
+    );
+  }
+  const parent = request.options["parent"] ?? "";
+  if (parent === "") throw invalidArgument(`network driver ${driver} needs the option parent`);
+  return parent;
+}
+
+function checkLink(context: NetworkContext, record: NetworkRecord): void {
+  if (record.driver !== "bridge" || record.link === "") return;
+  const other = context.registry.networks().find((network) => network.link === record.link);
+  if (other === undefined) return;
+  throw permissionDenied(
+    `cannot create network ${record.id} (${record.link}): conflicts with network ${other.id} (${other.link}): networks have same bridge name`,
+  );
+}
+
+async function establish(context: NetworkContext, record: NetworkRecord): Promise<void> {
+  if (record.driver !== "bridge" || record.configOnly) return;
+  await context.links.ensureBridge(bridgeSpec(record));
+  if (record.enableIpv6 && !record.internal) {
+    await context.links.enableForwarding({ ipv4: false, ipv6: true });
+  }
+  await context.rules.rewrite();
+}
+
+async function abandon(context: NetworkContext, record: NetworkRecord): Promise<void> {
+  context.registry.removeNetwork(record.id);
+  if (record.driver !== "bridge" || record.configOnly) return;
+  try {
+    await context.links.removeLink(record.link);
+    await context.rules.rewrite();
+  } catch (error) {
+    context.logger.error({ err: error, network: record.id }, "network could not be taken back");
+  }
+}

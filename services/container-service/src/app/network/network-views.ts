@@ -1,0 +1,129 @@
+/** Networks and endpoints as inspect and list show them. */
+import { parseSubnet } from "../../domain/network/address.ts";
+import { defaultBridge } from "../../domain/network/network-modes.ts";
+import { formatContainerPort } from "../../domain/network/port-spec.ts";
+import type {
+  ContainerNetworks,
+  EndpointRecord,
+  NetworkRecord,
+} from "../../domain/network/records.ts";
+import type { EndpointView, NetworkSettingsView, PortBindings } from "../../ports/networking.ts";
+import { dnsNamesOf } from "./container-texts.ts";
+import type { NetworkRegistry } from "./registry.ts";
+
+/** Use of one subnet. */
+export interface SubnetUse {
+  readonly ipsInUse: bigint;
+  readonly dynamicIpsAvailable: bigint;
+}
+
+/** One endpoint as network inspect shows it. */
+export interface NetworkMemberView {
+  readonly name: string;
+  readonly endpointId: string;
+  readonly macAddress: string;
+  readonly ipv4Address: string;
+  readonly ipv6Address: string;
+}
+
+/** A network with what is in it. */
+export interface NetworkView {
+  readonly record: NetworkRecord;
+  /** By container ID. */
+  readonly containers: Readonly<Record<string, NetworkMemberView>>;
+  /** By CIDR. */
+  readonly subnets: Readonly<Record<string, SubnetUse>>;
+}
+
+export function viewNetwork(registry: NetworkRegistry, record: NetworkRecord): NetworkView {
+  const members = registry.liveMembers(record.id).map(({ container, endpoint }) => {
+    const { live } = endpoint;
+    const view: NetworkMemberView = {
+      name: container.name,
+      endpointId: live?.endpointId ?? "",
+      macAddress: live?.macAddress ?? "",
+      ipv4Address: live?.ipv4 ?? "",
+      ipv6Address: live?.ipv6 ?? "",
+    };
+    return [container.containerId, view] as const;
+  });
+  return {
+    record,
+    containers: Object.fromEntries(members),
+    subnets: Object.fromEntries(subnetUses(registry, record)),
+  };
+}
+
+function subnetUses(registry: NetworkRegistry, record: NetworkRecord): [string, SubnetUse][] {
+  return registry.pools(record.id).map((pool) => {
+    const { inUse, available } = pool.use();
+    const cidr = record.ipam.config.find(
+      ({ subnet }) => parseSubnet(subnet)?.base === pool.subnet.base,
+    );
+    return [cidr?.subnet ?? "", { ipsInUse: inUse, dynamicIpsAvailable: available }];
+  });
+}
+
+const nothing: NetworkSettingsView = { sandboxId: "", sandboxKey: "", ports: [], networks: {} };
+
+/** NetworkSettings of a container. */
+export function viewSettings(registry: NetworkRegistry, containerId: string): NetworkSettingsView {
+  const container = registry.container(containerId);
+  if (container === undefined) return nothing;
+  const endpoints = container.endpoints.map((endpoint) => {
+    const network = registry.networkOf(endpoint);
+    return [
+      network?.name ?? endpoint.networkRef,
+      viewEndpoint(container, endpoint, network),
+    ] as const;
+  });
+  const started = container.started && container.pid > 0;
+  return {
+    sandboxId: container.started ? sandboxIdOf(container) : "",
+    sandboxKey: started ? `/proc/${container.pid}/ns/net` : "",
+    ports: container.started ? viewPorts(container) : [],
+    networks: Object.fromEntries(endpoints),
+  };
+}
+
+/** Identity of the namespace: that of its first endpoint, as both come and go together. */
+function sandboxIdOf(container: ContainerNetworks): string {
+  return container.endpoints.find(({ live }) => live !== undefined)?.live?.endpointId ?? "";
+}
+
+function viewEndpoint(
+  container: ContainerNetworks,
+  endpoint: EndpointRecord,
+  network: NetworkRecord | undefined,
+): EndpointView {
+  const { wish, live } = endpoint;
+  const [ipAddress = "", prefix4 = "0"] = live?.ipv4.split("/") ?? [];
+  const [globalIpv6Address = "", prefix6 = "0"] = live?.ipv6.split("/") ?? [];
+  const isNamed =
+    network !== undefined && network.name !== defaultBridge && network.ipam.config.length > 0;
+  return {
+    ...wish,
+    macAddress: live?.macAddress || wish.macAddress,
+    networkId: network?.id ?? "",
+    endpointId: live?.endpointId ?? "",
+    gateway: live?.gateway4 ?? "",
+    ipAddress,
+    ipPrefixLen: Number(prefix4),
+    ipv6Gateway: live?.gateway6 ?? "",
+    globalIpv6Address,
+    globalIpv6PrefixLen: Number(prefix6),
+    dnsNames: isNamed ? dnsNamesOf({ container, endpoint }) : [],
+  };
+}
+
+function viewPorts(container: ContainerNetworks): PortBindings[] {
+  const byPort = Map.groupBy(container.published, (port) => formatContainerPort(port.container));
+  const names = new Set([...container.exposed, ...byPort.keys()]);
+  return [...names].map((port) => ({
+    port,
+    bindings: (byPort.get(port) ?? []).map(({ hostIp, hostPort }) => ({
+      hostIp,
+      hostPort: String(hostPort),
+    })),
+  }));
+}

@@ -1,0 +1,238 @@
+/** Takes host ports for a container and leads them to it; and lets them go. */
+import { internal, invalidArgument } from "@gantry/errors";
+import {
+  type Address,
+  formatAddress,
+  parseAddress,
+  parseInterfaceAddress,
+} from "../../domain/network/address.ts";
+import { formatHostPort, portTaken } from "../../domain/network/port-allocator.ts";
+import type { WantedPort } from "../../domain/network/port-spec.ts";
+import type { LiveEndpoint, PublishedPort } from "../../domain/network/records.ts";
+import type { RedirectedPort } from "../../domain/network/ruleset.ts";
+import type { RelayPort } from "../../ports/network-host.ts";
+import { inBackground, type NetworkContext } from "./context.ts";
+
+/** Ephemeral ports that are tried when programs of the host have them. */
+const ephemeralAttempts = 10;
+
+/** Where the ports of a container lead to. */
+export interface PublishTarget {
+  readonly live: Pick<LiveEndpoint, "ipv4" | "ipv6">;
+  /** Host address for wishes that name none. */
+  readonly defaultHostAddress: string;
+}
+
+/**
+ * All or nothing. Errors: internal with Docker's texts (port taken), and what relay and rules say.
+ */
+export async function publishPorts(
+  context: NetworkContext,
+  wanted: readonly WantedPort[],
+  target: PublishTarget,
+): Promise<PublishedPort[]> {
+  const published: PublishedPort[] = [];
+  try {
+    await bindAll(context, wanted, target, published);
+    await context.rules.change(published.flatMap(redirectOf), []);
+    return published;
+  } catch (error) {
+    unpublishPorts(context, published);
+    throw error;
+  }
+}
+
+/** Gives the ports back at once; the kernel and the relay follow in the background, in order. */
+export function unpublishPorts(context: NetworkContext, published: readonly PublishedPort[]): void {
+  if (published.length === 0) return;
+  for (const port of published) context.ports.giveBack(heldOf(port));
+  inBackground(
+    context,
+    "remove redirects",
+    context.rules.change([], published.flatMap(redirectOf)),
+  );
+  inBackground(context, "close relay ports", context.relay.close(relayPorts(published)));
+}
+
+/** First all at once, which nearly always goes well; then one by one, to find out what is in the way. */
+async function bindAll(
+  context: NetworkContext,
+  wanted: readonly WantedPort[],
+  target: PublishTarget,
+  published: PublishedPort[],
+): Promise<void> {
+  for (const wish of wanted) published.push(...holdNext(context, wish, target));
+  if (await context.relay.listen(relayPorts(published))) return;
+  for (const port of published.splice(0)) context.ports.giveBack(heldOf(port));
+  for (const wish of wanted) published.push(...(await bindOne(context, wish, target)));
+}
+
+/** Takes the first port of the wish that none of our containers has. */
+function holdNext(
+  context: NetworkContext,
+  wish: WantedPort,
+  target: PublishTarget,
+): PublishedPort[] {
+  const addresses = hostAddresses(context, wish, target);
+  for (const port of context.ports.candidates(wish.hostPorts)) {
+    if (isHeld(context, wish, addresses, port)) continue;
+    return hold(context, wish, addresses, port, target);
+  }
+  throw noneFree(wish, addresses);
+}
+
+async function bindOne(
+  context: NetworkContext,
+  wish: WantedPort,
+  target: PublishTarget,
+): Promise<PublishedPort[]> {
+  const addresses = hostAddresses(context, wish, target);
+  let refused: Error | undefined;
+  let attempts = 0;
+  for (const port of context.ports.candidates(wish.hostPorts)) {
+    if (isHeld(context, wish, addresses, port)) continue;
+    const published = hold(context, wish, addresses, port, target);
+    if (await listenOrGiveBack(context, published)) return published;
+    refused = inUseByHost(wish, addresses, port);
+    attempts++;
+    if (wish.hostPorts === undefined && attempts === ephemeralAttempts) break;
+  }
+  throw refused ?? noneFree(wish, addresses);
+}
+
+async function listenOrGiveBack(
+  context: NetworkContext,
+  published: readonly PublishedPort[],
+): Promise<boolean> {
+  let listening = false;
+  try {
+    listening = await context.relay.listen(relayPorts(published));
+    return listening;
+  } finally {
+    if (!listening) for (const port of published) context.ports.giveBack(heldOf(port));
+  }
+}
+
+function isHeld(
+  context: NetworkContext,
+  wish: WantedPort,
+  addresses: readonly Address[],
+  port: number,
+): boolean {
+  return addresses.some((address) => !context.ports.isFree(wish.container.protocol, address, port));
+}
+
+function hold(
+  context: NetworkContext,
+  wish: WantedPort,
+  addresses: readonly Address[],
+  port: number,
+  target: PublishTarget,
+): PublishedPort[] {
+  const { protocol } = wish.container;
+  context.ports.hold(protocol, addresses, port, wish.hostPorts === undefined);
+  return addresses.map((address) => ({
+    container: wish.container,
+    protocol,
+    hostIp: formatAddress(address),
+    hostPort: port,
+    targetIpv4: plainAddress(target.live.ipv4),
+    targetIpv6: plainAddress(target.live.ipv6),
+  }));
+}
+
+function plainAddress(text: string): string {
+  return text.replace(/\/.*$/, "");
+}
+
+/** No address named: all of the host, by both families. */
+function hostAddresses(
+  context: NetworkContext,
+  wish: WantedPort,
+  target: PublishTarget,
+): Address[] {
+  if (wish.hostAddress !== undefined) return [wish.hostAddress];
+  const address = parseAddress(target.defaultHostAddress);
+  if (address === undefined) {
+    throw invalidArgument(`invalid default host address ${target.defaultHostAddress}`);
+  }
+  const everywhere = address.family === 4 && address.value === 0n && context.hostHasIpv6;
+  return everywhere ? [address, { family: 6, value: 0n }] : [address];
+}
+
+function noneFree(wish: WantedPort, addresses: readonly Address[]): Error {
+  const [address] = addresses;
+  if (address === undefined) return internal("no host address to publish on");
+  if (wish.hostPorts === undefined) return internal("all ephemeral ports are allocated");
+  const { first, last } = wish.hostPorts;
+  if (first === last) return portTaken(address, first);
+  return internal(
+    `Bind for ${formatHostPort(address, first)}-${last} failed: all ports are allocated`,
+  );
+}
+
+function inUseByHost(wish: WantedPort, addresses: readonly Address[], port: number): Error {
+  const [address] = addresses;
+  const where = address === undefined ? String(port) : formatHostPort(address, port);
+  return internal(
+    `failed to bind host port ${where}/${wish.container.protocol}: address already in use`,
+  );
+}
+
+function heldOf(port: PublishedPort): {
+  protocol: PublishedPort["protocol"];
+  address: Address;
+  port: number;
+} {
+  return { protocol: port.protocol, address: addressOf(port.hostIp), port: port.hostPort };
+}
+
+function addressOf(text: string): Address {
+  const address = parseAddress(text) ?? parseInterfaceAddress(text)?.address;
+  if (address === undefined) throw internal(`not an address: ${text}`);
+  return address;
+}
+
+/** Takes ports of a container that runs since before a restart of ours. */
+export function adoptPorts(context: NetworkContext, published: readonly PublishedPort[]): void {
+  for (const port of published) context.ports.adopt(heldOf(port));
+}
+
+function isLoopback(address: Address): boolean {
+  return address.family === 4 ? address.value >> 24n === 127n : address.value === 1n;
+}
+
+/** What the kernel redirects: nothing for loopback addresses and from one family to the other. */
+export function redirectOf(port: PublishedPort): RedirectedPort[] {
+  const host = addressOf(port.hostIp);
+  const target = host.family === 4 ? port.targetIpv4 : port.targetIpv6;
+  if (target === "" || isLoopback(host)) return [];
+  return [
+    {
+      protocol: port.protocol,
+      hostAddress: host.value === 0n ? undefined : host,
+      hostPort: port.hostPort,
+      containerAddress: addressOf(target),
+      containerPort: port.container.port,
+    },
+  ];
+}
+
+/** What the relay holds: everything that it can speak. */
+export function relayPorts(published: readonly PublishedPort[]): RelayPort[] {
+  return published
+    .filter((port) => port.protocol !== "sctp")
+    .map((port) => {
+      const isIpv4 = addressOf(port.hostIp).family === 4;
+      const [same, other] = isIpv4
+        ? [port.targetIpv4, port.targetIpv6]
+        : [port.targetIpv6, port.targetIpv4];
+      return {
+        protocol: port.protocol,
+        hostIp: port.hostIp,
+        hostPort: port.hostPort,
+        targetIp: same === "" ? other : same,
+        targetPort: port.container.port,
+      };
+    });
+}

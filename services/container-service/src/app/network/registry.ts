@@ -1,0 +1,190 @@
+/** All networks and endpoints, in memory. Changes are made here first and then handed to the database. */
+import { conflict, invalidArgument, notFound } from "@gantry/errors";
+import {
+  type Address,
+  parseAddress,
+  parseInterfaceAddress,
+  parseSubnet,
+} from "../../domain/network/address.ts";
+import { AddressPool } from "../../domain/network/address-pool.ts";
+import type {
+  ContainerNetworks,
+  EndpointRecord,
+  LiveEndpoint,
+  NetworkRecord,
+} from "../../domain/network/records.ts";
+import type { DocumentChange } from "../../ports/metadata.ts";
+
+/** A container's endpoint in a network. */
+export interface Member {
+  readonly container: ContainerNetworks;
+  readonly endpoint: EndpointRecord;
+}
+
+export class NetworkRegistry {
+  readonly #networks = new Map<string, NetworkRecord>();
+  readonly #pools = new Map<string, readonly AddressPool[]>();
+  readonly #containers = new Map<string, ContainerNetworks>();
+
+  networks(): readonly NetworkRecord[] {
+    return [...this.#networks.values()];
+  }
+
+  containers(): readonly ContainerNetworks[] {
+    return [...this.#containers.values()];
+  }
+
+  container(id: string): ContainerNetworks | undefined {
+    return this.#containers.get(id);
+  }
+
+  network(id: string): NetworkRecord | undefined {
+    return this.#networks.get(id);
+  }
+
+  byName(name: string): NetworkRecord | undefined {
+    for (const network of this.#networks.values()) if (network.name === name) return network;
+    return undefined;
+  }
+
+  /** By full ID, name, or unique ID prefix. Errors: not_found, invalid_argument (ambiguous). */
+  find(reference: string): NetworkRecord {
+    const exact = this.#networks.get(reference) ?? this.byName(reference);
+    if (exact !== undefined) return exact;
+    const matches = reference === "" ? [] : this.#withPrefix(reference);
+    if (matches.length > 1) {
+      throw invalidArgument(
+        `network ${reference} is ambiguous (${matches.length} matches found based on ID prefix)`,
+      );
+    }
+    const [match] = matches;
+    if (match === undefined) throw notFound("network", reference);
+    return match;
+  }
+
+  #withPrefix(prefix: string): NetworkRecord[] {
+    return this.networks().filter((network) => network.id.startsWith(prefix));
+  }
+
+  /** The network of an endpoint, also while only its name is known. */
+  networkOf(endpoint: EndpointRecord): NetworkRecord | undefined {
+    return this.#networks.get(endpoint.networkId) ?? this.byName(endpoint.networkRef);
+  }
+
+  /** Endpoints in a network that hold addresses. */
+  liveMembers(networkId: string): Member[] {
+    const members: Member[] = [];
+    for (const container of this.#containers.values()) {
+      if (!container.started) continue;
+      const endpoint = container.endpoints.find(
+        (each) => each.networkId === networkId && each.live,
+      );
+      if (endpoint !== undefined) members.push({ container, endpoint });
+    }
+    return members;
+  }
+
+  putNetwork(network: NetworkRecord): DocumentChange {
+    this.#networks.set(network.id, network);
+    this.#pools.set(network.id, poolsOf(network));
+    return { collection: "network", key: network.id, value: network };
+  }
+
+  removeNetwork(id: string): DocumentChange {
+    this.#networks.delete(id);
+    this.#pools.delete(id);
+    return { collection: "network", key: id, value: undefined };
+  }
+
+  putContainer(container: ContainerNetworks): DocumentChange {
+    this.#containers.set(container.containerId, container);
+    return { collection: "endpoint", key: container.containerId, value: container };
+  }
+
+  removeContainer(id: string): DocumentChange {
+    this.#containers.delete(id);
+    return { collection: "endpoint", key: id, value: undefined };
+  }
+
+  pools(networkId: string): readonly AddressPool[] {
+    return this.#pools.get(networkId) ?? [];
+  }
+
+  /**
+   * Takes an address of the family: the one wanted, or the next one. Undefined when the network has no
+   * subnet of that family and none is wanted. Errors: conflict, invalid_argument.
+   */
+  takeAddress(network: NetworkRecord, family: 4 | 6, wanted: string): string | undefined {
+    const pools = this.pools(network.id).filter((pool) => pool.subnet.family === family);
+    if (wanted !== "") return this.#takeWanted(pools, wanted);
+    if (pools.length === 0) return undefined;
+    for (const [index, pool] of pools.entries()) {
+      try {
+        return withPrefix(pool, pool.take());
+      } catch (error) {
+        if (index === pools.length - 1) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  #takeWanted(pools: readonly AddressPool[], wanted: string): string {
+    const address = parseAddress(wanted);
+    if (address === undefined) throw invalidArgument(`invalid IP address: ${wanted}`);
+    const pool = pools.find((each) => contains(each, address));
+    if (pool === undefined) {
+      throw invalidArgument(
+        pools.length === 0
+          ? "user specified IP address is supported only when connecting to networks with user configured subnets"
+          : `no configured subnet contains IP address ${wanted}`,
+      );
+    }
+    if (pool.has(address)) throw conflict("Address already in use");
+    pool.takeThis(address);
+    return withPrefix(pool, address);
+  }
+
+  /** Takes the addresses of an endpoint that is known to be in use. */
+  adoptAddresses(networkId: string, live: LiveEndpoint): void {
+    this.#eachAddress(networkId, live, (pool, address) => {
+      pool.adopt(address);
+    });
+  }
+
+  giveBackAddresses(networkId: string, live: Pick<LiveEndpoint, "ipv4" | "ipv6">): void {
+    this.#eachAddress(networkId, live, (pool, address) => {
+      pool.giveBack(address);
+    });
+  }
+
+  #eachAddress(
+    networkId: string,
+    live: Pick<LiveEndpoint, "ipv4" | "ipv6">,
+    act: (pool: AddressPool, address: Address) => void,
+  ): void {
+    for (const text of [live.ipv4, live.ipv6]) {
+      const address = parseInterfaceAddress(text)?.address;
+      if (address === undefined) continue;
+      for (const pool of this.pools(networkId)) if (contains(pool, address)) act(pool, address);
+    }
+  }
+}
+
+function contains(pool: AddressPool, address: Address): boolean {
+  return pool.subnet.family === address.family && pool.contains(address);
+}
+
+function withPrefix(pool: AddressPool, address: Address): string {
+  return pool.format(address);
+}
+
+function poolsOf(network: NetworkRecord): AddressPool[] {
+  return network.ipam.config.flatMap((config) => {
+    const subnet = parseSubnet(config.subnet);
+    if (subnet === undefined) return [];
+    const reserved = [config.gateway, ...Object.values(config.auxiliaryAddresses)].flatMap(
+      (text) => parseAddress(text) ?? [],
+    );
+    return [new AddressPool({ subnet, range: parseSubnet(config.ipRange), reserved })];
+  });
+}

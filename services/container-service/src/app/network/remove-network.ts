@@ -1,0 +1,70 @@
+/** Removes a network, or those that nobody uses. */
+import { permissionDenied } from "@gantry/errors";
+import { isRemovable, type NetworkFilter } from "../../domain/network/network-filters.ts";
+import { predefinedNames } from "../../domain/network/network-modes.ts";
+import type { NetworkRecord } from "../../domain/network/records.ts";
+import type { NewEvent } from "../../ports/metadata.ts";
+import { inBackground, type NetworkContext } from "./context.ts";
+
+/** Errors: not_found, permission_denied (predefined, active endpoints). */
+export async function removeNetwork(context: NetworkContext, reference: string): Promise<void> {
+  const network = context.registry.find(reference);
+  if (predefinedNames.includes(network.name)) {
+    throw permissionDenied(`${network.name} is a pre-defined network and cannot be removed`);
+  }
+  const members = context.registry.liveMembers(network.id);
+  if (members.length > 0) {
+    const list = members.map(
+      ({ container, endpoint }) =>
+        `name:${JSON.stringify(container.name)} id:${JSON.stringify(endpoint.live?.endpointId.slice(0, 12))}`,
+    );
+    throw permissionDenied(
+      `error while removing network: network ${network.name} has active endpoints (${list.join(", ")})`,
+    );
+  }
+  await remove(context, network, "destroy");
+}
+
+async function remove(
+  context: NetworkContext,
+  network: NetworkRecord,
+  action: string,
+): Promise<void> {
+  const change = context.registry.removeNetwork(network.id);
+  const event: NewEvent = {
+    type: "network",
+    action,
+    actorId: network.id,
+    attributes: { name: network.name, type: network.driver },
+  };
+  await context.store.commit([change], [event], { durable: true });
+  if (network.driver !== "bridge" || network.configOnly) return;
+  inBackground(context, "rewrite rules", context.rules.rewrite());
+  // Deleting a link waits for the kernel's grace period: the answer does not.
+  inBackground(context, "remove bridge", context.links.removeLink(network.link));
+}
+
+/** Removes networks without endpoints, also of stopped containers. Returns their names. */
+export async function pruneNetworks(
+  context: NetworkContext,
+  filter: NetworkFilter,
+): Promise<string[]> {
+  const used = new Set<string>();
+  for (const { endpoints } of context.registry.containers()) {
+    for (const endpoint of endpoints) {
+      const network = context.registry.networkOf(endpoint);
+      if (network !== undefined) used.add(network.id);
+    }
+  }
+  const deleted: string[] = [];
+  for (const network of context.registry.networks()) {
+    if (used.has(network.id) || !isRemovable(network, filter)) continue;
+    await remove(context, network, "destroy");
+    deleted.push(network.name);
+  }
+  await context.store.commit(
+    [],
+    [{ type: "network", action: "prune", actorId: "", attributes: { reclaimed: "0" } }],
+  );
+  return deleted;
+}

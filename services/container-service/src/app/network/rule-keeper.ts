@@ -1,0 +1,137 @@
+/**
+ * Keeps our table as it should be: knows the ports and bridges that must be there, writes differences in
+ * one transaction, joins what comes in meanwhile, and puts the table back when others have flushed it.
+ */
+import type { Logger } from "@gantry/logging";
+import {
+  type RedirectedPort,
+  type Ruleset,
+  renderPortChange,
+  renderRemoval,
+  renderRuleset,
+} from "../../domain/network/ruleset.ts";
+import type { PacketFilter } from "../../ports/network-host.ts";
+import { redirectKey, tableProblems } from "./table-check.ts";
+
+/** What the keeper needs. */
+export interface RuleKeeperOptions {
+  readonly filter: PacketFilter;
+  readonly table: string;
+  /** The bridges that must be there now; asked at each complete write. */
+  readonly bridges: () => Ruleset["bridges"];
+  /** Bridges of other engines; asked at each complete write. */
+  readonly foreignBridges: () => Promise<readonly string[]>;
+  readonly logger: Logger;
+}
+
+export class RuleKeeper {
+  readonly #options: RuleKeeperOptions;
+  /** What must be there. */
+  readonly #wanted = new Map<string, RedirectedPort>();
+  /** What was written last. */
+  #written = new Map<string, RedirectedPort>();
+  /** The whole table has to be written (first write, changed bridges, a write that failed). */
+  #stale = true;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(options: RuleKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves when the kernel has it. Errors: internal. */
+  change(added: readonly RedirectedPort[], removed: readonly RedirectedPort[]): Promise<void> {
+    for (const port of removed) this.#wanted.delete(redirectKey(port));
+    for (const port of added) this.#wanted.set(redirectKey(port), port);
+    return this.#flushSoon();
+  }
+
+  /** Bridges have changed: writes the table anew. Resolves when the kernel has it. Errors: internal. */
+  rewrite(): Promise<void> {
+    this.#stale = true;
+    return this.#flushSoon();
+  }
+
+  /** Removes the table. Nothing is written before the next change. Errors: internal. */
+  async remove(): Promise<void> {
+    await this.#settled();
+    this.#wanted.clear();
+    this.#written.clear();
+    this.#stale = true;
+    await this.#options.filter.apply(renderRemoval(this.#options.table));
+  }
+
+  /** Compares the kernel's table with what was written, and writes it anew when it differs. */
+  async verify(): Promise<void> {
+    await this.#settled();
+    if (this.#stale) return;
+    const listing = await this.#options.filter.readTable(this.#options.table);
+    const problems = tableProblems(listing, this.#options.bridges(), [...this.#written.values()]);
+    if (problems.length === 0) return;
+    this.#options.logger.warn({ problems }, "rules were changed by others: putting them back");
+    await this.rewrite();
+  }
+
+  /** Waits for writes under way, whatever comes of them: their callers are told. */
+  async #settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running.catch(() => undefined);
+  }
+
+  /** One write at a time; all that come in during one share the next. */
+  #flushSoon(): Promise<void> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running
+      .catch(() => undefined)
+      .then(() => {
+        this.#next = undefined;
+        return this.#begin();
+      });
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    const run = this.#flush().finally(() => {
+      this.#running = undefined;
+    });
+    this.#running = run;
+    return run;
+  }
+
+  async #flush(): Promise<void> {
+    const wanted = new Map(this.#wanted);
+    if (!this.#stale && (await this.#writeDifference(wanted))) return;
+    this.#stale = false;
+    try {
+      await this.#options.filter.apply(await this.#wholeTable([...wanted.values()]));
+    } catch (error) {
+      this.#stale = true;
+      throw error;
+    }
+    this.#written = wanted;
+  }
+
+  /** False: it could not be done, the whole table has to be written. */
+  async #writeDifference(wanted: Map<string, RedirectedPort>): Promise<boolean> {
+    const added = [...wanted].filter(([key]) => !this.#written.has(key)).map(([, port]) => port);
+    const removed = [...this.#written].filter(([key]) => !wanted.has(key)).map(([, port]) => port);
+    const commands = renderPortChange(this.#options.table, added, removed);
+    if (commands === "") return true;
+    try {
+      await this.#options.filter.apply(commands);
+      this.#written = wanted;
+      return true;
+    } catch (error) {
+      this.#options.logger.warn({ err: error }, "rules cannot be changed: writing them anew");
+      return false;
+    }
+  }
+
+  async #wholeTable(ports: readonly RedirectedPort[]): Promise<string> {
+    return renderRuleset({
+      table: this.#options.table,
+      bridges: this.#options.bridges(),
+      ports,
+      foreignBridges: await this.#options.foreignBridges(),
+    });
+  }
+}

@@ -1,0 +1,115 @@
+/** Which addresses of one subnet are taken, and which one is next. */
+import { conflict, invalidArgument } from "@gantry/errors";
+import {
+  type Address,
+  containsAddress,
+  formatAddress,
+  formatSubnet,
+  lastOf,
+  type Subnet,
+  subnetSize,
+} from "./address.ts";
+
+/** What a pool is made of. */
+export interface AddressPoolOptions {
+  readonly subnet: Subnet;
+  /** Where dynamic addresses come from; default the whole subnet. */
+  readonly range?: Subnet | undefined;
+  /** Never given: gateway and auxiliary addresses. */
+  readonly reserved: readonly Address[];
+}
+
+/** How full a pool is, as network inspect shows it. */
+export interface PoolUse {
+  /** Taken addresses, with network, broadcast and reserved ones. */
+  readonly inUse: bigint;
+  /** Left for dynamic use. */
+  readonly available: bigint;
+}
+
+/**
+ * Addresses of a subnet. Dynamic ones are given in turn, after the last one given, so that an address
+ * that was just given back is not at once somebody else's: neighbours remember its MAC address for a while.
+ */
+export class AddressPool {
+  readonly subnet: Subnet;
+  readonly #range: Subnet;
+  readonly #taken = new Set<bigint>();
+  #next: bigint;
+
+  constructor(options: AddressPoolOptions) {
+    this.subnet = options.subnet;
+    this.#range = options.range ?? options.subnet;
+    this.#next = this.#range.base;
+    for (const value of unusable(options.subnet)) this.#taken.add(value);
+    for (const address of options.reserved) {
+      if (containsAddress(this.subnet, address)) this.#taken.add(address.value);
+    }
+  }
+
+  /** Takes the next free address. Errors: conflict when there is none. */
+  take(): Address {
+    const first = this.#range.base;
+    const size = subnetSize(this.#range);
+    // No more than the taken ones can be in the way.
+    const tries = BigInt(this.#taken.size) + 1n;
+    for (let i = 0n; i < (tries < size ? tries : size); i++) {
+      const value = first + ((this.#next - first + i) % size);
+      if (this.#taken.has(value)) continue;
+      this.#taken.add(value);
+      this.#next = value + 1n > lastOf(this.#range) ? first : value + 1n;
+      return { family: this.subnet.family, value };
+    }
+    throw conflict(
+      `no available IPv${this.subnet.family} addresses on this network's address pools: ${formatSubnet(this.subnet)}`,
+    );
+  }
+
+  /** Takes that very address. Errors: conflict when taken, invalid_argument when outside. */
+  takeThis(address: Address): void {
+    if (!containsAddress(this.subnet, address)) {
+      throw invalidArgument("Requested address is not within the subnet");
+    }
+    if (this.#taken.has(address.value)) throw conflict("Address already in use");
+    this.#taken.add(address.value);
+  }
+
+  /** Takes an address found in use after a restart; no error when it is taken. */
+  adopt(address: Address): void {
+    if (containsAddress(this.subnet, address)) this.#taken.add(address.value);
+  }
+
+  /** Gives an address back. */
+  giveBack(address: Address): void {
+    if (containsAddress(this.subnet, address)) this.#taken.delete(address.value);
+  }
+
+  has(address: Address): boolean {
+    return this.#taken.has(address.value);
+  }
+
+  use(): PoolUse {
+    const range = this.#range;
+    let takenInRange = 0n;
+    for (const value of this.#taken) {
+      if (value >= range.base && value <= lastOf(range)) takenInRange++;
+    }
+    return { inUse: BigInt(this.#taken.size), available: subnetSize(range) - takenInRange };
+  }
+
+  contains(address: Address): boolean {
+    return containsAddress(this.subnet, address);
+  }
+
+  /** `172.17.0.2/16`. */
+  format(address: Address): string {
+    return `${formatAddress(address)}/${this.subnet.prefixLength}`;
+  }
+}
+
+/** Network and broadcast address (IPv4), and the subnet-router anycast address (IPv6). */
+function unusable(subnet: Subnet): bigint[] {
+  const size = subnetSize(subnet);
+  if (size <= 2n) return [];
+  return subnet.family === 4 ? [subnet.base, lastOf(subnet)] : [subnet.base];
+}

@@ -1,0 +1,190 @@
+/** What a new container may ask of its networks. Texts are Docker's. */
+import { invalidArgument } from "@gantry/errors";
+import { parseAddress } from "./address.ts";
+import { parseMac } from "./mac-address.ts";
+import { defaultBridge, type NetworkMode } from "./network-modes.ts";
+import { type BindingsRequest, expandContainerPorts, wantedPorts } from "./port-spec.ts";
+import type { EndpointWish } from "./records.ts";
+
+/** What is checked: the members of a container's configuration that networks need, lists never absent. */
+export interface NetworkChoice {
+  readonly mode: NetworkMode;
+  readonly hostname: string;
+  readonly domainname: string;
+  readonly utsMode: string;
+  readonly exposedPorts: readonly string[];
+  readonly portBindings: readonly BindingsRequest[];
+  readonly publishAllPorts: boolean;
+  readonly dns: readonly string[];
+  readonly dnsOptions: readonly string[];
+  readonly dnsSearch: readonly string[];
+  readonly extraHosts: readonly string[];
+  readonly links: readonly string[];
+  readonly macAddress: string;
+}
+
+const conflicting = (what: string): Error => invalidArgument(`conflicting options: ${what}`);
+
+/** Errors: invalid_argument. */
+export function checkNetworkChoice(choice: NetworkChoice): void {
+  checkModeConflicts(choice);
+  checkNames(choice);
+  for (const port of choice.exposedPorts) expandContainerPorts(port);
+  wantedPorts(choice.portBindings, choice.exposedPorts, choice.publishAllPorts);
+  if (choice.macAddress !== "") checkMac(choice.macAddress);
+}
+
+function checkModeConflicts(choice: NetworkChoice): void {
+  switch (choice.mode.kind) {
+    case "container":
+      checkSharedNamespace(choice, choice.mode.reference);
+      break;
+    case "host":
+      if (choice.links.length > 0) {
+        throw conflicting(
+          "host type networking can't be used with links. This would result in undefined behavior",
+        );
+      }
+      break;
+    case "none":
+    case "network":
+      break;
+  }
+  if (choice.utsMode === "host" && choice.hostname !== "") {
+    throw conflicting("hostname and the UTS mode");
+  }
+}
+
+function checkSharedNamespace(choice: NetworkChoice, reference: string): void {
+  if (reference === "") {
+    throw invalidArgument("invalid network mode: invalid container format container:<name|id>");
+  }
+  if (choice.hostname !== "") throw conflicting("hostname and the network mode");
+  if (choice.links.length > 0) {
+    throw conflicting(
+      "container type network can't be used with links. This would result in undefined behavior",
+    );
+  }
+  if (choice.dns.length > 0) throw conflicting("dns and the network mode");
+  if (choice.extraHosts.length > 0) {
+    throw conflicting("custom host-to-IP mapping and the network mode");
+  }
+  if (choice.macAddress !== "") throw conflicting("mac-address and the network mode");
+  if (choice.portBindings.length > 0 || choice.publishAllPorts) {
+    throw conflicting("port publishing and the container type network mode");
+  }
+  if (choice.exposedPorts.length > 0) {
+    throw conflicting("port exposing and the container type network mode");
+  }
+}
+
+// What is written into hosts and resolv.conf must stay one word.
+const word = /^[^\s\0-\x1f\x7f#]+$/;
+
+function checkNames(choice: NetworkChoice): void {
+  for (const name of [choice.hostname, choice.domainname]) {
+    if (name !== "" && !word.test(name))
+      throw invalidArgument(`invalid hostname: ${JSON.stringify(name)}`);
+  }
+  for (const server of choice.dns) {
+    if (parseAddress(server) === undefined) {
+      throw invalidArgument(`bad nameserver address: ${JSON.stringify(server)}`);
+    }
+  }
+  for (const domain of choice.dnsSearch) {
+    if (!word.test(domain))
+      throw invalidArgument(`invalid DNS search domain: ${JSON.stringify(domain)}`);
+  }
+  for (const option of choice.dnsOptions) {
+    if (!word.test(option)) throw invalidArgument(`invalid DNS option: ${JSON.stringify(option)}`);
+  }
+  for (const entry of choice.extraHosts) parseExtraHost(entry);
+}
+
+/** The value that stands for the host as a container reaches it. */
+export const hostGateway = "host-gateway";
+
+/** A line for the hosts file; `address` may be `host-gateway`. */
+export interface ExtraHost {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** `name:address` or `name=address`. Errors: invalid_argument. */
+export function parseExtraHost(text: string): ExtraHost {
+  const [, name = "", value = ""] = /^([^:=]*)[:=](.*)$/s.exec(text) ?? [];
+  const address = value.replace(/^\[(.*)\]$/, "$1");
+  if (name === "" || !word.test(name)) {
+    throw invalidArgument(`bad format for add-host: ${JSON.stringify(text)}`);
+  }
+  if (address !== hostGateway && parseAddress(address) === undefined) {
+    throw invalidArgument(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  }
+  return { name, address };
+}
+
+function checkMac(text: string): void {
+  if (parseMac(text) === undefined) {
+    throw invalidArgument(`invalid MAC address: ${JSON.stringify(text)}`);
+  }
+}
+
+/** What an endpoint may ask in a network of that name. Errors: invalid_argument with all problems. */
+export function checkEndpointWish(networkRef: string, wish: EndpointWish): void {
+  const problems = [...addressProblems(wish), ...defaultBridgeProblems(networkRef, wish)];
+  for (const alias of wish.aliases) {
+    if (!word.test(alias)) problems.push(`invalid alias: ${JSON.stringify(alias)}`);
+  }
+  if (problems.length > 0) {
+    throw invalidArgument(
+      `invalid config for network ${networkRef}: invalid endpoint settings:\n${problems.join("\n")}`,
+    );
+  }
+  if (wish.macAddress !== "") checkMac(wish.macAddress);
+  for (const link of wish.links) parseLink(link);
+}
+
+function addressProblems(wish: EndpointWish): string[] {
+  const problems: string[] = [];
+  const { ipv4Address = "", ipv6Address = "", linkLocalIps = [] } = wish.ipamConfig ?? {};
+  if (ipv4Address !== "" && parseAddress(ipv4Address)?.family !== 4) {
+    problems.push(`invalid IPv4 address: ${ipv4Address}`);
+  }
+  if (ipv6Address !== "" && parseAddress(ipv6Address)?.family !== 6) {
+    problems.push(`invalid IPv6 address: ${ipv6Address}`);
+  }
+  for (const address of linkLocalIps) {
+    if (parseAddress(address) === undefined)
+      problems.push(`invalid link-local IP address: ${address}`);
+  }
+  return problems;
+}
+
+function defaultBridgeProblems(networkRef: string, wish: EndpointWish): string[] {
+  if (networkRef !== defaultBridge && networkRef !== "host" && networkRef !== "none") return [];
+  const problems: string[] = [];
+  const { ipv4Address = "", ipv6Address = "", linkLocalIps = [] } = wish.ipamConfig ?? {};
+  if (ipv4Address !== "" || ipv6Address !== "" || linkLocalIps.length > 0) {
+    problems.push("user-specified IP address is supported on user-defined networks only");
+  }
+  if (wish.aliases.length > 0) {
+    problems.push("network-scoped aliases are only supported for user-defined networks");
+  }
+  return problems;
+}
+
+/** A legacy link. */
+export interface Link {
+  readonly container: string;
+  readonly alias: string;
+}
+
+/** `container[:alias]`; `/container:/parent/alias` as inspect shows it is read, too. Errors: invalid_argument. */
+export function parseLink(text: string): Link {
+  const [container = "", alias = container, ...rest] = text.split(":");
+  const shortAlias = alias.slice(alias.lastIndexOf("/") + 1);
+  if (container === "" || shortAlias === "" || rest.length > 0 || !word.test(shortAlias)) {
+    throw invalidArgument(`bad format for links: ${text}`);
+  }
+  return { container: container.replace(/^\//, ""), alias: shortAlias };
+}

@@ -1,0 +1,87 @@
+/** Which host ports our containers hold, and which ephemeral one is next. */
+import { internal } from "@gantry/errors";
+import { type Address, formatAddress } from "./address.ts";
+import type { PortRange } from "./port-spec.ts";
+import type { Protocol } from "./ruleset.ts";
+
+/** Ports that the kernel uses for outgoing connections when it does not say. */
+export const fallbackEphemeralRange: PortRange = { first: 49_153, last: 65_535 };
+
+/** A host port that is held. */
+export interface HeldPort {
+  readonly protocol: Protocol;
+  readonly address: Address;
+  readonly port: number;
+}
+
+/** `0.0.0.0:80`, `[::]:80`. */
+export function formatHostPort(address: Address, port: number): string {
+  const text = formatAddress(address);
+  return address.family === 6 ? `[${text}]:${port}` : `${text}:${port}`;
+}
+
+/** Host ports of one host. An unspecified address (0.0.0.0, ::) collides with every address of its family. */
+export class PortAllocator {
+  readonly #ephemeral: PortRange;
+  readonly #reserved: ReadonlySet<number>;
+  /** Addresses by `<family>/<protocol>/<port>`. */
+  readonly #held = new Map<string, Set<bigint>>();
+  #next: number;
+
+  /** `reserved`: ports that the kernel keeps out of its range (ip_local_reserved_ports). */
+  constructor(ephemeral: PortRange, reserved: ReadonlySet<number> = new Set()) {
+    this.#ephemeral = ephemeral;
+    this.#reserved = reserved;
+    this.#next = ephemeral.first;
+  }
+
+  /** Ports to try for a wish, in order: the range given, or all ephemeral ones after the last one given. */
+  *candidates(wish: PortRange | undefined): Generator<number> {
+    const range = wish ?? this.#ephemeral;
+    const size = range.last - range.first + 1;
+    const start = wish === undefined ? this.#next : range.first;
+    for (let i = 0; i < size; i++) {
+      const port = range.first + ((start - range.first + i) % size);
+      if (wish === undefined && this.#reserved.has(port)) continue;
+      yield port;
+    }
+  }
+
+  isFree(protocol: Protocol, address: Address, port: number): boolean {
+    const held = this.#held.get(key(protocol, address, port));
+    if (held === undefined || held.size === 0) return true;
+    return address.value !== 0n && !held.has(0n) && !held.has(address.value);
+  }
+
+  /** Takes a port on several addresses. Errors: internal with Docker's text when one is taken. */
+  hold(protocol: Protocol, addresses: readonly Address[], port: number, ephemeral: boolean): void {
+    for (const address of addresses) {
+      if (!this.isFree(protocol, address, port)) throw portTaken(address, port);
+    }
+    for (const address of addresses) this.adopt({ protocol, address, port });
+    if (ephemeral) this.#next = port >= this.#ephemeral.last ? this.#ephemeral.first : port + 1;
+  }
+
+  /** Takes a port found in use after a restart. */
+  adopt(held: HeldPort): void {
+    const name = key(held.protocol, held.address, held.port);
+    const addresses = this.#held.get(name) ?? new Set();
+    this.#held.set(name, addresses.add(held.address.value));
+  }
+
+  giveBack(held: HeldPort): void {
+    const name = key(held.protocol, held.address, held.port);
+    const addresses = this.#held.get(name);
+    addresses?.delete(held.address.value);
+    if (addresses?.size === 0) this.#held.delete(name);
+  }
+}
+
+function key(protocol: Protocol, address: Address, port: number): string {
+  return `${address.family}/${protocol}/${port}`;
+}
+
+/** Docker's text for a port that another container has. */
+export function portTaken(address: Address, port: number): Error {
+  return internal(`Bind for ${formatHostPort(address, port)} failed: port is already allocated`);
+}

@@ -1,0 +1,123 @@
+/** Docker's notation of ports: `80/tcp`, `8000-8010`, and what a container wants published. */
+import { invalidArgument } from "@gantry/errors";
+import { type Address, parseAddress } from "./address.ts";
+import type { Protocol } from "./ruleset.ts";
+
+/** A container's port. */
+export interface ContainerPort {
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** Ports from which one is to be had; equal ends: that very port. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** One host side that a container wants. */
+export interface WantedPort {
+  readonly container: ContainerPort;
+  /** Absent: the daemon's default address. */
+  readonly hostAddress?: Address | undefined;
+  /** Absent: an ephemeral port. */
+  readonly hostPorts?: PortRange | undefined;
+}
+
+/** The host sides of one container port, as the API gives them. */
+export interface BindingsRequest {
+  readonly port: string;
+  readonly bindings: readonly { readonly hostIp: string; readonly hostPort: string }[];
+}
+
+const protocols: readonly string[] = ["tcp", "udp", "sctp"];
+
+function isProtocol(text: string): text is Protocol {
+  return protocols.includes(text);
+}
+
+function parsePortNumber(text: string): number | undefined {
+  if (!/^\d{1,5}$/.test(text)) return undefined;
+  const port = Number(text);
+  return port <= 65_535 ? port : undefined;
+}
+
+/** `80` or `8000-8010`; undefined when malformed. */
+export function parsePortRange(text: string): PortRange | undefined {
+  const dash = text.indexOf("-");
+  const first = parsePortNumber(dash < 0 ? text : text.slice(0, dash));
+  const last = dash < 0 ? first : parsePortNumber(text.slice(dash + 1));
+  if (first === undefined || last === undefined || last < first) return undefined;
+  return { first, last };
+}
+
+/** `80/tcp`, `80` (tcp). Errors: invalid_argument. */
+export function parseContainerPort(text: string): ContainerPort {
+  const [number = "", protocol = "tcp", ...rest] = text.split("/");
+  const port = parsePortNumber(number);
+  const lower = protocol.toLowerCase();
+  if (port === undefined || port === 0 || rest.length > 0) {
+    throw invalidArgument(`invalid port specification: "${text}"`);
+  }
+  if (!isProtocol(lower))
+    throw invalidArgument(`invalid protocol: "${protocol}" in port "${text}"`);
+  return { port, protocol: lower };
+}
+
+/** `80-82/tcp` as single ports. Errors: invalid_argument. */
+export function expandContainerPorts(text: string): ContainerPort[] {
+  const [numbers = "", protocol = "tcp"] = text.split("/", 2);
+  const range = parsePortRange(numbers);
+  if (range === undefined) throw invalidArgument(`invalid port specification: "${text}"`);
+  return Array.from({ length: range.last - range.first + 1 }, (_, index) =>
+    parseContainerPort(`${range.first + index}/${protocol}`),
+  );
+}
+
+export function formatContainerPort(port: ContainerPort): string {
+  return `${port.port}/${port.protocol}`;
+}
+
+/**
+ * Everything that a container wants published: its bindings, and with `publishAll` its exposed ports. An
+ * empty list of bindings counts as one ephemeral port. Errors: invalid_argument.
+ */
+export function wantedPorts(
+  requests: readonly BindingsRequest[],
+  exposed: readonly string[],
+  publishAll: boolean,
+): WantedPort[] {
+  const wanted = requests.flatMap(wantedOf);
+  if (!publishAll) return wanted;
+  const named = new Set(requests.map(({ port }) => formatContainerPort(parseContainerPort(port))));
+  for (const container of exposed.flatMap(expandContainerPorts)) {
+    if (!named.has(formatContainerPort(container))) wanted.push({ container });
+  }
+  return wanted;
+}
+
+function wantedOf(request: BindingsRequest): WantedPort[] {
+  const container = parseContainerPort(request.port);
+  if (request.bindings.length === 0) return [{ container }];
+  return request.bindings.map(({ hostIp, hostPort }) => ({
+    container,
+    hostAddress: parseHostIp(hostIp),
+    hostPorts: parseHostPort(hostPort),
+  }));
+}
+
+function parseHostIp(text: string): Address | undefined {
+  if (text === "") return undefined;
+  const address = parseAddress(text.replace(/^\[(.*)\]$/, "$1"));
+  if (address === undefined) throw invalidArgument(`invalid IP address: ${JSON.stringify(text)}`);
+  return address;
+}
+
+function parseHostPort(text: string): PortRange | undefined {
+  if (text === "" || text === "0") return undefined;
+  const range = parsePortRange(text);
+  if (range === undefined || range.first === 0) {
+    throw invalidArgument(`invalid port specification: ${JSON.stringify(text)}`);
+  }
+  return range;
+}

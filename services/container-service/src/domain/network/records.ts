@@ -1,0 +1,117 @@
+/** What is kept of networks and endpoints. These are the documents in the database: plain JSON. */
+import type { ContainerPort } from "./port-spec.ts";
+import type { Protocol } from "./ruleset.ts";
+
+/** Collection `network`, key: ID. */
+export interface NetworkRecord {
+  /** 64 hex digits. */
+  readonly id: string;
+  readonly name: string;
+  /** Nanoseconds since the epoch, decimal. */
+  readonly createdNano: string;
+  readonly driver: NetworkDriver;
+  readonly enableIpv4: boolean;
+  readonly enableIpv6: boolean;
+  readonly internal: boolean;
+  readonly attachable: boolean;
+  readonly configOnly: boolean;
+  /** Name of the network whose configuration was taken, or empty. */
+  readonly configFrom: string;
+  readonly ipam: IpamRecord;
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Name of the bridge (bridge), the parent link (macvlan, ipvlan), or empty. */
+  readonly link: string;
+}
+
+export type NetworkDriver = "bridge" | "host" | "null" | "macvlan" | "ipvlan";
+
+export interface IpamRecord {
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
+  /** Filled in: each has a subnet, and a gateway unless there can be none. */
+  readonly config: readonly SubnetRecord[];
+}
+
+/** Texts in canonical form; empty when there is none. */
+export interface SubnetRecord {
+  readonly subnet: string;
+  readonly ipRange: string;
+  readonly gateway: string;
+  readonly auxiliaryAddresses: Readonly<Record<string, string>>;
+}
+
+/** What a user may ask of an endpoint. */
+export interface EndpointWish {
+  readonly ipamConfig?:
+    | {
+        readonly ipv4Address: string;
+        readonly ipv6Address: string;
+        readonly linkLocalIps: readonly string[];
+      }
+    | undefined;
+  readonly links: readonly string[];
+  readonly aliases: readonly string[];
+  readonly driverOpts: Readonly<Record<string, string>>;
+  readonly gwPriority: number;
+  readonly macAddress: string;
+}
+
+/** A container's place in one network. */
+export interface EndpointRecord {
+  /** Name or ID as the user gave it, until the first start finds the network. */
+  readonly networkRef: string;
+  /** Empty until the first start finds the network. */
+  readonly networkId: string;
+  readonly wish: EndpointWish;
+  /** Present while the container holds addresses. */
+  readonly live?: LiveEndpoint;
+}
+
+/** What a running container has in one network. */
+export interface LiveEndpoint {
+  /** 64 hex digits. */
+  readonly endpointId: string;
+  /** Name in the container, `eth0`. */
+  readonly interfaceName: string;
+  /** Name of the host's end, or empty. */
+  readonly hostName: string;
+  /** `02:…`, lower case. */
+  readonly macAddress: string;
+  /** `172.17.0.2/16`, or empty. */
+  readonly ipv4: string;
+  readonly ipv6: string;
+  readonly gateway4: string;
+  readonly gateway6: string;
+}
+
+/** A published port that is held. */
+export interface PublishedPort {
+  readonly container: ContainerPort;
+  readonly protocol: Protocol;
+  /** Canonical address. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+  /** Addresses of the container that it leads to; empty when it has none of that family. */
+  readonly targetIpv4: string;
+  readonly targetIpv6: string;
+}
+
+/** Collection `endpoint`, key: container ID. */
+export interface ContainerNetworks {
+  readonly containerId: string;
+  /** Without slash. */
+  readonly name: string;
+  /** Host name that the container was given, or empty. */
+  readonly hostname: string;
+  /** HostConfig.NetworkMode, normalised. */
+  readonly mode: string;
+  readonly endpoints: readonly EndpointRecord[];
+  /** Holds addresses: between prepareStart and release. */
+  readonly started: boolean;
+  /** PID on the host, 0 before launch. */
+  readonly pid: number;
+  readonly published: readonly PublishedPort[];
+  /** Ports shown in inspect that are not published. */
+  readonly exposed: readonly string[];
+}

@@ -1,0 +1,217 @@
+/**
+ * The nftables rules of the engine, as text for `nft -f -`. Everything is in one table of the family
+ * inet that is ours alone:
+ *
+ *   prerouting, output   destination NAT of published ports, by maps from (protocol, address, port)
+ *   postrouting          masquerading of what leaves a network, and of what comes back to the network
+ *                        it started from (hairpin)
+ *   forward              isolation: into a bridge come only its own neighbours, answers, and what was
+ *                        sent to a published port; from and to an internal network nothing passes
+ *
+ * A drop here is final; an accept is not: other tables may still drop (see foreign-firewall.ts).
+ */
+import { type Address, type Family, formatAddress, formatSubnet, type Subnet } from "./address.ts";
+
+export type Protocol = "tcp" | "udp" | "sctp";
+
+/** A bridge with its rules. */
+export interface BridgeRules {
+  /** Name of the bridge. */
+  readonly link: string;
+  readonly subnets: readonly Subnet[];
+  /** Nothing goes in or out. */
+  readonly internal: boolean;
+  /** Hide the containers behind the host's address. */
+  readonly masquerade: boolean;
+  /** Containers of this network may talk to each other. */
+  readonly interContainer: boolean;
+}
+
+/** A published port that the kernel redirects. Both addresses are of one family. */
+export interface RedirectedPort {
+  readonly protocol: Protocol;
+  /** Absent: every address of the host but the loopback. */
+  readonly hostAddress?: Address | undefined;
+  readonly hostPort: number;
+  readonly containerAddress: Address;
+  readonly containerPort: number;
+}
+
+/** All that the table is made from. */
+export interface Ruleset {
+  readonly table: string;
+  readonly bridges: readonly BridgeRules[];
+  readonly ports: readonly RedirectedPort[];
+  /** Bridges of other engines, which our containers must not reach past those engines' rules. */
+  readonly foreignBridges: readonly string[];
+}
+
+const families: readonly Family[] = [4, 6];
+
+/** Replaces the whole table in one transaction. Established connections keep their translation. */
+export function renderRuleset(ruleset: Ruleset): string {
+  const { table } = ruleset;
+  return [
+    `table inet ${table} {}`,
+    `delete table inet ${table}`,
+    `table inet ${table} {`,
+    ...renderSets(ruleset),
+    ...renderMaps(ruleset.ports),
+    ...renderDnatChains(),
+    ...renderMasquerade(ruleset.bridges),
+    ...renderForward(),
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Removes the table; no error when it is not there. */
+export function renderRemoval(table: string): string {
+  return `table inet ${table} {}\ndelete table inet ${table}\n`;
+}
+
+/** Adds and removes published ports without touching anything else. One transaction. */
+export function renderPortChange(
+  table: string,
+  added: readonly RedirectedPort[],
+  removed: readonly RedirectedPort[],
+): string {
+  const lines = [...elementLines("delete", table, removed), ...elementLines("add", table, added)];
+  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+}
+
+function elementLines(verb: string, table: string, ports: readonly RedirectedPort[]): string[] {
+  const byMap = Map.groupBy(ports, mapName);
+  return [...byMap].map(
+    ([name, members]) =>
+      `${verb} element inet ${table} ${name} { ${members.map(element).join(", ")} }`,
+  );
+}
+
+/** Name of the map that a published port is in. */
+export function mapName(port: RedirectedPort): string {
+  const scope = port.hostAddress === undefined ? "any" : "one";
+  return `dnat${port.containerAddress.family}${scope}`;
+}
+
+function element(port: RedirectedPort): string {
+  const host = port.hostAddress === undefined ? "" : `${formatAddress(port.hostAddress)} . `;
+  const target = `${formatAddress(port.containerAddress)} . ${port.containerPort}`;
+  return `${port.protocol} . ${host}${port.hostPort} : ${target}`;
+}
+
+function quoted(names: readonly string[]): string {
+  return names.map((name) => `"${name}"`).join(", ");
+}
+
+function renderSet(name: string, type: string, elements: string): string {
+  const list = elements === "" ? "" : ` elements = { ${elements} }`;
+  return `  set ${name} { type ${type};${list} }`;
+}
+
+function renderSets({ bridges, foreignBridges }: Ruleset): string[] {
+  const links = (some: readonly BridgeRules[]): string => quoted(some.map((bridge) => bridge.link));
+  const open = bridges.filter((bridge) => bridge.interContainer);
+  const pairs = open.map((bridge) => `"${bridge.link}" . "${bridge.link}"`).join(", ");
+  return [
+    renderSet("bridges", "ifname", links(bridges)),
+    renderSet("internal", "ifname", links(bridges.filter((bridge) => bridge.internal))),
+    renderSet("neighbours", "ifname . ifname", pairs),
+    renderSet("foreign", "ifname", quoted(foreignBridges)),
+  ];
+}
+
+function renderMaps(ports: readonly RedirectedPort[]): string[] {
+  const byMap = Map.groupBy(ports, mapName);
+  return families.flatMap((family) =>
+    ["any", "one"].map((scope) => {
+      const name = `dnat${family}${scope}`;
+      const address = `ipv${family}_addr`;
+      const key =
+        scope === "any" ? "inet_proto . inet_service" : `inet_proto . ${address} . inet_service`;
+      const elements = (byMap.get(name) ?? []).map(element).join(", ");
+      const list = elements === "" ? "" : ` elements = { ${elements} }`;
+      return `  map ${name} { type ${key} : ${address} . inet_service;${list} }`;
+    }),
+  );
+}
+
+// The map lookup ends the rule when the port is not published.
+const dnatRules: readonly string[] = [
+  "    dnat ip to meta l4proto . ip daddr . th dport map @dnat4one",
+  "    dnat ip to meta l4proto . th dport map @dnat4any",
+  "    dnat ip6 to meta l4proto . ip6 daddr . th dport map @dnat6one",
+  "    dnat ip6 to meta l4proto . th dport map @dnat6any",
+];
+
+function renderDnatChains(): string[] {
+  return [
+    "  chain published {",
+    "    meta l4proto != { tcp, udp, sctp } return",
+    ...dnatRules,
+    "  }",
+    "  chain prerouting {",
+    "    type nat hook prerouting priority dstnat; policy accept;",
+    "    fib daddr type local jump published",
+    "  }",
+    "  chain output {",
+    // The loopback is the relay's: an address of 127.0.0.0/8 may not leave the host as a source.
+    "    type nat hook output priority -100; policy accept;",
+    "    ip daddr 127.0.0.0/8 return",
+    "    ip6 daddr ::1 return",
+    "    fib daddr type local jump published",
+    "  }",
+  ];
+}
+
+function renderMasquerade(bridges: readonly BridgeRules[]): string[] {
+  const rules = bridges.filter((bridge) => !bridge.internal).flatMap(masqueradeOf);
+  return [
+    "  chain postrouting {",
+    "    type nat hook postrouting priority srcnat; policy accept;",
+    ...rules,
+    "  }",
+  ];
+}
+
+function masqueradeOf(bridge: BridgeRules): string[] {
+  return bridge.subnets.flatMap((subnet) => {
+    const ip = subnet.family === 4 ? "ip" : "ip6";
+    const cidr = formatSubnet(subnet);
+    // A container that calls a published port of its own network gets its answer from the same
+    // address only if that answer comes back through us.
+    const hairpin = `    ${ip} saddr ${cidr} ${ip} daddr ${cidr} ct status dnat masquerade`;
+    const outwards = `    ${ip} saddr ${cidr} oifname != "${bridge.link}" masquerade`;
+    return bridge.masquerade ? [hairpin, outwards] : [hairpin];
+  });
+}
+
+function renderForward(): string[] {
+  return [
+    "  chain forwarding {",
+    "    type filter hook forward priority -10; policy accept;",
+    "    iifname . oifname @neighbours accept",
+    "    iifname @internal drop",
+    "    oifname @internal drop",
+    "    oifname @bridges jump inwards",
+    "    iifname @bridges oifname @foreign ct state new drop",
+    "  }",
+    "  chain inwards {",
+    "    ct state established,related accept",
+    "    ct status dnat accept",
+    "    drop",
+    "  }",
+  ];
+}
+
+/** How many rules each chain has, for finding out whether somebody flushed them. */
+export function countRules(bridges: readonly BridgeRules[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  let chain = "";
+  for (const line of [...renderDnatChains(), ...renderMasquerade(bridges), ...renderForward()]) {
+    chain = /^ {2}chain (\w+)/.exec(line)?.[1] ?? chain;
+    const isRule = /^ {4}(?!type )/.test(line);
+    counts.set(chain, (counts.get(chain) ?? 0) + (isRule ? 1 : 0));
+  }
+  return counts;
+}

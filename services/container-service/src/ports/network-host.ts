@@ -1,0 +1,127 @@
+/** What networks need from the machine. Implemented over the kernel addon, nft and the relay program. */
+import type { RedirectedPort } from "../domain/network/ruleset.ts";
+import type { InterfacePlan } from "./networking.ts";
+
+/** A bridge as it must be. */
+export interface BridgeSpec {
+  readonly name: string;
+  /** The host's addresses on it, with prefix length. */
+  readonly addresses: readonly string[];
+  /** Bytes, 0 = the kernel's choice. */
+  readonly mtu: number;
+  /** False: IPv6 is off on the bridge. */
+  readonly ipv6: boolean;
+}
+
+/** Links, addresses and sysctls of the host. */
+export interface HostLinks {
+  /**
+   * Subnets in use on this host by links and routes, as CIDRs, without those of the links named
+   * (ours). The default route is not one.
+   */
+  usedSubnets(except: ReadonlySet<string>): Promise<string[]>;
+  /** Names of all links by kind. */
+  linkNames(kind: "bridge"): Promise<string[]>;
+  /** Makes the bridge, or brings one of that name into this form, and sets it up. */
+  ensureBridge(spec: BridgeSpec): Promise<void>;
+  /** Removes a link; no error when there is none. */
+  removeLink(name: string): Promise<void>;
+  /** Switches forwarding on, and leaves it on: others may rely on it by now. */
+  enableForwarding(families: { readonly ipv4: boolean; readonly ipv6: boolean }): Promise<void>;
+  /** `net.ipv4.ip_local_port_range` and `ip_local_reserved_ports`; undefined when unreadable. */
+  ephemeralPorts(): Promise<EphemeralPorts | undefined>;
+  /** Whether the host has IPv6 at all. */
+  hasIpv6(): Promise<boolean>;
+  /** Makes an interface in the network namespace of a running process. All or nothing. */
+  attach(pid: number, plan: InterfacePlan): Promise<void>;
+  /** Removes an interface from the network namespace of a running process; no error when there is none. */
+  detach(pid: number, interfaceName: string): Promise<void>;
+  /** Replaces the default routes of a running process's network namespace; empty gateway: none. */
+  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void>;
+}
+
+/** Ports from which the kernel takes ephemeral ones. */
+export interface EphemeralPorts {
+  readonly first: number;
+  readonly last: number;
+  readonly reserved: ReadonlySet<number>;
+}
+
+/** Something held until it is closed. */
+export interface Held {
+  close(): void;
+}
+
+/** The packet filter. */
+export interface PacketFilter {
+  /** Applies commands in one transaction. Errors: internal with nft's words. */
+  apply(commands: string): Promise<void>;
+  /** The table as nft's JSON describes it, or undefined when it does not exist. */
+  readTable(table: string): Promise<TableListing | undefined>;
+  /** Calls back when somebody else has changed rules, at most a few times a second. */
+  watch(onForeignChange: () => void): Held;
+}
+
+/** How much a table holds. */
+export interface TableListing {
+  /** Rules by chain. */
+  readonly rules: ReadonlyMap<string, number>;
+  /** Elements by set or map. */
+  readonly elements: ReadonlyMap<string, number>;
+}
+
+/** Other engines' rules that would drop what is forwarded for us. */
+export interface ForeignFirewall {
+  /** Makes sure that the links may forward, where another base chain would drop. */
+  admit(links: readonly string[]): Promise<void>;
+  /** Removes every accept of ours. */
+  withdraw(): Promise<void>;
+}
+
+/** A host port that the relay holds. Addresses in canonical form. */
+export interface RelayPort {
+  readonly protocol: RedirectedPort["protocol"];
+  readonly hostIp: string;
+  readonly hostPort: number;
+  /** Where connections go that reach the socket. */
+  readonly targetIp: string;
+  readonly targetPort: number;
+}
+
+/** The relay: one process that holds a bound socket for each published port. */
+export interface PortRelay {
+  /**
+   * Binds all of them or none, starting the relay when there is none. Resolves false when a port is in
+   * use by a program of the host. Errors: internal (the relay cannot do it, for example an address that
+   * the host does not have).
+   */
+  listen(ports: readonly RelayPort[]): Promise<boolean>;
+  /** Lets go of ports; unknown ones are no error. */
+  close(ports: readonly RelayPort[]): Promise<void>;
+  /**
+   * After a restart of ours: finds the relay of before and makes it hold exactly these, or starts one.
+   * Ports that cannot be had are returned.
+   */
+  restore(ports: readonly RelayPort[]): Promise<RelayPort[]>;
+  /** Ends the relay. */
+  stop(): Promise<void>;
+}
+
+/** Texts of a container's network files. */
+export interface NetworkFiles {
+  readonly resolvConf: string;
+  readonly hosts: string;
+  readonly hostname: string;
+}
+
+/** Where those files are written, and what the host's say. */
+export interface NetworkFileStore {
+  /** Paths of a container's files. */
+  paths(containerId: string): { resolvConf: string; hosts: string; hostname: string };
+  /** Writes all, in place (they are bind mounted). Waits for no disk. */
+  write(containerId: string, files: NetworkFiles): Promise<void>;
+  /** Replaces the hosts file in place; nothing happens when the container has none. */
+  rewriteHosts(containerId: string, text: string): Promise<void>;
+  /** The host's own files and name. */
+  host(): Promise<NetworkFiles>;
+}
