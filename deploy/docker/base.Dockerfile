@@ -13,5 +13,6 @@ COPY --from=build /src/node_modules/node-linux-*/bin/node /usr/lib/gantry/bin/no
 COPY --from=build /src/native/build/Release/gantry.node /usr/lib/gantry/native/build/Release/gantry.node
 COPY --from=build /src/native/build/shim /src/native/build/unpack /src/native/build/relay /src/native/build/init /usr/lib/gantry/native/build/
 COPY --from=build /src/dist /usr/lib/gantry/dist
+ENV MALLOC_ARENA_MAX=1
 ENV NODE_COMPILE_CACHE=/var/cache/gantry/compile
-ENTRYPOINT ["/usr/lib/gantry/bin/node", "--max-semi-space-size=4", "--disable-warning=ExperimentalWarning"]
+ENTRYPOINT ["/usr/lib/gantry/bin/node", "--max-semi-space-size=1", "--v8-pool-size=1", "--disable-warning=ExperimentalWarning"]
