@@ -1,0 +1,122 @@
+/** What the use cases work with. Made once in main.ts. */
+import { type NewEvent, nowNano } from "@gantry/events";
+import type { Logger } from "@gantry/logging";
+import type { ShimApi } from "@gantry/shim";
+import type { RuntimeDefaults } from "../domain/bundle/bundle-input.ts";
+import { type ContainerRecord, eventAttributes } from "../domain/container-record.ts";
+import { isLive, type StateEvent, transition } from "../domain/container-state.ts";
+import type { HostFacts } from "../domain/host-facts.ts";
+import type { ContainerStore } from "../ports/container-store.ts";
+import type { ContainerFolders, HostDevices } from "../ports/host.ts";
+import type { Images } from "../ports/images.ts";
+import type { Networking } from "../ports/networking.ts";
+import type { Volumes } from "../ports/volumes.ts";
+import type { Entry } from "./entry.ts";
+import type { ExecTable } from "./exec-table.ts";
+import type { Registry } from "./registry.ts";
+
+/** Defaults of daemon.json for what a create leaves open. Replaced at a reload. */
+export interface CreateDefaults {
+  readonly logDriver: string;
+  readonly logOptions: Readonly<Record<string, string>>;
+  readonly shmSizeBytes: number;
+  readonly init: boolean;
+  readonly ipcMode: string;
+  readonly cgroupnsMode: "host" | "private" | undefined;
+}
+
+/** Everything. */
+export interface App {
+  readonly registry: Registry;
+  readonly execs: ExecTable;
+  readonly store: ContainerStore;
+  readonly shim: ShimApi;
+  readonly networking: Networking;
+  readonly volumes: Volumes;
+  readonly images: Images;
+  readonly folders: ContainerFolders;
+  readonly devices: HostDevices;
+  readonly host: HostFacts;
+  readonly logger: Logger;
+  /** Replaced at a reload. */
+  runtimeDefaults: RuntimeDefaults;
+  /** Replaced at a reload. */
+  createDefaults: CreateDefaults;
+  /** Host path of the static init program. */
+  readonly initProgram: string;
+  /** Aborts when the service ends: for work that no caller waits for. */
+  readonly lifetime: AbortSignal;
+  /** The engine is being shut down: nothing is started any more. */
+  shuttingDown: boolean;
+}
+
+/** An event of a container, now. */
+export function containerEvent(
+  record: ContainerRecord,
+  action: string,
+  more: Readonly<Record<string, string>> = {},
+): NewEvent {
+  return {
+    type: "container",
+    action,
+    actorId: record.id,
+    attributes: { ...eventAttributes(record), ...more },
+    timeNano: nowNano(),
+  };
+}
+
+/** Replaces a record in store and memory. Throws, and changes nothing, when the disk refuses. */
+export function change(
+  app: App,
+  entry: Entry,
+  next: ContainerRecord,
+  events: readonly NewEvent[] = [],
+): void {
+  app.store.replace(entry.record, next, events);
+  entry.record = next;
+}
+
+/** Moves the state machine on, in store and memory. Throws, and changes nothing, when the disk refuses. */
+export function advance(
+  app: App,
+  entry: Entry,
+  event: StateEvent,
+  events: readonly NewEvent[] = [],
+  more: Partial<ContainerRecord> = {},
+): void {
+  const next = { ...entry.record, ...more, state: transition(entry.record.state, event) };
+  logTransition(app, entry, next, event.type);
+  change(app, entry, next, events);
+}
+
+/** As advance, for what has happened: memory changes in any case, the disk follows. */
+export function advanceSurely(
+  app: App,
+  entry: Entry,
+  event: StateEvent,
+  events: readonly NewEvent[] = [],
+  more: Partial<ContainerRecord> = {},
+): void {
+  const next = { ...entry.record, ...more, state: transition(entry.record.state, event) };
+  logTransition(app, entry, next, event.type);
+  app.store.replaceSurely(entry.record, next, events);
+  entry.record = next;
+}
+
+function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: string): void {
+  const fields = { container: entry.id, from: entry.record.state.status, to: next.state.status, reason };
+  app.logger.debug(fields, "container state");
+}
+
+/** Tells image-service which images are in use; the client sends only the newest list. */
+export function announceImageUse(app: App): void {
+  app.images.setUsers(
+    app.registry.list().map(({ record }) => ({
+      containerId: record.id,
+      imageId: record.image.id,
+      reference: record.image.reference,
+      running: isLive(record.state),
+      manifestDigest: record.image.manifest.digest,
+    })),
+  );
+}

@@ -1,0 +1,104 @@
+/** All containers in memory, by ID and by name. Lists and lookups are answered from here. */
+import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
+import type { ContainerRecord } from "../domain/container-record.ts";
+import { type Entry, openEntry } from "./entry.ts";
+
+/** The containers of this engine. */
+export interface Registry {
+  /** By ID, name (a leading slash may be there), or unique ID prefix. Throws Docker's errors. */
+  find(reference: string): Entry;
+  byId(id: string): Entry | undefined;
+  /** Newest first. */
+  list(): Entry[];
+  /**
+   * Takes a name for an ID, so that nobody else gets it before the record is there.
+   * Throws already_exists in Docker's words.
+   */
+  takeName(name: string, id: string): void;
+  /** Whether a name can be taken. */
+  isFree(name: string): boolean;
+  /** Gives a name back if it belongs to this ID. */
+  releaseName(name: string, id: string): void;
+  /** Adds a container whose name was taken before. */
+  add(record: ContainerRecord): Entry;
+  /** Forgets a container and its name. */
+  remove(id: string): void;
+}
+
+export function openRegistry(): Registry {
+  return new MapRegistry();
+}
+
+class MapRegistry implements Registry {
+  readonly #entries = new Map<string, Entry>();
+  readonly #names = new Map<string, string>();
+
+  find(reference: string): Entry {
+    const entry = this.#exact(reference) ?? this.#byPrefix(reference);
+    if (entry === undefined) throw notFound("container", reference);
+    return entry;
+  }
+
+  #exact(reference: string): Entry | undefined {
+    const byId = this.#entries.get(reference);
+    if (byId !== undefined) return byId;
+    const id = this.#names.get(reference.replace(/^\//, ""));
+    return id === undefined ? undefined : this.#entries.get(id);
+  }
+
+  #byPrefix(prefix: string): Entry | undefined {
+    if (!/^[0-9a-f]{1,63}$/.test(prefix)) return undefined;
+    let found: Entry | undefined;
+    for (const [id, entry] of this.#entries) {
+      if (!id.startsWith(prefix)) continue;
+      if (found !== undefined) {
+        throw invalidArgument(`multiple IDs found with provided prefix: ${prefix}`);
+      }
+      found = entry;
+    }
+    return found;
+  }
+
+  byId(id: string): Entry | undefined {
+    return this.#entries.get(id);
+  }
+
+  list(): Entry[] {
+    return [...this.#entries.values()].sort((one, other) =>
+      Number(other.record.createdNano - one.record.createdNano),
+    );
+  }
+
+  takeName(name: string, id: string): void {
+    const owner = this.#names.get(name);
+    if (owner !== undefined && owner !== id) {
+      throw alreadyExists(
+        `Conflict. The container name "/${name}" is already in use by container "${owner}". ` +
+          "You have to remove (or rename) that container to be able to reuse that name.",
+      );
+    }
+    this.#names.set(name, id);
+  }
+
+  isFree(name: string): boolean {
+    return !this.#names.has(name);
+  }
+
+  releaseName(name: string, id: string): void {
+    if (this.#names.get(name) === id) this.#names.delete(name);
+  }
+
+  add(record: ContainerRecord): Entry {
+    const entry = openEntry(record);
+    this.#names.set(record.name, record.id);
+    this.#entries.set(record.id, entry);
+    return entry;
+  }
+
+  remove(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#entries.delete(id);
+    this.releaseName(entry.record.name, id);
+  }
+}

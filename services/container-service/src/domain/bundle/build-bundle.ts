@@ -1,0 +1,120 @@
+/** Docker's configuration as an OCI runtime-spec bundle. Pure. */
+import type { RuntimeDevice, RuntimeNamespace, RuntimeSpec } from "@gantry/oci";
+import type { SecurityOptions } from "../security-options.ts";
+import { parseSecurityOptions } from "../security-options.ts";
+import type { BundleInput, NamespaceSource } from "./bundle-input.ts";
+import { buildMounts } from "./build-mounts.ts";
+import { buildProcess, capabilitiesFor } from "./build-process.ts";
+import { buildResources } from "./build-resources.ts";
+
+/**
+ * The spec without its seccomp profile, which is large and the same for most containers.
+ * @see seccompJson
+ */
+export type BareSpec = RuntimeSpec;
+
+/** The config.json of a container, but for `linux.seccomp`. */
+export function buildBundle(input: BundleInput): BareSpec {
+  const { record, defaults } = input;
+  const { hostConfig, config } = record;
+  const security = parseSecurityOptions(hostConfig.securityOpt?.values ?? []);
+  const ownUts = hostConfig.utsMode !== "host";
+  return {
+    ociVersion: defaults.ociVersion,
+    process: buildProcess(input, security),
+    root: { path: record.rootfs.mountpoint, readonly: hostConfig.readonlyRootfs },
+    ...(ownUts && input.hostname !== "" ? { hostname: input.hostname } : {}),
+    ...(ownUts && config.domainname !== "" ? { domainname: config.domainname } : {}),
+    mounts: buildMounts(input),
+    annotations: { ...hostConfig.annotations },
+    linux: buildLinux(input, security),
+  };
+}
+
+function buildLinux(input: BundleInput, security: SecurityOptions): NonNullable<RuntimeSpec["linux"]> {
+  const { hostConfig, id } = input.record;
+  const unmasked = hostConfig.privileged || security.systemPathsUnconfined;
+  const parent = hostConfig.resources?.cgroupParent || input.defaults.cgroupParent;
+  const propagation = input.rootfsPropagation;
+  return {
+    namespaces: buildNamespaces(input),
+    devices: input.devices.map((each): RuntimeDevice => each.device),
+    cgroupsPath: `${parent.startsWith("/") ? "" : "/"}${parent}/${id}`,
+    resources: buildResources(input),
+    ...(propagation === "" ? {} : { rootfsPropagation: propagation as "rshared" | "rslave" }),
+    sysctl: buildSysctls(input),
+    maskedPaths: unmasked ? [] : [...(hostConfig.maskedPaths?.values ?? [])],
+    readonlyPaths: unmasked ? [] : [...(hostConfig.readonlyPaths?.values ?? [])],
+  };
+}
+
+function buildNamespaces(input: BundleInput): RuntimeNamespace[] {
+  const { hostConfig } = input.record;
+  return [
+    { type: "mount" },
+    ...namespace("network", "net", input.network),
+    ...namespace("uts", "uts", hostConfig.utsMode === "host" ? "host" : "new"),
+    ...namespace("pid", "pid", input.pid),
+    ...namespace("ipc", "ipc", input.ipc),
+    ...namespace("cgroup", "cgroup", hostConfig.cgroupnsMode === "private" ? "new" : "host"),
+  ];
+}
+
+function namespace(
+  type: RuntimeNamespace["type"],
+  file: string,
+  source: NamespaceSource,
+): RuntimeNamespace[] {
+  if (source === "host") return [];
+  return source === "new" ? [{ type }] : [{ type, path: `/proc/${String(source.pid)}/ns/${file}` }];
+}
+
+/** Unprivileged ports and ICMP sockets are free in a network namespace that nobody else uses. */
+const ownNetworkSysctls = {
+  "net.ipv4.ip_unprivileged_port_start": "0",
+  "net.ipv4.ping_group_range": "0 2147483647",
+};
+
+function buildSysctls(input: BundleInput): Record<string, string> {
+  const own = input.network === "new" ? ownNetworkSysctls : {};
+  return { ...own, ...input.record.hostConfig.sysctls };
+}
+
+/** JSON of `linux.seccomp`, or undefined for a container without a filter. */
+export function seccompJson(input: BundleInput): string | undefined {
+  const { record, defaults } = input;
+  if (record.hostConfig.privileged) return undefined;
+  const asked = parseSecurityOptions(record.hostConfig.securityOpt?.values ?? []).seccomp;
+  const profile = asked ?? (defaults.seccomp === "builtin" ? undefined : defaults.seccomp);
+  if (profile === "unconfined") return undefined;
+  if (profile !== undefined && profile !== "builtin") return profile;
+  return defaultProfileJson(input);
+}
+
+/** The default profile's text by capabilities: making it again costs more than the rest of the bundle. */
+const defaultProfiles = new Map<string, string>();
+const mostProfiles = 64;
+
+function defaultProfileJson(input: BundleInput): string {
+  const capabilities = capabilitiesFor(input);
+  const key = capabilities.join();
+  const known = defaultProfiles.get(key);
+  if (known !== undefined) return known;
+  const json = JSON.stringify(input.defaults.seccompProfile(capabilities));
+  if (defaultProfiles.size >= mostProfiles) defaultProfiles.clear();
+  defaultProfiles.set(key, json);
+  return json;
+}
+
+/** The whole config.json. 64-bit integers are written in full. */
+export function bundleJson(input: BundleInput): string {
+  const spec = buildBundle(input);
+  const seccomp = seccompJson(input);
+  const json = JSON.stringify(spec, exactIntegers);
+  // `linux` is the last member, so its end is the end of the document.
+  return seccomp === undefined ? json : `${json.slice(0, -2)},"seccomp":${seccomp}}}`;
+}
+
+function exactIntegers(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value;
+}

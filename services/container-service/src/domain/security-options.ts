@@ -1,0 +1,55 @@
+/** `--security-opt`. */
+import { invalidArgument } from "@gantry/errors";
+
+/** What security options say, together. */
+export interface SecurityOptions {
+  readonly noNewPrivileges: boolean | undefined;
+  /** `unconfined`, a profile's JSON, or undefined for the default. */
+  readonly seccomp: string | undefined;
+  /** A profile, `unconfined`, or undefined. */
+  readonly apparmor: string | undefined;
+  /** `systempaths=unconfined`: nothing masked or read-only. */
+  readonly systemPathsUnconfined: boolean;
+}
+
+/** Reads `key=value` (or `key:value`, an older form). Throws invalid_argument. */
+export function parseSecurityOptions(options: readonly string[]): SecurityOptions {
+  let result: SecurityOptions = {
+    noNewPrivileges: undefined,
+    seccomp: undefined,
+    apparmor: undefined,
+    systemPathsUnconfined: false,
+  };
+  for (const option of options) result = { ...result, ...parseOption(option) };
+  return result;
+}
+
+function parseOption(option: string): Partial<SecurityOptions> {
+  if (option === "no-new-privileges") return { noNewPrivileges: true };
+  if (option === "disable") return {};
+  const match = /^([^=:]+)[=:]([\s\S]*)$/.exec(option);
+  if (match === null) throw invalidArgument(`invalid --security-opt 1: "${option}"`);
+  const value = match[2] ?? "";
+  switch (match[1]) {
+    case "label":
+    case "writable-cgroups":
+      return {};
+    case "apparmor":
+      return { apparmor: value };
+    case "seccomp":
+      return { seccomp: value };
+    case "no-new-privileges":
+      return { noNewPrivileges: parseBool(option, value) };
+    case "systempaths":
+      if (value !== "unconfined") throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+      return { systemPathsUnconfined: true };
+    default:
+      throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+  }
+}
+
+function parseBool(option: string, value: string): boolean {
+  if (/^(1|t|true)$/i.test(value)) return true;
+  if (/^(0|f|false)$/i.test(value)) return false;
+  throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+}

@@ -1,0 +1,33 @@
+/** Signals by name and number, as users write them. */
+import { constants } from "node:os";
+import { invalidArgument } from "@gantry/errors";
+
+const firstRealtime = 34;
+const lastRealtime = 64;
+
+/** Numbers by name without `SIG`. */
+const numbers: ReadonlyMap<string, number> = new Map([
+  ...Object.entries(constants.signals).map(([name, number]) => [name.slice(3), number] as const),
+  ["CLD", constants.signals.SIGCHLD] as const,
+  ["POLL", constants.signals.SIGIO] as const,
+  ["RTMIN", firstRealtime] as const,
+  ["RTMAX", lastRealtime] as const,
+]);
+
+/** Number of a signal: `TERM`, `sigterm`, `15`, `RTMIN+3`. Throws invalid_argument. */
+export function parseSignal(text: string): number {
+  const number = /^\d+$/.test(text) ? Number(text) : namedSignal(text);
+  if (number === undefined || number < 1 || number > lastRealtime) {
+    throw invalidArgument(`invalid signal: ${text}`);
+  }
+  return number;
+}
+
+function namedSignal(text: string): number | undefined {
+  const name = text.toUpperCase().replace(/^SIG/, "");
+  const realtime = /^(RTMIN\+|RTMAX-)(\d{1,2})$/.exec(name);
+  if (realtime === null) return numbers.get(name);
+  const offset = Number(realtime[2]);
+  const number = realtime[1] === "RTMIN+" ? firstRealtime + offset : lastRealtime - offset;
+  return number >= firstRealtime && number <= lastRealtime ? number : undefined;
+}

@@ -1,0 +1,76 @@
+/** What may stand in a container's configuration. Every refusal is invalid_argument in Docker's words. */
+import path from "node:path/posix";
+import { invalidArgument } from "@gantry/errors";
+import type { ContainerConfig, HealthConfig } from "../nouns.ts";
+import { parseSignal } from "../signals.ts";
+
+const longestHostname = 64;
+const shortestDurationNs = 1_000_000n;
+
+/** Checks what does not depend on the image. */
+export function validateConfig(config: ContainerConfig): void {
+  if (config.workingDir !== "" && !path.isAbsolute(config.workingDir)) {
+    throw invalidArgument(
+      `the working directory '${config.workingDir}' is invalid, it needs to be an absolute path`,
+    );
+  }
+  for (const variable of config.env) validateEnv(variable);
+  if (config.stopSignal !== "") parseSignal(config.stopSignal);
+  validateHostname("hostname", config.hostname);
+  validateHostname("domainname", config.domainname);
+  if (config.healthcheck !== undefined) validateHealthcheck(config.healthcheck);
+  for (const port of config.exposedPorts) validatePort(port);
+  for (const volume of config.volumes) validateVolume(volume);
+}
+
+/** A variable needs a name. A NUL would cut what the kernel sees. */
+export function validateEnv(variable: string): void {
+  if (variable === "" || variable.startsWith("=") || variable.includes("\0")) {
+    throw invalidArgument(`invalid environment variable: ${JSON.stringify(variable).slice(1, -1)}`);
+  }
+}
+
+// They are written into hosts and resolv.conf: a blank or newline there would be a line of its own.
+function validateHostname(what: string, name: string): void {
+  if (Buffer.byteLength(name) > longestHostname || /[\s\0/]/.test(name)) {
+    throw invalidArgument(`invalid ${what}: ${JSON.stringify(name).slice(1, -1)}`);
+  }
+}
+
+function validatePort(port: string): void {
+  const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(port);
+  const numbers = [match?.[1], match?.[2] ?? match?.[1]].map(Number);
+  if (match === null || numbers.some((number) => number < 1 || number > 65_535)) {
+    throw invalidArgument(`invalid port specification: "${port}"`);
+  }
+}
+
+function validateVolume(destination: string): void {
+  if (!path.isAbsolute(destination)) {
+    throw invalidArgument(
+      `invalid mount config for type "volume": invalid mount path: '${destination}' mount path must be absolute`,
+    );
+  }
+  if (path.normalize(destination) === "/") {
+    throw invalidArgument(`invalid volume specification: destination can't be '/'`);
+  }
+}
+
+function validateHealthcheck(health: HealthConfig): void {
+  const durations = [
+    ["Interval", health.intervalNs],
+    ["Timeout", health.timeoutNs],
+    ["StartPeriod", health.startPeriodNs],
+    ["StartInterval", health.startIntervalNs],
+  ] as const;
+  for (const [name, value] of durations) {
+    if (value !== 0n && value < shortestDurationNs) {
+      throw invalidArgument(`${name} in Healthcheck cannot be less than 1ms`);
+    }
+  }
+  if (health.retries < 0) throw invalidArgument("Retries in Healthcheck cannot be negative");
+  const kind = health.test?.values[0];
+  if (kind !== undefined && !["NONE", "CMD", "CMD-SHELL"].includes(kind)) {
+    throw invalidArgument(`unknown type "${kind}" in Healthcheck`);
+  }
+}
