@@ -1,11 +1,12 @@
 /**
  * Makes packages/proto/src/gen from proto/: buf's output, one entry file per area, and the list of
  * all files for reflection. The new tree takes the old one's place by rename, so that a reader of the
- * old one is never left with half a tree.
+ * old one is never left with half a tree. Also writes docs/errors.md from the table of error kinds.
  */
 import { execFileSync } from "node:child_process";
 import { globSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { renderErrorsPage } from "./lib/errors-doc.ts";
 
 const root = path.dirname(import.meta.dirname);
 const target = path.join(root, "packages/proto/src/gen");
@@ -60,3 +61,5 @@ try {
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
+
+writeFileSync(path.join(root, "docs/errors.md"), renderErrorsPage());

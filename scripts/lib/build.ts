@@ -8,8 +8,15 @@ import { type BuildStep, runIfStale } from "./stale.ts";
 
 const generate: BuildStep = {
   name: "proto",
-  inputs: ["proto/**/*.proto", "buf.yaml", "buf.gen.yaml", "scripts/generate.ts"],
-  outputs: ["packages/proto/src/gen/registry.ts"],
+  inputs: [
+    "proto/**/*.proto",
+    "buf.yaml",
+    "buf.gen.yaml",
+    "packages/errors/src/kinds.ts",
+    "scripts/generate.ts",
+    "scripts/lib/errors-doc.ts",
+  ],
+  outputs: ["packages/proto/src/gen/registry.ts", "docs/errors.md"],
   run: () => mustRun([node, "scripts/generate.ts"]),
 };
 
