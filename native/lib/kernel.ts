@@ -69,7 +69,7 @@ export interface ProcessKernel {
    * end told; for any other process `exit` is undefined. The pidfd itself stays the caller's.
    */
   watchPidfd(pidfd: number, onExit: (exit: ChildExit | undefined) => void): Watch;
-  /** Start time in clock ticks since boot (field 22 of /proc/pid/stat), or undefined when there is no such process. */
+  /** Start time in clock ticks since boot (field 22 of /proc/pid/stat), or undefined when there is no such process (or only its zombie). */
   processStartTicks(pid: number): bigint | undefined;
 }
 

@@ -269,6 +269,8 @@ std::optional<uint64_t> process_start_ticks(pid_t pid) {
   size_t at = text.rfind(')');
   for (int field = 2; at != std::string_view::npos && field < 22; ++field) at = text.find(' ', at + 1);
   if (at == std::string_view::npos) throw SyscallError(EINVAL, "read", path, "parse start time");
+  const char state = text[text.rfind(')') + 2];
+  if (state == 'Z' || state == 'X') return std::nullopt;
   uint64_t ticks = 0;
   std::from_chars(text.data() + at + 1, text.data() + text.size(), ticks);
   return ticks;

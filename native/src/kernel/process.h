@@ -63,8 +63,8 @@ struct ChildExit {
 // Reaps a child of ours by its pidfd without waiting: empty while it runs, or when it is not our child (any more).
 std::optional<ChildExit> reap(int pidfd);
 
-// Field 22 of /proc/<pid>/stat; empty when there is no such process. With the boot ID and the pid it names a process
-// for good.
+// Field 22 of /proc/<pid>/stat; empty when there is no such process, or only its zombie. With the boot ID and the pid
+// it names a process for good.
 std::optional<uint64_t> process_start_ticks(pid_t pid);
 
 }  // namespace gantry
