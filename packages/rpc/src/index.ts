@@ -10,6 +10,7 @@ export {
 } from "./data-plane.ts";
 export { type Implementation, implement } from "./implement.ts";
 export { maxMessageBytes } from "./method-definition.ts";
+export { reflect as reflector } from "./reflection.ts";
 export { type GrpcServer, type ServeOptions, serveGrpc } from "./server.ts";
 export type {
   CallContext,

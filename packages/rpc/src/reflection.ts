@@ -60,7 +60,8 @@ export function reflectionServices(services: readonly DescService[]): Implementa
   ];
 }
 
-function reflect(services: readonly DescService[]): (request: Request) => Answer {
+/** Answers reflection's questions over the descriptors of these services: for servers of other makes. */
+export function reflect(services: readonly DescService[]): (request: Request) => Answer {
   const files = new Map(
     services.flatMap((service) => closure(service.file)).map((file) => [file.proto.name, file]),
   );
