@@ -1,0 +1,75 @@
+/**
+ * The services behind the gateway. Handlers see these typed clients only, so that tests can put
+ * anything in their place.
+ */
+import { ContainerService, ExecService } from "@gantry/proto/container";
+import { EventService } from "@gantry/proto/event";
+import { ImageService } from "@gantry/proto/image";
+import { NetworkService } from "@gantry/proto/network";
+import { SystemService } from "@gantry/proto/system";
+import { VolumeService } from "@gantry/proto/volume";
+import { type Channel, openChannel, type ServiceClient } from "@gantry/rpc";
+
+/** Clients of everything that the Docker API needs. A call to a service that is down throws `unavailable`. */
+export interface Backends {
+  readonly containers: ServiceClient<typeof ContainerService>;
+  readonly execs: ServiceClient<typeof ExecService>;
+  readonly networks: ServiceClient<typeof NetworkService>;
+  readonly volumes: ServiceClient<typeof VolumeService>;
+  readonly system: ServiceClient<typeof SystemService>;
+  readonly images: ServiceClient<typeof ImageService>;
+  /** Every service that keeps an event log. */
+  readonly eventSources: readonly EventSource[];
+}
+
+/** One event log. */
+export interface EventSource {
+  /** Name of its service. */
+  readonly name: string;
+  readonly client: ServiceClient<typeof EventService>;
+  /** Resolves when the service accepts calls; throws `unavailable` after `timeoutMs`. */
+  ready(timeoutMs: number): Promise<void>;
+}
+
+/** One warm channel per service. */
+export interface BackendChannels extends Disposable {
+  readonly containerService: Channel;
+  readonly imageService: Channel;
+  readonly backends: Backends;
+}
+
+/** Sockets of the services. */
+export interface BackendSockets {
+  readonly containerService: string;
+  readonly imageService: string;
+}
+
+/** Opens the channels in the background; services may start later, and again. */
+export function openBackends(sockets: BackendSockets): BackendChannels {
+  const containerService = openChannel(sockets.containerService);
+  const imageService = openChannel(sockets.imageService);
+  return {
+    containerService,
+    imageService,
+    backends: {
+      containers: containerService.client(ContainerService),
+      execs: containerService.client(ExecService),
+      networks: containerService.client(NetworkService),
+      volumes: containerService.client(VolumeService),
+      system: containerService.client(SystemService),
+      images: imageService.client(ImageService),
+      eventSources: [
+        eventSource("container-service", containerService),
+        eventSource("image-service", imageService),
+      ],
+    },
+    [Symbol.dispose]() {
+      containerService.close();
+      imageService.close();
+    },
+  };
+}
+
+function eventSource(name: string, channel: Channel): EventSource {
+  return { name, client: channel.client(EventService), ready: (ms) => channel.ready(ms) };
+}

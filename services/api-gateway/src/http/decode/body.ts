@@ -1,0 +1,72 @@
+/** Reads JSON bodies, bounded while they come. */
+import type { IncomingMessage } from "node:http";
+import { EngineError, invalidArgument } from "@gantry/errors";
+import { Fields } from "./fields.ts";
+import { type JsonValue, parseJson } from "./json-value.ts";
+
+/** Longest JSON body. */
+export const maxJsonBytes = 4 * 1024 * 1024;
+
+/** The body was not read to its end: the connection can't be used again. */
+export class BodyTooLargeError extends EngineError {
+  constructor(limitBytes: number) {
+    super("invalid_argument", `request body is larger than ${String(limitBytes)} bytes`);
+  }
+}
+
+/** Whether the request says that it has a body. */
+export function hasBody(request: IncomingMessage): boolean {
+  const { "content-length": length, "transfer-encoding": encoding } = request.headers;
+  if (encoding !== undefined) return true;
+  if (length !== undefined) return length !== "0";
+  return request.httpVersionMajor >= 2 && !request.complete;
+}
+
+/**
+ * The body as an object with Docker's rules: `application/json` unless empty, one value, nothing
+ * behind it. Undefined for an empty body or null.
+ * @param beforeRead called before the first byte is asked for (100-continue).
+ */
+export async function readJsonObject(
+  request: IncomingMessage,
+  beforeRead: () => void = () => undefined,
+): Promise<Fields | undefined> {
+  if (!hasBody(request)) return undefined;
+  checkContentType(request.headers["content-type"]);
+  beforeRead();
+  const text = await readText(request, maxJsonBytes);
+  const value = parseJson(text);
+  return value === null ? undefined : asFields(value);
+}
+
+function asFields(value: JsonValue): Fields {
+  if (value instanceof Map) return new Fields(value);
+  throw invalidArgument("invalid JSON: expected an object");
+}
+
+function checkContentType(header: string | undefined): void {
+  const type = (header ?? "").split(";", 1)[0]?.trim().toLowerCase();
+  if (type === "application/json") return;
+  throw invalidArgument(
+    `unsupported Content-Type header (${header ?? ""}): must be 'application/json'`,
+  );
+}
+
+/** Reads a whole body as text. Throws BodyTooLargeError as soon as the limit is passed. */
+export async function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
+  const length = Number(request.headers["content-length"] ?? 0);
+  if (length > limitBytes) throw new BodyTooLargeError(limitBytes);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    const bytes = chunk as Buffer;
+    size += bytes.length;
+    if (size > limitBytes) throw new BodyTooLargeError(limitBytes);
+    chunks.push(bytes);
+  }
+  if (!request.complete && request.httpVersionMajor < 2) {
+    throw invalidArgument("invalid JSON: unexpected EOF");
+  }
+  if (size === 0) throw invalidArgument("invalid JSON: got EOF while reading request body");
+  return chunks.length === 1 ? String(chunks[0]) : Buffer.concat(chunks, size).toString();
+}

@@ -1,0 +1,13 @@
+/** Unix times as clients send them. */
+import { invalidArgument } from "@gantry/errors";
+
+/** `seconds[.fraction]` as nanoseconds; 0n for an empty text. Throws invalid_argument for anything else. */
+export function parseTimestamp(text: string): bigint {
+  if (text === "") return 0n;
+  const match = /^(-?\d{1,12})(?:\.(\d+))?$/.exec(text);
+  if (match === null) {
+    throw invalidArgument(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  }
+  const fraction = (match[2] ?? "").slice(0, 9).padEnd(9, "0");
+  return BigInt(match[1] ?? 0) * 1_000_000_000n + BigInt(fraction);
+}

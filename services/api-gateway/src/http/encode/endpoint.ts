@@ -1,0 +1,103 @@
+/** EndpointSettings and NetworkSettings → Docker's JSON. */
+import type { NetworkSettings } from "@gantry/proto/container";
+import type { EndpointSettings } from "@gantry/proto/network";
+import { encodePortMap } from "./host-config.ts";
+import { type JsonOut, nullIfEmpty, sorted, unlessEmpty } from "./json.ts";
+import { opened } from "./version-gates.ts";
+
+/** One endpoint. `shortId` is the container's, which Aliases held in old versions. */
+export function encodeEndpoint(
+  endpoint: EndpointSettings,
+  version: number,
+  shortId: string | undefined = undefined,
+): JsonOut {
+  return {
+    IPAMConfig: endpoint.ipamConfig
+      ? {
+          IPv4Address: unlessEmpty(endpoint.ipamConfig.ipv4Address),
+          IPv6Address: unlessEmpty(endpoint.ipamConfig.ipv6Address),
+          LinkLocalIPs:
+            endpoint.ipamConfig.linkLocalIps.length === 0
+              ? undefined
+              : endpoint.ipamConfig.linkLocalIps,
+        }
+      : null,
+    Links: nullIfEmpty(endpoint.links),
+    Aliases: nullIfEmpty(aliases(endpoint, version, shortId)),
+    MacAddress: endpoint.macAddress,
+    DriverOpts: Object.keys(endpoint.driverOpts).length === 0 ? null : sorted(endpoint.driverOpts),
+    GwPriority: opened("gwPriority", version) ? endpoint.gwPriority : undefined,
+    NetworkID: endpoint.networkId,
+    EndpointID: endpoint.endpointId,
+    Gateway: endpoint.gateway,
+    IPAddress: endpoint.ipAddress,
+    IPPrefixLen: endpoint.ipPrefixLen,
+    IPv6Gateway: endpoint.ipv6Gateway,
+    GlobalIPv6Address: endpoint.globalIpv6Address,
+    GlobalIPv6PrefixLen: endpoint.globalIpv6PrefixLen,
+    DNSNames: opened("dnsNames", version) ? nullIfEmpty(endpoint.dnsNames) : undefined,
+  };
+}
+
+/** Only user-defined networks have names in DNS, and there old versions listed the short ID as alias. */
+function aliases(
+  endpoint: EndpointSettings,
+  version: number,
+  shortId: string | undefined,
+): readonly string[] {
+  if (opened("noShortIdAlias", version) || shortId === undefined) return endpoint.aliases;
+  if (!endpoint.dnsNames.includes(shortId) || endpoint.aliases.includes(shortId)) {
+    return endpoint.aliases;
+  }
+  return [...endpoint.aliases, shortId];
+}
+
+/** Endpoints by network name. */
+export function encodeEndpoints(
+  endpoints: Readonly<Record<string, EndpointSettings>>,
+  version: number,
+  shortId?: string,
+): JsonOut {
+  const entries = Object.entries(endpoints).map(([name, each]): [string, JsonOut] => [
+    name,
+    encodeEndpoint(each, version, shortId),
+  ]);
+  return sorted(Object.fromEntries(entries));
+}
+
+/** NetworkSettings of inspect. */
+export function encodeNetworkSettings(
+  settings: NetworkSettings | undefined,
+  version: number,
+  shortId: string,
+): JsonOut {
+  const legacy = !opened("noLegacyNetworkSettings", version);
+  const bridge = settings?.networks["bridge"];
+  return {
+    Bridge: legacy ? "" : undefined,
+    SandboxID: settings?.sandboxId ?? "",
+    SandboxKey: settings?.sandboxKey ?? "",
+    Ports: encodePortMap(settings?.ports ?? [], true),
+    ...(legacy && legacyFields(bridge)),
+    Networks: encodeEndpoints(settings?.networks ?? {}, version, shortId),
+  };
+}
+
+/** What old clients read of the default bridge at the top level. */
+function legacyFields(bridge: EndpointSettings | undefined): Record<string, JsonOut> {
+  return {
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: bridge?.endpointId ?? "",
+    Gateway: bridge?.gateway ?? "",
+    GlobalIPv6Address: bridge?.globalIpv6Address ?? "",
+    GlobalIPv6PrefixLen: bridge?.globalIpv6PrefixLen ?? 0,
+    IPAddress: bridge?.ipAddress ?? "",
+    IPPrefixLen: bridge?.ipPrefixLen ?? 0,
+    IPv6Gateway: bridge?.ipv6Gateway ?? "",
+    MacAddress: bridge?.macAddress ?? "",
+  };
+}

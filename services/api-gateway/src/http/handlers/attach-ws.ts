@@ -1,0 +1,36 @@
+/** GET /containers/{id}/attach/ws: the container's streams in binary messages, without framing. */
+import { httpStatus, invalidArgument, toEngineError } from "@gantry/errors";
+import type { ApiCall } from "../api-call.ts";
+import { opened } from "../encode/version-gates.ts";
+import { writeRawText } from "../raw-answer.ts";
+import { connectEndpoint } from "../relay.ts";
+
+/** Joins a websocket with the container's streams. */
+export async function attachWebSocket(call: ApiCall): Promise<void> {
+  const { socket } = call.takeover;
+  const { query } = call;
+  if (call.header("upgrade").toLowerCase() !== "websocket") {
+    throw invalidArgument("this endpoint speaks websocket only");
+  }
+  const all = !opened("attachWsStreams", call.version);
+  const stdin = all || query.flag("stdin");
+  try {
+    const answer = await call.backends.containers.attachContainer({
+      container: call.name,
+      stdin,
+      stdout: all || query.flag("stdout"),
+      stderr: all || query.flag("stderr"),
+      detachKeys: query.text("detachKeys"),
+      stream: true,
+      logs: query.flag("logs"),
+    });
+    const stream = await connectEndpoint(answer.stream, call.signal);
+    const logs = answer.logs && (await connectEndpoint(answer.logs, call.signal));
+    const { joinWebSocket } = await import("../hijack/websocket.ts");
+    await joinWebSocket(call.request, socket, { stream, logs, framed: !answer.tty, stdin });
+  } catch (error) {
+    if (socket.writableEnded) throw error;
+    const { kind, message } = toEngineError(error);
+    writeRawText(socket, httpStatus(kind), message);
+  }
+}

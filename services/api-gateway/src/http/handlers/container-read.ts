@@ -1,0 +1,128 @@
+/** Handlers that tell of containers. */
+
+import { EngineError, invalidArgument } from "@gantry/errors";
+import type { ApiCall } from "../api-call.ts";
+import { filterSet, readFilters } from "../decode/filters.ts";
+import { encodeContainer } from "../encode/container-inspect.ts";
+import { encodeContainerSummary } from "../encode/container-list.ts";
+import { nullIfEmpty, toJson } from "../encode/json.ts";
+import { encodeStats } from "../encode/stats.ts";
+import { openStream, write } from "../relay.ts";
+
+const listKeys = new Set([
+  "ancestor",
+  "before",
+  "exited",
+  "expose",
+  "health",
+  "id",
+  "is-task",
+  "isolation",
+  "label",
+  "name",
+  "network",
+  "publish",
+  "since",
+  "status",
+  "volume",
+]);
+
+/** GET /containers/json */
+export async function listContainers(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const { containers } = await call.backends.containers.listContainers({
+    all: query.flag("all"),
+    limit: query.integer("limit") ?? 0,
+    size: query.flag("size"),
+    filters: filterSet(readFilters(query, listKeys)),
+  });
+  const nowMs = Date.now();
+  call.json(containers.map((each) => encodeContainerSummary(each, version, nowMs)));
+}
+
+/** GET /containers/{id}/json */
+export async function inspectContainer(call: ApiCall): Promise<void> {
+  const { container } = await call.backends.containers.inspectContainer({
+    container: call.name,
+    size: call.query.flag("size"),
+  });
+  if (container === undefined) throw new EngineError("internal", "the answer has no container");
+  call.json(encodeContainer(container, call.version));
+}
+
+/** GET /containers/{id}/top */
+export async function topContainer(call: ApiCall): Promise<void> {
+  const psArgs = call.query.text("ps_args");
+  const top = await call.backends.containers.topContainer({ container: call.name, psArgs });
+  call.json({ Titles: top.titles, Processes: top.processes.map((each) => each.values) });
+}
+
+/** GET /containers/{id}/changes */
+export async function listChanges(call: ApiCall): Promise<void> {
+  const { changes } = await call.backends.containers.listChanges(
+    { container: call.name },
+    { signal: call.signal },
+  );
+  call.json(nullIfEmpty(changes.map(({ path, kind }) => ({ Path: path, Kind: kind }))));
+}
+
+/** POST /containers/{id}/resize */
+export async function resizeContainer(call: ApiCall): Promise<void> {
+  const size = terminalSize(call);
+  await call.backends.containers.resizeContainer({ container: call.name, ...size });
+  call.empty(200);
+}
+
+/** `h` and `w`, both needed, 32 bits. */
+export function terminalSize({ query }: ApiCall): { height: number; width: number } {
+  return { height: size(query.text("h"), "h"), width: size(query.text("w"), "w") };
+}
+
+function size(text: string, name: string): number {
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value < 2 ** 32) return value;
+  throw invalidArgument(
+    `invalid resize ${name === "h" ? "height" : "width"} ${JSON.stringify(text)}: must be an unsigned 32-bit number`,
+  );
+}
+
+const conditions = new Set(["", "not-running", "next-exit", "removed"]);
+
+/** POST /containers/{id}/wait: the head goes out as soon as the wait is registered. */
+export async function waitContainer(call: ApiCall): Promise<void> {
+  const condition = call.query.text("condition");
+  if (!conditions.has(condition)) throw invalidArgument(`invalid condition: "${condition}"`);
+  const stream = call.backends.containers.waitContainer(
+    { container: call.name, condition },
+    { signal: call.signal },
+  );
+  const { first, rest } = await openStream(stream);
+  const response = call.startStream("application/json");
+  const result = first.done ? first : await lastOf(rest);
+  const Error = result.error === "" ? undefined : { Message: result.error };
+  response.end(`${toJson({ StatusCode: result.exitCode, Error })}\n`);
+}
+
+async function lastOf<T extends { readonly done: boolean }>(rest: AsyncIterable<T>): Promise<T> {
+  for await (const each of rest) if (each.done) return each;
+  throw new EngineError("unavailable", "the wait ended without a result");
+}
+
+/** GET /containers/{id}/stats */
+export async function containerStats(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const stream = query.flag("stream", true);
+  const oneShot = query.flag("one-shot");
+  if (stream && oneShot) {
+    throw invalidArgument("cannot have stream=true and one-shot=true");
+  }
+  const samples = call.backends.containers.statsContainer(
+    { container: call.name, stream, oneShot },
+    { signal: call.signal },
+  );
+  const { first, rest } = await openStream(samples);
+  const response = call.startStream("application/json");
+  await write(response, `${toJson(encodeStats(first, version))}\n`);
+  for await (const each of rest) await write(response, `${toJson(encodeStats(each, version))}\n`);
+  response.end();
+}

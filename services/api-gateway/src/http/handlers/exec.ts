@@ -1,0 +1,67 @@
+/** Handlers of execs. */
+import { EngineError, invalidArgument } from "@gantry/errors";
+import type { ApiCall } from "../api-call.ts";
+import { consoleSize } from "../decode/host-config.ts";
+import { encodeExec } from "../encode/exec.ts";
+import { commonHeaders } from "../headers.ts";
+import { join } from "../hijack/join.ts";
+import { writeRawEmpty, writeTakeoverHead } from "../raw-answer.ts";
+import { connectEndpoint } from "../relay.ts";
+import { terminalSize } from "./container-read.ts";
+import { streamType } from "./container-streams.ts";
+
+/** POST /containers/{id}/exec */
+export async function createExec(call: ApiCall): Promise<void> {
+  const body = await call.jsonBody();
+  const cmd = body.oneOrMoreTexts("Cmd") ?? [];
+  if (cmd.length === 0) throw invalidArgument("No exec command specified");
+  const { execId } = await call.backends.execs.createExec({
+    container: call.name,
+    cmd,
+    attachStdin: body.flag("AttachStdin"),
+    attachStdout: body.flag("AttachStdout"),
+    attachStderr: body.flag("AttachStderr"),
+    tty: body.flag("Tty"),
+    env: body.texts("Env") ?? [],
+    user: body.text("User"),
+    workingDir: body.text("WorkingDir"),
+    privileged: body.flag("Privileged"),
+    detachKeys: body.text("DetachKeys"),
+    ...consoleSize(body, call.version),
+  });
+  call.json({ Id: execId }, 201);
+}
+
+/** POST /exec/{id}/start: detached it is an ordinary call, else the socket becomes the process's streams. */
+export async function startExec(call: ApiCall): Promise<void> {
+  const { socket, upgrade } = call.takeover;
+  const body = await call.jsonBody();
+  const detach = body.flag("Detach");
+  const tty = body.flag("Tty");
+  const size = consoleSize(body, call.version);
+  const request = { execId: call.name, detach, tty, ...size };
+  const { stream } = await call.backends.execs.startExec(request);
+  if (detach) {
+    writeRawEmpty(socket);
+    return;
+  }
+  // The process starts when this connection arrives; where it can't start, the stream says so.
+  const data = await connectEndpoint(stream, call.signal);
+  const contentType = streamType(tty, call.version);
+  await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
+  await join(socket, data, { input: true });
+}
+
+/** POST /exec/{id}/resize */
+export async function resizeExec(call: ApiCall): Promise<void> {
+  const size = terminalSize(call);
+  await call.backends.execs.resizeExec({ execId: call.name, ...size });
+  call.empty(200);
+}
+
+/** GET /exec/{id}/json */
+export async function inspectExec(call: ApiCall): Promise<void> {
+  const { exec } = await call.backends.execs.inspectExec({ execId: call.name });
+  if (exec === undefined) throw new EngineError("internal", "the answer has no exec");
+  call.json(encodeExec(exec));
+}

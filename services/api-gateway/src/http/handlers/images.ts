@@ -1,0 +1,173 @@
+/** Handlers of images that answer at once. */
+import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
+import type { ApiCall } from "../api-call.ts";
+import { decodeConfig } from "../decode/container-config.ts";
+import { filterSet, readFilters } from "../decode/filters.ts";
+import { given } from "../decode/init.ts";
+import { parsePlatformJson } from "../decode/platform.ts";
+import { decodeAuth, parseRegistryAuth } from "../decode/registry-auth.ts";
+import { encodeDescriptor, encodePlatform } from "../encode/descriptor.ts";
+import { containersByImage } from "../encode/disk-usage.ts";
+import { encodeHistory, encodeImage, encodeImageSummary } from "../encode/image.ts";
+import { nullIfEmpty, unlessEmpty } from "../encode/json.ts";
+import { opened } from "../encode/version-gates.ts";
+
+const listKeys = new Set(["before", "dangling", "label", "label!", "reference", "since", "until"]);
+
+/** GET /images/json */
+export async function listImages(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const manifests = opened("listManifests", version) && query.flag("manifests");
+  const sharedSize = opened("sharedSize", version) && query.flag("shared-size");
+  const filters = filterSet(readFilters(query, listKeys));
+  const [{ images }, countContainers] = await Promise.all([
+    call.backends.images.listImages({ all: query.flag("all"), filters, sharedSize, manifests }),
+    imageCounter(call),
+  ]);
+  call.json(
+    images.map((each) => encodeImageSummary(each, { version, countContainers, manifests })),
+  );
+}
+
+/** Counts containers per image; without container-service images are listed uncounted. */
+async function imageCounter(call: ApiCall): Promise<((id: string) => number) | undefined> {
+  if (!opened("containerCount", call.version)) return undefined;
+  try {
+    const { containers } = await call.backends.containers.listContainers({ all: true });
+    const counts = containersByImage(containers);
+    return (id) => counts.get(id) ?? 0;
+  } catch (error) {
+    if (hasKind(error, "unavailable")) return undefined;
+    throw error;
+  }
+}
+
+/** GET /images/{name}/json */
+export async function inspectImage(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const manifests = opened("descriptors", version) && query.flag("manifests");
+  const platform = opened("inspectPlatform", version)
+    ? parsePlatformJson(query.text("platform"))
+    : undefined;
+  if (manifests && platform !== undefined) {
+    throw invalidArgument("conflicting options: manifests and platform options cannot both be set");
+  }
+  const { image } = await call.backends.images.inspectImage(
+    given({ image: call.name, platform, manifests }),
+  );
+  if (image === undefined) throw new EngineError("internal", "the answer has no image");
+  call.json(encodeImage(image, version, manifests));
+}
+
+/** GET /images/{name}/history */
+export async function imageHistory(call: ApiCall): Promise<void> {
+  const platform = opened("imagePlatform", call.version)
+    ? parsePlatformJson(call.query.text("platform"))
+    : undefined;
+  const { entries } = await call.backends.images.getImageHistory(
+    given({ image: call.name, platform }),
+  );
+  call.json(entries.map(encodeHistory));
+}
+
+/** POST /images/{name}/tag */
+export async function tagImage(call: ApiCall): Promise<void> {
+  const repository = call.query.text("repo");
+  const tag = call.query.text("tag");
+  await call.backends.images.tagImage({ image: call.name, repository, tag });
+  call.empty(201);
+}
+
+/** DELETE /images/{name} */
+export async function removeImage(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const texts = opened("deletePlatforms", version) ? query.all("platforms") : [];
+  const platforms = texts.map(parsePlatformJson).filter((each) => each !== undefined);
+  const { removed } = await call.backends.images.removeImage({
+    image: call.name,
+    force: query.flag("force"),
+    noPrune: query.flag("noprune"),
+    platforms,
+  });
+  call.json(removed.map(encodeRemoved));
+}
+
+function encodeRemoved({ untagged, deleted }: { untagged: string; deleted: string }) {
+  return { Untagged: unlessEmpty(untagged), Deleted: unlessEmpty(deleted) };
+}
+
+const pruneKeys = new Set(["dangling", "label", "label!", "until"]);
+
+/** POST /images/prune */
+export async function pruneImages(call: ApiCall): Promise<void> {
+  const filters = filterSet(readFilters(call.query, pruneKeys));
+  const pruned = await call.backends.images.pruneImages({ filters });
+  call.json({
+    ImagesDeleted: nullIfEmpty(pruned.removed.map(encodeRemoved)),
+    SpaceReclaimed: pruned.spaceReclaimedBytes,
+  });
+}
+
+const searchKeys = new Set(["is-automated", "is-official", "stars"]);
+
+/** GET /images/search */
+export async function searchImages(call: ApiCall): Promise<void> {
+  const { query } = call;
+  const { results } = await call.backends.images.searchImages(
+    given({
+      term: query.text("term"),
+      limit: query.integer("limit") ?? 0,
+      filters: filterSet(readFilters(query, searchKeys)),
+      auth: parseRegistryAuth(call.header("x-registry-auth")),
+    }),
+    { signal: call.signal },
+  );
+  call.json(
+    results.map((each) => ({
+      star_count: each.starCount,
+      is_official: each.isOfficial,
+      name: each.name,
+      is_automated: false,
+      description: each.description,
+    })),
+  );
+}
+
+/** POST /commit */
+export async function commitContainer(call: ApiCall): Promise<void> {
+  const { query, version } = call;
+  const body = await call.optionalJsonBody();
+  const { imageId } = await call.backends.containers.commitContainer(
+    given({
+      container: query.text("container"),
+      repository: query.text("repo"),
+      tag: query.text("tag"),
+      comment: query.text("comment"),
+      author: query.text("author"),
+      pause: query.flag("pause", true),
+      changes: query.all("changes").flatMap((text) => text.split("\n")),
+      config: body === undefined ? undefined : decodeConfig(body, version),
+    }),
+  );
+  call.json({ Id: imageId }, 201);
+}
+
+/** GET /distribution/{name}/json */
+export async function inspectDistribution(call: ApiCall): Promise<void> {
+  const auth = parseRegistryAuth(call.header("x-registry-auth"));
+  const found = await call.backends.images.inspectDistribution(
+    given({ reference: call.name, auth }),
+    { signal: call.signal },
+  );
+  call.json({
+    Descriptor: found.descriptor ? encodeDescriptor(found.descriptor) : null,
+    Platforms: found.platforms.map(encodePlatform),
+  });
+}
+
+/** POST /auth */
+export async function login(call: ApiCall): Promise<void> {
+  const auth = decodeAuth(await call.jsonBody());
+  const answer = await call.backends.images.login({ auth }, { signal: call.signal });
+  call.json({ Status: answer.status, IdentityToken: answer.identityToken });
+}

@@ -1,0 +1,75 @@
+/** Handlers of volumes. */
+import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
+import type { ApiCall } from "../api-call.ts";
+import { filterSet, readFilters } from "../decode/filters.ts";
+import { nullIfEmpty } from "../encode/json.ts";
+import { opened } from "../encode/version-gates.ts";
+import { encodeVolume } from "../encode/volume.ts";
+
+const listKeys = new Set(["dangling", "driver", "label", "name"]);
+
+/** GET /volumes */
+export async function listVolumes(call: ApiCall): Promise<void> {
+  const filters = filterSet(readFilters(call.query, listKeys));
+  const { volumes, warnings } = await call.backends.volumes.listVolumes({ filters });
+  call.json({
+    Volumes: volumes.map((each) => encodeVolume(each)),
+    Warnings: nullIfEmpty(warnings),
+  });
+}
+
+/** POST /volumes/create */
+export async function createVolume(call: ApiCall): Promise<void> {
+  const body = await call.jsonBody();
+  const { volume } = await call.backends.volumes.createVolume({
+    name: body.text("Name"),
+    driver: body.text("Driver"),
+    options: body.textMap("DriverOpts") ?? {},
+    labels: body.textMap("Labels") ?? {},
+  });
+  if (volume === undefined) throw new EngineError("internal", "the answer has no volume");
+  call.json(encodeVolume(volume), 201);
+}
+
+/** GET /volumes/{name} */
+export async function inspectVolume(call: ApiCall): Promise<void> {
+  const { volume } = await call.backends.volumes.inspectVolume({ name: call.name });
+  if (volume === undefined) throw new EngineError("internal", "the answer has no volume");
+  call.json(encodeVolume(volume));
+}
+
+/** PUT /volumes/{name}: only cluster volumes can be updated, and there are none without a swarm. */
+export async function updateVolume(call: ApiCall): Promise<void> {
+  await call.jsonBody();
+  await call.backends.volumes.inspectVolume({ name: call.name });
+  throw invalidArgument("volume update only valid for cluster volumes, but swarm is unavailable");
+}
+
+/** DELETE /volumes/{name}: by force a missing volume is no error. */
+export async function removeVolume(call: ApiCall): Promise<void> {
+  const force = call.query.flag("force");
+  try {
+    await call.backends.volumes.removeVolume({ name: call.name, force });
+  } catch (error) {
+    if (!force || !hasKind(error, "not_found")) throw error;
+  }
+  call.empty(204);
+}
+
+const pruneKeys = new Set(["all", "label", "label!"]);
+
+/** POST /volumes/prune */
+export async function pruneVolumes(call: ApiCall): Promise<void> {
+  const filters = new Map(readFilters(call.query, pruneKeys));
+  const words = filters.get("all") ?? [];
+  filters.delete("all");
+  const all = !opened("pruneVolumesAll", call.version) || words.some(isTrue);
+  const pruned = await call.backends.volumes.pruneVolumes({ filters: filterSet(filters), all });
+  call.json({ VolumesDeleted: pruned.deleted, SpaceReclaimed: pruned.spaceReclaimedBytes });
+}
+
+function isTrue(word: string): boolean {
+  if (["1", "t", "true"].includes(word.toLowerCase())) return true;
+  if (["0", "f", "false"].includes(word.toLowerCase())) return false;
+  throw invalidArgument(`invalid filter 'all=["${word}"]'`);
+}

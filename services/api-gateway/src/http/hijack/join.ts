@@ -1,0 +1,64 @@
+/** Joins a client's socket with a data-plane socket: bytes both ways, with back-pressure and half-close. */
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+
+/** After our side has ended, the client gets this long to close its own. */
+const lingerMs = 1000;
+
+/** Options of join. */
+export interface JoinOptions {
+  /** The client's bytes go to the data socket; else they are thrown away. */
+  readonly input: boolean;
+}
+
+/**
+ * Joins until either side is gone. The client's end of input half-closes the data socket; the data
+ * socket's end ends the client's connection, as Docker does when the process is gone.
+ * Never rejects: a broken side closes the other.
+ */
+export function join(client: Duplex, data: Socket, { input }: JoinOptions): Promise<void> {
+  return new Promise((resolve) => {
+    client.on("error", () => undefined);
+    data.on("error", () => undefined);
+    data.pipe(client);
+    if (input) client.pipe(data);
+    else client.resume();
+    const onDataClosed = (): void => {
+      client.unpipe(data);
+      if (!client.writableEnded) client.end();
+      closeSoon(client);
+    };
+    client.once("close", () => {
+      data.destroy();
+      resolve();
+    });
+    data.once("end", onDataClosed);
+    data.once("close", onDataClosed);
+    if (client.destroyed) {
+      data.destroy();
+      resolve();
+    }
+  });
+}
+
+/** Ends the connection when what was written is out and the client has closed, or did not in time. */
+export function closeSoon(client: Duplex): void {
+  client.resume();
+  const destroy = (): void => {
+    client.destroy();
+  };
+  const linger = (): void => {
+    if (client.readableEnded) {
+      destroy();
+      return;
+    }
+    const timer = setTimeout(destroy, lingerMs);
+    timer.unref();
+    client.once("end", destroy);
+    client.once("close", () => {
+      clearTimeout(timer);
+    });
+  };
+  if (client.writableFinished) linger();
+  else client.once("finish", linger);
+}

@@ -1,0 +1,18 @@
+import {
+  createVolume,
+  inspectVolume,
+  listVolumes,
+  pruneVolumes,
+  removeVolume,
+  updateVolume,
+} from "../handlers/volumes.ts";
+import { del, get, post, put, type Route } from "../route.ts";
+
+export const volumeRoutes: readonly Route[] = [
+  get("/volumes", listVolumes),
+  post("/volumes/create", createVolume),
+  get("/volumes/{name}", inspectVolume),
+  put("/volumes/{name}", updateVolume, { since: 42, scope: "partly" }),
+  del("/volumes/{name}", removeVolume),
+  post("/volumes/prune", pruneVolumes, { since: 25 }),
+];

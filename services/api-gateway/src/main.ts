@@ -1,0 +1,27 @@
+/** Starts the gateway and ends it at a signal. */
+import { loadConfig, onReload, untilTerminated } from "@gantry/config";
+import { createLogger } from "@gantry/logging";
+import { openGateway } from "./gateway.ts";
+
+const config = loadConfig();
+const logger = createLogger({ service: "api-gateway", level: config.logLevel });
+
+try {
+  const gateway = await openGateway({ config, logger });
+  using _reload = onReload({
+    onConfig: (next) => {
+      gateway.reconfigure(next);
+      logger.info({}, "configuration reloaded");
+    },
+    onProblem: (error) => {
+      logger.error({ err: error }, "configuration is wrong, keeping the old one");
+    },
+  });
+  logger.info({ addresses: gateway.addresses }, "listening");
+  const signal = await untilTerminated();
+  logger.info({ signal }, "stopping");
+  await gateway.close();
+} catch (error) {
+  logger.fatal({ err: error }, "could not start");
+  process.exitCode = 1;
+}

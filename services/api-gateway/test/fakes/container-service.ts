@@ -1,0 +1,547 @@
+/** A container-service in memory: containers whose process is a function over the attached socket. */
+import { randomBytes } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+import type net from "node:net";
+import { buffer } from "node:stream/consumers";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { conflict, invalidArgument, notFound, notModified } from "@gantry/errors";
+import { silentLogger } from "@gantry/logging";
+import {
+  type Container,
+  ContainerSchema,
+  ContainerService,
+  type CreateContainerRequest,
+  type CreateExecRequest,
+  ExecService,
+} from "@gantry/proto/container";
+import { type EventSchema, EventService } from "@gantry/proto/event";
+import { type Network, NetworkSchema, NetworkService } from "@gantry/proto/network";
+import { SystemService } from "@gantry/proto/system";
+import { type Volume, VolumeSchema, VolumeService } from "@gantry/proto/volume";
+import {
+  type DataListener,
+  type Implementation,
+  implement,
+  openDataListener,
+  serveGrpc,
+} from "@gantry/rpc";
+
+/** A frame of Docker's multiplexed stream. */
+export function frame(stream: 1 | 2, text: string): Buffer {
+  const payload = Buffer.from(text);
+  const head = Buffer.alloc(8);
+  head[0] = stream;
+  head.writeUInt32BE(payload.length, 4);
+  return Buffer.concat([head, payload]);
+}
+
+/** What an attached process does with its streams; resolves with the exit code. */
+export type Program = (socket: net.Socket, container: Container) => Promise<number>;
+
+/** Calls seen, by method. */
+export interface Seen {
+  readonly method: string;
+  readonly request: unknown;
+}
+
+/** An event as tests write it. */
+export type EventInit = MessageInitShape<typeof EventSchema>;
+
+/** The fake. */
+export class FakeContainerService implements AsyncDisposable {
+  readonly containers = new Map<string, Container>();
+  readonly networks = new Map<string, Network>();
+  readonly volumes = new Map<string, Volume>();
+  readonly execs = new Map<string, CreateExecRequest>();
+  readonly exits = new EventEmitter();
+  readonly seen: Seen[] = [];
+  readonly events: EventInit[] = [];
+  readonly eventAdded = new EventEmitter();
+  readonly uploads: Buffer[] = [];
+  /** What programs do, by first word of the command. */
+  readonly programs = new Map<string, Program>();
+  /** Streams that are open now. */
+  openStreams = 0;
+  readonly #stop: (() => Promise<void>)[] = [];
+  #data!: DataListener;
+
+  static async start(socketPath: string, dataPath: string): Promise<FakeContainerService> {
+    const fake = new FakeContainerService();
+    fake.exits.setMaxListeners(0);
+    fake.eventAdded.setMaxListeners(0);
+    await fake.listen(socketPath, dataPath);
+    return fake;
+  }
+
+  async listen(socketPath: string, dataPath: string): Promise<void> {
+    this.#data = await openDataListener({ socketPath: dataPath, logger: silentLogger() });
+    const server = await serveGrpc({
+      socketPath,
+      services: this.services(),
+      logger: silentLogger(),
+    });
+    this.#stop.push(
+      () => server.close(0),
+      () => this.#data.close(),
+    );
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stop.splice(0)) await stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  addEvent(event: EventInit): void {
+    this.events.push({
+      ...event,
+      service: "container-service",
+      seq: BigInt(this.events.length + 1),
+    });
+    this.eventAdded.emit("added");
+  }
+
+  services(): Implementation[] {
+    return [
+      this.container(),
+      this.exec(),
+      this.system(),
+      this.network(),
+      this.volume(),
+      this.event(),
+    ];
+  }
+
+  find(name: string): Container {
+    const plain = name.replace(/^\//, "");
+    for (const each of this.containers.values()) {
+      if (each.id === plain || each.name === plain || each.id.startsWith(plain)) return each;
+    }
+    throw notFound("container", name);
+  }
+
+  private create(request: CreateContainerRequest): Container {
+    if (request.config?.image === "missing") throw notFound("image", "missing:latest");
+    const id = randomBytes(32).toString("hex");
+    const command = request.config?.cmd?.values ?? [];
+    const container = create(ContainerSchema, {
+      id,
+      name: request.name === "" ? `fake_${id.slice(0, 6)}` : request.name,
+      createdNano: BigInt(Date.now()) * 1_000_000n,
+      path: command[0] ?? "",
+      args: command.slice(1),
+      imageId: `sha256:${"a".repeat(64)}`,
+      imageDisplay: request.config?.image ?? "",
+      platform: "linux",
+      config: request.config!,
+      hostConfig: request.hostConfig ?? {},
+      state: { status: "created" },
+      networkSettings: {
+        ports: [{ port: "80/tcp", bindings: [{ hostIp: "0.0.0.0", hostPort: "8080" }] }],
+        networks: {
+          bridge: {
+            networkId: "n1",
+            endpointId: "e1",
+            ipAddress: "172.17.0.2",
+            ipPrefixLen: 16,
+            gateway: "172.17.0.1",
+            macAddress: "02:42:ac:11:00:02",
+          },
+        },
+      },
+      mounts: [],
+    });
+    this.containers.set(id, container);
+    return container;
+  }
+
+  /** Resolvers of containers that wait for their start, with their attached sockets. */
+  private readonly attached = new Map<string, net.Socket[]>();
+
+  private container(): Implementation {
+    const self = this;
+    const note = (method: string, request: unknown): void => {
+      this.seen.push({ method, request });
+    };
+    return implement(ContainerService, {
+      createContainer: (request) => {
+        note("createContainer", request);
+        const { id } = this.create(request);
+        return Promise.resolve({ id, warnings: [] });
+      },
+      startContainer: (request) => {
+        note("startContainer", request);
+        const container = this.find(request.container);
+        if (container.state?.running) throw notModified("already running");
+        this.run(container);
+        return Promise.resolve({});
+      },
+      stopContainer: (request) => {
+        note("stopContainer", request);
+        const container = this.find(request.container);
+        if (!container.state?.running) throw notModified("not running");
+        this.exit(container, 143);
+        return Promise.resolve({});
+      },
+      killContainer: (request) => {
+        note("killContainer", request);
+        const container = this.find(request.container);
+        if (!container.state?.running) throw conflict(`container ${container.id} is not running`);
+        this.exit(container, 137);
+        return Promise.resolve({});
+      },
+      removeContainer: (request) => {
+        note("removeContainer", request);
+        const container = this.find(request.container);
+        this.containers.delete(container.id);
+        this.exits.emit(container.id, container);
+        return Promise.resolve({});
+      },
+      inspectContainer: (request) => Promise.resolve({ container: this.find(request.container) }),
+      listContainers: (request) => {
+        note("listContainers", request);
+        return Promise.resolve({
+          containers: [...this.containers.values()].filter(
+            (each) => request.all || each.state?.running,
+          ),
+        });
+      },
+      async *waitContainer(request, { signal }) {
+        note("waitContainer", request);
+        const container = self.find(request.container);
+        const exited = once(self.exits, container.id, { signal });
+        exited.catch(() => undefined);
+        yield { done: false };
+        if (
+          request.condition !== "next-exit" &&
+          request.condition !== "removed" &&
+          !container.state?.running
+        ) {
+          yield { done: true, exitCode: container.state?.exitCode ?? 0 };
+          return;
+        }
+        await exited;
+        yield { done: true, exitCode: container.state?.exitCode ?? 0 };
+      },
+      attachContainer: (request) => {
+        note("attachContainer", request);
+        const container = this.find(request.container);
+        if (request.detachKeys === "bad")
+          throw invalidArgument("Invalid detach keys (bad) provided");
+        const data = this.#data.issue((socket) => this.attach(container, socket));
+        return Promise.resolve({ stream: data, tty: container.config?.tty ?? false });
+      },
+      openLogs: (request) => {
+        note("openLogs", request);
+        const container = this.find(request.container);
+        const data = this.#data.issue(async (socket, signal) => {
+          socket.write(frame(1, "line 1\n"));
+          if (request.follow)
+            await new Promise((resolve) => {
+              signal.addEventListener("abort", resolve);
+            });
+        });
+        return Promise.resolve({ data, tty: container.config?.tty ?? false });
+      },
+      async *statsContainer(request, { signal }) {
+        note("statsContainer", request);
+        const container = self.find(request.container);
+        const sample = {
+          cgroupVersion: "2",
+          readAtNano: 1_700_000_000_000_000_001n,
+          cpuTotalNs: 5n,
+          pidsLimit: 18446744073709551615n,
+          pidsCurrent: 1n,
+          onlineCpus: 2,
+          systemCpuNs: 100n,
+          memoryUsageBytes: 4096n,
+          interfaces: [{ name: "eth0", rxBytes: 7n }],
+        };
+        yield { id: container.id, name: container.name, current: sample };
+        if (!request.stream) return;
+        yield { id: container.id, name: container.name, current: sample, previous: sample };
+        await new Promise((resolve) => {
+          signal.addEventListener("abort", resolve);
+        });
+      },
+      async *exportContainer() {
+        const finished = Promise.withResolvers<undefined>();
+        yield {
+          data: self.#data.issue((socket) => {
+            socket.write("tar bytes");
+            finished.resolve(undefined);
+            return Promise.resolve();
+          }),
+        };
+        await finished.promise;
+      },
+      statPath: (request) => {
+        if (request.path !== "/etc/passwd")
+          throw notFound(
+            "path",
+            request.path,
+            `Could not find the file ${request.path} in container ${request.container}`,
+          );
+        return Promise.resolve({
+          stat: {
+            name: "passwd",
+            sizeBytes: 12n,
+            mode: 0o100644,
+            mtimeNano: 1_700_000_000_000_000_000n,
+          },
+        });
+      },
+      async *getArchive() {
+        const finished = Promise.withResolvers<undefined>();
+        yield {
+          stat: { name: "etc", sizeBytes: 4096n, mode: 0o40755, mtimeNano: 0n },
+          data: self.#data.issue((socket) => {
+            socket.write("archive");
+            finished.resolve(undefined);
+            return Promise.resolve();
+          }),
+        };
+        await finished.promise;
+      },
+      async *putArchive(request) {
+        note("putArchive", request);
+        if (request.path === "/file") throw invalidArgument("extraction point is not a directory");
+        const received = Promise.withResolvers<Buffer>();
+        yield {
+          data: self.#data.issue(async (socket) => {
+            received.resolve(await buffer(socket.iterator({ destroyOnReturn: false })));
+          }),
+        };
+        self.uploads.push(await received.promise);
+      },
+      topContainer: () =>
+        Promise.resolve({ titles: ["UID", "PID"], processes: [{ values: ["root", "1"] }] }),
+      updateContainer: (request) => {
+        note("updateContainer", request);
+        return Promise.resolve({ warnings: [] });
+      },
+      renameContainer: () => Promise.resolve({}),
+      resizeContainer: (request) => {
+        note("resizeContainer", request);
+        return Promise.resolve({});
+      },
+      pruneContainers: (request) => {
+        note("pruneContainers", request);
+        return Promise.resolve({ deleted: [], spaceReclaimedBytes: 0n });
+      },
+      commitContainer: (request) => {
+        note("commitContainer", request);
+        return Promise.resolve({ imageId: `sha256:${"b".repeat(64)}` });
+      },
+      listChanges: () => Promise.resolve({ changes: [] }),
+    });
+  }
+
+  private run(container: Container): void {
+    const state = container.state!;
+    state.status = "running";
+    state.running = true;
+    state.startedAtNano = BigInt(Date.now()) * 1_000_000n;
+    for (const socket of this.attached.get(container.id) ?? []) this.play(container, socket);
+    if (container.path === "exit") this.exit(container, Number(container.args[0] ?? 0));
+  }
+
+  private exit(container: Container, code: number): void {
+    const state = container.state!;
+    state.status = "exited";
+    state.running = false;
+    state.exitCode = code;
+    state.finishedAtNano = BigInt(Date.now()) * 1_000_000n;
+    for (const socket of this.attached.get(container.id) ?? []) socket.end();
+    this.attached.delete(container.id);
+    this.exits.emit(container.id, container);
+    if (container.hostConfig?.autoRemove) this.containers.delete(container.id);
+  }
+
+  private async attach(container: Container, socket: net.Socket): Promise<void> {
+    this.openStreams++;
+    socket.once("close", () => {
+      this.openStreams--;
+    });
+    if (container.state?.running) this.play(container, socket);
+    else this.attached.set(container.id, [...(this.attached.get(container.id) ?? []), socket]);
+    await once(socket, "close");
+  }
+
+  private play(container: Container, socket: net.Socket): void {
+    const program = this.programs.get(container.path);
+    if (program === undefined) return;
+    void program(socket, container).then((code) => {
+      socket.end();
+      if (container.state?.running) this.exit(container, code);
+    });
+  }
+
+  private exec(): Implementation {
+    return implement(ExecService, {
+      createExec: (request) => {
+        this.seen.push({ method: "createExec", request });
+        this.find(request.container);
+        const execId = randomBytes(32).toString("hex");
+        this.execs.set(execId, request);
+        return Promise.resolve({ execId });
+      },
+      startExec: (request) => {
+        this.seen.push({ method: "startExec", request });
+        const exec = this.execs.get(request.execId);
+        if (exec === undefined) throw notFound("exec", request.execId);
+        if (request.detach) return Promise.resolve({});
+        const container = this.find(exec.container);
+        const stream = this.#data.issue(async (socket) => {
+          const program = this.programs.get(exec.cmd[0] ?? "");
+          if (program !== undefined) await program(socket, container);
+        });
+        return Promise.resolve({ stream });
+      },
+      inspectExec: (request) => {
+        const exec = this.execs.get(request.execId);
+        if (exec === undefined) throw notFound("exec", request.execId);
+        return Promise.resolve({
+          exec: {
+            id: request.execId,
+            exitCode: 0,
+            entrypoint: exec.cmd[0] ?? "",
+            arguments: exec.cmd.slice(1),
+            containerId: this.find(exec.container).id,
+          },
+        });
+      },
+      resizeExec: () => Promise.resolve({}),
+    });
+  }
+
+  private system(): Implementation {
+    return implement(SystemService, {
+      getInfo: () =>
+        Promise.resolve({
+          engineId: "engine",
+          containers: this.containers.size,
+          cgroupVersion: "2",
+          cgroupDriver: "cgroupfs",
+          ncpu: 2,
+          memTotalBytes: 1024n,
+          hostname: "host",
+          operatingSystem: "Debian",
+          architecture: "x86_64",
+          networkDrivers: ["null", "bridge", "host"],
+        }),
+    });
+  }
+
+  private network(): Implementation {
+    return implement(NetworkService, {
+      createNetwork: (request) => {
+        this.seen.push({ method: "createNetwork", request });
+        const id = randomBytes(32).toString("hex");
+        this.networks.set(
+          id,
+          create(NetworkSchema, {
+            id,
+            name: request.name,
+            driver: "bridge",
+            scope: "local",
+            enableIpv4: true,
+            ipam: {
+              driver: "default",
+              config: [{ subnet: "172.18.0.0/16", gateway: "172.18.0.1" }],
+            },
+            subnets: { "172.18.0.0/16": { ipsInUse: 3n, dynamicIpsAvailable: 65533n } },
+          }),
+        );
+        return Promise.resolve({ id });
+      },
+      listNetworks: () => Promise.resolve({ networks: [...this.networks.values()] }),
+      inspectNetwork: (request) => {
+        for (const each of this.networks.values())
+          if (each.id === request.network || each.name === request.network)
+            return Promise.resolve({ network: each });
+        throw notFound("network", request.network);
+      },
+      removeNetwork: () => Promise.resolve({}),
+      connectNetwork: (request) => {
+        this.seen.push({ method: "connectNetwork", request });
+        return Promise.resolve({});
+      },
+    });
+  }
+
+  private volume(): Implementation {
+    return implement(VolumeService, {
+      createVolume: (request) => {
+        const volume = create(VolumeSchema, {
+          name: request.name || randomBytes(32).toString("hex"),
+          driver: "local",
+          scope: "local",
+          createdNano: 1_700_000_000_000_000_000n,
+          mountpoint: "/v",
+          sizeBytes: -1n,
+          refCount: -1n,
+        });
+        this.volumes.set(volume.name, volume);
+        return Promise.resolve({ volume });
+      },
+      inspectVolume: (request) => {
+        const volume = this.volumes.get(request.name);
+        if (volume === undefined)
+          throw notFound("volume", request.name, `get ${request.name}: no such volume`);
+        return Promise.resolve({ volume });
+      },
+      listVolumes: () => Promise.resolve({ volumes: [...this.volumes.values()], warnings: [] }),
+      removeVolume: (request) => {
+        if (!this.volumes.delete(request.name))
+          throw notFound("volume", request.name, `get ${request.name}: no such volume`);
+        return Promise.resolve({});
+      },
+      pruneVolumes: (request) => {
+        this.seen.push({ method: "pruneVolumes", request });
+        return Promise.resolve({ deleted: [], spaceReclaimedBytes: 0n });
+      },
+    });
+  }
+
+  private event(): Implementation {
+    return fakeEvents(this.events, this.eventAdded, "container-service");
+  }
+}
+
+/** An event log over an array. */
+export function fakeEvents(
+  events: readonly EventInit[],
+  added: EventEmitter,
+  service: string,
+): Implementation {
+  return implement(EventService, {
+    async *subscribe(request, { signal }) {
+      let at = request.cursor === "" ? events.length : Number(request.cursor.split("-").at(-1));
+      if (request.cursor === "" && request.sinceNano !== 0n) {
+        const first = events.findIndex((each) => (each.timeNano ?? 0n) >= request.sinceNano);
+        at = first === -1 ? events.length : first;
+      }
+      const word = service.replace("-", "_");
+      yield { cursor: `${word}-${String(at)}` };
+      while (!signal.aborted) {
+        const event = events[at];
+        if (event !== undefined) {
+          if (request.untilNano !== 0n && (event.timeNano ?? 0n) > request.untilNano) return;
+          at++;
+          yield { event, cursor: `${word}-${String(at)}` };
+          continue;
+        }
+        const leftMs = Number(request.untilNano / 1_000_000n) - Date.now();
+        if (request.untilNano !== 0n && leftMs <= 0) return;
+        const timeout =
+          request.untilNano === 0n
+            ? signal
+            : AbortSignal.any([signal, AbortSignal.timeout(leftMs + 1)]);
+        await once(added, "added", { signal: timeout }).catch(() => undefined);
+      }
+    },
+  });
+}
