@@ -6,15 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
+  type LaunchPlan,
   LaunchPlanSchema,
   type ShimMessage,
   ShimMessageSchema,
   ShimRequestSchema,
 } from "@gantry/proto/shim";
+import { eventually } from "@gantry/testkit";
 import { debianProgram } from "@gantry/testkit/debian";
 import { type Kernel, loadKernel } from "../lib/index.ts";
 
-export type PlanInit = MessageInitShape<typeof LaunchPlanSchema>;
+export type PlanInit = MessageInitShape<typeof LaunchPlanSchema> & Pick<LaunchPlan, "$unknown">;
 type RequestInit = Exclude<MessageInitShape<typeof ShimRequestSchema>["request"], undefined>;
 type MessageCase = Exclude<ShimMessage["message"]["case"], undefined>;
 type MessageOf<C extends MessageCase> = Extract<ShimMessage["message"], { case: C }>["value"];
@@ -38,6 +40,11 @@ export const ms = { rdonly: 1n, nosuid: 2n, nodev: 4n, noexec: 8n, bind: 4096n, 
 
 /** Docker's default capabilities. */
 export const defaultCapabilities = 0xa80425fbn;
+
+/** Waits until something is true. */
+export async function holds(check: () => boolean, timeoutMs = 10_000): Promise<void> {
+  await eventually(() => (check() ? true : undefined), { timeoutMs });
+}
 
 /** A folder of one test, with a root file system made of busybox. */
 export class Playground {
@@ -137,6 +144,7 @@ export class Shim {
   constructor(playground: Playground, changes: PlanInit) {
     this.#playground = playground;
     const plan = create(LaunchPlanSchema, { ...standardPlan(playground), ...changes });
+    if (changes.$unknown !== undefined) plan.$unknown = changes.$unknown;
     const memfd = kernel.memfd("plan", toBinary(LaunchPlanSchema, plan), true);
     const control = kernel.listenUnix(playground.path("shim.sock"), 0o600, 16);
     const io = kernel.listenUnix(playground.path("io.sock"), 0o600, 16);
@@ -249,8 +257,10 @@ export class Shim {
   async attach(ticket: { stdin?: boolean; framed?: boolean; detachKeys?: Uint8Array; execId?: string } = {}): Promise<Stream> {
     const bytes = this.newTicket();
     await this.request({ case: "addTicket", value: { ticket: bytes, stdout: true, stderr: true, stdin: true, framed: true, ...ticket } });
+    const attached = (): number => this.messages.filter(({ message }) => message.case === "attached").length;
+    const before = attached();
     const stream = this.stream(bytes);
-    await this.message("attached");
+    await this.#until(() => (attached() > before ? true : undefined), "attached");
     return stream;
   }
 

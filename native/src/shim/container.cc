@@ -123,13 +123,17 @@ bool ContainerStart::await_pid(Container& container) {
   return false;
 }
 
-bool ContainerStart::write_id_maps(pid_t pid) {
+bool ContainerStart::write_process_files(pid_t pid) {
+  char directory[32];
+  std::snprintf(directory, sizeof(directory), "/proc/%d", pid);
+  char score[16];
+  std::snprintf(score, sizeof(score), "%d", oom_score_of(plan_.process, inherited_));
+  const int refused = write_cgroup_file(directory, "oom_score_adj", score);
+  if (refused < 0) return failure_.set("oom_score_adj", -refused, score);
   if (!plan_.makes_namespace(CLONE_NEWUSER)) return true;
   const std::string* maps[2] = {&plan_.uid_map, &plan_.gid_map};
   constexpr const char* kFiles[2] = {"uid_map", "gid_map"};
   for (int i = 0; i < 2; ++i) {
-    char directory[32];
-    std::snprintf(directory, sizeof(directory), "/proc/%d", pid);
     const int error = write_cgroup_file(directory, kFiles[i], maps[i]->c_str());
     if (error < 0) return failure_.set("user namespace", -error, kFiles[i]);
   }
@@ -138,7 +142,7 @@ bool ContainerStart::write_id_maps(pid_t pid) {
 
 // What is done from outside while the child mounts its root.
 bool ContainerStart::prepare_around(Container& container) {
-  if (!write_id_maps(container.pid)) return false;
+  if (!write_process_files(container.pid)) return false;
   for (const auto& dir : cgroups_.attach) {
     const int error = enter_cgroup(dir.c_str(), container.pid);
     if (error < 0) return failure_.set("cgroup", -error, dir);

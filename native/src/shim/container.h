@@ -63,7 +63,7 @@ class ContainerStart {
   bool create_process(Container& container);
   bool await_pid(Container& container);
   bool prepare_around(Container& container);
-  bool write_id_maps(pid_t pid);
+  bool write_process_files(pid_t pid);
   bool await_program(Container& container);
   bool run_early_hooks(pid_t pid);
   void hold_namespaces(Container& container);

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <utility>
 
 #include "kernel/cgroup.h"
@@ -73,6 +74,13 @@ bool own_user_namespace(const ExecTarget& target, Failure& failure) {
   Failure failure = {};
   HostHandles host;
   if (!host.open(failure)) give_up(entry.sync, failure);
+  char score[16];
+  std::snprintf(score, sizeof(score), "%d", oom_score_of(entry.plan, *entry.target.inherited));
+  const int refused = host.write_self("oom_score_adj", score);
+  if (refused < 0) {
+    failure.set("oom_score_adj", -refused, score);
+    give_up(entry.sync, failure);
+  }
   for (const auto& dir : entry.target.cgroups->attach) {
     const int error = enter_cgroup(dir.c_str(), 0);
     if (error < 0) {

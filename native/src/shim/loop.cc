@@ -108,7 +108,10 @@ void Loop::release_memory() {
 }
 
 void Loop::run(RoundEnd& round_end) {
-  while (running_) {
+  for (;;) {
+    round_end.round_ended();
+    graves_.clear();
+    if (!running_) return;
     const int count = epoll_wait(epoll_, batch_.data(), kBatch, timeout_ms());
     if (count > 0) {
       quiet_ = false;
@@ -116,8 +119,6 @@ void Loop::run(RoundEnd& round_end) {
       dispatch(count, false);
     }
     call_alarms();
-    round_end.round_ended();
-    graves_.clear();
     if (count == 0 && !quiet_) release_memory();
   }
 }

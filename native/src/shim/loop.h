@@ -41,7 +41,7 @@ class Alarm {
 uint64_t monotonic_ms();
 int64_t realtime_ns();
 
-// Told when everything of a round was called.
+// Asked between rounds, the first one too.
 class RoundEnd {
  public:
   virtual ~RoundEnd() = default;

@@ -52,11 +52,6 @@ class Becoming {
 };
 
 bool Becoming::limit() {
-  char text[16];
-  const int score = plan_.set_oom_score_adj ? plan_.oom_score_adj : context_.inherited.oom_score;
-  std::snprintf(text, sizeof(text), "%d", score);
-  int error = context_.host.write_self("oom_score_adj", text);
-  if (error < 0) return failure_.set("oom_score_adj", -error, text);
   if (setrlimit(RLIMIT_NOFILE, &context_.inherited.files) != 0) return failure_.set("rlimit", errno, "nofile");
   for (const auto& wanted : plan_.rlimits) {
     const rlimit64 limit = {wanted.soft, wanted.hard};

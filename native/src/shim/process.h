@@ -43,6 +43,12 @@ struct Inherited {
   rlimit files = {};
 };
 
+// oom_score_adj that a process of this plan has. It is set before the process enters a user namespace, in which the
+// files of its /proc directory would not be its own.
+inline int oom_score_of(const ProcessPlan& plan, const Inherited& inherited) {
+  return plan.set_oom_score_adj ? plan.oom_score_adj : inherited.oom_score;
+}
+
 struct ProcessContext {
   const ProcessPlan& plan;
   ExecArrays& arrays;

@@ -164,7 +164,7 @@ bool Rootfs::hide(const char* path, UniqueFd& empty_directory) {
     if (!empty_directory) {
       NewFilesystem empty;
       int made = empty.open("tmpfs");
-      if (made == 0) made = empty.set_all("size=0,nr_inodes=1,mode=0555");
+      if (made == 0) made = empty.set_all("source=tmpfs,ro,size=4k,nr_inodes=1,mode=0555");
       if (made == 0) made = empty.create(MOUNT_ATTR_RDONLY);
       if (made < 0) return failure_.set("mask", -made, path);
       empty_directory.reset(made);
