@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readdirSync as readdir, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync as readdir, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { holds, kernel, ms, Playground, processOf, type PlanInit } from "./shim-driver.ts";
 
@@ -432,7 +432,7 @@ describe("namespaces", () => {
       maskedPaths: [],
       readonlyPaths: [],
     }, (playground) => {
-      chmodSync(playground.folder, 0o755);
+      for (const name of ["lower", "upper", "work"]) chownSync(playground.path(name), 100000, 100000);
     });
     assert.match(text, /^ +0 +100000 +65536\n0\n0\n$/);
   });

@@ -85,7 +85,7 @@ void Extractor::write_entry(TarReader& reader, const TarEntry& entry) {
   if (escaped && !rules_.layer) fail("path", entry.name, quoted(entry.name) + " is outside of " + quoted(rules_.destination));
   if (path.empty()) return write_top(entry);
   auto [above, element] = split_path(path);
-  if (rules_.layer && element.starts_with(kWhiteoutPrefix) && write_whiteout(path, above, element)) return;
+  if (rules_.layer && element.starts_with(kWhiteoutPrefix) && write_whiteout(path, entry)) return;
 
   DirectoryRef parent = directories_.open(above);
   std::string name(element);
@@ -258,7 +258,8 @@ void Extractor::set_opaque(int directory, const std::string& name, std::string_v
 
 // ".wh.<name>" says that the lower layers' <name> is gone, ".wh..wh..opq" that all of the directory is
 // (image-spec layer.md, "Whiteouts"). Both speak of lower layers only, never of what this layer has.
-bool Extractor::write_whiteout(const std::string& path, std::string_view above, std::string_view element) {
+bool Extractor::write_whiteout(const std::string& path, const TarEntry& entry) {
+  auto [above, element] = split_path(path);
   if (element == kOpaqueName) {
     DirectoryRef directory = directories_.open(above);
     set_opaque(directory->fd.get(), ".", path);
@@ -269,7 +270,12 @@ bool Extractor::write_whiteout(const std::string& path, std::string_view above, 
   std::string name(element.substr(kWhiteoutPrefix.size()));
   if (name.empty() || name == "." || name == "..") fail("whiteout", path, "invalid whiteout " + quoted(path));
   DirectoryRef parent = directories_.open(above);
-  if (mknodat(parent->fd.get(), name.c_str(), S_IFCHR, 0) == 0) return true;
+  if (mknodat(parent->fd.get(), name.c_str(), S_IFCHR, 0) == 0) {
+    Place place{.directory = parent->fd.get(), .name = name.c_str(), .path = path};
+    if (entry.uid != 0 || entry.gid != 0) set_owner(place, entry.uid, entry.gid);
+    set_mtime(place, entry.mtime);
+    return true;
+  }
   if (errno != EEXIST) fail_errno("whiteout", path);
   struct stat st;
   if (fstatat(parent->fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) fail_errno("whiteout", path);

@@ -48,7 +48,7 @@ class Extractor {
   void write_symlink(const Directory& parent, const std::string& name, const TarEntry& entry);
   void write_node(const Directory& parent, const std::string& name, const TarEntry& entry);
   // False when the name is not a whiteout and must be written as it is.
-  bool write_whiteout(const std::string& path, std::string_view above, std::string_view name);
+  bool write_whiteout(const std::string& path, const TarEntry& entry);
   void set_opaque(int directory, const std::string& name, std::string_view path);
   void make_parent(const Directory& parent, const std::string& name, const std::string& path);
   void copy_lower_metadata(int fd, const std::string& path);

@@ -22,6 +22,11 @@
 #include "unpack/sandbox.h"
 #include "unpack/tar_reader.h"
 
+// A test build (make attack) in which the program turns against us once the sandbox is up.
+#ifdef GANTRY_UNPACK_ATTACK
+#include "attack.h"
+#endif
+
 namespace gantry::unpack {
 namespace {
 
@@ -121,6 +126,9 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
   static StreamTotals stream;
   static ReaderThread reader([&options] { read_stream(options, queue, stream); });
   lock_system_calls(options);
+#ifdef GANTRY_UNPACK_ATTACK
+  return run_attack();
+#endif
   UniqueFd destination = open_destination(sandbox, options);
   reader.go();
 

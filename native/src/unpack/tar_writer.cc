@@ -15,7 +15,7 @@ constexpr uint64_t kMaxOctal11 = 077777777777;
 using Header = std::array<char, 512>;
 
 void put_text(Header& header, size_t offset, size_t size, std::string_view text) {
-  memcpy(header.data() + offset, text.data(), std::min(size, text.size()));
+  if (!text.empty()) memcpy(header.data() + offset, text.data(), std::min(size, text.size()));
 }
 
 // Digits and a NUL; a value that does not fit is 0 here and told by a PAX record.
