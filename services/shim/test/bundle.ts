@@ -19,7 +19,7 @@ export type Launch = Exclude<MessageInitShape<typeof LaunchRequestSchema>, { $ty
 type Linux = NonNullable<RuntimeSpec["linux"]>;
 type Process = NonNullable<RuntimeSpec["process"]>;
 
-const applets = "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd".split(" ");
+const applets = "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd unshare".split(" ");
 
 /** The lower directory that all bundles of a test file share. */
 export async function makeLower(folder: string): Promise<string> {

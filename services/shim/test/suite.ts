@@ -51,6 +51,7 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     let form: ShimForm;
     let events: EventLog;
     let lower: string;
+    const launched = new Set<string>();
     const shim = (): ShimClient => form.client();
 
     before(async () => {
@@ -64,13 +65,18 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     });
 
     after(async () => {
+      // What a failed test left running.
+      for (const id of launched) await remove(id).catch(() => undefined);
       events[Symbol.dispose]();
       await form.close();
       await roots.close();
     });
 
-    const bundleOf = (args: string[], changes: BundleChanges = {}): Promise<Bundle> =>
-      makeBundle(roots.config.dataRoot, lower, args, changes);
+    const bundleOf = async (args: string[], changes: BundleChanges = {}): Promise<Bundle> => {
+      const bundle = await makeBundle(roots.config.dataRoot, lower, args, changes);
+      launched.add(bundle.id);
+      return bundle;
+    };
 
     const cgroupFolders = (id: string): string[] => globSync(`/sys/fs/cgroup/{*/,}${roots.config.cgroupParent}/${id}`);
 
@@ -405,6 +411,14 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       const codes = await Promise.all(bundles.map(async ({ id }) => (await events.first(id, "exited")).exitCode));
       assert.deepEqual(codes, Array.from({ length: 20 }, (_, code) => code));
       await Promise.all(bundles.map(({ id }) => shim().delete({ id })));
+    });
+
+    it("blocks what the default seccomp profile closes", async () => {
+      const { id, logFile } = await launch(["sh", "-c", "unshare -U true || echo refused; echo ready"]);
+      await ready(logFile);
+      await events.first(id, "exited");
+      assert.match(readFileSync(logFile, "utf8"), /refused/);
+      await shim().delete({ id });
     });
 
     it("deletes what is not there without complaint, and refuses names that lead elsewhere", async () => {
