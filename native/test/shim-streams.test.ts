@@ -205,7 +205,7 @@ describe("a terminal", () => {
 
   it("is resized, interrupted and ended by its keys", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch(terminal("trap 'echo winch' WINCH; trap 'echo int' INT; echo ready; while [ "$x" != q ]; do read x; stty size; done; cat; echo bye"));
+    const shim = playground.launch(terminal("trap 'echo winch' WINCH; trap 'echo int' INT; echo ready; while [ x$x != xq ]; do read x; stty size; done; cat; echo bye"));
     const stream = shim.stream(ticket);
     await stream.until("ready");
     assert.equal((await shim.request({ case: "resize", value: { height: 10, width: 20 } })).case, "ack");

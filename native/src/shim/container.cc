@@ -76,9 +76,12 @@ bool ContainerStart::make_streams(Container& container) {
 
 bool ContainerStart::create_process(Container& container) {
   ExecArrays arrays(plan_.process.args, plan_.process.env);
+  PreparedMounts mounts;
+  if (plan_.namespace_of(CLONE_NEWUSER) != nullptr && !prepare_mounts(plan_, mounts, failure_)) return false;
   const InitContext context = {
       .plan = plan_,
       .arrays = arrays,
+      .mounts = mounts,
       .streams = {{child_streams_[0].get(), child_streams_[1].get(), child_streams_[2].get()}},
       .sync = child_sync_.get(),
       .inherited = inherited_};

@@ -111,7 +111,7 @@ bool Rootfs::make_devices() {
   }
   for (size_t i = 0; made && i < plan_.devices.size(); ++i) made = make_device(plan_.devices[i]);
   for (size_t i = 0; made && i < std::size(kLinks); ++i) made = make_link(kLinks[i].target, kLinks[i].path);
-  if (made && access("/proc/kcore", F_OK) == 0) made = make_link("/proc/kcore", "/dev/core");
+  if (made && faccessat(host_.proc.get(), "kcore", F_OK, 0) == 0) made = make_link("/proc/kcore", "/dev/core");
   umask(old_mask);
   return made;
 }

@@ -12,7 +12,6 @@
 #include "kernel/namespace.h"
 #include "shim/hooks.h"
 #include "shim/network.h"
-#include "shim/rootfs.h"
 #include "shim/sync.h"
 
 namespace gantry::shim {
@@ -22,7 +21,7 @@ namespace {
 class Init {
  public:
   explicit Init(const InitContext& context)
-      : context_(context), plan_(context.plan), rootfs_(context.plan, host_, failure_) {}
+      : context_(context), plan_(context.plan), rootfs_(context.plan, context.mounts, host_, failure_) {}
 
   [[noreturn]] void run();
 
@@ -76,10 +75,10 @@ bool Init::await_cgroups() {
 
 bool Init::build_root() {
   if (!rootfs_.mount_root()) return false;
-  for (const auto& mount : plan_.mounts) {
-    const bool shows_cgroups = mount.type == "cgroup" || mount.type == "cgroup2";
-    if (shows_cgroups && !await_cgroups()) return false;
-    if (!rootfs_.mount(mount)) return false;
+  for (size_t i = 0; i < plan_.mounts.size(); ++i) {
+    const std::string& type = plan_.mounts[i].type;
+    if ((type == "cgroup" || type == "cgroup2") && !await_cgroups()) return false;
+    if (!rootfs_.mount(i)) return false;
   }
   return rootfs_.make_devices() && rootfs_.mount_init() && connect_terminal() && await_cgroups();
 }

@@ -3,12 +3,14 @@
 
 #include "shim/plan.h"
 #include "shim/process.h"
+#include "shim/rootfs.h"
 
 namespace gantry::shim {
 
 struct InitContext {
   const LaunchPlan& plan;
   ExecArrays& arrays;
+  PreparedMounts& mounts;
   ChildStreams streams;
   // Child's end of the hand-shake.
   int sync;

@@ -19,8 +19,6 @@
 namespace gantry::shim {
 namespace {
 
-bool is_bind(const MountPlan& mount) { return mount.type == "bind" || (mount.flags & MS_BIND) != 0; }
-
 // File systems whose one instance other containers share: read-only is for the mount, never for the superblock.
 bool is_shared_filesystem(const std::string& type) {
   return type == "proc" || type == "sysfs" || type == "mqueue" || type == "cgroup" || type == "cgroup2";
@@ -48,7 +46,9 @@ bool Rootfs::mount_failed(const MountPlan& mount, const char* what, int error) {
   return failure_.about(mount.destination);
 }
 
-int Rootfs::open_bind(const MountPlan& mount) {
+bool is_bind(const MountPlan& mount) { return mount.type == "bind" || (mount.flags & MS_BIND) != 0; }
+
+int open_bind(const MountPlan& mount) {
   const bool recursive = (mount.flags & MS_REC) != 0;
   if (mount.subpath.empty()) return clone_mount(AT_FDCWD, mount.source.c_str(), recursive);
   const UniqueFd base(open(mount.source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
@@ -132,10 +132,12 @@ bool Rootfs::finish_tmpfs(const MountPlan& mount, int source, int destination) {
   return error == 0 || mount_failed(mount, "read-only", -error);
 }
 
-bool Rootfs::mount(const MountPlan& mount) {
+bool Rootfs::mount(size_t index) {
+  const MountPlan& mount = plan_.mounts[index];
   complaint_[0] = '\0';
   const bool bind = is_bind(mount);
-  const int opened = bind ? open_bind(mount) : open_filesystem(mount);
+  const bool prepared = bind && index < prepared_.binds.size();
+  const int opened = prepared ? prepared_.binds[index].release() : (bind ? open_bind(mount) : open_filesystem(mount));
   if (opened < 0) return mount_failed(mount, bind ? "open" : mount.type.c_str(), -opened);
   const UniqueFd source(opened);
   int error = bind ? protect_bind(mount, opened) : 0;

@@ -11,6 +11,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "kernel/in_root.h"
 #include "kernel/mount.h"
@@ -27,6 +28,13 @@ bool append(char* text, size_t capacity, size_t& used, const char* part) {
   std::memcpy(text + used, part, length + 1);
   used += length;
   return true;
+}
+
+bool root_failed(const RootfsPlan& root, const char* complaint, int error, Failure& failure) {
+  const char* what = root.bind_source.empty() ? "overlay" : root.bind_source.c_str();
+  failure.say("rootfs", error, "mount %s at %s: %s%s%s", what, root.mountpoint.c_str(), error_text(error),
+              *complaint != '\0' ? ": " : "", complaint);
+  return failure.about(root.mountpoint);
 }
 
 }  // namespace
@@ -56,7 +64,7 @@ bool Rootfs::free_parent_of_sharing() {
 }
 
 // For kernels before 6.7, which know one `lowerdir` text of at most 255 bytes through fsconfig(2): mount(2) takes a page.
-int Rootfs::overlay_by_option_string(const RootfsPlan& root) {
+int Rootfs::mount_by_option_string(const RootfsPlan& root) {
   char options[4096] = "lowerdir=";
   size_t used = std::strlen(options);
   bool fits = true;
@@ -80,53 +88,78 @@ int Rootfs::overlay_by_option_string(const RootfsPlan& root) {
   return fd < 0 ? -errno : fd;
 }
 
-int Rootfs::new_overlay() {
-  const RootfsPlan& root = plan_.rootfs;
+int open_overlay(const RootfsPlan& root, char (&complaint)[160]) {
   NewFilesystem overlay;
   int error = overlay.open("overlay");
   if (error < 0) return error;
   error = overlay.set("source", "overlay");
   for (size_t i = 0; error >= 0 && i < root.lower_dirs.size(); ++i) {
     error = overlay.set_directory("lowerdir+", root.lower_dirs[i].c_str());
-    if (i == 0 && error == -EINVAL) return overlay_by_option_string(root);
+    // Before 6.7 the option is not known.
+    if (i == 0 && error == -EINVAL) return -EOPNOTSUPP;
   }
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("upperdir", root.upper_dir.c_str());
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("workdir", root.work_dir.c_str());
   for (size_t i = 0; error >= 0 && i < root.options.size(); ++i) error = overlay.set_all(root.options[i].c_str());
   const int mount = error < 0 ? error : overlay.create(0);
-  if (mount < 0) {
-    std::snprintf(complaint_, sizeof(complaint_), "%s", overlay.complaint());
-    return mount;
-  }
-  const UniqueFd target(open(root.mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!target) return -errno;
-  error = attach_mount(mount, target.get());
-  if (error == 0) return mount;
-  close(mount);
-  return error;
+  if (mount < 0) std::snprintf(complaint, sizeof(complaint), "%s", overlay.complaint());
+  return mount;
+}
+
+bool Rootfs::attach_root() {
+  // A root in a user namespace may not go where the mount point is; any directory of its own view will do, and /proc
+  // was opened before.
+  const bool in_user_namespace = plan_.namespace_of(CLONE_NEWUSER) != nullptr;
+  const char* place = in_user_namespace ? "/proc" : plan_.rootfs.mountpoint.c_str();
+  const UniqueFd target(open(place, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!target) return failure_.set("rootfs", errno, place);
+  // The clone of a shared mount is its peer; what is mounted in the container must not come back to the host.
+  if ((plan_.rootfs_propagation & (MS_SHARED | MS_SLAVE)) == 0) change_mount(root_.get(), 0, 0, MS_PRIVATE, true);
+  const int error = attach_mount(root_.get(), target.get());
+  return error == 0 || failure_.set("rootfs", -error, place);
 }
 
 bool Rootfs::mount_root() {
   if (!isolate_host_mounts() || !free_parent_of_sharing()) return false;
   const RootfsPlan& root = plan_.rootfs;
-  if (root.bind_source.empty()) {
-    const int mounted = new_overlay();
-    if (mounted < 0) {
-      failure_.say("rootfs", -mounted, "mount overlay at %s: %s%s%s", root.mountpoint.c_str(), error_text(-mounted),
-                   complaint_[0] != '\0' ? ": " : "", complaint_);
-      return failure_.about(root.mountpoint);
-    }
-    root_.reset(mounted);
-    return true;
+  if (prepared_.root) {
+    root_ = std::move(prepared_.root);
+    return attach_root();
   }
-  const UniqueFd target(open(root.mountpoint.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!target) return failure_.set("rootfs", errno, root.mountpoint);
-  root_.reset(clone_mount(AT_FDCWD, root.bind_source.c_str(), true));
-  if (!root_) return failure_.set("rootfs", errno, root.bind_source);
-  // The clone of a shared mount is its peer; what is mounted in the container must not come back to the host.
-  if ((plan_.rootfs_propagation & (MS_SHARED | MS_SLAVE)) == 0) change_mount(root_.get(), 0, 0, MS_PRIVATE, true);
-  const int error = attach_mount(root_.get(), target.get());
-  return error == 0 || failure_.set("rootfs", -error, root.mountpoint);
+  if (!root.bind_source.empty()) {
+    root_.reset(clone_mount(AT_FDCWD, root.bind_source.c_str(), true));
+    return root_ ? attach_root() : failure_.set("rootfs", errno, root.bind_source);
+  }
+  int mounted = open_overlay(root, complaint_);
+  if (mounted == -EOPNOTSUPP) {
+    mounted = mount_by_option_string(root);
+    if (mounted >= 0) {
+      root_.reset(mounted);
+      return true;
+    }
+  }
+  if (mounted < 0) return root_failed(root, complaint_, -mounted, failure_);
+  root_.reset(mounted);
+  return attach_root();
+}
+
+bool prepare_mounts(const LaunchPlan& plan, PreparedMounts& out, Failure& failure) {
+  const RootfsPlan& root = plan.rootfs;
+  char complaint[160] = {};
+  const int mounted = root.bind_source.empty() ? open_overlay(root, complaint)
+                                               : clone_mount(AT_FDCWD, root.bind_source.c_str(), true);
+  if (mounted < 0) return root_failed(root, complaint, -mounted, failure);
+  out.root.reset(mounted);
+  for (const auto& mount : plan.mounts) {
+    const int source = is_bind(mount) ? open_bind(mount) : -1;
+    if (is_bind(mount) && source < 0) return failure.set("mount", -source, mount.source);
+    out.binds.emplace_back(source);
+  }
+  if (plan.init_binary_path.empty()) return true;
+  const int init = clone_mount(AT_FDCWD, plan.init_binary_path.c_str(), false);
+  if (init < 0) return failure.set("init", -init, plan.init_binary_path);
+  out.init.reset(init);
+  return true;
 }
 
 bool Rootfs::mount_console(int slave) {
@@ -141,7 +174,8 @@ bool Rootfs::mount_console(int slave) {
 
 bool Rootfs::mount_init() {
   if (plan_.init_binary_path.empty()) return true;
-  const UniqueFd source(clone_mount(AT_FDCWD, plan_.init_binary_path.c_str(), false));
+  UniqueFd source = std::move(prepared_.init);
+  if (!source) source.reset(clone_mount(AT_FDCWD, plan_.init_binary_path.c_str(), false));
   if (!source) return failure_.set("init", errno, plan_.init_binary_path);
   int error = change_mount(source.get(), MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, false);
   if (error < 0) return failure_.set("init", -error, plan_.init_binary_path);

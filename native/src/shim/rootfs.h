@@ -2,6 +2,8 @@
 // process, between clone and exec: nothing here allocates.
 #pragma once
 
+#include <vector>
+
 #include "kernel/failure.h"
 #include "kernel/unique_fd.h"
 #include "shim/host_handles.h"
@@ -9,16 +11,28 @@
 
 namespace gantry::shim {
 
+// Detached mounts that the shim makes for a container with a user namespace, whose root may neither enter the host's
+// directories nor mount an overlay that the host trusts. Empty otherwise: then the container's process makes them.
+struct PreparedMounts {
+  UniqueFd root;
+  // One place for each mount of the plan; only binds have one.
+  std::vector<UniqueFd> binds;
+  UniqueFd init;
+};
+
+// Fills them; for the shim, before the clone.
+bool prepare_mounts(const LaunchPlan& plan, PreparedMounts& out, Failure& failure);
+
 class Rootfs {
  public:
-  Rootfs(const LaunchPlan& plan, const HostHandles& host, Failure& failure)
-      : plan_(plan), host_(host), failure_(failure) {}
+  Rootfs(const LaunchPlan& plan, PreparedMounts& prepared, const HostHandles& host, Failure& failure)
+      : plan_(plan), prepared_(prepared), host_(host), failure_(failure) {}
 
   // Makes the host's mounts private to this namespace and mounts the root at its mount point.
   bool mount_root();
 
-  // One of the plan's mounts.
-  bool mount(const MountPlan& mount);
+  // One of the plan's mounts, by its index.
+  bool mount(size_t index);
 
   // Default and further device nodes, and the links of /dev; nothing when /dev is a bind.
   bool make_devices();
@@ -41,9 +55,8 @@ class Rootfs {
  private:
   bool isolate_host_mounts();
   bool free_parent_of_sharing();
-  int new_overlay();
-  int overlay_by_option_string(const RootfsPlan& root);
-  int open_bind(const MountPlan& mount);
+  bool attach_root();
+  int mount_by_option_string(const RootfsPlan& root);
   int open_filesystem(const MountPlan& mount);
   int open_destination(const MountPlan& mount, int source);
   bool check_destination(const MountPlan& mount, int destination);
@@ -57,11 +70,17 @@ class Rootfs {
   bool mount_failed(const MountPlan& mount, const char* what, int error);
 
   const LaunchPlan& plan_;
+  PreparedMounts& prepared_;
   const HostHandles& host_;
   Failure& failure_;
   UniqueFd root_;
   // The kernel's words about the last failed file system.
   char complaint_[160] = {};
 };
+
+// What both sides use: a detached mount of the root, and of a bind's source.
+int open_overlay(const RootfsPlan& root, char (&complaint)[160]);
+int open_bind(const MountPlan& mount);
+bool is_bind(const MountPlan& mount);
 
 }  // namespace gantry::shim
