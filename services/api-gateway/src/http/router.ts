@@ -35,7 +35,9 @@ export class Router {
     const fixed = this.#fixed.get(`${method} ${path}`);
     if (fixed !== undefined) return { kind: "route", route: fixed, params: [] };
     if (hasDots.test(path)) return { kind: "redirect", location: cleaned(path) };
-    for (const greedy of this.#greedy.get(`${method} ${firstSegment(path)}`) ?? []) {
+    const greedyRoutes =
+      this.#greedy.get(`${method} ${firstSegment(path)}`) ?? this.#greedy.get(`${method} /`) ?? [];
+    for (const greedy of greedyRoutes) {
       const params = capture(greedy, path);
       if (params === undefined) continue;
       if (params.some(isEmptyName)) return { kind: "redirect", location: cleaned(path) };

@@ -42,7 +42,8 @@ function decodePath(path: string): string | undefined {
   }
 }
 
-/** Proxies send the absolute form. */
+/** Proxies send the absolute form; `OPTIONS *` is about the server itself. */
 function withoutAuthority(path: string): string {
+  if (path === "*") return "/*";
   return path.startsWith("/") ? path : path.replace(/^https?:\/\/[^/]*/, "");
 }

@@ -74,7 +74,7 @@ export class LoadedEdge {
       return;
     }
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
-      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .then((answer) => universalResponseToNodeResponse(withPlainMessage(answer), response))
       .catch((error: unknown) => {
         response.destroy();
         if (ConnectError.from(error).code === Code.Aborted) return;
@@ -100,6 +100,33 @@ export class LoadedEdge {
       this.#sessions.delete(session);
     });
   }
+}
+
+type Answer = Awaited<ReturnType<Handler>>;
+
+/**
+ * gRPC escapes only what a header can't hold. connect escapes more, and grpc-js doesn't take that back:
+ * `No such container: x` would reach its users as `No such container%3A x`.
+ */
+function withPlainMessage(answer: Answer): Answer {
+  const { trailer } = answer;
+  if (trailer === undefined) return answer;
+  return {
+    ...answer,
+    // Read when the body has ended, which is when the status is known.
+    get trailer() {
+      const message = trailer.get("grpc-message");
+      if (message !== null) trailer.set("grpc-message", reescape(message));
+      return trailer;
+    },
+  };
+}
+
+function reescape(message: string): string {
+  return message.replace(/%[0-9A-F]{2}/g, (escape) => {
+    const code = Number.parseInt(escape.slice(1), 16);
+    return code >= 0x20 && code <= 0x7e && code !== 0x25 ? String.fromCharCode(code) : escape;
+  });
 }
 
 function pathOf(url: string): string {
