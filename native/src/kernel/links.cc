@@ -156,13 +156,22 @@ void create_link(const NewLink& link) {
   RtRequest request(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, link_body());
   request.text(IFLA_IFNAME, link.name);
   if (!link.mac.empty()) request.attribute(IFLA_ADDRESS, link.mac.data(), link.mac.size());
-  if (link.mtu != 0) request.u32(IFLA_MTU, link.mtu);
+  // A bridge follows the smallest of its ports unless its MTU was changed after it was made.
+  const bool mtu_later = link.kind == "bridge" && link.mtu != 0;
+  if (link.mtu != 0 && !mtu_later) request.u32(IFLA_MTU, link.mtu);
   if (!link.parent.empty()) request.u32(IFLA_LINK, static_cast<uint32_t>(index_of(link.parent, "create link")));
   request.nested(IFLA_LINKINFO, [&](RtRequest& info) {
     info.text(IFLA_INFO_KIND, link.kind);
     add_kind_data(info, link);
   });
   socket.change(request, "create link", link.name);
+  if (!mtu_later) return;
+  try {
+    set_link_mtu(link.name, link.mtu);
+  } catch (const SyscallError&) {
+    delete_link(link.name);
+    throw;
+  }
 }
 
 void delete_link(const std::string& name) {

@@ -1,6 +1,7 @@
 #include "kernel/process.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -30,13 +31,14 @@ namespace {
 constexpr size_t kChildStackBytes = 32 * 1024;
 
 // Steps of the child, reported through shared memory.
-enum class ChildStep : int { kNone, kSetMask, kChdir, kOpenNull, kDup, kExec };
+enum class ChildStep : int { kNone, kSetMask, kChdir, kCloseRange, kOpenNull, kDup, kExec };
 
 const char* step_name(ChildStep step) {
   switch (step) {
     case ChildStep::kNone: return "clone";
     case ChildStep::kSetMask: return "sigprocmask";
     case ChildStep::kChdir: return "chdir";
+    case ChildStep::kCloseRange: return "close_range";
     case ChildStep::kOpenNull: return "open";
     case ChildStep::kDup: return "dup2";
     case ChildStep::kExec: return "execve";
@@ -88,6 +90,8 @@ bool is_mapped(const ChildPlan* plan, int fd) {
 }
 
 void place_descriptors(ChildPlan* plan) {
+  // Also what we were born with ourselves and never marked; dup2 below lifts the mark from what is to be kept.
+  if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) != 0) fail(plan, ChildStep::kCloseRange);
   for (int fd = 0; fd <= 2; ++fd) {
     if (is_mapped(plan, fd)) continue;
     // The table is our own copy (no CLONE_FILES); whatever is at 0..2 is the parent's.

@@ -25,8 +25,8 @@ struct LaunchRequest {
   int executable_fd;
   std::vector<std::string> argv;
   std::vector<std::string> env;
-  // Descriptors that the program gets, besides 0, 1 and 2, which are /dev/null unless named here. It gets no others:
-  // everything of ours is close-on-exec.
+  // Descriptors that the program gets, besides 0, 1 and 2, which are /dev/null unless named here. It gets no others,
+  // whether they are close-on-exec or not.
   std::vector<FdMapping> fds;
   // Working directory, or empty for ours.
   std::string cwd;
