@@ -1,36 +1,49 @@
 import assert from "node:assert/strict";
-import { spawn, type ChildProcess } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
+import type { Readable } from "node:stream";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const builds = ["build", "build-asan"].filter((name) => existsSync(path.join(native, name, "init")));
+const builds = ["build", "build-asan"].filter((name) =>
+  existsSync(path.join(native, name, "init")),
+);
 assert.ok(builds.length > 0, "build the init program first: make -C native all asan");
 assert.ok(process.getuid?.() === 0, "the init program's tests need root");
 
+type Child = ChildProcessByStdio<null, Readable, Readable>;
+
 /** Runs the program as PID 1 of a namespace. */
-function startInit(build: string, ...command: string[]): ChildProcess {
-  return spawn("unshare", ["--pid", "--fork", "--kill-child", path.join(native, build, "init"), ...command], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
-  });
+function startInit(build: string, ...command: string[]): Child {
+  return spawn(
+    "unshare",
+    ["--pid", "--fork", "--kill-child", path.join(native, build, "init"), ...command],
+    {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", ASAN_OPTIONS: "detect_leaks=0" },
+    },
+  );
 }
 
-async function outcome(child: ChildProcess): Promise<{ code: number | null; stdout: string; stderr: string }> {
+async function outcome(
+  child: Child,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   let stdout = "";
   let stderr = "";
-  child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
   const [code] = (await once(child, "close")) as [number | null];
   return { code, stdout, stderr };
 }
 
 /** The program itself, below unshare(1). */
-function initPid(child: ChildProcess): number {
-  return Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ")[0]);
+function initPid(child: Child): number {
+  return Number(
+    readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8").trim().split(" ")[0],
+  );
 }
 
 for (const build of builds) {
@@ -38,7 +51,11 @@ for (const build of builds) {
     const cases: [string, string[], number][] = [
       ["exits as the command does", ["--", "sh", "-c", "exit 7"], 7],
       ["takes the command without dashes", ["sh", "-c", "exit 9"], 9],
-      ["exits with 128 and the signal that ended the command", ["--", "sh", "-c", "kill -9 $$"], 137],
+      [
+        "exits with 128 and the signal that ended the command",
+        ["--", "sh", "-c", "kill -9 $$"],
+        137,
+      ],
       ["exits with 127 when there is no such command", ["--", "no-such-command"], 127],
       ["exits with 126 when the command cannot be run", ["--", "/etc"], 126],
       ["exits with 2 without a command", ["--"], 2],
@@ -52,11 +69,20 @@ for (const build of builds) {
 
     it("passes signals on to the command", async () => {
       for (const signal of ["TERM", "HUP", "USR1", "INT"]) {
-        const child = startInit(build, "--", "sh", "-c", `trap 'echo got ${signal}; exit 5' ${signal}; echo ready; while :; do sleep 0.05; done`);
+        const child = startInit(
+          build,
+          "--",
+          "sh",
+          "-c",
+          `trap 'echo got ${signal}; exit 5' ${signal}; echo ready; while :; do sleep 0.05; done`,
+        );
         const result = outcome(child);
-        await once(child.stdout as NodeJS.ReadableStream, "data");
+        await once(child.stdout, "data");
         process.kill(initPid(child), `SIG${signal}`);
-        assert.deepEqual([(await result).code, (await result).stdout], [5, `ready\ngot ${signal}\n`]);
+        assert.deepEqual(
+          [(await result).code, (await result).stdout],
+          [5, `ready\ngot ${signal}\n`],
+        );
       }
     });
 
@@ -73,7 +99,9 @@ for (const build of builds) {
     });
 
     it("gives the command the signal mask that it was started with", async () => {
-      const { stdout } = await outcome(startInit(build, "--", "grep", "SigBlk", "/proc/thread-self/status"));
+      const { stdout } = await outcome(
+        startInit(build, "--", "grep", "SigBlk", "/proc/thread-self/status"),
+      );
       // Node starts its children with nothing blocked.
       assert.match(stdout, /SigBlk:\s+0+$/m);
     });
@@ -82,7 +110,9 @@ for (const build of builds) {
       const init = path.join(native, build, "init");
       // Fields 5 and 8 of stat: the process group, and the terminal's foreground group.
       const command = `unshare --pid --fork ${init} -- sh -c 'read -r _ _ _ _ group _ _ foreground _ < /proc/self/stat; echo $group = $foreground'`;
-      const child = spawn("script", ["-qec", command, "/dev/null"], { stdio: ["pipe", "pipe", "pipe"] });
+      const child = spawn("script", ["-qec", command, "/dev/null"], {
+        stdio: ["ignore", "pipe", "pipe"],
+      });
       const { stdout } = await outcome(child);
       const [group, foreground] = stdout.trim().split(" = ");
       assert.ok(group !== undefined && group !== "" && group === foreground, stdout);
@@ -91,7 +121,7 @@ for (const build of builds) {
     it("costs little memory", { skip: build !== "build" }, async () => {
       const child = startInit(build, "--", "sh", "-c", "echo ready; exec sleep 60");
       const result = outcome(child);
-      await once(child.stdout as NodeJS.ReadableStream, "data");
+      await once(child.stdout, "data");
       const smaps = readFileSync(`/proc/${initPid(child)}/smaps_rollup`, "utf8");
       // What is clean is the program file's, once for all containers.
       const privateKb = Number(/^Private_Dirty:\s+(\d+)/m.exec(smaps)?.[1]);

@@ -32,7 +32,9 @@ export function tarOf(...entries: RawEntry[]): Buffer {
 export function entryBytes(entry: RawEntry): Buffer {
   const parts: Buffer[] = [];
   if (entry.pax) {
-    const records = Buffer.concat(Object.entries(entry.pax).map(([key, value]) => paxRecord(key, value)));
+    const records = Buffer.concat(
+      Object.entries(entry.pax).map(([key, value]) => paxRecord(key, value)),
+    );
     parts.push(header({ name: "PaxHeader", type: "x", size: records.length }), padded(records));
   }
   const data = Buffer.from(entry.data ?? "");
@@ -43,7 +45,8 @@ export function entryBytes(entry: RawEntry): Buffer {
 export function paxRecord(key: string, value: string | Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from("\n")]);
   let length = rest.length + 1;
-  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  while (String(length).length + rest.length !== length)
+    length = String(length).length + rest.length;
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 

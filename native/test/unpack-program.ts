@@ -1,5 +1,5 @@
 // Runs the unpack program on throw-away directories, for its tests.
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,9 @@ import { fileURLToPath } from "node:url";
 const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 /** The builds to test, by folder name: the real one, and the sanitized one where it was made. */
-export const builds = ["build", "build-asan"].filter((name) => existsSync(path.join(native, name, "unpack")));
+export const builds = ["build", "build-asan"].filter((name) =>
+  existsSync(path.join(native, name, "unpack")),
+);
 
 export interface Report {
   ok: boolean;
@@ -41,12 +43,18 @@ export interface RunOptions {
 export interface Running {
   child: ChildProcess;
   stdin: Writable;
+  stdout: Readable;
   report: Readable;
   outcome: Promise<Outcome>;
 }
 
 /** Starts the program on `directory`; stdin stays open. */
-export function startUnpack(build: string, directory: string, args: string[], extra: string[] = []): Running {
+export function startUnpack(
+  build: string,
+  directory: string,
+  args: string[],
+  extra: string[] = [],
+): Running {
   const opened = [directory, ...extra].map((name) => openSync(name, "r"));
   const [root, ...rest] = opened;
   const child = spawn(path.join(native, build, "unpack"), args, {
@@ -54,15 +62,26 @@ export function startUnpack(build: string, directory: string, args: string[], ex
     env: { PATH: "/usr/bin:/bin", ASAN_OPTIONS: "detect_leaks=0:abort_on_error=1" },
   });
   for (const fd of opened) closeSync(fd);
-  const stdin = child.stdin as Writable;
+  // Three pipes were asked for above, so they are there.
+  const [stdin, stdout, , , report] = child.stdio as unknown as [
+    Writable,
+    Readable,
+    Readable,
+    null,
+    Readable,
+  ];
   // The program may end before it has read everything.
   stdin.on("error", () => undefined);
-  const report = child.stdio[4] as Readable;
-  return { child, stdin, report, outcome: collect(child, report) };
+  return { child, stdin, stdout, report, outcome: collect(child, report) };
 }
 
 /** Runs the program to its end. */
-export async function runUnpack(build: string, directory: string, args: string[], options: RunOptions = {}): Promise<Outcome> {
+export async function runUnpack(
+  build: string,
+  directory: string,
+  args: string[],
+  options: RunOptions = {},
+): Promise<Outcome> {
   const running = startUnpack(build, directory, args, options.extra);
   running.stdin.end(options.input ?? Buffer.alloc(0));
   return running.outcome;
@@ -108,8 +127,14 @@ export function describeTree(directory: string): string {
     "find . -printf '%P|%y|%m|%U|%G|%s|%T@|%n|%l\\n' | sed -E 's/^([^|]*\\|d\\|[^|]*\\|[^|]*\\|[^|]*)\\|[0-9]+/\\1|-/' | LC_ALL=C sort",
     directory,
   );
-  const devices = sh("find . \\( -type b -o -type c \\) -exec stat -c '%n %t:%T' {} + | LC_ALL=C sort", directory);
-  const xattrs = sh("getfattr -R -P -h -d -m - -e hex . 2>/dev/null | grep -v '^$' || true", directory);
+  const devices = sh(
+    "find . \\( -type b -o -type c \\) -exec stat -c '%n %t:%T' {} + | LC_ALL=C sort",
+    directory,
+  );
+  const xattrs = sh(
+    "getfattr -R -P -h -d -m - -e hex . 2>/dev/null | grep -v '^$' || true",
+    directory,
+  );
   const links = sh("find . -type f -links +1 -printf '%i %P\\n' | LC_ALL=C sort -k2", directory);
   const groups = new Map<string, string[]>();
   for (const line of links.split("\n").filter((text) => text !== "")) {
@@ -117,5 +142,11 @@ export function describeTree(directory: string): string {
     groups.set(inode, [...(groups.get(inode) ?? []), name.join(" ")]);
   }
   const sums = sh("find . -type f -exec sha256sum {} + | LC_ALL=C sort -k2", directory);
-  return [files, devices, xattrs, [...groups.values()].map((names) => names.join("=")).join("\n"), sums].join("\n--\n");
+  return [
+    files,
+    devices,
+    xattrs,
+    [...groups.values()].map((names) => names.join("=")).join("\n"),
+    sums,
+  ].join("\n--\n");
 }

@@ -1,12 +1,27 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { makeRichTree } from "./rich-tree.ts";
 import { entryBytes, padded, tarOf } from "./tar-bytes.ts";
-import { builds, describeTree, makeDirectory, runUnpack, sh, startUnpack } from "./unpack-program.ts";
+import {
+  builds,
+  describeTree,
+  makeDirectory,
+  runUnpack,
+  sh,
+  startUnpack,
+} from "./unpack-program.ts";
 
 assert.ok(process.getuid?.() === 0, "the unpack program's tests need root");
 assert.ok(builds.length > 0, "build the unpack program first: make -C native all asan");
@@ -35,7 +50,14 @@ function guardedRoot(t: TestContext): { root: string; guard: string; check: () =
 
 for (const build of builds) {
   describe(`unpack (${build})`, () => {
-    for (const format of ["pax", "gnu", "posix-sparse-0.0", "posix-sparse-0.1", "gnu-sparse", "posix-sparse-1.0"]) {
+    for (const format of [
+      "pax",
+      "gnu",
+      "posix-sparse-0.0",
+      "posix-sparse-0.1",
+      "gnu-sparse",
+      "posix-sparse-1.0",
+    ]) {
       it(`writes what GNU tar archived: ${format}`, async (t) => {
         const work = workDirectory(t);
         const source = path.join(work, "source");
@@ -53,23 +75,41 @@ for (const build of builds) {
         sh(`tar ${flags} -C source -cf archive.tar .`, work);
         if (format.startsWith("gnu")) {
           // That format has neither attributes nor fractions of a second: compare with what GNU tar itself restores.
-          sh("rm -rf source && mkdir source && tar -C source --same-owner -p -xf archive.tar", work);
+          sh(
+            "rm -rf source && mkdir source && tar -C source --same-owner -p -xf archive.tar",
+            work,
+          );
         }
-        const outcome = await runUnpack(build, target, ["unpack"], { input: readFileSync(path.join(work, "archive.tar")) });
-        assert.deepEqual([outcome.report?.ok, outcome.exitCode], [true, 0], JSON.stringify(outcome));
+        const outcome = await runUnpack(build, target, ["unpack"], {
+          input: readFileSync(path.join(work, "archive.tar")),
+        });
+        assert.deepEqual(
+          [outcome.report?.ok, outcome.exitCode],
+          [true, 0],
+          JSON.stringify(outcome),
+        );
         assert.equal(describeTree(target), describeTree(source));
         if (sparse) assert.ok(statSync(path.join(target, "sparse")).blocks * 512 < 1 << 20);
         const used = Number(sh("du -sB1 . | cut -f1", target));
-        assert.ok(Math.abs(Number(outcome.report?.["diskBytes"]) - used) < used * 0.05, `${outcome.report?.["diskBytes"]} ${used}`);
+        assert.ok(
+          Math.abs(Number(outcome.report?.["diskBytes"]) - used) < used * 0.05,
+          `${String(outcome.report?.["diskBytes"])} ${String(used)}`,
+        );
       });
     }
 
     const plain = tarOf(
       { name: "first", data: "one" },
-      { name: "noise", data: Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 7919) % 251)) },
+      {
+        name: "noise",
+        data: Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 7919) % 251)),
+      },
     );
-    const members = [0, 1, 511, 4096, 65_537, 500_000].map((start, i, all) => gzipSync(plain.subarray(start, all[i + 1])));
-    const zstd = (data: Buffer) => zstdCompressSync(data, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+    const members = [0, 1, 511, 4096, 65_537, 500_000].map((start, i, all) =>
+      gzipSync(plain.subarray(start, all[i + 1])),
+    );
+    const zstd = (data: Buffer) =>
+      zstdCompressSync(data, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
     const pipe = (command: string, t: TestContext) => {
       const work = workDirectory(t);
       writeFileSync(path.join(work, "in"), plain);
@@ -89,7 +129,8 @@ for (const build of builds) {
           zstd(plain.subarray(1000)),
         ]),
       bzip2: (t) => pipe("bzip2 -c", t),
-      "bzip2 of two streams": (t) => pipe("(head -c 512 | bzip2 -c; tail -c +513 in | bzip2 -c)", t),
+      "bzip2 of two streams": (t) =>
+        pipe("(head -c 512 | bzip2 -c; tail -c +513 in | bzip2 -c)", t),
       xz: (t) => pipe("xz -c", t),
     };
     for (const [name, encode] of Object.entries(encodings)) {
@@ -98,7 +139,13 @@ for (const build of builds) {
         const encoded = encode(t);
         const { report } = await runUnpack(build, root, ["unpack"], { input: encoded });
         assert.deepEqual(
-          [report?.ok, report?.["digest"], report?.["diffId"], report?.["compressedBytes"], report?.["uncompressedBytes"]],
+          [
+            report?.ok,
+            report?.["digest"],
+            report?.["diffId"],
+            report?.["compressedBytes"],
+            report?.["uncompressedBytes"],
+          ],
           [true, sha256(encoded), sha256(plain), encoded.length, plain.length],
           JSON.stringify(report),
         );
@@ -109,9 +156,14 @@ for (const build of builds) {
         const encoded = encode(t);
         for (const keep of [0.3, 0.9]) {
           const input = encoded.subarray(0, Math.floor(encoded.length * keep));
-          const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], { input });
+          const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], {
+            input,
+          });
           assert.deepEqual([report?.ok, exitCode], [false, 1]);
-          assert.match(`${report?.step}: ${report?.message}`, /^(decompress|tar): .*unexpected end/);
+          assert.match(
+            `${report?.step}: ${report?.message}`,
+            /^(decompress|tar): .*unexpected end/,
+          );
         }
       });
 
@@ -119,7 +171,9 @@ for (const build of builds) {
       it(`refuses ${name} with flipped bits`, async (t) => {
         const encoded = Buffer.from(encode(t));
         encoded.fill(0xa5, encoded.length >> 1, (encoded.length >> 1) + 16);
-        const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], { input: encoded });
+        const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack"], {
+          input: encoded,
+        });
         assert.deepEqual([report?.ok, exitCode], [false, 1], JSON.stringify(report));
       });
     }
@@ -127,13 +181,19 @@ for (const build of builds) {
     it("refuses data after the last gzip member", async (t) => {
       const input = Buffer.concat([gzipSync(plain), Buffer.from("junk")]);
       const { report } = await runUnpack(build, workDirectory(t), ["unpack"], { input });
-      assert.deepEqual([report?.step, report?.message], ["decompress", "decompress gzip: data after the last member"]);
+      assert.deepEqual(
+        [report?.step, report?.message],
+        ["decompress", "decompress gzip: data after the last member"],
+      );
     });
 
     it("takes an empty stream and an archive without end blocks", async (t) => {
       assert.equal((await runUnpack(build, workDirectory(t), ["unpack"])).report?.["entries"], 0);
       const input = entryBytes({ name: "f", data: "x" });
-      assert.equal((await runUnpack(build, workDirectory(t), ["unpack"], { input })).report?.["entries"], 1);
+      assert.equal(
+        (await runUnpack(build, workDirectory(t), ["unpack"], { input })).report?.["entries"],
+        1,
+      );
     });
 
     it("works while the stream is still arriving", async (t) => {
@@ -179,14 +239,25 @@ for (const build of builds) {
       );
       const { report } = await runUnpack(build, root, ["unpack"], { input });
       assert.equal(report?.ok, true, JSON.stringify(report));
-      const opaque = sh("getfattr -R -d -m trusted.overlay . | grep '^# file' | cut -c9- | LC_ALL=C sort", root);
+      const opaque = sh(
+        "getfattr -R -d -m trusted.overlay . | grep '^# file' | cut -c9- | LC_ALL=C sort",
+        root,
+      );
       assert.deepEqual(opaque.trim().split("\n"), ["again", "both", "dir", "implied"]);
       for (const name of ["dir/gone", "top", "missing/parent/x"]) {
         const st = lstatSync(path.join(root, name));
         assert.deepEqual([st.isCharacterDevice(), st.rdev], [true, 0], name);
       }
       assert.equal(readFileSync(path.join(root, "file"), "utf8"), "stays");
-      assert.deepEqual(readdirSync(root).sort(), ["again", "both", "dir", "file", "implied", "missing", "top"]);
+      assert.deepEqual(readdirSync(root).sort(), [
+        "again",
+        "both",
+        "dir",
+        "file",
+        "implied",
+        "missing",
+        "top",
+      ]);
     });
 
     for (const name of [".wh.", ".wh..", ".wh...", "a/.wh..."]) {
@@ -228,7 +299,12 @@ for (const build of builds) {
 
     it("cannot link to, chmod or overwrite a file outside", async (t) => {
       const { root, guard, check } = guardedRoot(t);
-      for (const linkName of ["../guard/secret", `${guard}/secret`, "../../../../etc/passwd", "/etc/passwd"]) {
+      for (const linkName of [
+        "../guard/secret",
+        `${guard}/secret`,
+        "../../../../etc/passwd",
+        "/etc/passwd",
+      ]) {
         const { report } = await runUnpack(build, root, ["unpack"], {
           input: tarOf({ name: "hard", type: "1", linkName }, { name: "hard", data: "changed" }),
         });
@@ -272,7 +348,10 @@ for (const build of builds) {
       assert.equal(readFileSync(path.join(root, "self"), "utf8"), "me");
       assert.ok(lstatSync(path.join(root, "s")).isFIFO());
       const dir = lstatSync(path.join(root, "dir"));
-      assert.deepEqual([dir.mode & 0o7777, dir.uid, readdirSync(path.join(root, "dir"))], [0o755, 5, ["kept"]]);
+      assert.deepEqual(
+        [dir.mode & 0o7777, dir.uid, readdirSync(path.join(root, "dir"))],
+        [0o755, 5, ["kept"]],
+      );
     });
 
     it("drops overlayfs' own attributes and keeps the others", async (t) => {
@@ -288,15 +367,28 @@ for (const build of builds) {
         },
       });
       assert.equal((await runUnpack(build, root, ["unpack"], { input })).report?.ok, true);
-      assert.equal(sh("getfattr -d -m - -e hex d", root).trim(), "# file: d\nuser.kept=0x00010a3dff");
+      assert.equal(
+        sh("getfattr -d -m - -e hex d", root).trim(),
+        "# file: d\nuser.kept=0x00010a3dff",
+      );
     });
 
     it("makes missing parents 0755 root, or as the lower layers have them", async (t) => {
       const root = workDirectory(t);
       const lower = workDirectory(t);
-      sh("umask 0; mkdir -p top/mid && chown 3:4 top && chmod 1777 top && touch -d '2003-03-03' top; ln -s / other", lower);
-      const input = tarOf({ name: "top/mid/f", data: "x" }, { name: "new/f", data: "y" }, { name: "other/f", data: "z" });
-      const { report } = await runUnpack(build, root, ["unpack", "--lowers", "2"], { input, extra: [workDirectory(t), lower] });
+      sh(
+        "umask 0; mkdir -p top/mid && chown 3:4 top && chmod 1777 top && touch -d '2003-03-03' top; ln -s / other",
+        lower,
+      );
+      const input = tarOf(
+        { name: "top/mid/f", data: "x" },
+        { name: "new/f", data: "y" },
+        { name: "other/f", data: "z" },
+      );
+      const { report } = await runUnpack(build, root, ["unpack", "--lowers", "2"], {
+        input,
+        extra: [workDirectory(t), lower],
+      });
       assert.equal(report?.ok, true, JSON.stringify(report));
       const shown = sh("find . -mindepth 1 -type d -printf '%P %m %U %G\\n' | LC_ALL=C sort", root);
       assert.equal(shown, "new 755 0 0\nother 755 0 0\ntop 1777 3 4\ntop/mid 777 0 0\n");
@@ -316,20 +408,41 @@ for (const build of builds) {
       assert.equal(readFileSync(path.join(root, "usr/lib/file"), "utf8"), "x");
       assert.equal(readlinkSync(path.join(root, "l")), "/usr/lib");
       check();
-      const loop = tarOf({ name: "a", type: "2", linkName: "b" }, { name: "b", type: "2", linkName: "a" }, { name: "a/f" });
+      const loop = tarOf(
+        { name: "a", type: "2", linkName: "b" },
+        { name: "b", type: "2", linkName: "a" },
+        { name: "a/f" },
+      );
       assert.equal((await runUnpack(build, root, ["unpack"], { input: loop })).report?.errno, 40);
     });
 
     it("stops at each limit and says so", async (t) => {
       const cases: [string[], Buffer, RegExp][] = [
-        [["--max-bytes", "100000"], tarOf({ name: "f", data: Buffer.alloc(200_000) }), /larger than 100000 bytes/],
-        [["--max-entries", "2"], tarOf({ name: "a" }, { name: "b" }, { name: "c" }), /more than 2 entries/],
+        [
+          ["--max-bytes", "100000"],
+          tarOf({ name: "f", data: Buffer.alloc(200_000) }),
+          /larger than 100000 bytes/,
+        ],
+        [
+          ["--max-entries", "2"],
+          tarOf({ name: "a" }, { name: "b" }, { name: "c" }),
+          /more than 2 entries/,
+        ],
         [["--max-entries", "20"], tarOf({ name: "d/".repeat(40) + "f" }), /more than 20 entries/],
         [["--max-ratio", "100"], gzipSync(Buffer.alloc(80 << 20)), /more than 100 times larger/],
       ];
       for (const [limit, input, text] of cases) {
-        const { report, exitCode } = await runUnpack(build, workDirectory(t), ["unpack", ...limit], { input });
-        assert.deepEqual([report?.ok, report?.step, exitCode], [false, "limit", 1], JSON.stringify(report));
+        const { report, exitCode } = await runUnpack(
+          build,
+          workDirectory(t),
+          ["unpack", ...limit],
+          { input },
+        );
+        assert.deepEqual(
+          [report?.ok, report?.step, exitCode],
+          [false, "limit", 1],
+          JSON.stringify(report),
+        );
         assert.match(report?.message ?? "", text);
       }
     });
@@ -347,8 +460,14 @@ for (const build of builds) {
       "a uid beyond 32 bits": tarOf({ name: "f", pax: { uid: "4294967296" } }),
       "a uid that is no number": tarOf({ name: "f", pax: { uid: "0x10" } }),
       "a negative gid": tarOf({ name: "f", patch: (h) => h.fill(0xff, 116, 124) }),
-      "a PAX record longer than its header": tarOf({ name: "x", type: "x", data: "99 path=a\n" }, { name: "f" }),
-      "a PAX record of length 0": tarOf({ name: "x", type: "x", data: "0 path=a\n" }, { name: "f" }),
+      "a PAX record longer than its header": tarOf(
+        { name: "x", type: "x", data: "99 path=a\n" },
+        { name: "f" },
+      ),
+      "a PAX record of length 0": tarOf(
+        { name: "x", type: "x", data: "0 path=a\n" },
+        { name: "f" },
+      ),
       "a PAX record without a key": tarOf({ name: "x", type: "x", data: "6 =ab\n" }, { name: "f" }),
       "a PAX header of 2 MiB": tarOf({ name: "x", type: "x", size: 2 << 20 }),
       "a NUL in a PAX path": tarOf({ name: "f", pax: { path: "a\0b" } }),
@@ -371,7 +490,10 @@ for (const build of builds) {
       "sparse runs that wrap around": tarOf({
         name: "f",
         data: Buffer.alloc(10),
-        pax: { "GNU.sparse.size": "9223372036854775807", "GNU.sparse.map": "18446744073709551615,10" },
+        pax: {
+          "GNU.sparse.size": "9223372036854775807",
+          "GNU.sparse.map": "18446744073709551615,10",
+        },
       }),
       "an old sparse header in a PAX archive": tarOf({ name: "f", type: "S" }),
       "a path of 5000 bytes": tarOf({ name: "f", pax: { path: "p/".repeat(2500) + "f" } }),
@@ -384,8 +506,14 @@ for (const build of builds) {
     for (const [what, input] of Object.entries(malformed)) {
       it(`refuses ${what}`, async (t) => {
         const { root, check } = guardedRoot(t);
-        const outcome = await runUnpack(build, root, ["unpack", "--compression", "none"], { input });
-        assert.deepEqual([outcome.exitCode, outcome.report?.ok], [1, false], JSON.stringify(outcome));
+        const outcome = await runUnpack(build, root, ["unpack", "--compression", "none"], {
+          input,
+        });
+        assert.deepEqual(
+          [outcome.exitCode, outcome.report?.ok],
+          [1, false],
+          JSON.stringify(outcome),
+        );
         assert.notEqual(outcome.report?.message, "");
         check();
       });
@@ -397,7 +525,8 @@ for (const build of builds) {
       sh("head -c 600000000 /dev/zero | zstd -q --ultra -22 -o bomb.zst", work);
       const bomb = readFileSync(path.join(work, "bomb.zst"));
       const running = startUnpack(build, workDirectory(t), ["unpack", "--max-bytes", "500000000"]);
-      const peak = () => /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))?.[1] ?? 0;
+      const peak = () =>
+        /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${running.child.pid}/status`, "utf8"))?.[1] ?? 0;
       let seen = 0;
       const timer = setInterval(() => {
         try {
@@ -415,7 +544,12 @@ for (const build of builds) {
     });
 
     it("refuses a wrong command line without a report", async (t) => {
-      for (const args of [["dance"], ["unpack", "--max-bytes"], ["unpack", "--max-bytes", "-1"], ["apply", "--chown", "4294967295:0"]]) {
+      for (const args of [
+        ["dance"],
+        ["unpack", "--max-bytes"],
+        ["unpack", "--max-bytes", "-1"],
+        ["apply", "--chown", "4294967295:0"],
+      ]) {
         const outcome = await runUnpack(build, workDirectory(t), args);
         assert.deepEqual([outcome.exitCode, outcome.report], [2, undefined]);
         assert.match(outcome.stderr, /^unpack: /);
