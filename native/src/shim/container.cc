@@ -208,8 +208,8 @@ void ContainerStart::undo(Container& container) {
   sync_.reset();
   if (container.pidfd) signal_pidfd(container.pidfd.get(), SIGKILL);
   cgroups_.kill_all();
-  // All children, the joining process too: nothing else is there yet.
-  while (waitpid(-1, nullptr, 0) > 0 || errno == EINTR) {
+  // Its cgroup is empty only when it was reaped. What a hook may have left is not waited for.
+  while (container.pid > 0 && waitpid(container.pid, nullptr, 0) < 0 && errno == EINTR) {
   }
   remove_links(plan_.interfaces);
   cgroups_.remove_all();

@@ -7,12 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "kernel/namespace.h"
 #include "kernel/unique_fd.h"
+#include "shim/loop.h"
 #include "shim/process.h"
 
 namespace gantry::shim {
@@ -31,16 +33,34 @@ std::string state_of(const LaunchPlan& plan, const char* status, pid_t pid) {
 }
 
 [[noreturn]] void run_program(const HookPlan& hook, int input, int output) {
-  ExecArrays arrays(hook.args.empty() ? std::vector<std::string>{hook.path} : hook.args, hook.env);
+  const std::vector<std::string> only_name = {hook.path};
+  ExecArrays arrays(hook.args.empty() ? only_name : hook.args, hook.env);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  setsid();
   if (dup2(input, 0) >= 0 && dup2(output, 1) >= 0 && dup2(output, 2) >= 0) {
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     execve(hook.path.c_str(), arrays.args(), arrays.environment());
   }
   _exit(127);
 }
+
+// When a hook has had its time.
+class Deadline {
+ public:
+  explicit Deadline(uint32_t seconds) : end_ms_(seconds == 0 ? 0 : monotonic_ms() + uint64_t{seconds} * 1000) {}
+
+  // What poll(2) takes: -1 for no end.
+  int left_ms() const {
+    if (end_ms_ == 0) return -1;
+    const uint64_t now = monotonic_ms();
+    return now >= end_ms_ ? 0 : static_cast<int>(std::min<uint64_t>(end_ms_ - now, 1U << 30));
+  }
+
+ private:
+  uint64_t end_ms_;
+};
 
 // The hook's output, its end of which is one line of the error text, and the state given to it meanwhile.
 struct Conversation {
@@ -49,14 +69,14 @@ struct Conversation {
   std::string state;
   std::string said;
 
-  void talk(int timeout_ms);
+  void talk(const Deadline& deadline);
 };
 
-void Conversation::talk(int timeout_ms) {
+void Conversation::talk(const Deadline& deadline) {
   size_t given = 0;
   while (output) {
     pollfd fds[2] = {{output.get(), POLLIN, 0}, {input.get(), POLLOUT, 0}};
-    if (poll(fds, 2, timeout_ms) <= 0) return;
+    if (poll(fds, 2, deadline.left_ms()) <= 0) return;
     if (fds[1].revents != 0) {
       const ssize_t written = write(input.get(), state.data() + given, state.size() - given);
       if (written > 0) given += static_cast<size_t>(written);
@@ -95,11 +115,12 @@ bool run_hook(const HookPlan& hook, const std::string& state, Failure& failure) 
   const UniqueFd process(pidfd);
   child_input.reset();
   child_output.reset();
-  const int timeout_ms = hook.timeout_seconds == 0 ? -1 : static_cast<int>(hook.timeout_seconds) * 1000;
-  talk.talk(timeout_ms);
+  const Deadline deadline(hook.timeout_seconds);
+  talk.talk(deadline);
   pollfd ended = {pidfd, POLLIN, 0};
-  const bool late = poll(&ended, 1, timeout_ms) == 0;
-  if (late) kill(pid, SIGKILL);
+  const bool late = poll(&ended, 1, deadline.left_ms()) == 0;
+  // With what it started: it leads a group of its own.
+  if (late) kill(-pid, SIGKILL);
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "shim/utf8.h"
+
 namespace gantry::shim {
 namespace {
 
@@ -38,38 +40,6 @@ void append_escape(std::string& out, unsigned char byte) {
   }
 }
 
-struct Lead {
-  size_t length;
-  // Bounds of the second byte: they keep out overlong forms, surrogates and what is beyond U+10FFFF.
-  unsigned char low;
-  unsigned char high;
-};
-
-Lead lead_of(unsigned char first) {
-  if (first >= 0xc2 && first <= 0xdf) return {2, 0x80, 0xbf};
-  if (first == 0xe0) return {3, 0xa0, 0xbf};
-  if (first == 0xed) return {3, 0x80, 0x9f};
-  if (first >= 0xe1 && first <= 0xef) return {3, 0x80, 0xbf};
-  if (first == 0xf0) return {4, 0x90, 0xbf};
-  if (first >= 0xf1 && first <= 0xf3) return {4, 0x80, 0xbf};
-  if (first == 0xf4) return {4, 0x80, 0x8f};
-  return {1, 0, 0};
-}
-
-// Length of the valid sequence at the front of `text`, or 1 when there is none (`valid` false).
-size_t sequence_length(std::string_view text, bool& valid) {
-  const Lead lead = lead_of(static_cast<unsigned char>(text[0]));
-  valid = false;
-  if (lead.length == 1 || text.size() < lead.length) return 1;
-  const auto second = static_cast<unsigned char>(text[1]);
-  if (second < lead.low || second > lead.high) return 1;
-  for (size_t i = 2; i < lead.length; ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xc0) != 0x80) return 1;
-  }
-  valid = true;
-  return lead.length;
-}
-
 }  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
@@ -85,7 +55,7 @@ void append_json_string(std::string& out, std::string_view text) {
     size_t length = 1;
     bool valid = true;
     if (kind == Kind::kMulti) {
-      length = sequence_length(text.substr(at), valid);
+      length = utf8_sequence(text.substr(at), valid);
       // U+2028 and U+2029 end a line in JavaScript.
       const bool separator = length == 3 && text.compare(at, 2, "\xe2\x80") == 0 && (static_cast<unsigned char>(text[at + 2]) & 0xfe) == 0xa8;
       if (valid && !separator) {

@@ -114,7 +114,7 @@ std::string encode_hello(uint64_t reply_to, const Hello& hello) {
   Writer writer(body);
   writer.number(1, kProtocolVersion);
   writer.text(2, hello.id);
-  writer.text(3, hello.nonce);
+  writer.bytes(3, hello.nonce);
   writer.number(4, hello.pid);
   writer.number(5, hello.pid_start_ticks);
   for (const auto& exec : hello.execs) {

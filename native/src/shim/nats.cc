@@ -36,6 +36,24 @@ bool cut(std::string_view& text, char mark, std::string_view& front) {
   return true;
 }
 
+int hex_value(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  const char lower = static_cast<char>(digit | 0x20);
+  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+// Undoes percent-encoding; a percent sign that begins none stays.
+std::string decode_percent(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const int high = text[at] == '%' && at + 2 < text.size() ? hex_value(text[at + 1]) : -1;
+    const int low = high >= 0 ? hex_value(text[at + 2]) : -1;
+    out += low >= 0 ? static_cast<char>(high << 4 | low) : text[at];
+    if (low >= 0) at += 2;
+  }
+  return out;
+}
+
 socklen_t to_socket_address(const NatsUrl& url, sockaddr_storage& out) {
   out = {};
   auto* v4 = reinterpret_cast<sockaddr_in*>(&out);
@@ -72,8 +90,8 @@ bool parse_nats_url(std::string_view text, NatsUrl& out) {
   std::string_view login;
   if (cut(text, '@', login)) {
     const size_t colon = login.find(':');
-    out.user = login.substr(0, colon);
-    if (colon != std::string_view::npos) out.password = login.substr(colon + 1);
+    out.user = decode_percent(login.substr(0, colon));
+    if (colon != std::string_view::npos) out.password = decode_percent(login.substr(colon + 1));
   }
   while (text.ends_with('/')) text.remove_suffix(1);
   std::string_view host;

@@ -1,5 +1,7 @@
 #include "shim/wire.h"
 
+#include "shim/utf8.h"
+
 namespace gantry::shim::wire {
 
 bool Reader::stop() {
@@ -64,6 +66,10 @@ void Writer::number(uint32_t field, uint64_t value) {
 }
 
 void Writer::text(uint32_t field, std::string_view value) {
+  if (!value.empty()) message(field, to_utf8(value));
+}
+
+void Writer::bytes(uint32_t field, std::string_view value) {
   if (!value.empty()) message(field, value);
 }
 

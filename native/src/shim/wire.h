@@ -50,9 +50,12 @@ class Writer {
   void number(uint32_t field, int32_t value) { number(field, static_cast<int64_t>(value)); }
   void number(uint32_t field, uint32_t value) { number(field, static_cast<uint64_t>(value)); }
   void flag(uint32_t field, bool value) { number(field, static_cast<uint64_t>(value)); }
-  void text(uint32_t field, std::string_view value);
 
-  // A message field; unlike `text` it is written when empty too, for presence means something.
+  // A string field: made valid UTF-8, which every reader insists on. Names of files may be anything.
+  void text(uint32_t field, std::string_view value);
+  void bytes(uint32_t field, std::string_view value);
+
+  // A message field; unlike the others it is written when empty too, for presence means something.
   void message(uint32_t field, std::string_view encoded);
 
  private:
