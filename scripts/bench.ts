@@ -1,4 +1,5 @@
 /** `npm run bench`: builds what is stale and runs the comparison with dockerd (see bench/). */
+import "./lib/failure.ts";
 import { buildAll } from "./lib/build.ts";
 import { runCommand } from "./lib/command.ts";
 import { node } from "./lib/repository.ts";

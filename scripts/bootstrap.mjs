@@ -25,6 +25,7 @@ const enginePackages = [
   "nftables",
   "procps",
   "python3",
+  "zlib1g-dev",
 ];
 
 /** What the tests and benchmarks need on top. */

@@ -1,4 +1,5 @@
 /** `npm run check`: format, lint, types, wire contracts. Runs all checks and fails when one fails. */
+import "./lib/failure.ts";
 import { existsSync } from "node:fs";
 import { complain, say } from "@gantry/logging";
 import { buildProto } from "./lib/build.ts";

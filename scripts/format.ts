@@ -1,4 +1,5 @@
 /** `npm run format`: formats sources and sorts imports. */
+import "./lib/failure.ts";
 import { mustRun } from "./lib/command.ts";
 import { npmProgram } from "./lib/repository.ts";
 

@@ -1,4 +1,5 @@
 /** `npm run nats-url`: the URL, with credentials, of the NATS server that the engine publishes on. */
+import "./lib/failure.ts";
 import { loadConfig, readNatsUrl } from "@gantry/config";
 import { complain, say } from "@gantry/logging";
 

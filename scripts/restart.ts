@@ -1,4 +1,5 @@
 /** `npm run restart`: builds what is stale and restarts the services under running containers. */
+import "./lib/failure.ts";
 import { loadConfig } from "@gantry/config";
 import { complain, say } from "@gantry/logging";
 import { isEngineLocked, loadState } from "@gantry/supervisor";

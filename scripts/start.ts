@@ -1,4 +1,5 @@
 /** `npm start`: builds what is stale, starts the engine in the background, runs hello-world. */
+import "./lib/failure.ts";
 import { loadConfig } from "@gantry/config";
 import { complain, say } from "@gantry/logging";
 import { isEngineLocked } from "@gantry/supervisor";

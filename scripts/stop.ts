@@ -1,4 +1,5 @@
 /** `npm stop`: stops containers, then the engine, in order, and looks whether anything is left. */
+import "./lib/failure.ts";
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { type EngineConfig, engineEnvironment, loadConfig } from "@gantry/config";

@@ -7,6 +7,7 @@
  *   --skip-list <file>   which tests a machine may skip; default e2e/skips.json
  *   --deep               with what takes too long for every day (`npm run test:deep`)
  */
+import "./lib/failure.ts";
 import { parseArgs } from "node:util";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";

@@ -1,5 +1,6 @@
 /** Running programs from scripts, with their output on ours. */
 import { spawn } from "node:child_process";
+import { complain } from "@gantry/logging";
 import { root } from "./repository.ts";
 
 /** Options of runCommand. */
@@ -33,8 +34,13 @@ export async function runCommand(
       resolve(exit ?? 1);
     });
   });
-  if (code !== 0 && quiet) process.stderr.write(Buffer.concat(output));
+  if (code !== 0 && quiet) complain(lastLines(Buffer.concat(output).toString()));
   return code;
+}
+
+/** The end of what a program printed, where its error is. */
+function lastLines(text: string): string {
+  return text.trimEnd().split("\n").slice(-40).join("\n");
 }
 
 /** Runs a program; an exit code other than 0 is an error. */
