@@ -32,6 +32,11 @@ export interface HostLinks {
   ephemeralPorts(): Promise<EphemeralPorts | undefined>;
   /** Whether the host has IPv6 at all. */
   hasIpv6(): Promise<boolean>;
+  /**
+   * Lets a bridge port send frames back where they came from: where bridged packets pass the packet
+   * filter, a container reaches its own published port only so. No error when there is no such port.
+   */
+  setHairpin(hostName: string): Promise<void>;
   /** Makes an interface in the network namespace of a running process. All or nothing. */
   attach(pid: number, plan: InterfacePlan): Promise<void>;
   /** Removes an interface from the network namespace of a running process; no error when there is none. */

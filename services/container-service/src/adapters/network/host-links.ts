@@ -110,6 +110,10 @@ export class KernelHostLinks implements HostLinks {
     return disabled !== undefined && disabled.trim() === "0";
   }
 
+  async setHairpin(hostName: string): Promise<void> {
+    await writeIfPresent(`/sys/class/net/${hostName}/brport/hairpin_mode`, "1");
+  }
+
   attach(pid: number, plan: InterfacePlan): Promise<void> {
     return this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
   }
@@ -155,7 +159,7 @@ async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
-/** A kernel without IPv6 has no such files. */
+/** A kernel without IPv6 has no such files, nor has a link that is gone. */
 async function writeIfPresent(path: string, text: string): Promise<void> {
   try {
     await writeFile(path, text);

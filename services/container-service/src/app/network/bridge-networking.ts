@@ -7,7 +7,12 @@ import {
   isListed,
   type NetworkFilter,
 } from "../../domain/network/network-filters.ts";
-import type { EndpointWish, NetworkRecord } from "../../domain/network/records.ts";
+import type {
+  ContainerNetworks,
+  EndpointWish,
+  NetworkRecord,
+} from "../../domain/network/records.ts";
+import { parseUntil } from "../../domain/until-time.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { ForeignFirewall, Held, PacketFilter } from "../../ports/network-host.ts";
 import type {
@@ -87,7 +92,15 @@ export class BridgeNetworking implements Networking {
     if (networks === undefined) return;
     const change = this.#context.registry.putContainer({ ...networks, pid });
     inBackground(this.#context, "keep endpoints", this.#context.store.commit([change], []));
+    if (networks.published.length > 0) this.#allowHairpin(networks);
     refreshNeighbours(this.#context, networks);
+  }
+
+  #allowHairpin(networks: ContainerNetworks): void {
+    for (const { live } of networks.endpoints) {
+      if (live === undefined || live.hostName === "") continue;
+      inBackground(this.#context, "allow hairpin", this.#context.links.setHairpin(live.hostName));
+    }
   }
 
   release(containerId: string): readonly NewEvent[] {
@@ -180,7 +193,10 @@ export class BridgeNetworking implements Networking {
     if (this.#pruning) throw conflict("a prune operation is already running");
     this.#pruning = true;
     try {
-      const deleted = await pruneNetworks(this.#context, filter);
+      const deleted = await pruneNetworks(
+        this.#context,
+        withTimes(filter, this.#context.ids.nowNano()),
+      );
       inBackground(this.#context, "admit bridges", this.#admitBridges());
       return deleted;
     } finally {
@@ -198,4 +214,11 @@ export class BridgeNetworking implements Networking {
   disconnect(networkRef: string, containerRef: string, force: boolean): Promise<void> {
     return disconnectNetwork(this.#context, networkRef, containerRef, force);
   }
+}
+
+/** `until` as nanoseconds since the epoch. */
+function withTimes(filter: NetworkFilter, nowNano: bigint): NetworkFilter {
+  const until = filter.get("until");
+  if (until === undefined) return filter;
+  return new Map([...filter, ["until", until.map((text) => String(parseUntil(text, nowNano)))]]);
 }

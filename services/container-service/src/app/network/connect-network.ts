@@ -162,6 +162,9 @@ async function settle(
     context.registry.putContainer(next);
     const published = await publishContainer(context, container, placed, gateways);
     next = { ...next, published, exposed: shownPorts(container) };
+    for (const { endpoint } of published.length === 0 ? [] : placed) {
+      if (endpoint.live.hostName !== "") await context.links.setHairpin(endpoint.live.hostName);
+    }
   }
   await keep(context, next, events);
   refreshHosts(context, container.id);
