@@ -80,6 +80,12 @@ export interface DescriptorKernel {
   socketpair(): [number, number];
   /** An anonymous file with these bytes, positioned at its start; sealed: unchangeable. */
   memfd(name: string, bytes: Uint8Array, seal: boolean): number;
+  /**
+   * Calls back once when the peer of a Unix stream socket has closed it altogether, which reading tells
+   * from a mere end of its writing only at our next write; then is closed. The descriptor itself stays
+   * its owner's, and the connection open until the watch is closed, too.
+   */
+  watchHangup(fd: number, onHangup: () => void): Watch;
   /** Closes a descriptor; EBADF is thrown, as it is a bug of the caller. */
   closeFd(fd: number): void;
 }

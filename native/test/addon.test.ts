@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, readSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
-import { connect, Socket } from "node:net";
+import { connect, createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -156,6 +156,35 @@ describe("pidfds", () => {
     watch.close();
     assert.deepEqual(added(before), []);
     kernel.closeFd(pidfd);
+  });
+});
+
+describe("a watch for hang-up", () => {
+  it("tells a peer that is gone from one that has only ended its writing", async () => {
+    const path_ = path.join(folder, "hangup.sock");
+    const server = createServer({ allowHalfOpen: true }).listen(path_);
+    await once(server, "listening");
+    const client = connect({ path: path_, allowHalfOpen: true });
+    const [peer] = (await once(server, "connection")) as [Socket];
+    const { fd } = (peer as unknown as { _handle: { fd: number } })._handle;
+    const before = openFds();
+    let gone = false;
+    const hangup = Promise.withResolvers<undefined>();
+    kernel.watchHangup(fd, () => {
+      gone = true;
+      hangup.resolve(undefined);
+    });
+    client.end();
+    peer.resume();
+    await once(peer, "end");
+    peer.write("still here");
+    await once(client, "data");
+    assert.equal(gone, false);
+    client.destroy();
+    await hangup.promise;
+    assert.deepEqual(added(before), []);
+    peer.destroy();
+    server.close();
   });
 });
 

@@ -12,7 +12,8 @@ PollWatch::PollWatch(Napi::Env env, UniqueFd fd, Napi::Function callback, OnRead
       context_(std::make_shared<Napi::AsyncContext>(env, "gantry.poll")),
       on_readable_(std::move(on_readable)) {}
 
-PollWatch::Started PollWatch::start(Napi::Env env, UniqueFd fd, Napi::Function callback, OnReadable on_readable) {
+PollWatch::Started PollWatch::start(Napi::Env env, UniqueFd fd, Napi::Function callback, OnReadable on_readable,
+                                    int events) {
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) throw SyscallError(EINVAL, "uv_loop");
   std::shared_ptr<PollWatch> watch(new PollWatch(env, std::move(fd), callback, std::move(on_readable)));
@@ -22,7 +23,7 @@ PollWatch::Started PollWatch::start(Napi::Env env, UniqueFd fd, Napi::Function c
   watch->poll_.data = watch.get();
   watch->self_ = watch;
   napi_add_env_cleanup_hook(env, on_environment_end, watch.get());
-  if (const int status = uv_poll_start(&watch->poll_, UV_READABLE, on_poll); status != 0) {
+  if (const int status = uv_poll_start(&watch->poll_, events, on_poll); status != 0) {
     watch->close();
     throw SyscallError(-status, "uv_poll_start");
   }

@@ -24,8 +24,9 @@ class PollWatch : public std::enable_shared_from_this<PollWatch> {
     std::weak_ptr<PollWatch> watch;
   };
 
-  // Watches `fd`, which is owned from here on.
-  static Started start(Napi::Env env, UniqueFd fd, Napi::Function callback, OnReadable on_readable);
+  // Watches `fd`, which is owned from here on, for `events` of uv_poll. A hang-up or error counts as any of them.
+  static Started start(Napi::Env env, UniqueFd fd, Napi::Function callback, OnReadable on_readable,
+                       int events = UV_READABLE);
 
   void close();
   int fd() const { return fd_.get(); }

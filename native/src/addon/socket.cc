@@ -1,6 +1,9 @@
 #include "addon/socket.h"
 
+#include <fcntl.h>
+
 #include "addon/convert.h"
+#include "addon/poll.h"
 #include "kernel/socket.h"
 
 namespace gantry::addon {
@@ -40,12 +43,34 @@ void close_fd_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value watch_hangup_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const int fd = info[0].As<Napi::Number>().Int32Value();
+    // A duplicate: libuv takes a descriptor once, and a stream has the original.
+    UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+    if (!copy) throw_errno("fcntl", std::to_string(fd), "watch hang-up");
+    const auto handle = std::make_shared<std::weak_ptr<PollWatch>>();
+    // Urgent data, which Unix sockets don't have: so only the hang-up, which needs no asking, is left to be told.
+    auto [object, watch] = PollWatch::start(
+        info.Env(), std::move(copy), info[1].As<Napi::Function>(),
+        [handle](Napi::Env, const Napi::FunctionReference& callback) {
+          const Napi::Function function = callback.Value();
+          if (const auto self = handle->lock()) self->close();
+          function.Call({});
+        },
+        UV_PRIORITIZED);
+    *handle = watch;
+    return object;
+  });
+}
+
 }  // namespace
 
 void export_socket(Napi::Env env, Napi::Object exports) {
   exports.Set("listenUnix", Napi::Function::New(env, listen_unix_js, "listenUnix"));
   exports.Set("socketpair", Napi::Function::New(env, socketpair_js, "socketpair"));
   exports.Set("memfd", Napi::Function::New(env, memfd_js, "memfd"));
+  exports.Set("watchHangup", Napi::Function::New(env, watch_hangup_js, "watchHangup"));
   exports.Set("closeFd", Napi::Function::New(env, close_fd_js, "closeFd"));
 }
 
