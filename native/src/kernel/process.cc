@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -55,6 +56,10 @@ struct ChildPlan {
   const FdMapping* fds;
   size_t fd_count;
   const char* cwd;
+  // Signals that this process ignores, which no exec and no CLONE_CLEAR_SIGHAND undoes.
+  const sigset_t* ignored;
+  // Whether the clone has put caught signals back to their defaults.
+  bool handlers_are_clear;
   // Out: where and why it failed.
   ChildStep failed_step;
   int failed_errno;
@@ -66,16 +71,21 @@ struct ChildPlan {
   _exit(127);
 }
 
-// No handler of ours may run in the child, so every caught signal goes back to its default before the mask is
-// lifted. Without CLONE_SIGHAND the table is the child's own copy.
+void to_default(int signal) {
+  struct sigaction fresh = {};
+  fresh.sa_handler = SIG_DFL;
+  sigaction(signal, &fresh, nullptr);
+}
+
+// No handler of ours may run in the child, so signals go back to their defaults before the mask is lifted. Without
+// CLONE_SIGHAND the table is the child's own copy.
 void reset_signals(ChildPlan* plan) {
-  for (int signal = 1; signal < NSIG; ++signal) {
-    struct sigaction current;
-    if (sigaction(signal, nullptr, &current) != 0) continue;
-    if (current.sa_handler == SIG_DFL) continue;
-    struct sigaction fresh = {};
-    fresh.sa_handler = SIG_DFL;
-    sigaction(signal, &fresh, nullptr);
+  if (plan->handlers_are_clear) {
+    for (int signal = 1; signal < NSIG; ++signal) {
+      if (sigismember(plan->ignored, signal) == 1) to_default(signal);
+    }
+  } else {
+    for (int signal = 1; signal < NSIG; ++signal) to_default(signal);
   }
   sigset_t none;
   sigemptyset(&none);
@@ -116,6 +126,58 @@ int child_main(void* argument) {
   fail(plan, ChildStep::kExec);
 }
 
+// clone3(2) whose child runs `entry(argument)` on its own stack and never comes back. glibc has no wrapper for it.
+long clone3_calling(clone_args* args, int (*entry)(void*), void* argument) {
+#if defined(__x86_64__)
+  long result;
+  asm volatile(
+      "syscall\n\t"
+      "test %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "mov %[argument], %%rdi\n\t"
+      "call *%[entry]\n\t"
+      "ud2\n"
+      "1:"
+      : "=a"(result)
+      : "0"(static_cast<long>(SYS_clone3)), "D"(args), "S"(sizeof(*args)), [entry] "r"(entry), [argument] "r"(argument)
+      : "rcx", "r11", "memory", "cc");
+  return result;
+#elif defined(__aarch64__)
+  register long number asm("x8") = SYS_clone3;
+  register long result asm("x0") = reinterpret_cast<long>(args);
+  register long size asm("x1") = sizeof(*args);
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, xzr\n\t"
+      "mov x0, %[argument]\n\t"
+      "blr %[entry]\n\t"
+      "brk #0\n"
+      "1:"
+      : "+r"(result)
+      : "r"(number), "r"(size), [entry] "r"(entry), [argument] "r"(argument)
+      : "memory", "cc");
+  return result;
+#else
+  return -ENOSYS;
+#endif
+}
+
+// Signals that were ignored when we were first asked. Node sets handlers at any time, but ignores only at its start.
+const sigset_t* ignored_signals() {
+  static const sigset_t ignored = [] {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int signal = 1; signal < NSIG; ++signal) {
+      struct sigaction current;
+      if (sigaction(signal, nullptr, &current) == 0 && current.sa_handler == SIG_IGN) sigaddset(&set, signal);
+    }
+    return set;
+  }();
+  return &ignored;
+}
+
 // A private stack with a guard page below it.
 class ChildStack {
  public:
@@ -130,6 +192,8 @@ class ChildStack {
   ChildStack& operator=(const ChildStack&) = delete;
   ~ChildStack() { munmap(base_, size_); }
 
+  void* base() const { return base_; }
+  size_t size() const { return size_; }
   void* top() const { return static_cast<char*>(base_) + size_; }
 
  private:
@@ -152,6 +216,24 @@ class BlockedSignals {
  private:
   sigset_t before_;
 };
+
+// The child's pid, or the negative errno.
+pid_t clone_child(ChildPlan* plan, const ChildStack& stack, int* pidfd) {
+  clone_args args = {};
+  args.flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  args.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  args.exit_signal = SIGCHLD;
+  args.stack = reinterpret_cast<uint64_t>(stack.base());
+  args.stack_size = stack.size();
+  plan->handlers_are_clear = true;
+  const long pid = clone3_calling(&args, child_main, plan);
+  if (pid != -ENOSYS && pid != -EPERM) return static_cast<pid_t>(pid);
+  // Seccomp filters around us may hide clone3, whose flags they cannot see.
+  plan->handlers_are_clear = false;
+  const pid_t fallback =
+      clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, pidfd);
+  return fallback < 0 ? -errno : fallback;
+}
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> result;
@@ -217,15 +299,16 @@ LaunchedProcess launch(const LaunchRequest& request) {
       .fds = fds.data(),
       .fd_count = fds.size(),
       .cwd = request.cwd.empty() ? nullptr : request.cwd.c_str(),
+      .ignored = ignored_signals(),
+      .handlers_are_clear = false,
       .failed_step = ChildStep::kNone,
       .failed_errno = 0,
   };
   const ChildStack stack;
   const BlockedSignals blocked;
   int pidfd = -1;
-  const pid_t pid =
-      clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
-  if (pid < 0) throw_errno("clone", {}, "launch");
+  const pid_t pid = clone_child(&plan, stack, &pidfd);
+  if (pid < 0) throw SyscallError(-pid, "clone3", {}, "launch");
   UniqueFd handle(pidfd);
   if (plan.failed_step != ChildStep::kNone) {
     siginfo_t ignored = {};

@@ -42,7 +42,7 @@ struct LaunchedProcess {
 // /proc/<pid>/exe cannot change the program of the next one (CVE-2019-5736).
 UniqueFd seal_executable(const std::string& path);
 
-// Starts a program by clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a stack of its own: the cost does not grow with
+// Starts a program by clone3(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) on a stack of its own: the cost does not grow with
 // our memory, and no page of ours is copied. Returns when the program is executed; failure of a step in the child is
 // thrown with that step's errno. The caller reaps the child (or has SIGCHLD ignored).
 LaunchedProcess launch(const LaunchRequest& request);
