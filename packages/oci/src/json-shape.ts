@@ -40,7 +40,9 @@ export const integer: Parse<number> = (value, at) =>
 
 /** Any 64-bit integer. */
 export const bigInteger: Parse<Integer> = (value, at) =>
-  typeof value === "bigint" || Number.isInteger(value) ? (value as Integer) : wrong(at, "an integer");
+  typeof value === "bigint" || Number.isInteger(value)
+    ? (value as Integer)
+    : wrong(at, "an integer");
 
 export function oneOf<const T extends string>(...words: readonly T[]): Parse<T> {
   return (value, at) =>
@@ -57,7 +59,9 @@ export function list<T>(item: Parse<T>): Parse<readonly T[]> {
 export function record<T>(item: Parse<T>): Parse<Readonly<Record<string, T>>> {
   return (value, at) =>
     isRecord(value)
-      ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, item(each, `${at}.${key}`)]))
+      ? Object.fromEntries(
+          Object.entries(value).map(([key, each]) => [key, item(each, `${at}.${key}`)]),
+        )
       : wrong(at, "an object");
 }
 
@@ -69,7 +73,8 @@ export function object<Required extends Shape, Optional extends Shape>(
   return (value, at) => {
     if (!isRecord(value)) return wrong(at, "an object");
     const result: Record<string, unknown> = {};
-    for (const [key, parse] of Object.entries(required)) result[key] = parse(value[key], join(at, key));
+    for (const [key, parse] of Object.entries(required))
+      result[key] = parse(value[key], join(at, key));
     for (const [key, parse] of Object.entries(optional)) {
       const member = value[key];
       if (member !== undefined && member !== null) result[key] = parse(member, join(at, key));
@@ -82,10 +87,14 @@ function join(at: string, key: string): string {
   return at === "" ? key : `${at}.${key}`;
 }
 
+/** 2^53 has sixteen digits. */
+const maybeLarge = /\d{16}/;
+
 /** JSON.parse that keeps integers beyond 2^53 as bigint. Throws invalid_argument. */
 export function parseExactJson(text: string, what: string): unknown {
   try {
-    return JSON.parse(text, keepIntegers);
+    // A reviver makes parsing many times slower, and hardly any document has such a number.
+    return maybeLarge.test(text) ? JSON.parse(text, keepIntegers) : JSON.parse(text);
   } catch (error) {
     throw invalidArgument(`${what} is not valid JSON`, { cause: error });
   }

@@ -31,13 +31,14 @@ export function openSeccompCache(options: SeccompCacheOptions): SeccompCompiler 
   const programs = new Map<string, Promise<Uint8Array>>();
   return {
     async compile(profile): Promise<SeccompProgram> {
-      const key = keyOf(profile, options.kernel.seccompVersion());
-      const known = programs.get(key);
-      const program = known ?? load(key, profile, options);
+      // The text itself is the key in memory: hashing it at every launch would cost more than comparing.
+      const text = textOf(profile);
+      const known = programs.get(text);
+      const program = known ?? load(text, profile, options);
       if (known === undefined) {
-        remember(programs, key, program);
+        remember(programs, text, program);
         // A failure is told to whoever waits, and the next one may try again.
-        program.catch(() => programs.delete(key));
+        program.catch(() => programs.delete(text));
       }
       return { program: await program, flags: flagsOf(profile) };
     },
@@ -58,12 +59,19 @@ function translate<T>(make: () => T): T {
   }
 }
 
-function keyOf(profile: RuntimeSeccomp, libraryVersion: string): string {
-  const text = JSON.stringify(
-    [compilerVersion, libraryVersion, process.arch, profile],
-    (_, value: unknown) => (typeof value === "bigint" ? String(value) : value),
-  );
-  return createHash("sha256").update(text).digest("hex");
+function textOf(profile: RuntimeSeccomp): string {
+  try {
+    return JSON.stringify(profile);
+  } catch {
+    // Only bigints are no JSON here.
+    return JSON.stringify(profile, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+  }
+}
+
+/** Everything that a program depends on. */
+function keyOf(text: string, libraryVersion: string): string {
+  const parts = [String(compilerVersion), libraryVersion, process.arch, text];
+  return createHash("sha256").update(parts.join("\0")).digest("hex");
 }
 
 function remember(
@@ -77,10 +85,11 @@ function remember(
 }
 
 async function load(
-  key: string,
+  text: string,
   profile: RuntimeSeccomp,
   options: SeccompCacheOptions,
 ): Promise<Uint8Array> {
+  const key = keyOf(text, options.kernel.seccompVersion());
   const file = path.join(options.cacheDir, `${key}.bpf`);
   const stored = await readStored(file);
   if (stored !== undefined) return stored;

@@ -92,17 +92,20 @@ interface Attempt {
 
 async function start(brain: Brain, container: Container, attempt: Attempt): Promise<LaunchResponse> {
   const phases = new Phases();
-  const spec = await readBundle(attempt.request.bundlePath);
+  const [spec] = await Promise.all([
+    readBundle(attempt.request.bundlePath),
+    removeExitRecord(attempt.request.exitRecordPath),
+  ]);
   phases.mark("readMs");
   const profile = spec.linux?.seccomp;
   const seccomp = profile === undefined ? undefined : await brain.seccomp.compile(profile);
-  await removeExitRecord(attempt.request.exitRecordPath);
   phases.mark("seccompMs");
   const nonce = randomBytes(nonceBytes);
   const plan = compilePlan(brain, spec, attempt, seccomp, nonce);
   phases.mark("compileMs");
   const cgroupPath = cgroupPathOf(spec.linux?.cgroupsPath, brain.cgroupParent, container.id);
   brain.cgroups.ensureParent(cgroupPath);
+  phases.mark("cgroupMs");
   const spawned = spawnShim(brain, container, plan, attempt.prepared.listener);
   phases.mark("spawnMs");
   const run = openRun(brain, container, { ...attempt, cgroupPath, nonce, seccomp, spawned });
