@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
 import { buildAll } from "./lib/build.ts";
+import { findDockerCli } from "./lib/docker-cli.ts";
 import { runTests } from "./lib/run-tests.ts";
 import { checkSkips, readSkips } from "./lib/skips.ts";
 import { type TestKind, testFiles } from "./lib/test-files.ts";
@@ -48,8 +49,9 @@ function isSelected(kind: TestKind): boolean {
 }
 
 await buildAll();
-// Fetched once, before tests that need it start at the same time.
+// Fetched once, before the tests that need them.
 await debianProgram("nats-server", "/usr/sbin/nats-server");
+await findDockerCli();
 const kinds: readonly TestKind[] = ["unit", "integration", "e2e"];
 const all: TestLine[] = [];
 for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));

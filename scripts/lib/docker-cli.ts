@@ -1,10 +1,20 @@
 /** The stock docker CLI: the one on PATH, else Debian's, unpacked into a cache folder. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { unpackDebianPackage } from "@gantry/testkit/debian";
+import { programLinksDir } from "@gantry/testkit/run";
 
 /** Debian 13 has a package of the client alone; in Debian 12 it is in the one with the daemon. */
 const packages = ["docker-cli", "docker.io"];
+
+/** Makes an unpacked program findable for tests, which run with a PATH of their own. */
+function link(program: string): string {
+  const target = path.join(programLinksDir, path.basename(program));
+  mkdirSync(programLinksDir, { recursive: true });
+  rmSync(target, { force: true });
+  symlinkSync(program, target);
+  return target;
+}
 
 /** Path of the CLI. */
 export async function findDockerCli(): Promise<string> {
@@ -17,7 +27,7 @@ export async function findDockerCli(): Promise<string> {
   for (const name of packages) {
     try {
       const program = path.join(await unpackDebianPackage(name), "usr/bin/docker");
-      if (existsSync(program)) return program;
+      if (existsSync(program)) return link(program);
     } catch (error) {
       failures.push(error);
     }

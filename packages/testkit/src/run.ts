@@ -22,12 +22,15 @@ export interface RunOptions {
   readonly timeoutMs?: number;
 }
 
+/** Links to programs of unpacked Debian packages, for machines where they are not installed. */
+export const programLinksDir = "/var/cache/gantry/bin";
+
 /** The environment that tests give to programs. */
 export function cleanEnvironment(
   extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
   return {
-    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${programLinksDir}`,
     HOME: "/root",
     LANG: "C.UTF-8",
     ...extra,
