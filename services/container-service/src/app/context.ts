@@ -9,6 +9,7 @@ import type { HostFacts } from "../domain/host-facts.ts";
 import type { ContainerStore } from "../ports/container-store.ts";
 import type { ContainerFolders, HostDevices } from "../ports/host.ts";
 import type { Images } from "../ports/images.ts";
+import type { LogFiles } from "../ports/logs.ts";
 import type { Networking } from "../ports/networking.ts";
 import type { Volumes } from "../ports/volumes.ts";
 import type { Entry } from "./entry.ts";
@@ -34,6 +35,7 @@ export interface App {
   readonly networking: Networking;
   readonly volumes: Volumes;
   readonly images: Images;
+  readonly logs: LogFiles;
   readonly folders: ContainerFolders;
   readonly devices: HostDevices;
   readonly host: HostFacts;

@@ -23,17 +23,12 @@ export interface Entry {
   restartTimer: NodeJS.Timeout | undefined;
   /** Pause before the run that goes on, 0 when a user started it. */
   restartPauseMs: number;
-  health: HealthWatch | undefined;
+  /** Absent without a health check. */
+  health: Health | undefined;
+  /** Stops the probes of the run that goes on. */
+  healthProbes: AbortController | undefined;
   /** The image's name to show, or its ID when the name points elsewhere by now. */
   imageDisplay: string;
-  /** The io.sock of this container is there: made at create, gone with a failed start. */
-  ioReady: boolean;
-}
-
-/** A health check at work. */
-export interface HealthWatch {
-  readonly health: Health;
-  stop(): void;
 }
 
 export function openEntry(record: ContainerRecord): Entry {
@@ -47,8 +42,8 @@ export function openEntry(record: ContainerRecord): Entry {
     restartTimer: undefined,
     restartPauseMs: 0,
     health: undefined,
+    healthProbes: undefined,
     imageDisplay: record.image.reference,
-    ioReady: false,
   };
 }
 

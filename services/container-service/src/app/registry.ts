@@ -10,6 +10,8 @@ export interface Registry {
   byId(id: string): Entry | undefined;
   /** Newest first. */
   list(): Entry[];
+  /** Containers that have legacy links to others. */
+  linking(): Entry[];
   /**
    * Takes a name for an ID, so that nobody else gets it before the record is there.
    * Throws already_exists in Docker's words.
@@ -32,6 +34,7 @@ export function openRegistry(): Registry {
 class MapRegistry implements Registry {
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
+  readonly #linking = new Set<Entry>();
 
   find(reference: string): Entry {
     const entry = this.#exact(reference) ?? this.#byPrefix(reference);
@@ -69,6 +72,10 @@ class MapRegistry implements Registry {
     );
   }
 
+  linking(): Entry[] {
+    return [...this.#linking];
+  }
+
   takeName(name: string, id: string): void {
     const owner = this.#names.get(name);
     if (owner !== undefined && owner !== id) {
@@ -92,6 +99,7 @@ class MapRegistry implements Registry {
     const entry = openEntry(record);
     this.#names.set(record.name, record.id);
     this.#entries.set(record.id, entry);
+    if ((record.hostConfig.links?.values.length ?? 0) > 0) this.#linking.add(entry);
     return entry;
   }
 
@@ -99,6 +107,7 @@ class MapRegistry implements Registry {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
+    this.#linking.delete(entry);
     this.releaseName(entry.record.name, id);
   }
 }

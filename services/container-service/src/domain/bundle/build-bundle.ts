@@ -1,5 +1,6 @@
 /** Docker's configuration as an OCI runtime-spec bundle. Pure. */
 import type { RuntimeDevice, RuntimeNamespace, RuntimeSpec } from "@gantry/oci";
+import { exactJson } from "../exact-json.ts";
 import type { SecurityOptions } from "../security-options.ts";
 import { parseSecurityOptions } from "../security-options.ts";
 import type { BundleInput, NamespaceSource } from "./bundle-input.ts";
@@ -110,11 +111,7 @@ function defaultProfileJson(input: BundleInput): string {
 export function bundleJson(input: BundleInput): string {
   const spec = buildBundle(input);
   const seccomp = seccompJson(input);
-  const json = JSON.stringify(spec, exactIntegers);
+  const json = exactJson(spec);
   // `linux` is the last member, so its end is the end of the document.
   return seccomp === undefined ? json : `${json.slice(0, -2)},"seccomp":${seccomp}}}`;
-}
-
-function exactIntegers(_key: string, value: unknown): unknown {
-  return typeof value === "bigint" ? JSON.rawJSON(value.toString()) : value;
 }

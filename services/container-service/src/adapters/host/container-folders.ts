@@ -1,0 +1,76 @@
+/** Folders of containers: `<data>/container-service/containers/<id>`. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import { hasErrno } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import type { Kernel } from "@gantry/native";
+import type { ContainerFolders, ContainerPaths } from "../../ports/host.ts";
+
+const mountFlags = 0xen; // MS_NOSUID | MS_NODEV | MS_NOEXEC
+const detachMount = 2;
+
+/** Makes the folders that hold the others. What an earlier removal left is deleted in the background. */
+export function openContainerFolders(
+  dataDir: string,
+  kernel: Pick<Kernel, "mount" | "unmount">,
+  logger: Logger,
+): ContainerFolders {
+  const root = path.join(dataDir, "containers");
+  const trash = path.join(dataDir, "trash");
+  for (const folder of [root, trash]) mkdirSync(folder, { recursive: true, mode: 0o710 });
+  const pathsOf = (id: string): ContainerPaths => {
+    const dir = path.join(root, id);
+    return {
+      dir,
+      bundle: dir,
+      exitRecord: path.join(dir, "exit.json"),
+      log: path.join(dir, `${id}-json.log`),
+      shm: path.join(dir, "shm"),
+    };
+  };
+  const empty = (folder: string): void => {
+    rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+      logger.warn({ err: error, folder }, "folder is left in the trash");
+    });
+  };
+  for (const name of readdirSync(trash)) empty(path.join(trash, name));
+  return {
+    paths: pathsOf,
+    containerDir: (id) => pathsOf(id).dir,
+    make(id) {
+      mkdirSync(pathsOf(id).dir, { mode: 0o710 });
+    },
+    writeBundle(id, json) {
+      writeFileSync(path.join(pathsOf(id).bundle, "config.json"), json, { mode: 0o600 });
+    },
+    removeExitRecord(id) {
+      rmSync(pathsOf(id).exitRecord, { force: true });
+    },
+    remove(id) {
+      const away = path.join(trash, `${id}.${randomBytes(4).toString("hex")}`);
+      try {
+        renameSync(pathsOf(id).dir, away);
+      } catch (error) {
+        if (hasErrno(error, "ENOENT")) return;
+        throw error;
+      }
+      empty(away);
+    },
+    list: () => readdirSync(root),
+    async mountShm(id, sizeBytes) {
+      const target = pathsOf(id).shm;
+      mkdirSync(target, { recursive: true, mode: 0o700 });
+      const data = `mode=1777,size=${String(sizeBytes)}`;
+      await kernel.mount({ source: "shm", target, type: "tmpfs", flags: mountFlags, data });
+    },
+    async unmountShm(id) {
+      try {
+        await kernel.unmount(pathsOf(id).shm, detachMount);
+      } catch (error) {
+        if (!hasErrno(error, "EINVAL") && !hasErrno(error, "ENOENT")) throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,145 @@
+/** Images over gRPC to image-service. */
+import { hasKind, invalidArgument } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import {
+  ContentService,
+  type Image,
+  ImageService,
+  type OverlayMount,
+  type ResolveImageResponse,
+  SnapshotService,
+} from "@gantry/proto/image";
+import type { Channel } from "@gantry/rpc";
+import type { ManifestDescriptor, RootfsMount, UsedImage } from "../../domain/container-record.ts";
+import { parseImageConfig } from "../../domain/image-config.ts";
+import type { Images, ImageUse, ResolvedImage } from "../../ports/images.ts";
+import { openUserAnnouncer } from "./user-announcer.ts";
+
+/** Keys of snapshots and leases that belong to containers. */
+const containerId = /^[0-9a-f]{64}(?=$|-)/;
+
+export function openImages(channel: Channel, logger: Logger): Images {
+  const images = channel.client(ImageService);
+  const snapshots = channel.client(SnapshotService);
+  const content = channel.client(ContentService);
+  const announcer = openUserAnnouncer((uses) => images.setImageUsers({ users: [...uses] }), logger);
+  const resolve = (reference: string, platform: string, id: string, signal: AbortSignal) =>
+    images.resolveImage(
+      { image: reference, ...parsePlatform(platform), leaseOwner: id },
+      { signal },
+    );
+  return {
+    async resolve(reference, platform, id, signal) {
+      return resolved(reference, await resolve(reference, platform, id, signal));
+    },
+    async prepareSnapshot(key, parentChainId, signal) {
+      const request = { key, parentChainId, leaseOwner: key };
+      return rootfs((await snapshots.prepareSnapshot(request, { signal })).mount);
+    },
+    async discard(id) {
+      await snapshots.removeSnapshot({ key: id });
+      // Views of images that were mounted go with the lease.
+      await content.releaseLease({ owner: id });
+    },
+    async listOwners() {
+      const [{ snapshots: all }, { leases }] = await Promise.all([
+        snapshots.listSnapshots({}),
+        content.listLeases({}),
+      ]);
+      const names = [...all.map(({ key }) => key), ...leases.map(({ owner }) => owner)];
+      return [...new Set(names.flatMap((name) => containerId.exec(name)?.[0] ?? []))];
+    },
+    async usage(key, signal) {
+      const { sizeBytes, totalSizeBytes } = await snapshots.getUsage({ key }, { signal });
+      return { ownBytes: sizeBytes, totalBytes: totalSizeBytes };
+    },
+    async changes(key, signal) {
+      const { changes } = await snapshots.listSnapshotChanges({ key }, { signal });
+      return changes.map(({ path, kind }) => ({ path, kind }));
+    },
+    async commit(request, signal) {
+      const { containerId: id, configJson, changes, ...rest } = request;
+      const { imageId } = await images.commitImage(
+        {
+          ...rest,
+          snapshotKey: id,
+          containerId: id,
+          configJson: Buffer.from(configJson),
+          changes: [...changes],
+        },
+        { signal },
+      );
+      return imageId;
+    },
+    setUsers(uses: readonly ImageUse[]) {
+      announcer.announce(uses);
+    },
+    async currentId(reference, signal) {
+      try {
+        return (await images.inspectImage({ image: reference }, { signal })).image?.id;
+      } catch (error) {
+        if (hasKind(error, "not_found")) return undefined;
+        throw error;
+      }
+    },
+    async open(reference, id, signal) {
+      const { chainId, image } = await resolve(reference, "", id, signal);
+      const key = `${id}-image-${(image?.id ?? "").replace(/^sha256:/, "").slice(0, 12)}`;
+      const { mount } = await snapshots.viewSnapshot({ key, chainId, leaseOwner: id }, { signal });
+      return { lowerDirs: mount?.lowerDirs ?? [] };
+    },
+  };
+}
+
+function parsePlatform(text: string): { platform?: { os: string; architecture: string; variant: string } } {
+  if (text === "") return {};
+  const [os = "", architecture = "", variant = "", ...more] = text.toLowerCase().split("/");
+  const word = /^[a-z0-9_.-]+$/;
+  if (more.length > 0 || !word.test(os) || (architecture !== "" && !word.test(architecture))) {
+    throw invalidArgument(`"${text}": invalid platform: cannot be parsed`);
+  }
+  return { platform: { os, architecture, variant } };
+}
+
+function resolved(reference: string, response: ResolveImageResponse): ResolvedImage {
+  const { image, chainId, platformMismatch } = response;
+  if (image === undefined) throw invalidArgument("image-service answered without an image");
+  const used = usedImage(reference, image, chainId);
+  return {
+    image: used,
+    config: parseImageConfig(image.configJson),
+    foreignPlatform: platformMismatch ? `${used.os}/${used.architecture}` : "",
+  };
+}
+
+function usedImage(reference: string, image: Image, chainId: string): UsedImage {
+  return {
+    reference,
+    id: image.id,
+    manifest: manifestOf(image),
+    chainId,
+    os: image.platform?.os || "linux",
+    architecture: image.platform?.architecture ?? "",
+  };
+}
+
+function manifestOf({ manifest, platform }: Image): ManifestDescriptor {
+  const from = manifest?.platform ?? platform;
+  return {
+    mediaType: manifest?.mediaType ?? "",
+    digest: manifest?.digest ?? "",
+    sizeBytes: Number(manifest?.sizeBytes ?? 0n),
+    os: from?.os ?? "",
+    architecture: from?.architecture ?? "",
+    variant: from?.variant ?? "",
+  };
+}
+
+function rootfs(mount: OverlayMount | undefined): RootfsMount {
+  return {
+    lowerDirs: mount?.lowerDirs ?? [],
+    upperDir: mount?.upperDir ?? "",
+    workDir: mount?.workDir ?? "",
+    mountpoint: mount?.mountpoint ?? "",
+  };
+}

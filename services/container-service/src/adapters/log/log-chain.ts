@@ -1,0 +1,104 @@
+/**
+ * A log and its rotated predecessors, opened together: `path` is the newest, `path.1` the one before,
+ * and so on; a number is there plain or as `.gz`. Files are opened newest first, and once more when a
+ * rotation came in between, so that the chain has no gap and no file twice.
+ */
+import { type FileHandle, open } from "node:fs/promises";
+import { createGunzip } from "node:zlib";
+import { hasErrno } from "@gantry/errors";
+
+/** One open file of the chain. */
+export interface ChainFile {
+  readonly handle: FileHandle;
+  readonly compressed: boolean;
+  readonly inode: number;
+}
+
+const mostFiles = 1000;
+const attempts = 10;
+
+/** Opens all files, newest first. Undefined for no log. */
+export async function openChain(path: string): Promise<ChainFile[]> {
+  for (let attempt = 0; ; attempt++) {
+    const files = await openAll(path);
+    const newest = files[0];
+    if (newest === undefined || attempt >= attempts) return files;
+    const now = await openOne(path, false);
+    const same = now?.inode === newest.inode;
+    await now?.handle.close();
+    if (same) return files;
+    await closeAll(files);
+  }
+}
+
+async function openAll(path: string): Promise<ChainFile[]> {
+  const newest = await openOne(path, false);
+  if (newest === undefined) return [];
+  const files = [newest];
+  for (let number = 1; number < mostFiles; number++) {
+    const numbered = `${path}.${String(number)}`;
+    const file = (await openOne(numbered, false)) ?? (await openOne(`${numbered}.gz`, true));
+    if (file === undefined) break;
+    files.push(file);
+  }
+  return files;
+}
+
+/** Undefined when there is no such file. */
+export async function openOne(path: string, compressed: boolean): Promise<ChainFile | undefined> {
+  try {
+    const handle = await open(path, "r");
+    const { ino } = await handle.stat();
+    return { handle, compressed, inode: ino };
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+export async function closeAll(files: readonly ChainFile[]): Promise<void> {
+  for (const { handle } of files) await handle.close();
+}
+
+const chunkBytes = 64 * 1024;
+
+/** Bytes of a file from a position to its end as it is now. */
+export async function* readFrom(file: ChainFile, position: number): AsyncGenerator<Buffer, number> {
+  if (file.compressed) {
+    const source = file.handle.createReadStream({ autoClose: false, start: 0 });
+    yield* source.pipe(createGunzip()) as AsyncIterable<Buffer>;
+    return 0;
+  }
+  let at = position;
+  for (;;) {
+    const { bytesRead, buffer } = await file.handle.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, at);
+    if (bytesRead === 0) return at;
+    at += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+const newline = 0x0a;
+
+/** Where the last `count` lines of a plain file begin, and how many there are before its end at most. */
+export async function tailPosition(
+  file: ChainFile,
+  count: number,
+): Promise<{ readonly position: number; readonly lines: number }> {
+  const { size } = await file.handle.stat();
+  let end = size;
+  let lines = 0;
+  while (end > 0) {
+    const length = Math.min(chunkBytes, end);
+    const begin = end - length;
+    const { buffer } = await file.handle.read(Buffer.allocUnsafe(length), 0, length, begin);
+    for (let at = length - 1; at >= 0; at--) {
+      if (buffer[at] !== newline) continue;
+      // The newline at the very end closes the last line, each one before ends an older line.
+      if (lines === count) return { position: begin + at + 1, lines };
+      lines++;
+    }
+    end = begin;
+  }
+  return { position: 0, lines: Math.min(lines, count) };
+}

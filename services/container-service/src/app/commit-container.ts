@@ -1,0 +1,85 @@
+/** Commit: an image of a container's changes. */
+import { conflict } from "@gantry/errors";
+import type { ContainerConfig } from "../domain/nouns.ts";
+import { imageConfigJson } from "../domain/image-config-json.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+
+/** What the image should be. */
+export interface CommitOptions {
+  readonly repository: string;
+  readonly tag: string;
+  readonly comment: string;
+  readonly author: string;
+  /** Freeze the container meanwhile. */
+  readonly pause: boolean;
+  /** Dockerfile instructions. */
+  readonly changes: readonly string[];
+  /** Instead of the container's configuration. */
+  readonly config?: ContainerConfig | undefined;
+}
+
+/** Returns the image ID. Errors: not_found, conflict (dead, removing), invalid_argument (changes, name). */
+export async function commitContainer(
+  app: App,
+  reference: string,
+  options: CommitOptions,
+  signal: AbortSignal,
+): Promise<string> {
+  const entry = app.registry.find(reference);
+  const { status } = entry.record.state;
+  if (status === "dead") throw conflict(`You cannot commit container ${entry.id} which is Dead`);
+  if (status === "removing") {
+    throw conflict(`You cannot commit container ${entry.id} which is being removed`);
+  }
+  await using frozen = options.pause ? await freeze(app, entry) : undefined;
+  const imageId = await commit(app, entry, options, signal);
+  await frozen?.[Symbol.asyncDispose]();
+  const attributes = { comment: options.comment, imageID: imageId, imageRef: imageReference(options) };
+  app.store.append([containerEvent(entry.record, "commit", attributes)]);
+  return imageId;
+}
+
+function commit(
+  app: App,
+  entry: Entry,
+  options: CommitOptions,
+  signal: AbortSignal,
+): Promise<string> {
+  const { record } = entry;
+  const config = options.config ?? record.config;
+  return app.images.commit(
+    {
+      containerId: entry.id,
+      parentImage: record.image.id,
+      parentManifest: record.image.manifest.digest,
+      configJson: imageConfigJson(config),
+      author: options.author,
+      comment: options.comment,
+      createdBy: [record.path, ...record.args].join(" "),
+      repository: options.repository,
+      tag: options.tag,
+      changes: options.changes,
+    },
+    signal,
+  );
+}
+
+function imageReference({ repository, tag }: CommitOptions): string {
+  if (repository === "") return "";
+  return `${repository}:${tag === "" ? "latest" : tag}`;
+}
+
+/** Freezes a container that runs, without telling anybody. Thaws once, whatever happens. */
+async function freeze(app: App, entry: Entry): Promise<AsyncDisposable | undefined> {
+  if (entry.record.state.status !== "running") return undefined;
+  await app.shim.pause({ id: entry.id });
+  let thawed = false;
+  return {
+    async [Symbol.asyncDispose]() {
+      if (thawed) return;
+      thawed = true;
+      if (entry.record.state.status === "running") await app.shim.resume({ id: entry.id });
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/**
+ * The end of a run: what it held is given back, the state says how it ended, exactly one `die` is
+ * told, those who wait are answered, and restart policy or auto-remove is decided, once.
+ */
+import { wantsRestart } from "../domain/restart-policy.ts";
+import { isLive } from "../domain/container-state.ts";
+import { advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import { endExecs } from "./exec-ended.ts";
+import { stopHealthCheck } from "./health-check.ts";
+import { removeAfterExit } from "./remove-container.ts";
+import { scheduleRestart } from "./schedule-restart.ts";
+
+/** How the first process ended. */
+export interface Ending {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  /** Nanoseconds since the epoch. */
+  readonly atNano: bigint;
+}
+
+const nanoPerSecond = 1_000_000_000n;
+
+/** Handles the end of a run in the container's queue. A second report of the same end changes nothing. */
+export async function containerEnded(app: App, entry: Entry, ending: Ending): Promise<void> {
+  await entry.serial.run(async () => {
+    endRun(app, entry, ending);
+    await app.folders.unmountShm(entry.id);
+  });
+}
+
+/** The same, already inside the queue. */
+export function endRun(app: App, entry: Entry, ending: Ending): void {
+  const { state } = entry.record;
+  if (!isLive(state)) return;
+  stopHealthCheck(entry);
+  endExecs(app, entry);
+  const { record, intent } = entry;
+  const byUser = intent !== "none";
+  const restart =
+    !app.shuttingDown &&
+    !entry.removing &&
+    wantsRestart(record.hostConfig.restartPolicy, {
+      exitCode: ending.exitCode,
+      stoppedByUser: byUser,
+      restartCount: record.restartCount,
+    });
+  const execDuration = String((ending.atNano - state.run.startedAtNano) / nanoPerSecond);
+  const released = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
+  const die = containerEvent(record, "die", { exitCode: String(ending.exitCode), execDuration });
+  advanceSurely(app, entry, { type: "exit", ...ending, restart }, [...released, die], {
+    manuallyStopped: record.manuallyStopped || intent === "stop",
+  });
+  entry.waiters.exited(ending.exitCode);
+  const runMs = Number((ending.atNano - state.run.startedAtNano) / 1_000_000n);
+  if (restart) scheduleRestart(app, entry, runMs);
+  else if (record.hostConfig.autoRemove && intent !== "restart" && !app.shuttingDown) removeAfterExit(app, entry);
+  announceImageUse(app);
+}

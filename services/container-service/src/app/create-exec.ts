@@ -1,0 +1,63 @@
+/** Declares an exec. Nothing runs yet. */
+import { conflict, invalidArgument } from "@gantry/errors";
+import { newId } from "../domain/container-id.ts";
+import { parseDetachKeys } from "../domain/detach-keys.ts";
+import { type ExecRecord, execCommandText } from "../domain/exec-record.ts";
+import { validateEnv } from "../domain/validate/validate-config.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import type { ExecEntry } from "./exec-table.ts";
+
+/** What a user asks for. */
+export interface ExecOptions {
+  readonly cmd: readonly string[];
+  readonly env: readonly string[];
+  readonly user: string;
+  readonly workingDir: string;
+  readonly tty: boolean;
+  readonly privileged: boolean;
+  readonly attachStdin: boolean;
+  readonly attachStdout: boolean;
+  readonly attachStderr: boolean;
+  readonly detachKeys: string;
+  readonly consoleHeight: number;
+  readonly consoleWidth: number;
+}
+
+/** Errors: not_found, conflict (not running, paused, restarting), invalid_argument. */
+export function createExec(app: App, reference: string, options: ExecOptions): ExecEntry {
+  if (options.cmd.length === 0) throw invalidArgument("No exec command specified");
+  for (const variable of options.env) validateEnv(variable);
+  const entry = app.registry.find(reference);
+  refuseExec(entry, reference);
+  return declareExec(app, entry, options);
+}
+
+/** Throws where no process can be started. */
+export function refuseExec(entry: Entry, reference: string): void {
+  switch (entry.record.state.status) {
+    case "running":
+      return;
+    case "paused":
+      throw conflict(`Container ${reference} is paused, unpause the container before exec`);
+    case "restarting":
+      throw conflict(`Container ${entry.id} is restarting, wait until the container is running`);
+    default:
+      throw conflict(`container ${entry.id} is not running`);
+  }
+}
+
+/** Adds the exec to memory and store. */
+export function declareExec(app: App, entry: Entry, options: ExecOptions): ExecEntry {
+  const { detachKeys, ...asked } = options;
+  const record: ExecRecord = {
+    ...asked,
+    id: newId(),
+    containerId: entry.id,
+    detachKeys: detachKeys === "" ? "" : Buffer.from(parseDetachKeys(detachKeys)).toString("hex"),
+    state: { status: "created" },
+  };
+  const action = `exec_create: ${execCommandText(record)}`;
+  app.store.putExec(record, [containerEvent(entry.record, action, { execID: record.id })]);
+  return app.execs.add(record);
+}

@@ -1,0 +1,59 @@
+/** Ends of execs: by themselves, or with their container. */
+import { nowNano } from "@gantry/events";
+import type { ExecRecord } from "../domain/exec-record.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import type { ExecEntry } from "./exec-table.ts";
+
+/** The exec's process has ended, or could not be started. A second report changes nothing. */
+export function execEnded(app: App, entry: Entry, exec: ExecEntry, exitCode: number): void {
+  const { state } = exec.record;
+  if (state.status === "ended") return;
+  const pid = state.status === "running" ? state.pid : 0;
+  const record: ExecRecord = {
+    ...exec.record,
+    state: { status: "ended", pid, exitCode, endedAtNano: nowNano() },
+  };
+  const event = containerEvent(entry.record, "exec_die", {
+    execID: record.id,
+    exitCode: String(exitCode),
+  });
+  exec.record = record;
+  saveExec(app, exec, [event]);
+  exec.started.resolve(undefined);
+  exec.ended.resolve(exitCode);
+}
+
+/** Keeps an exec's record. What the disk refuses is lost with the next restart of ours only. */
+export function saveExec(
+  app: App,
+  exec: ExecEntry,
+  events: Parameters<App["store"]["putExec"]>[1],
+): void {
+  try {
+    app.store.putExec(exec.record, events);
+  } catch (error) {
+    app.logger.error({ err: error, exec: exec.record.id }, "exec is not written");
+  }
+}
+
+const killedExitCode = 137;
+
+/** The container's run has ended: its processes are gone, and its execs are forgotten, as in Docker. */
+export function endExecs(app: App, entry: Entry): void {
+  const execs = app.execs.of(entry.id);
+  for (const exec of execs) {
+    if (exec.record.state.status === "starting" || exec.record.state.status === "running") {
+      execEnded(app, entry, exec, killedExitCode);
+    } else {
+      exec.started.resolve(undefined);
+      exec.ended.resolve(killedExitCode);
+    }
+    app.execs.remove(exec.record.id);
+  }
+  try {
+    app.store.removeExecs(execs.map((exec) => exec.record.id));
+  } catch (error) {
+    app.logger.error({ err: error, container: entry.id }, "execs are not removed from the store");
+  }
+}

@@ -1,0 +1,28 @@
+/** Kill: a signal by name or number; SIGKILL waits for the end. */
+import { conflict } from "@gantry/errors";
+import { isLive } from "../domain/container-state.ts";
+import { parseSignal } from "../domain/signals.ts";
+import { type App, containerEvent } from "./context.ts";
+import { forceStop } from "./force-stop.ts";
+import { thaw } from "./pause-container.ts";
+import { stopSignalOf } from "./stop-container.ts";
+
+const sigkill = 9;
+
+/** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
+export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
+  const entry = app.registry.find(reference);
+  const number = parseSignal(signal || "KILL");
+  if (!isLive(entry.record.state)) {
+    throw conflict(`cannot kill container: ${reference}: container ${entry.id} is not running`);
+  }
+  if (number === sigkill) {
+    await forceStop(app, entry);
+    return;
+  }
+  const isStop = number === parseSignal(stopSignalOf(entry));
+  if (isStop) entry.intent = "stop";
+  await app.shim.signalProcess({ id: entry.id, signal: number });
+  app.store.append([containerEvent(entry.record, "kill", { signal: String(number) })]);
+  if (isStop) await thaw(app, entry);
+}

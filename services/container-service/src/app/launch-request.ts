@@ -1,0 +1,173 @@
+/** From a record to what the shim launches: networks, mounts, devices, the bundle on disk. */
+import { conflict, internal, invalidArgument, notFound } from "@gantry/errors";
+import type { NewEvent } from "@gantry/events";
+import type { RuntimeMount } from "@gantry/oci";
+import type { BundleInput, NamespaceSource } from "../domain/bundle/bundle-input.ts";
+import { bundleJson } from "../domain/bundle/build-bundle.ts";
+import { limitedDevices } from "../domain/bundle/build-resources.ts";
+import type { ContainerRecord } from "../domain/container-record.ts";
+import { isLive } from "../domain/container-state.ts";
+import { logPlanOf } from "../domain/log-plan.ts";
+import type { PreparedNetwork } from "../ports/networking.ts";
+import type { PreparedMounts } from "../ports/volumes.ts";
+import type { App } from "./context.ts";
+import { pidOf } from "./entry.ts";
+import { referencedContainer } from "./namespace-references.ts";
+
+/** A launch that is ready, and the events to commit with its start. */
+export interface PreparedLaunch {
+  readonly request: Parameters<App["shim"]["launch"]>[0];
+  readonly events: readonly NewEvent[];
+}
+
+/** Takes what the launch needs. After an error the caller releases network and volumes. */
+export async function prepareLaunch(
+  app: App,
+  record: ContainerRecord,
+  signal: AbortSignal,
+): Promise<PreparedLaunch> {
+  refuseDeviceRequests(record);
+  const [network, mounts] = await both(
+    app.networking.prepareStart(record, signal),
+    app.volumes.prepareStart(record.id, signal),
+  );
+  const input = await bundleInput(app, record, network, mounts);
+  app.folders.writeBundle(record.id, bundleJson(input));
+  return {
+    request: launchRequest(app, record, network, input),
+    events: [...network.events, ...mounts.events],
+  };
+}
+
+/** Waits for both also when one fails: what the other has taken can only be given back then. */
+async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([one, other]);
+  return [await one, await other];
+}
+
+function refuseDeviceRequests(record: ContainerRecord): void {
+  const asked = record.hostConfig.resources?.deviceRequests[0];
+  if (asked === undefined) return;
+  const capabilities = asked.capabilities.map((each) => `[${each.values.join(" ")}]`).join(" ");
+  throw internal(
+    `could not select device driver "${asked.driver}" with capabilities: [${capabilities}]`,
+  );
+}
+
+async function bundleInput(
+  app: App,
+  record: ContainerRecord,
+  network: PreparedNetwork,
+  mounts: PreparedMounts,
+): Promise<BundleInput> {
+  const { hostConfig } = record;
+  const devices = hostConfig.privileged
+    ? app.devices.all()
+    : (hostConfig.resources?.devices ?? []).flatMap((mapping) => app.devices.resolve(mapping));
+  return {
+    record,
+    host: app.host,
+    defaults: app.runtimeDefaults,
+    network: networkNamespace(app, network),
+    ipc: sharedNamespace(app, hostConfig.ipcMode, "IPC"),
+    pid: sharedNamespace(app, hostConfig.pidMode, "PID"),
+    hostname: network.hostname || record.config.hostname,
+    mounts: [...fileMounts(network, mounts), ...mounts.mounts],
+    rootfsPropagation: mounts.rootfsPropagation,
+    shmPath: await shmPath(app, record),
+    devices,
+    blockDevices: app.devices.blockDevices(limitedDevices(hostConfig.resources)),
+    init: hostConfig.init ?? app.createDefaults.init,
+  };
+}
+
+function networkNamespace(app: App, { namespace }: PreparedNetwork): NamespaceSource {
+  if (namespace.mode !== "join") return namespace.mode;
+  return { pid: runningPid(app, namespace.containerId, "network") };
+}
+
+/** `host`, that of another container, or (any other mode) a new one. */
+function sharedNamespace(app: App, mode: string, what: string): NamespaceSource {
+  if (mode === "host") return "host";
+  const id = referencedContainer(mode);
+  if (id === undefined) return "new";
+  if (what === "IPC") refuseUnshareable(app, id);
+  return { pid: runningPid(app, id, what) };
+}
+
+function refuseUnshareable(app: App, id: string): void {
+  const mode = app.registry.byId(id)?.record.hostConfig.ipcMode;
+  if (mode === "private" || mode === "none") {
+    throw invalidArgument(
+      `can't join IPC of container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
+  }
+}
+
+function runningPid(app: App, id: string, what: string): number {
+  const entry = app.registry.byId(id);
+  if (entry === undefined) throw notFound("container", id);
+  if (!isLive(entry.record.state)) {
+    throw conflict(`cannot join ${what} namespace of a non running container: container ${entry.record.name} is exited`);
+  }
+  return pidOf(entry);
+}
+
+/** resolv.conf, hosts and hostname, unless the user has something of their own there. */
+function fileMounts(network: PreparedNetwork, mounts: PreparedMounts): RuntimeMount[] {
+  const taken = new Set(mounts.mounts.map((mount) => mount.destination));
+  const files = [
+    ["/etc/resolv.conf", network.resolvConfPath],
+    ["/etc/hostname", network.hostnamePath],
+    ["/etc/hosts", network.hostsPath],
+  ] as const;
+  return files
+    .filter(([destination, source]) => source !== "" && !taken.has(destination))
+    .map(([destination, source]) => ({
+      destination,
+      type: "bind",
+      source,
+      options: ["rbind", "rprivate"],
+    }));
+}
+
+/** A /dev/shm that others may join is mounted on the host; one that is joined is theirs. */
+async function shmPath(app: App, record: ContainerRecord): Promise<string> {
+  const { ipcMode, shmSizeBytes } = record.hostConfig;
+  const donor = referencedContainer(ipcMode);
+  if (donor !== undefined) {
+    const mode = app.registry.byId(donor)?.record.hostConfig.ipcMode;
+    return mode === "host" ? "/dev/shm" : app.folders.paths(donor).shm;
+  }
+  if (ipcMode !== "shareable") return "";
+  await app.folders.mountShm(record.id, shmSizeBytes);
+  return app.folders.paths(record.id).shm;
+}
+
+function launchRequest(
+  app: App,
+  record: ContainerRecord,
+  network: PreparedNetwork,
+  input: BundleInput,
+): PreparedLaunch["request"] {
+  const { id, config, hostConfig, rootfs } = record;
+  const paths = app.folders.paths(id);
+  return {
+    id,
+    bundlePath: paths.bundle,
+    rootfs: {
+      mountpoint: rootfs.mountpoint,
+      lowerDirs: [...rootfs.lowerDirs],
+      upperDir: rootfs.upperDir,
+      workDir: rootfs.workDir,
+      readonly: hostConfig.readonlyRootfs,
+    },
+    interfaces: network.interfaces.map((each) => ({ ...each })),
+    stdio: { openStdin: config.openStdin, stdinOnce: config.stdinOnce },
+    log: logPlanOf(record, paths.log),
+    user: config.user,
+    additionalGroups: [...(hostConfig.groupAdd?.values ?? [])],
+    exitRecordPath: paths.exitRecord,
+    initBinaryPath: input.init ? app.initProgram : "",
+  };
+}

@@ -1,0 +1,119 @@
+/** Logs: a ticket for a stream of records, filtered and framed as Docker does. */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { conflict, invalidArgument, notImplemented } from "@gantry/errors";
+import type { DataListener } from "@gantry/rpc";
+import { isLive, isRunning } from "../domain/container-state.ts";
+import { frame, type LogRecord, parseLogLine, showRecord } from "../domain/log-record.ts";
+import type { LogLine } from "../ports/logs.ts";
+import type { StreamEndpoint } from "./attach-container.ts";
+import type { App } from "./context.ts";
+import type { Entry } from "./entry.ts";
+
+/** Which records, and how they look. */
+export interface LogOptions {
+  readonly follow: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** Nanoseconds since the epoch, 0 = all. */
+  readonly sinceNano: bigint;
+  /** Nanoseconds since the epoch, 0 = all. */
+  readonly untilNano: bigint;
+  readonly timestamps: boolean;
+  readonly details: boolean;
+  /** The last so many; undefined or negative = all. */
+  readonly tail: number | undefined;
+}
+
+/** Errors: not_found, invalid_argument (no stream), not_implemented (driver), conflict (dead, removing). */
+export function openLogs(
+  app: App,
+  data: DataListener,
+  reference: string,
+  options: LogOptions,
+): { readonly endpoint: StreamEndpoint; readonly tty: boolean } {
+  const entry = app.registry.find(reference);
+  refuseLogs(entry, options);
+  const { tty } = entry.record.config;
+  const endpoint = data.issue(async (socket, signal) => {
+    const chunks = logChunks(app, entry, options, signal);
+    await pipeline(Readable.from(chunks), socket, { signal });
+  });
+  return { endpoint, tty };
+}
+
+function refuseLogs(entry: Entry, options: LogOptions): void {
+  if (!options.stdout && !options.stderr) {
+    throw invalidArgument("must specify at least one of 'stdout' or 'stderr'");
+  }
+  const { state, hostConfig } = entry.record;
+  if (state.status === "dead" || state.status === "removing") {
+    throw conflict("can not get logs from container which is dead or marked for removal");
+  }
+  if (hostConfig.logConfig?.type === "none") {
+    throw notImplemented("configured logging driver does not support reading");
+  }
+}
+
+async function* logChunks(
+  app: App,
+  entry: Entry,
+  options: LogOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const end = runEnd(entry, options, signal);
+  const batches = app.logs.read(app.folders.paths(entry.id).log, {
+    tail: options.tail === undefined || options.tail < 0 ? undefined : options.tail,
+    follow: end.follow,
+    ended: end.ended,
+    signal,
+  });
+  for await (const lines of batches) {
+    const { chunk, past } = showLines(lines, options, entry.record.config.tty);
+    if (chunk.length > 0) yield chunk;
+    if (past) return;
+  }
+}
+
+/** A container that does not run has nothing to follow; one that runs is followed to the end of its run. */
+function runEnd(
+  entry: Entry,
+  options: LogOptions,
+  signal: AbortSignal,
+): { readonly follow: boolean; readonly ended: Promise<unknown> } {
+  const { state } = entry.record;
+  const follow = options.follow && (isLive(state) || isRunning(state) || state.status === "starting");
+  if (!follow) return { follow, ended: Promise.resolve() };
+  const exit = entry.waiters.add("next-exit", signal).catch(() => undefined);
+  if (options.untilNano === 0n) return { follow, ended: exit };
+  const leftMs = Number(options.untilNano / 1_000_000n) - Date.now();
+  const until = new Promise<void>((resolve) => {
+    setTimeout(resolve, Math.min(Math.max(leftMs, 0), 2 ** 31 - 1)).unref();
+  });
+  return { follow, ended: Promise.race([exit, until]) };
+}
+
+/** `past`: a record after `until` was met, nothing later is wanted. */
+function showLines(
+  lines: readonly LogLine[],
+  options: LogOptions,
+  tty: boolean,
+): { readonly chunk: Buffer; readonly past: boolean } {
+  const shown: Buffer[] = [];
+  for (const line of lines) {
+    const record = parseLogLine(line);
+    if (record === undefined) continue;
+    if (options.untilNano !== 0n && record.timeNano > options.untilNano) {
+      return { chunk: Buffer.concat(shown), past: true };
+    }
+    if (!isWanted(record, options)) continue;
+    const text = showRecord(record, options);
+    shown.push(tty ? Buffer.from(text) : frame(record.stream, text));
+  }
+  return { chunk: Buffer.concat(shown), past: false };
+}
+
+function isWanted(record: LogRecord, options: LogOptions): boolean {
+  if (record.timeNano < options.sinceNano) return false;
+  return record.stream === "stderr" ? options.stderr : options.stdout;
+}

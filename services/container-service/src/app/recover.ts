@@ -1,0 +1,194 @@
+/**
+ * Recovery at boot, by the rules of the state machine: records are read, what ran is adopted or its
+ * end found out, half-done removals are finished, and restart policies applied.
+ */
+import { isLive } from "../domain/container-state.ts";
+import { wantsStartAtBoot } from "../domain/restart-policy.ts";
+import type { LiveContainer } from "../ports/networking.ts";
+import { endRun } from "./container-ended.ts";
+import { advanceSurely, announceImageUse, type App } from "./context.ts";
+import { type Entry, pidOf } from "./entry.ts";
+import { execEnded } from "./exec-ended.ts";
+import { startHealthCheck } from "./health-check.ts";
+import { removeAfterExit } from "./remove-container.ts";
+import { restartNow } from "./schedule-restart.ts";
+import { launch } from "./start-container.ts";
+import { execRuns } from "./start-exec.ts";
+
+/** Adoptions that run at the same time. */
+const adoptAtOnce = 32;
+
+/** Reads the records and adopts what runs. Afterwards the service can answer. */
+export async function recover(app: App): Promise<void> {
+  for (const record of app.store.loadContainers()) app.registry.add(record);
+  for (const exec of app.store.loadExecs()) app.execs.add(exec);
+  await forEachAtOnce(app.registry.list(), adoptAtOnce, (entry) => adoptOne(app, entry));
+  await reconcilePeers(app);
+  announceImageUse(app);
+}
+
+async function adoptOne(app: App, entry: Entry): Promise<void> {
+  await entry.serial.run(async () => {
+    const { state } = entry.record;
+    if (isLive(state)) await adoptRun(app, entry);
+    else if (state.status === "starting") await adoptLaunch(app, entry);
+  });
+}
+
+/** Found `running` or `paused`. */
+async function adoptRun(app: App, entry: Entry): Promise<void> {
+  const { state } = entry.record;
+  if (!isLive(state)) return;
+  const { launched } = state.run;
+  const found = await app.shim.adopt({
+    id: entry.id,
+    launched: { ...launched, nonce: Buffer.from(launched.nonce, "hex") },
+    bootId: state.run.bootId,
+    exitRecordPath: app.folders.paths(entry.id).exitRecord,
+  });
+  if (!found.running) {
+    endAdopted(app, entry, found.exited);
+    return;
+  }
+  followPause(app, entry, found.paused);
+  const running = new Map(found.execs.map((exec) => [exec.execId, exec.pid]));
+  adoptExecs(app, entry, running);
+  startHealthCheck(app, entry);
+}
+
+function followPause(app: App, entry: Entry, paused: boolean): void {
+  const { status } = entry.record.state;
+  if (paused && status === "running") advanceSurely(app, entry, { type: "pause" });
+  if (!paused && status === "paused") advanceSurely(app, entry, { type: "unpause" });
+}
+
+/** Exit code of an exec that ended while nobody listened. */
+const unknownExitCode = 255;
+
+function adoptExecs(app: App, entry: Entry, running: ReadonlyMap<string, number>): void {
+  for (const exec of app.execs.of(entry.id)) {
+    const { status, id } = { status: exec.record.state.status, id: exec.record.id };
+    const pid = running.get(id);
+    if (status === "ended") {
+      exec.started.resolve(undefined);
+      exec.ended.resolve(exec.record.state.status === "ended" ? exec.record.state.exitCode : 0);
+    } else if (pid !== undefined && pid !== 0) execRuns(exec, pid);
+    else if (status === "running") execEnded(app, entry, exec, unknownExitCode);
+  }
+}
+
+interface AdoptedEnd {
+  readonly exitCode: number;
+  readonly oomKilled: boolean;
+  readonly timeNano: bigint;
+}
+
+function endAdopted(app: App, entry: Entry, exited: AdoptedEnd | undefined): void {
+  endRun(app, entry, {
+    exitCode: exited?.exitCode ?? unknownExitCode,
+    oomKilled: exited?.oomKilled ?? false,
+    atNano: exited?.timeNano ?? BigInt(Date.now()) * 1_000_000n,
+  });
+}
+
+/** Found `starting`: the launch may have come through, or not. */
+async function adoptLaunch(app: App, entry: Entry): Promise<void> {
+  const { state } = entry.record;
+  if (state.status !== "starting") return;
+  const { bootId } = state;
+  const exitRecordPath = app.folders.paths(entry.id).exitRecord;
+  const found = await app.shim.adopt({ id: entry.id, bootId, exitRecordPath });
+  if (!found.running || found.launched === undefined || found.launched.pid === 0) {
+    const error = "the engine ended while the container was being started";
+    if (found.running) await app.shim.kill({ id: entry.id });
+    advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 });
+    return;
+  }
+  const { pid, pidStartTicks, shimPid, shimStartTicks, nonce, startedAtNano } = found.launched;
+  const launched = {
+    pid,
+    pidStartTicks,
+    shimPid,
+    shimStartTicks,
+    nonce: Buffer.from(nonce).toString("hex"),
+  };
+  const started = startedAtNano === 0n ? BigInt(Date.now()) * 1_000_000n : startedAtNano;
+  advanceSurely(app, entry, { type: "launched", run: { launched, bootId, startedAtNano: started } });
+  startHealthCheck(app, entry);
+}
+
+/** Networks, volumes and image-service are told what is there. */
+async function reconcilePeers(app: App): Promise<void> {
+  const entries = app.registry.list();
+  const known = new Set(entries.map((entry) => entry.id));
+  const live = entries.filter((entry) => isLive(entry.record.state));
+  const running = live.map((entry): LiveContainer => ({ container: entry.record, pid: pidOf(entry) }));
+  await app.networking.reconcile(running, known);
+  await app.volumes.reconcile(new Set(live.map((entry) => entry.id)), known);
+  for (const id of app.folders.list()) if (!known.has(id)) app.folders.remove(id);
+}
+
+/** What goes on after the service answers: removals, restarts, and the policy of stopped containers. */
+export async function resume(app: App): Promise<void> {
+  discardOrphans(app).catch((error: unknown) => {
+    app.logger.warn({ err: error }, "snapshots without container are left");
+  });
+  await forEachAtOnce(app.registry.list(), adoptAtOnce, (entry) => resumeOne(app, entry));
+}
+
+async function resumeOne(app: App, entry: Entry): Promise<void> {
+  const { state, hostConfig } = entry.record;
+  switch (state.status) {
+    case "removing":
+      removeAfterExit(app, entry);
+      return;
+    case "restarting":
+      await restartNow(app, entry);
+      return;
+    case "exited":
+      if (hostConfig.autoRemove) removeAfterExit(app, entry);
+      else await startByPolicy(app, entry);
+      return;
+    default:
+      return;
+  }
+}
+
+async function startByPolicy(app: App, entry: Entry): Promise<void> {
+  await entry.serial.run(async () => {
+    const { state, hostConfig, manuallyStopped, restartCount } = entry.record;
+    const wanted =
+      state.status === "exited" &&
+      wantsStartAtBoot(hostConfig.restartPolicy, {
+        exitCode: state.past.exitCode,
+        manuallyStopped,
+        startedBefore: state.past.startedAtNano !== 0n,
+        restartCount,
+      });
+    if (!wanted) return;
+    try {
+      await launch(app, entry, { restartCount, manuallyStopped: false });
+    } catch (error) {
+      app.logger.warn({ err: error, container: entry.id }, "start by policy has failed");
+    }
+  });
+}
+
+/** Snapshots and leases that a crash left between their making and the record. */
+async function discardOrphans(app: App): Promise<void> {
+  for (const id of await app.images.listOwners()) {
+    if (app.registry.byId(id) === undefined) await app.images.discard(id);
+  }
+}
+
+async function forEachAtOnce<T>(
+  items: readonly T[],
+  limit: number,
+  act: (item: T) => Promise<void>,
+): Promise<void> {
+  const rest = [...items];
+  const worker = async (): Promise<void> => {
+    for (let item = rest.pop(); item !== undefined; item = rest.pop()) await act(item);
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+}

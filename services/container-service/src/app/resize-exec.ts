@@ -1,0 +1,26 @@
+/** Resize of an exec's terminal. */
+import { conflict, deadlineExceeded } from "@gantry/errors";
+import type { App } from "./context.ts";
+
+/** How long a resize waits for the process to start. */
+const startTimeoutMs = 10_000;
+
+/** Errors: not_found, conflict (ended), deadline_exceeded (not started). */
+export async function resizeExec(
+  app: App,
+  id: string,
+  size: { readonly height: number; readonly width: number },
+): Promise<void> {
+  const exec = app.execs.find(id);
+  const timer = Promise.withResolvers<"late">();
+  const timeout = setTimeout(() => {
+    timer.resolve("late");
+  }, startTimeoutMs);
+  const first = await Promise.race([exec.started.promise, timer.promise]);
+  clearTimeout(timeout);
+  if (first === "late") throw deadlineExceeded("timeout waiting for exec session ready");
+  if (exec.record.state.status !== "running") {
+    throw conflict(`exec command ${id} is not running`);
+  }
+  await app.shim.resizeProcess({ id: exec.record.containerId, execId: id, ...size });
+}

@@ -1,0 +1,105 @@
+/** Start: network, mounts and bundle are prepared, the shim launches, the state says so. */
+import { conflict, EngineError, isEngineError, notModified, toEngineError, unavailable } from "@gantry/errors";
+import type { LaunchResponse } from "@gantry/proto/shim";
+import type { Run } from "../domain/container-state.ts";
+import { advance, advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import { startHealthCheck } from "./health-check.ts";
+import { prepareLaunch } from "./launch-request.ts";
+import { removeAfterExit } from "./remove-container.ts";
+
+/** Exit code of a start that failed before the shim had a say. */
+const failedStartCode = 128;
+
+/** Starts a container for a user. */
+export async function startContainer(app: App, reference: string): Promise<void> {
+  const entry = app.registry.find(reference);
+  await entry.serial.run(async () => {
+    refuseStart(app, entry);
+    entry.restartPauseMs = 0;
+    await launch(app, entry, { restartCount: 0, manuallyStopped: false });
+  });
+}
+
+function refuseStart(app: App, entry: Entry): void {
+  if (app.shuttingDown) throw unavailable("the engine is shutting down");
+  switch (entry.record.state.status) {
+    case "running":
+    case "restarting":
+      throw notModified(`container ${entry.id} is already running`);
+    case "paused":
+      throw conflict("cannot start a paused container, try unpause instead");
+    case "removing":
+    case "dead":
+      throw conflict("container is marked for removal and cannot be started");
+    case "created":
+    case "starting":
+    case "exited":
+  }
+  if (entry.removing) throw conflict("container is marked for removal and cannot be started");
+}
+
+/** What a start changes in the record besides its state. */
+export interface StartChanges {
+  readonly restartCount: number;
+  readonly manuallyStopped: boolean;
+}
+
+/**
+ * Launches inside the container's queue. A failure leaves nothing but its text and code in the
+ * state; with auto-remove the container goes, too.
+ */
+export async function launch(app: App, entry: Entry, changes: StartChanges): Promise<void> {
+  const begun = performance.now();
+  advance(app, entry, { type: "start", bootId: app.host.bootId }, [], changes);
+  entry.intent = "none";
+  try {
+    const prepared = await prepareLaunch(app, entry.record, app.lifetime);
+    const preparedAt = performance.now();
+    const launched = await app.shim.launch(prepared.request, { signal: app.lifetime });
+    const run = runOf(app, launched);
+    advanceSurely(app, entry, { type: "launched", run }, [
+      ...prepared.events,
+      { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano },
+    ]);
+    const ended = performance.now();
+    const fields = { prepareMs: preparedAt - begun, launchMs: ended - preparedAt };
+    app.logger.debug({ container: entry.id, ...fields }, "started");
+  } catch (error) {
+    throw await failStart(app, entry, error);
+  }
+  app.networking.launched(entry.id, pidOfRun(entry));
+  startHealthCheck(app, entry);
+  announceImageUse(app);
+}
+
+function pidOfRun(entry: Entry): number {
+  const { state } = entry.record;
+  return state.status === "running" ? state.run.launched.pid : 0;
+}
+
+function runOf(app: App, launched: LaunchResponse): Run {
+  return {
+    launched: {
+      pid: launched.pid,
+      pidStartTicks: launched.pidStartTicks,
+      shimPid: launched.shimPid,
+      shimStartTicks: launched.shimStartTicks,
+      nonce: Buffer.from(launched.nonce).toString("hex"),
+    },
+    bootId: app.host.bootId,
+    startedAtNano: launched.startedAtNano,
+  };
+}
+
+/** Gives everything back and says in the state what went wrong. Returns the error for the caller. */
+async function failStart(app: App, entry: Entry, error: unknown): Promise<EngineError> {
+  const failure = toEngineError(error);
+  const events = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
+  const exitCode = failure.details.exitCode ?? failedStartCode;
+  const message = failure.message;
+  advanceSurely(app, entry, { type: "launch-failed", error: message, exitCode }, events);
+  await app.folders.unmountShm(entry.id);
+  if (entry.record.hostConfig.autoRemove) removeAfterExit(app, entry);
+  return isEngineError(error) ? error : failure;
+}

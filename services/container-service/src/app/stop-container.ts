@@ -1,0 +1,77 @@
+/** Stop: the stop signal, time to end, then the hard end. A caller that goes away does not cancel it. */
+import { hasKind, notModified } from "@gantry/errors";
+import { isLive } from "../domain/container-state.ts";
+import { parseSignal } from "../domain/signals.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry, StopIntent } from "./entry.ts";
+import { forceStop } from "./force-stop.ts";
+import { thaw } from "./pause-container.ts";
+import { cancelRestart } from "./schedule-restart.ts";
+import { untilExit } from "./until-exit.ts";
+
+/** How to stop. */
+export interface StopOptions {
+  /** Name or number; empty: the container's, else TERM. */
+  readonly signal: string;
+  /** Before it is killed; -1 = never, undefined = the container's, else ten. */
+  readonly timeoutSeconds: number | undefined;
+}
+
+const defaultTimeoutSeconds = 10;
+
+/** Stops a container for a user. */
+export async function stopContainer(app: App, reference: string, options: StopOptions): Promise<void> {
+  const entry = app.registry.find(reference);
+  if (options.signal !== "") parseSignal(options.signal);
+  if (entry.record.state.status === "restarting") {
+    await entry.serial.run(() => {
+      cancelRestart(app, entry, true);
+      return Promise.resolve();
+    });
+    return;
+  }
+  if (!isLive(entry.record.state)) {
+    throw notModified(`container ${entry.id} is already stopped`);
+  }
+  await stopRun(app, entry, options, "stop");
+  app.store.append([containerEvent(entry.record, "stop")]);
+  await app.store.synced();
+}
+
+/** Ends the run that goes on, politely first. Resolves when its end is recorded. */
+export async function stopRun(
+  app: App,
+  entry: Entry,
+  options: StopOptions,
+  intent: StopIntent,
+): Promise<void> {
+  if (!isLive(entry.record.state)) return;
+  entry.intent = intent;
+  const signal = parseSignal(options.signal || stopSignalOf(entry));
+  const timeoutMs = timeoutMsOf(entry, options);
+  const ended = untilExit(entry, timeoutMs);
+  await sendSignal(app, entry, signal);
+  if (!(await ended)) await forceStop(app, entry);
+}
+
+/** The container's stop signal as the user wrote it. */
+export function stopSignalOf(entry: Entry): string {
+  return entry.record.config.stopSignal || "TERM";
+}
+
+function timeoutMsOf(entry: Entry, options: StopOptions): number | undefined {
+  const seconds =
+    options.timeoutSeconds ?? entry.record.config.stopTimeoutSeconds ?? defaultTimeoutSeconds;
+  return seconds < 0 ? undefined : seconds * 1000;
+}
+
+/** Sends a signal and tells the event. A process that has ended meanwhile is no error. */
+export async function sendSignal(app: App, entry: Entry, signal: number): Promise<void> {
+  app.store.append([containerEvent(entry.record, "kill", { signal: String(signal) })]);
+  try {
+    await app.shim.signalProcess({ id: entry.id, signal });
+    await thaw(app, entry);
+  } catch (error) {
+    if (!hasKind(error, "conflict") && !hasKind(error, "not_found")) throw error;
+  }
+}

@@ -1,0 +1,122 @@
+/** Update of limits and restart policy, live where the container runs. */
+import { conflict, invalidArgument } from "@gantry/errors";
+import { buildLimits, limitedDevices } from "../domain/bundle/build-resources.ts";
+import { exactJson } from "../domain/exact-json.ts";
+import { isLive } from "../domain/container-state.ts";
+import type { HostConfig, Resources, RestartPolicy } from "../domain/nouns.ts";
+import { normalizeResources } from "../domain/validate/normalize-resources.ts";
+import { validateRestartPolicy } from "../domain/validate/validate-host-config.ts";
+import { type App, change, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+
+/** What changes; members that are zero stay. */
+export interface UpdateOptions {
+  readonly resources: Resources | undefined;
+  readonly restartPolicy: RestartPolicy | undefined;
+}
+
+/** Returns warnings. Errors: not_found, invalid_argument, conflict. */
+export async function updateContainer(
+  app: App,
+  reference: string,
+  options: UpdateOptions,
+): Promise<readonly string[]> {
+  const entry = app.registry.find(reference);
+  return await entry.serial.run(async () => {
+    const { status } = entry.record.state;
+    if (status === "removing" || status === "dead" || entry.removing) {
+      throw conflict(`container is marked for removal and cannot be "update"`);
+    }
+    const policy = newPolicy(entry, options.restartPolicy);
+    const given = normalizeResources(options.resources ?? neutral(entry), app.host, true);
+    const resources = mergeResources(entry.record.hostConfig.resources, options, given.resources);
+    await applyLive(app, entry, resources);
+    const hostConfig: HostConfig = {
+      ...entry.record.hostConfig,
+      ...(resources === undefined ? {} : { resources }),
+      ...(policy === undefined ? {} : { restartPolicy: policy }),
+    };
+    const event = containerEvent(entry.record, "update");
+    change(app, entry, { ...entry.record, hostConfig }, [event]);
+    await app.store.synced();
+    return given.warnings;
+  });
+}
+
+function newPolicy(entry: Entry, policy: RestartPolicy | undefined): RestartPolicy | undefined {
+  if (policy === undefined || policy.name === "") return undefined;
+  validateRestartPolicy(policy, false);
+  if (entry.record.hostConfig.autoRemove && policy.name !== "no") {
+    throw conflict("Restart policy cannot be updated because AutoRemove is enabled for the container");
+  }
+  return policy;
+}
+
+/** Nothing to check: the limits that are in force. */
+function neutral(entry: Entry): Resources {
+  const { resources } = entry.record.hostConfig;
+  if (resources === undefined) throw invalidArgument("container has no resources");
+  return resources;
+}
+
+const numbers = [
+  "cpuShares",
+  "memoryBytes",
+  "nanoCpus",
+  "blkioWeight",
+  "cpuPeriodUs",
+  "cpuQuotaUs",
+  "cpuRealtimePeriodUs",
+  "cpuRealtimeRuntimeUs",
+  "memoryReservationBytes",
+  "memorySwapBytes",
+] as const;
+const texts = ["cpusetCpus", "cpusetMems"] as const;
+
+/** Non-zero members over the old ones; undefined when nothing was given. */
+function mergeResources(
+  old: Resources | undefined,
+  options: UpdateOptions,
+  given: Resources,
+): Resources | undefined {
+  const asked = options.resources;
+  if (asked === undefined || old === undefined) return undefined;
+  const next: Resources = { ...old };
+  for (const name of numbers) {
+    if (asked[name] !== 0n && asked[name] !== 0) Object.assign(next, { [name]: given[name] });
+  }
+  for (const name of texts) if (asked[name] !== "") next[name] = given[name];
+  if (asked.pidsLimit !== undefined) {
+    if (given.pidsLimit === undefined) delete next.pidsLimit;
+    else next.pidsLimit = given.pidsLimit;
+  }
+  refuseConflicts(old, next, asked);
+  return next;
+}
+
+function refuseConflicts(old: Resources, next: Resources, asked: Resources): void {
+  if (asked.nanoCpus !== 0n && (old.cpuPeriodUs !== 0n || old.cpuQuotaUs !== 0n)) {
+    const which = old.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
+    throw conflict(`Conflicting options: Nano CPUs cannot be updated as ${which} has already been set`);
+  }
+  if (old.nanoCpus !== 0n && (asked.cpuPeriodUs !== 0n || asked.cpuQuotaUs !== 0n)) {
+    const which = asked.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
+    throw conflict(`Conflicting options: ${which} cannot be updated as NanoCPUs has already been set`);
+  }
+  if (next.memorySwapBytes > 0n && next.memoryBytes > next.memorySwapBytes) {
+    throw conflict(
+      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+    );
+  }
+}
+
+/** Writes the limits to a cgroup that is there. */
+async function applyLive(app: App, entry: Entry, resources: Resources | undefined): Promise<void> {
+  if (resources === undefined || !isLive(entry.record.state)) return;
+  const limits = buildLimits(resources, app.devices.blockDevices(limitedDevices(resources)));
+  const pids = resources.pidsLimit === undefined ? { pids: { limit: -1n } } : {};
+  await app.shim.update({
+    id: entry.id,
+    resourcesJson: Buffer.from(exactJson({ ...pids, ...limits })),
+  });
+}

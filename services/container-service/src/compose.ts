@@ -1,0 +1,146 @@
+/** Puts the service together: adapters, the App, and what is served. */
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+import { type EngineConfig, loadConfig, servicePaths } from "@gantry/config";
+import { implementEventService } from "@gantry/events";
+import type { Logger } from "@gantry/logging";
+import { type Kernel, loadKernel, nativeArtifact } from "@gantry/native";
+import { type Channel, type DataListener, type Implementation, openChannel } from "@gantry/rpc";
+import { createShim } from "@gantry/shim";
+import { createDefaults, runtimeDefaults } from "./adapters/defaults.ts";
+import { openContainerFolders } from "./adapters/host/container-folders.ts";
+import { openHostDevices } from "./adapters/host/host-devices.ts";
+import { readHostFacts } from "./adapters/host/read-host-facts.ts";
+import { openImages } from "./adapters/image-client/image-client.ts";
+import { openLogFiles } from "./adapters/log/log-files.ts";
+import { createNetworking } from "./adapters/network/compose.ts";
+import { plainVolumes } from "./adapters/plain-volumes.ts";
+import { openContainerStore } from "./adapters/sqlite/container-store.ts";
+import { type Database, openDatabase } from "./adapters/sqlite/database.ts";
+import { openMetadataStore } from "./adapters/sqlite/metadata-store.ts";
+import type { App } from "./app/context.ts";
+import { containerDirectory } from "./app/directories.ts";
+import { openExecTable } from "./app/exec-table.ts";
+import { openRegistry } from "./app/registry.ts";
+import { containerService } from "./rpc/container-handlers.ts";
+import { execService } from "./rpc/exec-handlers.ts";
+import { systemService } from "./rpc/system-handlers.ts";
+
+/** The service, ready to be opened and served. */
+export interface Composed {
+  readonly app: App;
+  readonly database: Database;
+  /** What is served, once there is a data plane. */
+  services(data: DataListener): Implementation[];
+  /** Takes a new configuration, as far as it can change while the service runs. */
+  reconfigure(config: EngineConfig): void;
+  /** Lets go of everything; containers run on. */
+  close(): Promise<void>;
+}
+
+export async function compose(first: EngineConfig, logger: Logger): Promise<Composed> {
+  let config = first;
+  const paths = servicePaths(config, "container-service");
+  mkdirSync(paths.runDir, { recursive: true, mode: 0o700 });
+  const kernel = loadKernel();
+  const database = await openDatabase(paths.dataDir);
+  const store = openContainerStore(database, logger);
+  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket);
+  const lifetime = new AbortController();
+  const app = await openApp({ config, logger, kernel, database, store, imageChannel, lifetime });
+  const reconfigure = (next: EngineConfig): void => {
+    app.runtimeDefaults = runtimeDefaults(next, app.host.cpus);
+    app.createDefaults = createDefaults(next);
+    config = next;
+    const attributes = { name: app.host.hostname };
+    app.store.append([{ type: "daemon", action: "reload", actorId: database.storeId, attributes }]);
+  };
+  return {
+    app,
+    database,
+    reconfigure,
+    services: (data) => [
+      containerService(app, data),
+      execService(app),
+      systemService(app, {
+        engineId: database.storeId,
+        config: () => config,
+        reload: () => {
+          reconfigure(loadConfig());
+        },
+        eventListeners: () => database.log.subscribers(),
+      }),
+      implementEventService(database.log),
+    ],
+    async close() {
+      lifetime.abort();
+      await app.networking.close();
+      await app.shim.close();
+      imageChannel.close();
+      store[Symbol.dispose]();
+      database.close();
+    },
+  };
+}
+
+interface Parts {
+  readonly config: EngineConfig;
+  readonly logger: Logger;
+  readonly kernel: Kernel;
+  readonly database: Database;
+  readonly store: App["store"];
+  readonly imageChannel: Channel;
+  readonly lifetime: AbortController;
+}
+
+async function openApp(parts: Parts): Promise<App> {
+  const { config, logger, kernel, database } = parts;
+  const { dataDir, runDir } = servicePaths(config, "container-service");
+  const registry = openRegistry();
+  const metadata = openMetadataStore(database);
+  const folders = openContainerFolders(dataDir, kernel, logger);
+  const host = readHostFacts();
+  const images = openImages(parts.imageChannel, logger);
+  const shim = createShim({
+    runRoot: config.runRoot,
+    cacheDir: path.join(dataDir, "cache"),
+    logger,
+    cgroupParent: config.cgroupParent,
+    natsUrlPath: path.join(config.runRoot, "nats.url"),
+  });
+  const networking = await createNetworking({
+    options: {
+      ...config.network,
+      table: config.nftTable,
+      linkPrefix: config.linkPrefix,
+      // The engine's own prefix stays the same as long as its data lives.
+      uniqueLocalSeed: BigInt(`0x${database.storeId.slice(0, 10)}`),
+    },
+    kernel,
+    store: metadata,
+    directory: containerDirectory(registry),
+    folders,
+    relayProgram: nativeArtifact("relay"),
+    relaySocketPath: path.join(runDir, "relay.sock"),
+    logger,
+  });
+  return {
+    registry,
+    execs: openExecTable(),
+    store: parts.store,
+    shim,
+    networking,
+    volumes: plainVolumes,
+    images,
+    logs: openLogFiles(),
+    folders,
+    devices: openHostDevices(),
+    host,
+    logger,
+    runtimeDefaults: runtimeDefaults(config, host.cpus),
+    createDefaults: createDefaults(config),
+    initProgram: nativeArtifact("init"),
+    lifetime: parts.lifetime.signal,
+    shuttingDown: false,
+  };
+}

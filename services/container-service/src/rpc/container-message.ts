@@ -1,0 +1,134 @@
+/** A container as gantry.container.v1.Container. From memory only. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ContainerSchema, ContainerStateSchema, HealthSchema } from "@gantry/proto/container";
+import type { App } from "../app/context.ts";
+import { type Entry, pidOf } from "../app/entry.ts";
+import { type ContainerRecord, statusOf } from "../domain/container-record.ts";
+import { isLive, isRunning } from "../domain/container-state.ts";
+import type { Health } from "../domain/health.ts";
+import { linkNames } from "../domain/link-names.ts";
+
+type ContainerMessage = MessageInitShape<typeof ContainerSchema>;
+
+/** Sizes, when they were asked for. */
+export interface Sizes {
+  readonly ownBytes: bigint;
+  readonly totalBytes: bigint;
+}
+
+export function containerMessage(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
+  const { record } = entry;
+  const { id, name, config, hostConfig, image } = record;
+  const execs = app.execs.of(id).filter((exec) => exec.record.state.status !== "ended");
+  return {
+    id,
+    name,
+    createdNano: record.createdNano,
+    path: record.path,
+    args: [...record.args],
+    state: stateMessage(entry),
+    imageId: image.id,
+    ...manifestMessage(record),
+    ...filePaths(app, record),
+    restartCount: record.restartCount,
+    platform: image.os,
+    execIds: execs.map((exec) => exec.record.id),
+    hostConfig,
+    config,
+    networkSettings: networkMessage(app, id),
+    mounts: [...app.volumes.mountPoints(id)],
+    snapshotName: id,
+    ...(sizes === undefined
+      ? {}
+      : { sizeRwBytes: sizes.ownBytes, sizeRootfsBytes: sizes.totalBytes }),
+    linkNames: linkNames(app.registry.linking().map((each) => each.record), record),
+    imageDisplay: entry.imageDisplay,
+    manuallyStopped: record.manuallyStopped,
+  };
+}
+
+function manifestMessage(record: ContainerRecord): Pick<ContainerMessage, "imageManifestDescriptor"> {
+  const { manifest } = record.image;
+  if (manifest.digest === "") return {};
+  const { mediaType, digest, sizeBytes, os, architecture, variant } = manifest;
+  return {
+    imageManifestDescriptor: {
+      mediaType,
+      digest,
+      sizeBytes: BigInt(sizeBytes),
+      platform: { os, architecture, variant },
+    },
+  };
+}
+
+/** Files on the host exist from the first start on. */
+function filePaths(app: App, record: ContainerRecord) {
+  const { state, hostConfig, id } = record;
+  const started = isRunning(state) || state.past.startedAtNano !== 0n;
+  if (!started) return {};
+  const { dir, log } = app.folders.paths(id);
+  const hasLog = hostConfig.logConfig?.type === "json-file";
+  return {
+    resolvConfPath: `${dir}/resolv.conf`,
+    hostnamePath: `${dir}/hostname`,
+    hostsPath: `${dir}/hosts`,
+    logPath: hasLog ? log : "",
+  };
+}
+
+function stateMessage(entry: Entry): MessageInitShape<typeof ContainerStateSchema> {
+  const { record } = entry;
+  const { state } = record;
+  const { past } = state;
+  const live = isLive(state);
+  return {
+    status: statusOf(record),
+    running: isRunning(state),
+    paused: state.status === "paused",
+    restarting: state.status === "restarting",
+    oomKilled: live ? false : past.oomKilled,
+    dead: state.status === "dead",
+    pid: pidOf(entry),
+    exitCode: live ? 0 : past.exitCode,
+    error: live ? "" : past.error,
+    startedAtNano: live ? state.run.startedAtNano : past.startedAtNano,
+    finishedAtNano: past.finishedAtNano,
+    ...(entry.health === undefined ? {} : { health: healthMessage(entry.health) }),
+  };
+}
+
+function healthMessage(health: Health): MessageInitShape<typeof HealthSchema> {
+  return {
+    status: health.status,
+    failingStreak: health.failingStreak,
+    log: health.log.map((probe) => ({ ...probe })),
+  };
+}
+
+function networkMessage(app: App, id: string): ContainerMessage["networkSettings"] {
+  const { sandboxId, sandboxKey, ports, networks } = app.networking.settings(id);
+  return {
+    sandboxId,
+    sandboxKey,
+    ports: ports.map(({ port, bindings }) => ({ port, bindings: [...bindings] })),
+    networks: Object.fromEntries(
+      Object.entries(networks).map(([name, view]) => [name, endpointMessage(view)]),
+    ),
+  };
+}
+
+type EndpointView = ReturnType<App["networking"]["settings"]>["networks"][string];
+
+function endpointMessage(view: EndpointView) {
+  const { ipamConfig, links, aliases, driverOpts, dnsNames, ...rest } = view;
+  return {
+    ...rest,
+    links: [...links],
+    aliases: [...aliases],
+    driverOpts: { ...driverOpts },
+    dnsNames: [...dnsNames],
+    ...(ipamConfig === undefined
+      ? {}
+      : { ipamConfig: { ...ipamConfig, linkLocalIps: [...ipamConfig.linkLocalIps] } }),
+  };
+}

@@ -1,0 +1,62 @@
+/** gantry.container.v1.ExecService: translation only. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type ExecSchema, ExecService } from "@gantry/proto/container";
+import { type Implementation, implement } from "@gantry/rpc";
+import type { App } from "../app/context.ts";
+import { createExec } from "../app/create-exec.ts";
+import { resizeExec } from "../app/resize-exec.ts";
+import { startExec } from "../app/start-exec.ts";
+import type { ExecRecord } from "../domain/exec-record.ts";
+
+export function execService(app: App): Implementation {
+  return implement(ExecService, {
+    createExec({ container, $typeName: _, ...options }) {
+      return Promise.resolve({ execId: createExec(app, container, options).record.id });
+    },
+    async startExec({ execId, $typeName: _, ...options }) {
+      const stream = await startExec(app, execId, options);
+      return stream === undefined ? {} : { stream };
+    },
+    async resizeExec({ execId, height, width }) {
+      await resizeExec(app, execId, { height, width });
+      return {};
+    },
+    inspectExec({ execId }) {
+      return Promise.resolve({ exec: execMessage(app.execs.find(execId).record) });
+    },
+    async waitExec({ execId }, { signal }) {
+      const aborted = Promise.withResolvers<never>();
+      const abort = (): void => {
+        aborted.reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", abort, { once: true });
+      try {
+        const exitCode = await Promise.race([app.execs.find(execId).ended.promise, aborted.promise]);
+        return { exitCode };
+      } finally {
+        signal.removeEventListener("abort", abort);
+      }
+    },
+  });
+}
+
+function execMessage(record: ExecRecord): MessageInitShape<typeof ExecSchema> {
+  const { state, cmd } = record;
+  const [entrypoint = "", ...args] = cmd;
+  return {
+    id: record.id,
+    running: state.status === "running" || state.status === "starting",
+    ...(state.status === "ended" ? { exitCode: state.exitCode } : {}),
+    tty: record.tty,
+    entrypoint,
+    arguments: args,
+    privileged: record.privileged,
+    user: record.user,
+    openStdin: record.attachStdin,
+    openStdout: record.attachStdout,
+    openStderr: record.attachStderr,
+    containerId: record.containerId,
+    detachKeys: Buffer.from(record.detachKeys, "hex"),
+    pid: state.status === "running" || state.status === "ended" ? state.pid : 0,
+  };
+}
