@@ -25,6 +25,7 @@ import {
   openDataListener,
   serveGrpc,
 } from "@gantry/rpc";
+import { onHangup } from "../../src/http/hijack/hangup.ts";
 
 /** A frame of Docker's multiplexed stream. */
 export function frame(stream: 1 | 2, text: string): Buffer {
@@ -365,8 +366,14 @@ export class FakeContainerService implements AsyncDisposable {
     socket.once("close", () => {
       this.openStreams--;
     });
+    this.attached.set(container.id, [...(this.attached.get(container.id) ?? []), socket]);
     if (container.state?.running) this.play(container, socket);
-    else this.attached.set(container.id, [...(this.attached.get(container.id) ?? []), socket]);
+    socket.once("end", () => {
+      // As the shim's epoll does.
+      onHangup(socket, () => {
+        socket.destroy();
+      });
+    });
     await once(socket, "close");
   }
 

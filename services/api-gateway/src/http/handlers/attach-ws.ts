@@ -7,11 +7,11 @@ import { connectEndpoint } from "../relay.ts";
 
 /** Joins a websocket with the container's streams. */
 export async function attachWebSocket(call: ApiCall): Promise<void> {
-  const { socket } = call.takeover;
-  const { query } = call;
   if (call.header("upgrade").toLowerCase() !== "websocket") {
     throw invalidArgument("this endpoint speaks websocket only");
   }
+  const { socket } = call.takeover;
+  const { query } = call;
   const all = !opened("attachWsStreams", call.version);
   const stdin = all || query.flag("stdin");
   try {

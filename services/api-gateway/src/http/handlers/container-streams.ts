@@ -38,7 +38,8 @@ export async function attachContainer(call: ApiCall): Promise<void> {
     const contentType = streamType(answer.tty, call.version);
     await writeTakeoverHead(socket, { upgrade, contentType, headers: [] });
     if (logs !== undefined) await copyOut(logs, socket);
-    if (stream !== undefined) await join(socket, stream, { input: request.stdin });
+    if (stream !== undefined)
+      await join(socket, stream, { input: request.stdin, connection: call.request.socket });
     else {
       socket.end();
       closeSoon(socket);

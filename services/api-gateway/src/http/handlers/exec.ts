@@ -49,7 +49,7 @@ export async function startExec(call: ApiCall): Promise<void> {
   const data = await connectEndpoint(stream, call.signal);
   const contentType = streamType(tty, call.version);
   await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
-  await join(socket, data, { input: true });
+  await join(socket, data, { input: true, connection: call.request.socket });
 }
 
 /** POST /exec/{id}/resize */

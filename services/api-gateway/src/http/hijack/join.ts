@@ -1,6 +1,7 @@
 /** Joins a client's socket with a data-plane socket: bytes both ways, with back-pressure and half-close. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { onHangup } from "./hangup.ts";
 
 /** After our side has ended, the client gets this long to close its own. */
 const lingerMs = 1000;
@@ -9,6 +10,8 @@ const lingerMs = 1000;
 export interface JoinOptions {
   /** The client's bytes go to the data socket; else they are thrown away. */
   readonly input: boolean;
+  /** The connection below the client's stream. */
+  readonly connection: Socket;
 }
 
 /**
@@ -16,7 +19,11 @@ export interface JoinOptions {
  * socket's end ends the client's connection, as Docker does when the process is gone.
  * Never rejects: a broken side closes the other.
  */
-export function join(client: Duplex, data: Socket, { input }: JoinOptions): Promise<void> {
+export function join(
+  client: Duplex,
+  data: Socket,
+  { input, connection }: JoinOptions,
+): Promise<void> {
   return new Promise((resolve) => {
     client.on("error", () => undefined);
     data.on("error", () => undefined);
@@ -28,6 +35,12 @@ export function join(client: Duplex, data: Socket, { input }: JoinOptions): Prom
       if (!client.writableEnded) client.end();
       closeSoon(client);
     };
+    client.once("end", () => {
+      // Half-closed or gone? A container that prints nothing would never find out.
+      onHangup(connection, () => {
+        client.destroy();
+      });
+    });
     client.once("close", () => {
       data.destroy();
       resolve();
