@@ -1,4 +1,68 @@
 export {
+  chainIds,
+  type Digest,
+  digestAlgorithm,
+  digestHex,
+  isDigest,
+  parseDigest,
+  sha256Digest,
+  shortDigest,
+} from "./digest.ts";
+export {
+  configPlatform,
+  type Descriptor,
+  type HistoryItem,
+  type ImageConfig,
+  type Index,
+  type Manifest,
+  maxConfigBytes,
+  maxIndexEntries,
+  maxLayers,
+  maxManifestBytes,
+  parseDocument,
+  parseImageConfig,
+  parseManifestOrIndex,
+} from "./image-spec.ts";
+export {
+  boolean,
+  integer,
+  list,
+  object,
+  oneOf,
+  type Parse,
+  type Parsed,
+  record,
+  string,
+} from "./json-shape.ts";
+export {
+  acceptedManifestTypes,
+  isConfigType,
+  isIndexType,
+  isLayerType,
+  isManifestType,
+  isNonDistributable,
+  mediaTypes,
+} from "./media-types.ts";
+export {
+  formatPlatform,
+  hostPlatform,
+  normalizePlatform,
+  type Platform,
+  parsePlatform,
+  platformDistance,
+  samePlatform,
+} from "./platform.ts";
+export {
+  canonicalName,
+  familiarName,
+  familiarRepository,
+  isTag,
+  parseReference,
+  type Reference,
+  repositoryOf,
+  withDefaultTag,
+} from "./reference.ts";
+export {
   parseRuntimeProcess,
   parseRuntimeResources,
   parseRuntimeSpec,

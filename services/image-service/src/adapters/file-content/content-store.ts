@@ -1,0 +1,160 @@
+/**
+ * Blobs as files:
+ *
+ *   content/blobs/<algorithm>/<hex>   whole, verified, read-only
+ *   content/ingest/<sha256 of name>   unfinished; kept for a day, so that a pull can resume
+ */
+import { createHash, randomUUID } from "node:crypto";
+import {
+  chmodSync,
+  constants,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { conflict, hasErrno, invalidArgument, notFound } from "@gantry/errors";
+import { syncFolder } from "@gantry/fs";
+import { type Digest, digestAlgorithm, digestHex, sha256Digest } from "@gantry/oci";
+import type { CommittedBlob, ContentStore, ExpectedBlob, Ingest } from "../../ports/content.ts";
+import { blobDifference, hashExisting, openIngest } from "./ingest.ts";
+
+const algorithms = ["sha256", "sha512"] as const;
+
+/** Unfinished writes that nobody resumed for so long are removed at start-up. */
+const keepIngestMs = 24 * 60 * 60 * 1000;
+
+/** Opens the content folder of a data folder. */
+export function openContentStore(dataDir: string): ContentStore {
+  const root = path.join(dataDir, "content");
+  const blobsDir = path.join(root, "blobs");
+  const ingestDir = path.join(root, "ingest");
+  for (const dir of [root, blobsDir, ingestDir, ...algorithms.map((a) => path.join(blobsDir, a))]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    chmodSync(dir, 0o700);
+  }
+  removeOldIngests(ingestDir);
+  return new FileContentStore(blobsDir, ingestDir);
+}
+
+function removeOldIngests(ingestDir: string): void {
+  const oldest = Date.now() - keepIngestMs;
+  for (const name of readdirSync(ingestDir)) {
+    const file = path.join(ingestDir, name);
+    if (name.startsWith("removed-") || statSync(file).mtimeMs < oldest)
+      rmSync(file, { recursive: true, force: true });
+  }
+}
+
+class FileContentStore implements ContentStore {
+  readonly blobsDir: string;
+  readonly #ingestDir: string;
+  readonly #open = new Set<string>();
+
+  constructor(blobsDir: string, ingestDir: string) {
+    this.blobsDir = blobsDir;
+    this.#ingestDir = ingestDir;
+  }
+
+  pathOf(digest: Digest): string {
+    return path.join(this.blobsDir, digestAlgorithm(digest), digestHex(digest));
+  }
+
+  async open(digest: Digest): Promise<FileHandle> {
+    try {
+      return await open(this.pathOf(digest), "r");
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) throw missing(digest, error);
+      throw error;
+    }
+  }
+
+  async read(digest: Digest, limitBytes: number): Promise<Buffer> {
+    await using handle = await this.open(digest);
+    const { size } = await handle.stat();
+    if (size > limitBytes) {
+      throw invalidArgument(`content ${digest} is larger than ${limitBytes} bytes`);
+    }
+    return await handle.readFile();
+  }
+
+  async ingest(name: string, algorithm = "sha256"): Promise<Ingest> {
+    const file = this.#ingestPath(name);
+    if (this.#open.has(file)) throw conflict(`a write of ${name} is under way`);
+    this.#open.add(file);
+    const onEnd = (): void => {
+      this.#open.delete(file);
+    };
+    try {
+      const blobPath = (digest: Digest): { folder: string; file: string } => ({
+        folder: path.join(this.blobsDir, algorithm),
+        file: this.pathOf(digest),
+      });
+      return await openIngest({ path: file, algorithm, blobPath, onEnd });
+    } catch (error) {
+      onEnd();
+      throw error;
+    }
+  }
+
+  async ingestOffset(name: string): Promise<number | undefined> {
+    try {
+      return (await stat(this.#ingestPath(name))).size;
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  async adopt(file: string, expected: ExpectedBlob): Promise<CommittedBlob> {
+    await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const { digest, sizeBytes } = await hashFile(handle);
+    const problem = blobDifference(expected, digest, sizeBytes);
+    if (problem !== undefined) throw problem;
+    await handle.chown(0, 0);
+    await handle.chmod(0o600);
+    await handle.datasync();
+    await rename(file, this.pathOf(digest));
+    await syncFolder(path.join(this.blobsDir, digestAlgorithm(digest)));
+    return { digest, sizeBytes };
+  }
+
+  async write(bytes: Uint8Array): Promise<CommittedBlob> {
+    const digest = sha256Digest(bytes);
+    const ingest = await this.ingest(`write ${digest} ${String(this.#open.size)}`);
+    if (ingest.offset > 0) await ingest.restart();
+    await ingest.append([bytes]);
+    return ingest.commit({ digest, sizeBytes: bytes.length });
+  }
+
+  remove(digest: Digest): void {
+    // Out of the way at once, so that a blob of that digest can come again; the rest can wait.
+    const doomed = path.join(this.#ingestDir, `removed-${randomUUID()}`);
+    try {
+      renameSync(this.pathOf(digest), doomed);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return;
+      throw error;
+    }
+    // What stays is removed by a later start.
+    rm(doomed, { force: true }).catch(() => undefined);
+  }
+
+  #ingestPath(name: string): string {
+    return path.join(this.#ingestDir, createHash("sha256").update(name).digest("hex"));
+  }
+}
+
+/** sha256 and size of a file. */
+async function hashFile(handle: FileHandle): Promise<CommittedBlob> {
+  const hash = createHash("sha256");
+  const sizeBytes = await hashExisting(handle, hash);
+  return { digest: `sha256:${hash.digest("hex")}` as Digest, sizeBytes };
+}
+
+function missing(digest: Digest, cause: unknown): Error {
+  return notFound("content", digest, `content ${digest}: not found`, { cause });
+}

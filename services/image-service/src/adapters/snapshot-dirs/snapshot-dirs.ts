@@ -1,0 +1,204 @@
+/**
+ *   snapshots/<n>/fs       the tree: a layer's files, or a container's own
+ *   snapshots/<n>/work     overlay's work directory, of writable ones
+ *   snapshots/<n>/merged   where a container's file system may be mounted
+ *   snapshots/empty        stands below a snapshot without parent
+ *   trash/…                what is being deleted, or was found at start-up without a row
+ */
+
+import { randomUUID } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
+import { lstat, opendir, rm } from "node:fs/promises";
+import path from "node:path";
+import { hasErrno } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import type { SnapshotDirs } from "../../ports/snapshot-dirs.ts";
+
+/** What start-up found without a row is kept so long, in case a person wants it back. */
+const keepTrashMs = 24 * 60 * 60 * 1000;
+
+/** Snapshot folders, and the start-up's tidying of what no row owns. */
+export interface DiskSnapshotDirs extends SnapshotDirs {
+  readonly trashDir: string;
+}
+
+/**
+ * Opens the folders. Folders that `owned` does not know go to the trash, from where they are deleted
+ * after a day.
+ */
+export function openSnapshotDirs(options: {
+  readonly dataDir: string;
+  readonly owned: ReadonlySet<number>;
+  readonly logger: Logger;
+}): DiskSnapshotDirs {
+  const root = path.join(options.dataDir, "snapshots");
+  const trashDir = path.join(options.dataDir, "trash");
+  for (const dir of [root, trashDir]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    chmodSync(dir, 0o700);
+  }
+  mkdirSync(path.join(root, "empty"), { recursive: true, mode: 0o755 });
+  const dirs = new NumberedDirs(root, trashDir, highest(options.owned), options.logger);
+  dirs.emptyTrash(Date.now() - keepTrashMs);
+  for (const name of readdirSync(root)) {
+    if (name === "empty" || options.owned.has(Number(name))) continue;
+    options.logger.warn({ folder: name }, "moving a snapshot folder without a row to the trash");
+    dirs.moveToTrash(path.join(root, name));
+  }
+  return dirs;
+}
+
+function highest(numbers: ReadonlySet<number>): number {
+  let found = 0;
+  for (const each of numbers) found = Math.max(found, each);
+  return found;
+}
+
+class NumberedDirs implements DiskSnapshotDirs {
+  readonly trashDir: string;
+  readonly emptyTree: string;
+  readonly #root: string;
+  readonly #logger: Logger;
+  readonly #deleting = new Set<Promise<void>>();
+  #last: number;
+
+  constructor(root: string, trashDir: string, last: number, logger: Logger) {
+    this.#root = root;
+    this.trashDir = trashDir;
+    this.emptyTree = path.join(root, "empty");
+    this.#last = last;
+    this.#logger = logger;
+  }
+
+  treeOf(id: number): string {
+    return path.join(this.#root, String(id), "fs");
+  }
+
+  workOf(id: number): string {
+    return path.join(this.#root, String(id), "work");
+  }
+
+  mountpointOf(id: number): string {
+    return path.join(this.#root, String(id), "merged");
+  }
+
+  create(kind: "layer" | "active" | "view", like: string | undefined): number {
+    this.#last += 1;
+    const id = this.#last;
+    mkdirSync(path.join(this.#root, String(id)), { mode: 0o700 });
+    if (kind !== "view") this.#createTree(this.treeOf(id), like);
+    if (kind === "active") mkdirSync(this.workOf(id), { mode: 0o700 });
+    if (kind !== "layer") mkdirSync(this.mountpointOf(id), { mode: 0o700 });
+    return id;
+  }
+
+  /** The root of an overlay is that of its upper directory: it must look like the layer's below. */
+  #createTree(tree: string, like: string | undefined): void {
+    mkdirSync(tree, { mode: 0o755 });
+    if (like === undefined) {
+      chmodSync(tree, 0o755);
+      return;
+    }
+    const model = statSync(like);
+    chownSync(tree, model.uid, model.gid);
+    chmodSync(tree, model.mode & 0o7777);
+    utimesSync(tree, model.atime, model.mtime);
+  }
+
+  remove(id: number): void {
+    this.#delete(this.moveToTrash(path.join(this.#root, String(id))));
+  }
+
+  async usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }> {
+    return treeUsage(this.treeOf(id), signal);
+  }
+
+  scratch(): Disposable & { readonly path: string } {
+    const folder = path.join(this.trashDir, `scratch-${randomUUID()}`);
+    mkdirSync(folder, { mode: 0o700 });
+    return {
+      path: folder,
+      [Symbol.dispose]: () => {
+        this.#delete(folder);
+      },
+    };
+  }
+
+  async settled(): Promise<void> {
+    while (this.#deleting.size > 0) await Promise.all(this.#deleting);
+  }
+
+  /** Returns where it went; undefined when it was not there. */
+  moveToTrash(folder: string): string | undefined {
+    const target = path.join(this.trashDir, `${path.basename(folder)}-${randomUUID()}`);
+    try {
+      renameSync(folder, target);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return undefined;
+      throw error;
+    }
+    const now = new Date();
+    utimesSync(target, now, now);
+    return target;
+  }
+
+  emptyTrash(olderThanMs: number): void {
+    for (const name of readdirSync(this.trashDir)) {
+      const entry = path.join(this.trashDir, name);
+      // Scratch folders are never wanted back.
+      if (name.startsWith("scratch-") || statSync(entry).mtimeMs < olderThanMs) this.#delete(entry);
+    }
+  }
+
+  #delete(folder: string | undefined): void {
+    if (folder === undefined) return;
+    const work = rm(folder, { recursive: true, force: true, maxRetries: 2 })
+      .catch((error: unknown) => {
+        this.#logger.warn(
+          { err: error, folder },
+          "cannot delete from the trash; a later start will",
+        );
+      })
+      .finally(() => this.#deleting.delete(work));
+    this.#deleting.add(work);
+  }
+}
+
+/** Bytes in blocks and inodes below a folder, itself included; a hard link counts once. */
+export async function treeUsage(
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ sizeBytes: number; inodes: number }> {
+  const seen = new Set<bigint>();
+  const totals = { sizeBytes: 0, inodes: 0 };
+  const add = async (file: string): Promise<void> => {
+    const info = await lstat(file, { bigint: true });
+    if (info.nlink > 1n && !info.isDirectory()) {
+      if (seen.has(info.ino)) return;
+      seen.add(info.ino);
+    }
+    totals.sizeBytes += Number(info.blocks) * 512;
+    totals.inodes += 1;
+  };
+  const visit = async (dir: string): Promise<void> => {
+    await add(dir);
+    for await (const entry of await opendir(dir)) {
+      signal.throwIfAborted();
+      const file = path.join(dir, entry.name);
+      // A running container changes its tree meanwhile.
+      await (entry.isDirectory() ? visit(file) : add(file)).catch((error: unknown) => {
+        if (!hasErrno(error, "ENOENT")) throw error;
+      });
+    }
+  };
+  await visit(folder);
+  return totals;
+}

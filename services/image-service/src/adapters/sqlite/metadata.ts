@@ -1,0 +1,234 @@
+/** The Metadata port over SQLite, with everything but blob sources mirrored in memory. */
+import { type FileHandle, open } from "node:fs/promises";
+import path from "node:path";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { type EventLog, type NewEvent, openEventLog } from "@gantry/events";
+import type { Digest } from "@gantry/oci";
+import type {
+  BlobRecord,
+  BlobSource,
+  ImageRecord,
+  LeaseRecord,
+  LeaseResource,
+  NameRecord,
+  SnapshotRecord,
+} from "../../domain/records.ts";
+import type { Metadata, MetadataChange } from "../../ports/metadata.ts";
+import { loadBlobs, loadImages, loadLeases, loadNames, loadSnapshots } from "./load-rows.ts";
+import { openDatabase } from "./schema.ts";
+
+/** The store and the event log beside it. */
+export interface SqliteMetadata extends Metadata, AsyncDisposable {
+  readonly events: EventLog;
+}
+
+/** Opens the metadata of a data folder. Throws data_loss for a database of another folder. */
+export async function openMetadata(dataDir: string, service: string): Promise<SqliteMetadata> {
+  const db = openDatabase(dataDir);
+  const events = openEventLog({ db, service });
+  // Written after the first transaction, so it is there now.
+  const wal = await open(path.join(dataDir, "metadata.db-wal"), "r+");
+  return new MirroredMetadata(db, events, wal);
+}
+
+class MirroredMetadata implements SqliteMetadata {
+  readonly images: Map<Digest, ImageRecord>;
+  readonly names: Map<string, NameRecord>;
+  readonly blobs: Map<Digest, BlobRecord>;
+  readonly snapshots: Map<string, SnapshotRecord>;
+  readonly leases: Map<string, LeaseRecord>;
+  readonly events: EventLog;
+  readonly #db: DatabaseSync;
+  readonly #wal: FileHandle;
+  readonly #statements = new Map<string, StatementSync>();
+  readonly #byImage = new Map<Digest, Map<string, NameRecord>>();
+  #flushing: Promise<void> | undefined;
+  #nextFlush: Promise<void> | undefined;
+
+  constructor(db: DatabaseSync, events: EventLog, wal: FileHandle) {
+    this.#db = db;
+    this.#wal = wal;
+    this.events = events;
+    this.images = loadImages(db);
+    this.names = loadNames(db);
+    this.blobs = loadBlobs(db);
+    this.snapshots = loadSnapshots(db);
+    this.leases = loadLeases(db);
+    for (const name of this.names.values()) this.#link(name);
+  }
+
+  namesOf(image: Digest): readonly NameRecord[] {
+    const names = [...(this.#byImage.get(image)?.values() ?? [])];
+    return names.sort((one, other) => (one.name < other.name ? -1 : 1));
+  }
+
+  sourcesOf(digest: Digest, host: string): readonly string[] {
+    const sql = "SELECT repository FROM blob_sources WHERE digest = ? AND host = ?";
+    return this.#prepared(sql)
+      .all(digest, host)
+      .map((row) => row["repository"] as string);
+  }
+
+  change<T>(work: (change: MetadataChange) => T): T {
+    const mirrored: (() => void)[] = [];
+    const result = this.events.transaction(() => work(this.#writer(mirrored)));
+    for (const apply of mirrored) apply();
+    return result;
+  }
+
+  /** Calls that come while one runs share the next. */
+  flush(): Promise<void> {
+    if (this.#flushing === undefined) {
+      this.#flushing = this.#wal.datasync().finally(() => {
+        this.#flushing = undefined;
+      });
+      return this.#flushing;
+    }
+    this.#nextFlush ??= this.#flushing
+      .catch(() => undefined)
+      .then(() => {
+        this.#nextFlush = undefined;
+        return this.flush();
+      });
+    return this.#nextFlush;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#flushing?.catch(() => undefined);
+    await this.#wal.close();
+    this.#db.close();
+  }
+
+  #prepared(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #link(record: NameRecord): void {
+    const names = this.#byImage.get(record.digest) ?? new Map<string, NameRecord>();
+    names.set(record.name, record);
+    this.#byImage.set(record.digest, names);
+  }
+
+  #unlink(name: string): void {
+    const old = this.names.get(name);
+    if (old === undefined) return;
+    const names = this.#byImage.get(old.digest);
+    names?.delete(name);
+    if (names?.size === 0) this.#byImage.delete(old.digest);
+  }
+
+  /** Writes rows now, and the mirror when they are committed. */
+  #writer(mirrored: (() => void)[]): MetadataChange {
+    const run = (sql: string, ...values: (string | number | bigint)[]): void => {
+      this.#prepared(sql).run(...values);
+    };
+    return {
+      putImage: (record) => {
+        const { digest, mediaType, sizeBytes, addedNano } = record;
+        run(
+          "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)",
+          digest,
+          mediaType,
+          sizeBytes,
+          addedNano,
+        );
+        mirrored.push(() => this.images.set(digest, record));
+      },
+      deleteImage: (digest) => {
+        run("DELETE FROM images WHERE digest = ?", digest);
+        mirrored.push(() => this.images.delete(digest));
+      },
+      putName: (record) => {
+        run(
+          "INSERT OR REPLACE INTO names VALUES (?, ?, ?)",
+          record.name,
+          record.digest,
+          record.taggedNano,
+        );
+        mirrored.push(() => {
+          this.#unlink(record.name);
+          this.names.set(record.name, record);
+          this.#link(record);
+        });
+      },
+      deleteName: (name) => {
+        run("DELETE FROM names WHERE name = ?", name);
+        mirrored.push(() => {
+          this.#unlink(name);
+          this.names.delete(name);
+        });
+      },
+      putBlob: (record) => {
+        run("INSERT OR REPLACE INTO blobs VALUES (?, ?)", record.digest, record.sizeBytes);
+        mirrored.push(() => this.blobs.set(record.digest, record));
+      },
+      deleteBlob: (digest) => {
+        run("DELETE FROM blobs WHERE digest = ?", digest);
+        run("DELETE FROM blob_sources WHERE digest = ?", digest);
+        mirrored.push(() => this.blobs.delete(digest));
+      },
+      putSource: ({ digest, host, repository }: BlobSource) => {
+        run("INSERT OR IGNORE INTO blob_sources VALUES (?, ?, ?)", digest, host, repository);
+      },
+      event: (event: NewEvent) => {
+        this.events.append(event);
+      },
+      ...this.#snapshotWriter(run, mirrored),
+      ...this.#leaseWriter(run, mirrored),
+    };
+  }
+
+  #snapshotWriter(
+    run: (sql: string, ...values: (string | number | bigint)[]) => void,
+    mirrored: (() => void)[],
+  ): Pick<MetadataChange, "putSnapshot" | "deleteSnapshot"> {
+    return {
+      putSnapshot: (record) => {
+        const { id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner } = record;
+        const sql = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        run(sql, id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner);
+        mirrored.push(() => this.snapshots.set(key, record));
+      },
+      deleteSnapshot: (key) => {
+        run("DELETE FROM snapshots WHERE key = ?", key);
+        mirrored.push(() => this.snapshots.delete(key));
+      },
+    };
+  }
+
+  #leaseWriter(
+    run: (sql: string, ...values: (string | number | bigint)[]) => void,
+    mirrored: (() => void)[],
+  ): Pick<MetadataChange, "putLease" | "deleteLease"> {
+    return {
+      putLease: (owner, expiresNano, resources) => {
+        run("INSERT OR REPLACE INTO leases VALUES (?, ?)", owner, expiresNano);
+        for (const { type, id } of resources) {
+          run("INSERT OR IGNORE INTO lease_resources VALUES (?, ?, ?)", owner, type, id);
+        }
+        mirrored.push(() => {
+          const held = this.leases.get(owner)?.resources ?? [];
+          this.leases.set(owner, { owner, expiresNano, resources: union(held, resources) });
+        });
+      },
+      deleteLease: (owner) => {
+        run("DELETE FROM leases WHERE owner = ?", owner);
+        run("DELETE FROM lease_resources WHERE owner = ?", owner);
+        mirrored.push(() => this.leases.delete(owner));
+      },
+    };
+  }
+}
+
+function union(
+  held: readonly LeaseResource[],
+  more: readonly LeaseResource[],
+): readonly LeaseResource[] {
+  const known = new Set(held.map(({ type, id }) => `${type} ${id}`));
+  return [...held, ...more.filter(({ type, id }) => !known.has(`${type} ${id}`))];
+}

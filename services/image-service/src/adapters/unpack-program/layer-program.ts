@@ -1,0 +1,191 @@
+/** The LayerProgram port over native/'s unpack program. */
+import { once } from "node:events";
+import { type FileHandle, open } from "node:fs/promises";
+import type { Readable, Writable } from "node:stream";
+import { hasErrno, internal } from "@gantry/errors";
+import { parseDigest } from "@gantry/oci";
+import type { Ingest } from "../../ports/content.ts";
+import type {
+  ChangedPath,
+  LayerProgram,
+  LayerSource,
+  PackedLayer,
+  UnpackedLayer,
+  UnpackLimits,
+} from "../../ports/layers.ts";
+import type { MergeLayers } from "./merged-view.ts";
+import { type ReportLine, runProgram } from "./run-program.ts";
+
+/** Bytes read at once from a growing file. */
+const chunkBytes = 1024 * 1024;
+
+/** Opens the port. @param program path of the unpack program */
+export function createLayerProgram(program: string, mergeLayers: MergeLayers): LayerProgram {
+  return {
+    async unpack({ source, directory, lowers, limits, signal }) {
+      const line = await runProgram({
+        program,
+        args: ["unpack", ...limitArguments(limits), "--lowers", String(lowers.length)],
+        directory,
+        lowers,
+        input: source.kind === "file" ? { file: source.path } : "pipe",
+        output: false,
+        signal,
+        feed: feedOf(source, signal),
+      });
+      return unpackedOf(line);
+    },
+
+    async extract({ input, directory, limits, signal }) {
+      await runProgram({
+        program,
+        args: ["apply", "--path", "/", ...limitArguments(limits)],
+        directory,
+        lowers: [],
+        input: "pipe",
+        output: false,
+        signal,
+        feed: (stdin) => pump(input, stdin),
+      });
+    },
+
+    async pack({ directory, onBytes, signal }) {
+      const line = await runProgram({
+        program,
+        args: ["pack", "--overlay-upper", "--gzip"],
+        directory,
+        lowers: [],
+        input: "none",
+        output: true,
+        signal,
+        drain: (stdout) => drain(stdout, onBytes),
+      });
+      return packedOf(line);
+    },
+
+    async changes({ upper, lowers, signal }) {
+      await using lower = await mergeLayers(lowers);
+      const found: ChangedPath[] = [];
+      await runProgram({
+        program,
+        args: ["changes", "--lowers", "1"],
+        directory: upper,
+        lowers: [lower.path],
+        input: "none",
+        output: false,
+        signal,
+        onLine: (line) => {
+          found.push({ path: textOf(line, "path"), kind: numberOf(line, "kind") });
+        },
+      });
+      return found;
+    },
+  };
+}
+
+function limitArguments(limits: UnpackLimits): string[] {
+  return [
+    "--max-bytes",
+    String(limits.maxBytes),
+    "--max-entries",
+    String(limits.maxEntries),
+    "--max-ratio",
+    String(limits.maxRatio),
+  ];
+}
+
+function feedOf(
+  source: LayerSource,
+  signal: AbortSignal,
+): ((stdin: Writable) => Promise<void>) | undefined {
+  if (source.kind === "file") return undefined;
+  return (stdin) => pump(follow(source.ingest, signal), stdin);
+}
+
+/** Yields the bytes of a growing file until it is whole. Throws when it was given up. */
+async function* follow(ingest: Ingest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  await using handle = await openGrowing(ingest);
+  let position = 0;
+  for (;;) {
+    await ingest.grown(position, signal);
+    if (ingest.failure !== undefined) throw ingest.failure;
+    if (signal.aborted) return;
+    if (ingest.offset <= position) return;
+    const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, ingest.offset - position));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    if (bytesRead === 0) throw internal("a growing file became shorter");
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}
+
+/** The file may get its final name at any moment. */
+async function openGrowing(ingest: Ingest): Promise<FileHandle> {
+  try {
+    return await open(ingest.path, "r");
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT")) throw error;
+    await ingest.untilEnd();
+    if (ingest.failure !== undefined) throw ingest.failure;
+    return open(ingest.path, "r");
+  }
+}
+
+/** Writes with back-pressure. The program may end before it has read everything: its report says why. */
+async function pump(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<void> {
+  let gone = false;
+  const closed = new Promise<void>((resolve) => {
+    const onEnd = (): void => {
+      gone = true;
+      resolve();
+    };
+    stdin.once("error", onEnd);
+    stdin.once("close", onEnd);
+  });
+  for await (const chunk of input) {
+    if (gone) break;
+    if (!stdin.write(chunk))
+      await Promise.race([once(stdin, "drain").catch(() => undefined), closed]);
+  }
+  stdin.end();
+}
+
+async function drain(
+  stdout: Readable,
+  onBytes: (chunk: Uint8Array) => Promise<void>,
+): Promise<void> {
+  for await (const chunk of stdout as AsyncIterable<Buffer>) await onBytes(chunk);
+}
+
+function textOf(line: ReportLine, key: string): string {
+  const value = line[key];
+  if (typeof value !== "string") throw internal(`the unpack program's report lacks ${key}`);
+  return value;
+}
+
+function numberOf(line: ReportLine, key: string): number {
+  const value = line[key];
+  if (typeof value !== "number") throw internal(`the unpack program's report lacks ${key}`);
+  return value;
+}
+
+function unpackedOf(line: ReportLine): UnpackedLayer {
+  return {
+    digest: parseDigest(textOf(line, "digest")),
+    diffId: parseDigest(textOf(line, "diffId")),
+    compression: textOf(line, "compression"),
+    compressedBytes: numberOf(line, "compressedBytes"),
+    uncompressedBytes: numberOf(line, "uncompressedBytes"),
+    diskBytes: numberOf(line, "diskBytes"),
+    entries: numberOf(line, "entries"),
+  };
+}
+
+function packedOf(line: ReportLine): PackedLayer {
+  return {
+    digest: parseDigest(textOf(line, "digest")),
+    diffId: parseDigest(textOf(line, "diffId")),
+    compressedBytes: numberOf(line, "compressedBytes"),
+    uncompressedBytes: numberOf(line, "uncompressedBytes"),
+  };
+}

@@ -1,0 +1,47 @@
+/** Finds an image and the manifest for a platform. */
+import { notFound } from "@gantry/errors";
+import { formatPlatform, normalizePlatform, type Platform } from "@gantry/oci";
+import { chooseManifest, type ManifestView, type TargetView } from "../domain/image-view.ts";
+import { type FoundImage, findImage, shownName } from "./find-image.ts";
+import type { Store } from "./store.ts";
+
+/** What was found. */
+export interface ChosenImage extends FoundImage {
+  readonly target: TargetView;
+  readonly view: ManifestView;
+  /** It is not for this machine's platform. */
+  readonly mismatch: boolean;
+}
+
+/** @param platform wanted; undefined: the host's, else any. Throws not_found. */
+export async function chooseImage(
+  store: Store,
+  text: string,
+  platform: Platform | undefined,
+): Promise<ChosenImage> {
+  const found = findImage(store.metadata, text);
+  const target = await store.catalog.view(found.image.digest);
+  const { blobs } = store.metadata;
+  const choice = chooseManifest(target, platform ?? store.host, {
+    strict: platform !== undefined,
+    has: (digest) => blobs.has(digest),
+  });
+  if (choice === undefined) throw noSuchPlatform(text, platform ?? store.host, target);
+  const ours = chooseManifest({ ...target, manifests: [choice.view] }, store.host, {
+    strict: true,
+    has: () => true,
+  });
+  return { ...found, target, view: choice.view, mismatch: ours === undefined };
+}
+
+function noSuchPlatform(text: string, wanted: Platform, target: TargetView): Error {
+  const actual = target.manifests
+    .filter(({ kind, platform }) => kind === "image" && platform !== undefined)
+    .map(({ platform }) => platform && formatPlatform(normalizePlatform(platform)));
+  return notFound(
+    "image",
+    text,
+    `image with reference ${shownName(text)} was found but does not match the specified platform: ` +
+      `wanted ${formatPlatform(wanted)}, actual: ${actual.join(", ") || "none"}`,
+  );
+}

@@ -1,0 +1,216 @@
+/** Takes the images of an extracted archive into the store: blobs first, then what names them. */
+import { open } from "node:fs/promises";
+import { invalidArgument } from "@gantry/errors";
+import {
+  canonicalName,
+  type Descriptor,
+  type Digest,
+  isIndexType,
+  isManifestType,
+  maxConfigBytes,
+  maxManifestBytes,
+  mediaTypes,
+  type Platform,
+  parseImageConfig,
+  parseManifestOrIndex,
+  parseReference,
+  platformDistance,
+  sha256Digest,
+  withDefaultTag,
+} from "@gantry/oci";
+import type { Hold } from "./holds.ts";
+import { type ArchivedImage, archivedName, ImageArchive } from "./image-archive.ts";
+import type { Store } from "./store.ts";
+
+/** An image whose content is in the store now, without a record yet. */
+export interface LoadedTarget {
+  readonly target: Pick<Descriptor, "digest" | "mediaType" | "size">;
+  /** Canonical. */
+  readonly names: readonly string[];
+}
+
+/** Takes over what an archive holds. */
+export class ArchiveLoader {
+  readonly #store: Store;
+  readonly #archive: ImageArchive;
+  readonly #hold: Hold;
+  readonly #platforms: readonly Platform[];
+
+  constructor(options: {
+    readonly store: Store;
+    readonly directory: string;
+    readonly hold: Hold;
+    readonly platforms: readonly Platform[];
+  }) {
+    this.#store = options.store;
+    this.#archive = new ImageArchive(options.directory);
+    this.#hold = options.hold;
+    this.#platforms = options.platforms;
+  }
+
+  /** Throws invalid_argument for what is no image archive. */
+  async load(): Promise<LoadedTarget[]> {
+    const archived = await this.#archive.images();
+    if ((await this.#archive.find("oci-layout")) !== undefined) {
+      const index = await this.#archive.read("index.json", maxManifestBytes);
+      if (index !== undefined) return this.#loadLayout(index, archived ?? []);
+    }
+    if (archived === undefined) throw invalidArgument("unrecognized image format");
+    const loaded: LoadedTarget[] = [];
+    for (const image of archived) loaded.push(await this.#loadArchived(image));
+    return loaded;
+  }
+
+  async #loadLayout(bytes: Buffer, archived: readonly ArchivedImage[]): Promise<LoadedTarget[]> {
+    const index = parseManifestOrIndex(bytes, "");
+    if (index.kind !== "index") throw invalidArgument("index.json: is no index");
+    const byDigest = new Map<Digest, { target: Descriptor; names: Set<string> }>();
+    for (const entry of index.manifests) {
+      const known = byDigest.get(entry.digest) ?? { target: entry, names: new Set() };
+      const name = archivedName(entry);
+      if (name !== undefined) known.names.add(canonical(name));
+      byDigest.set(entry.digest, known);
+    }
+    const loaded: LoadedTarget[] = [];
+    for (const { target, names } of byDigest.values()) {
+      const configs = await this.#takeDocument(target, 0);
+      for (const image of archived) {
+        if (configs.some((digest) => image.Config.endsWith(digest.slice("sha256:".length)))) {
+          for (const name of image.RepoTags ?? []) names.add(canonical(name));
+        }
+      }
+      loaded.push({ target, names: [...names] });
+    }
+    return loaded;
+  }
+
+  /** Takes a manifest or index with all that is there of it; returns its config digests. */
+  async #takeDocument(descriptor: Descriptor, depth: number): Promise<Digest[]> {
+    if (depth > 3) throw invalidArgument("index: indexes are nested too deep");
+    if (!isIndexType(descriptor.mediaType) && !isManifestType(descriptor.mediaType)) {
+      throw invalidArgument(`unsupported media type ${descriptor.mediaType} in index.json`);
+    }
+    if (!(await this.#takeBlob(descriptor, maxManifestBytes))) {
+      throw invalidArgument(`invalid archive: content ${descriptor.digest} is missing`);
+    }
+    const document = await this.#store.catalog.document(descriptor.digest, descriptor.mediaType);
+    if (document.kind === "manifest") {
+      for (const layer of document.layers) await this.#takeBlob(layer, Number.MAX_SAFE_INTEGER);
+      await this.#takeBlob(document.config, maxConfigBytes);
+      return [document.config.digest];
+    }
+    const configs: Digest[] = [];
+    for (const entry of document.manifests) {
+      if (!this.#wanted(entry) || !(await this.#has(entry.digest))) continue;
+      configs.push(...(await this.#takeDocument(entry, depth + 1)));
+    }
+    return configs;
+  }
+
+  #wanted({ platform }: Descriptor): boolean {
+    if (this.#platforms.length === 0 || platform === undefined) return true;
+    return this.#platforms.some((each) => platformDistance(each, platform) !== undefined);
+  }
+
+  async #has(digest: Digest): Promise<boolean> {
+    return (
+      this.#store.metadata.blobs.has(digest) || (await this.#archive.findBlob(digest)) !== undefined
+    );
+  }
+
+  /** Takes a blob over unless it is here. False: the archive does not have it. */
+  async #takeBlob(descriptor: Descriptor, limitBytes: number): Promise<boolean> {
+    const { digest, size } = descriptor;
+    this.#hold.blob(digest);
+    if (this.#store.metadata.blobs.has(digest)) return true;
+    if (size > limitBytes)
+      throw invalidArgument(`content ${digest} is larger than ${limitBytes} bytes`);
+    const file = await this.#archive.findBlob(digest);
+    if (file === undefined) return false;
+    const blob = await this.#store.content.adopt(file, { digest, sizeBytes: size });
+    this.#store.metadata.change((change) => {
+      change.putBlob(blob);
+    });
+    return true;
+  }
+
+  /** docker-archive: the manifest is ours to make, always the same for the same content. */
+  async #loadArchived(image: ArchivedImage): Promise<LoadedTarget> {
+    const configBytes = await this.#archive.read(image.Config, maxConfigBytes);
+    if (configBytes === undefined)
+      throw invalidArgument(`invalid archive: ${image.Config} is missing`);
+    const config = parseImageConfig(configBytes);
+    if (config.rootfs.diff_ids.length !== image.Layers.length) {
+      throw invalidArgument(
+        `invalid manifest, layers length mismatch: expected ${config.rootfs.diff_ids.length}, got ${image.Layers.length}`,
+      );
+    }
+    const layers: Descriptor[] = [];
+    for (const [index, name] of image.Layers.entries()) {
+      layers.push(await this.#takeLayer(name, config.rootfs.diff_ids[index]));
+    }
+    const configDescriptor = await this.#put(configBytes, mediaTypes.ociConfig);
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: configDescriptor,
+      layers,
+    };
+    const target = await this.#put(Buffer.from(JSON.stringify(manifest)), mediaTypes.ociManifest);
+    return { target, names: (image.RepoTags ?? []).map(canonical) };
+  }
+
+  readonly #taken = new Map<string, Descriptor>();
+
+  async #takeLayer(name: string, diffId: Digest | undefined): Promise<Descriptor> {
+    const known = this.#taken.get(name);
+    if (known !== undefined) return known;
+    const file = await this.#archive.find(name);
+    const descriptor =
+      file === undefined ? this.#presentLayer(name, diffId) : await this.#adoptLayer(file);
+    this.#taken.set(name, descriptor);
+    return descriptor;
+  }
+
+  /** The same file under another name has been moved away already: an uncompressed layer is its diff ID. */
+  #presentLayer(name: string, diffId: Digest | undefined): Descriptor {
+    const blob = diffId && this.#store.metadata.blobs.get(diffId);
+    if (blob === undefined) throw invalidArgument(`invalid archive: ${name} is missing`);
+    this.#hold.blob(blob.digest);
+    return { mediaType: mediaTypes.ociLayer, digest: blob.digest, size: blob.sizeBytes };
+  }
+
+  async #adoptLayer(file: string): Promise<Descriptor> {
+    const mediaType = await layerType(file);
+    const { content, metadata } = this.#store;
+    const blob = await content.adopt(file, {});
+    this.#hold.blob(blob.digest);
+    metadata.change((change) => {
+      change.putBlob(blob);
+    });
+    return { mediaType, digest: blob.digest, size: blob.sizeBytes };
+  }
+
+  async #put(bytes: Buffer, mediaType: string): Promise<Descriptor> {
+    this.#hold.blob(sha256Digest(bytes));
+    const { digest, sizeBytes } = await this.#store.content.write(bytes);
+    this.#store.metadata.change((change) => {
+      change.putBlob({ digest, sizeBytes });
+    });
+    return { mediaType, digest, size: sizeBytes };
+  }
+}
+
+function canonical(name: string): string {
+  return canonicalName(withDefaultTag(parseReference(name)));
+}
+
+/** By the first bytes: old archives have no word on it. */
+async function layerType(file: string): Promise<string> {
+  await using handle = await open(file, "r");
+  const magic = Buffer.alloc(4);
+  await handle.read(magic, 0, magic.length, 0);
+  if (magic.readUInt16BE(0) === 0x1f8b) return mediaTypes.ociLayerGzip;
+  if (magic.readUInt32LE(0) === 0xfd2fb528) return mediaTypes.ociLayerZstd;
+  return mediaTypes.ociLayer;
+}

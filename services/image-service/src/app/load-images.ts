@@ -1,0 +1,127 @@
+/** `docker load`: docker-archive and OCI layout, compressed or not. */
+import { invalidArgument, notFound } from "@gantry/errors";
+import {
+  familiarName,
+  formatPlatform,
+  type Platform,
+  parseReference,
+  shortDigest,
+} from "@gantry/oci";
+import { chooseManifest } from "../domain/image-view.ts";
+import type { Emit } from "../domain/progress.ts";
+import type { Hold } from "./holds.ts";
+import { unpackLimits } from "./limits.ts";
+import { ArchiveLoader, type LoadedTarget } from "./load-archive.ts";
+import { eventAttributes, recordImage } from "./record-image.ts";
+import { unpackPresent } from "./resolve-image.ts";
+import type { Store } from "./store.ts";
+
+export interface LoadRequest {
+  readonly input: AsyncIterable<Uint8Array>;
+  readonly quiet: boolean;
+  readonly platforms: readonly Platform[];
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+}
+
+/** Images that were loaded before a failure stay. */
+export async function loadImages(store: Store, request: LoadRequest): Promise<void> {
+  using hold = store.holds.open();
+  using scratch = store.dirs.scratch();
+  try {
+    const limits = await unpackLimits(scratch.path);
+    await store.program.extract({
+      input: request.input,
+      directory: scratch.path,
+      limits,
+      signal: request.signal,
+    });
+    const { platforms } = request;
+    const loader = new ArchiveLoader({ store, directory: scratch.path, hold, platforms });
+    for (const loaded of await loader.load()) await finish(store, loaded, hold, request);
+  } catch (error) {
+    store.collector.schedule();
+    throw error;
+  }
+}
+
+async function finish(
+  store: Store,
+  loaded: LoadedTarget,
+  hold: Hold,
+  request: LoadRequest,
+): Promise<void> {
+  const { digest } = loaded.target;
+  store.catalog.forget(digest);
+  const target = await store.catalog.view(digest);
+  const { blobs } = store.metadata;
+  const [wanted] = request.platforms;
+  const choice = chooseManifest(target, wanted ?? store.host, {
+    strict: wanted !== undefined,
+    has: (each) => blobs.has(each),
+  });
+  if (choice === undefined && target.manifests.some(({ kind }) => kind === "image")) {
+    throw wanted === undefined
+      ? invalidArgument("invalid archive: no image in it is complete")
+      : notFound(
+          "image",
+          digest,
+          `no matching manifest for ${formatPlatform(wanted)} in the archive`,
+        );
+  }
+  if (choice !== undefined) {
+    const { view } = choice;
+    const report = request.quiet ? undefined : layerReporter(request.emit, view);
+    await unpackPresent(store, view, hold, request.signal, report?.begin);
+    report?.end();
+  }
+  store.metadata.change((change) => {
+    recordImage(store, change, loaded.target, loaded.names);
+    change.event({
+      type: "image",
+      action: "load",
+      actorId: digest,
+      attributes: eventAttributes(store, digest, digest),
+    });
+  });
+  await store.metadata.flush();
+  announce(loaded, request.emit);
+}
+
+function layerReporter(
+  emit: Emit,
+  view: { readonly diffIds: readonly string[]; readonly manifest: LayersOf | undefined },
+): { begin: (index: number) => void; end: () => void } {
+  let last: number | undefined;
+  const say = (index: number, done: boolean): void => {
+    const total = view.manifest?.layers[index]?.size ?? 0;
+    const id = shortDigest(view.diffIds[index] ?? "");
+    emit({ id, status: "Loading layer", detail: { current: done ? total : 0, total } });
+  };
+  const end = (): void => {
+    if (last !== undefined) say(last, true);
+    last = undefined;
+  };
+  return {
+    begin: (index) => {
+      end();
+      last = index;
+      say(index, false);
+    },
+    end,
+  };
+}
+
+interface LayersOf {
+  readonly layers: readonly { readonly size: number }[];
+}
+
+function announce(loaded: LoadedTarget, emit: Emit): void {
+  if (loaded.names.length === 0) {
+    emit({ stream: `Loaded image ID: ${loaded.target.digest}\n` });
+    return;
+  }
+  for (const name of loaded.names) {
+    emit({ stream: `Loaded image: ${familiarName(parseReference(name))}\n` });
+  }
+}

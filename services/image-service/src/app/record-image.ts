@@ -1,0 +1,35 @@
+/** Writes an image and names of it, in a transaction of the caller. */
+import type { Descriptor, Digest } from "@gantry/oci";
+import type { MetadataChange } from "../ports/metadata.ts";
+import type { Store } from "./store.ts";
+
+/** The image that a name pointed to before keeps its record: it is dangling when that was its last name. */
+export function recordImage(
+  store: Store,
+  change: MetadataChange,
+  target: Pick<Descriptor, "digest" | "mediaType" | "size">,
+  names: readonly string[],
+): void {
+  const nowNano = store.nowNano();
+  const known = store.metadata.images.get(target.digest);
+  if (known === undefined) {
+    change.putImage({
+      digest: target.digest,
+      mediaType: target.mediaType,
+      sizeBytes: target.size,
+      addedNano: nowNano,
+    });
+  }
+  for (const name of names) change.putName({ name, digest: target.digest, taggedNano: nowNano });
+}
+
+/** Attributes of an image's events: its labels and its name. */
+export function eventAttributes(
+  store: Store,
+  image: Digest,
+  name: string,
+): Readonly<Record<string, string>> {
+  const view = store.catalog.cached(image);
+  const labels = view?.manifests.find(({ config }) => config !== undefined)?.config?.config?.Labels;
+  return { ...labels, name };
+}

@@ -1,0 +1,86 @@
+/** What to run: manifest, config, and layers unpacked. */
+import type { Platform } from "@gantry/oci";
+import type { ImageDetails } from "../domain/image-details.ts";
+import type { ManifestView } from "../domain/image-view.ts";
+import { chooseImage } from "./choose-image.ts";
+import { describeImage } from "./describe-image.ts";
+import type { Hold } from "./holds.ts";
+import type { Store } from "./store.ts";
+
+/** A lease that nobody claims (by a snapshot or by AcquireLease) ends after this time. */
+const unclaimedLeaseNano = 3600n * 1_000_000_000n;
+
+export interface ResolveRequest {
+  readonly image: string;
+  readonly platform: Platform | undefined;
+  readonly leaseOwner: string;
+  readonly signal: AbortSignal;
+}
+
+export interface ResolvedImage {
+  readonly details: ImageDetails;
+  /** Empty for an image without layers. */
+  readonly chainId: string;
+  readonly platformMismatch: boolean;
+}
+
+export async function resolveImage(store: Store, request: ResolveRequest): Promise<ResolvedImage> {
+  using hold = store.holds.open();
+  const chosen = await chooseImage(store, request.image, request.platform);
+  hold.blob(chosen.image.digest);
+  await unpackPresent(store, chosen.view, hold, request.signal);
+  const details = await describeImage(store, chosen.image, {
+    chosen: chosen.view,
+    configJson: true,
+  });
+  const chainId = chosen.view.chain.at(-1) ?? "";
+  if (request.leaseOwner !== "") {
+    lease(store, request.leaseOwner, chosen.image.digest, chainId);
+  }
+  return { details, chainId, platformMismatch: chosen.mismatch };
+}
+
+/** Unpacks from blobs that are here. */
+export async function unpackPresent(
+  store: Store,
+  view: ManifestView,
+  hold: Hold,
+  signal: AbortSignal,
+  onBegin?: (index: number) => void,
+): Promise<void> {
+  const layers = view.manifest?.layers ?? [];
+  for (const { digest } of layers) hold.blob(digest);
+  const top = view.chain.at(-1);
+  if (top !== undefined && store.metadata.snapshots.has(top)) {
+    hold.snapshot(top);
+    return;
+  }
+  await store.unpacker.unpack({
+    view,
+    hold,
+    sourceOf: async (index) => {
+      const layer = layers[index];
+      if (layer === undefined) throw new RangeError(`no layer ${index}`);
+      const handle = await store.content.open(layer.digest);
+      await handle.close();
+      return { kind: "file", path: store.content.pathOf(layer.digest) };
+    },
+    blobReady: async () => undefined,
+    onBegin,
+    signal,
+  });
+}
+
+function lease(store: Store, owner: string, image: string, chainId: string): void {
+  const { metadata } = store;
+  const held = metadata.leases.get(owner);
+  const expires = store.nowNano() + unclaimedLeaseNano;
+  // A lease that lasts longer already is not shortened.
+  const keeps = held !== undefined && (held.expiresNano === 0n || held.expiresNano > expires);
+  metadata.change((change) => {
+    change.putLease(owner, keeps ? held.expiresNano : expires, [
+      { type: "image", id: image },
+      ...(chainId === "" ? [] : [{ type: "snapshot" as const, id: chainId }]),
+    ]);
+  });
+}

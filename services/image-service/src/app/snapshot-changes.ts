@@ -1,0 +1,22 @@
+/** `docker diff`. */
+import type { ChangedPath } from "../ports/layers.ts";
+import { findSnapshot, lowerTrees } from "./snapshots.ts";
+import type { Store } from "./store.ts";
+
+/** Changes of a writable snapshot against what is below it, sorted by path. */
+export async function snapshotChanges(
+  store: Store,
+  key: string,
+  signal: AbortSignal,
+): Promise<readonly ChangedPath[]> {
+  const record = findSnapshot(store, key);
+  if (record.kind === "view") return [];
+  using hold = store.holds.open();
+  hold.snapshot(key);
+  const changes = await store.program.changes({
+    upper: store.dirs.treeOf(record.id),
+    lowers: lowerTrees(store, record.parent),
+    signal,
+  });
+  return [...changes].sort((one, other) => (one.path < other.path ? -1 : 1));
+}

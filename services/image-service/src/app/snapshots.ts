@@ -1,0 +1,154 @@
+/** Writable snapshots and views over chains of layers. */
+import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
+import type { SnapshotKind, SnapshotRecord } from "../domain/records.ts";
+import type { Store } from "./store.ts";
+
+/** How to mount a snapshot. */
+export interface MountDescription {
+  /** Uppermost first; never empty. */
+  readonly lowerDirs: readonly string[];
+  /** Empty = read-only. */
+  readonly upperDir: string;
+  readonly workDir: string;
+  readonly mountpoint: string;
+}
+
+export interface PrepareRequest {
+  readonly key: string;
+  readonly parent: string;
+  readonly leaseOwner: string;
+}
+
+/** Makes a snapshot, or finds the one that an earlier call of the same kind made. */
+export function prepareSnapshot(
+  store: Store,
+  kind: "active" | "view",
+  request: PrepareRequest,
+): MountDescription {
+  const { metadata, dirs } = store;
+  if (request.key === "") throw invalidArgument("a snapshot needs a key");
+  const known = metadata.snapshots.get(request.key);
+  if (known !== undefined) {
+    if (known.kind !== kind || known.parent !== request.parent) {
+      throw alreadyExists(`snapshot ${request.key} already exists with another parent or kind`);
+    }
+    return describeMount(store, known);
+  }
+  const lowers = lowerRecords(store, request.parent);
+  const [top] = lowers;
+  const id = dirs.create(kind, top && dirs.treeOf(top.id));
+  const record: SnapshotRecord = {
+    id,
+    key: request.key,
+    kind,
+    parent: request.parent,
+    sizeBytes: 0,
+    inodes: 0,
+    createdNano: store.nowNano(),
+    leaseOwner: request.leaseOwner,
+  };
+  try {
+    metadata.change((change) => {
+      change.putSnapshot(record);
+      if (request.leaseOwner !== "") {
+        change.putLease(request.leaseOwner, 0n, [{ type: "snapshot", id: request.key }]);
+      }
+    });
+  } catch (error) {
+    dirs.remove(id);
+    throw error;
+  }
+  flushSoon(store);
+  return describeMount(store, record);
+}
+
+/** Durable within moments; the caller's own record, written after ours, need not wait for it. */
+function flushSoon(store: Store): void {
+  store.metadata.flush().catch((error: unknown) => {
+    store.logger.error({ err: error }, "cannot sync the metadata");
+  });
+}
+
+/** The chain below, uppermost first. Throws not_found. */
+function lowerRecords(store: Store, parent: string): SnapshotRecord[] {
+  const found: SnapshotRecord[] = [];
+  for (let key = parent; key !== ""; ) {
+    const record = store.metadata.snapshots.get(key);
+    if (record?.kind !== "layer")
+      throw notFound("snapshot", key, `parent snapshot ${key} not found`);
+    found.push(record);
+    key = record.parent;
+  }
+  return found;
+}
+
+/** Trees of the chain below, uppermost first; never empty. */
+export function lowerTrees(store: Store, parent: string): readonly string[] {
+  const lowers = lowerRecords(store, parent).map(({ id }) => store.dirs.treeOf(id));
+  return lowers.length === 0 ? [store.dirs.emptyTree] : lowers;
+}
+
+function describeMount(store: Store, record: SnapshotRecord): MountDescription {
+  const { dirs } = store;
+  const writable = record.kind === "active";
+  return {
+    lowerDirs: lowerTrees(store, record.parent),
+    upperDir: writable ? dirs.treeOf(record.id) : "",
+    workDir: writable ? dirs.workOf(record.id) : "",
+    mountpoint: dirs.mountpointOf(record.id),
+  };
+}
+
+/** A snapshot that is not a layer. Throws not_found. */
+export function findSnapshot(store: Store, key: string): SnapshotRecord {
+  const record = store.metadata.snapshots.get(key);
+  if (record === undefined || record.kind === "layer") {
+    throw notFound("snapshot", key, `snapshot ${key} not found`);
+  }
+  return record;
+}
+
+export function getMounts(store: Store, key: string): MountDescription {
+  return describeMount(store, findSnapshot(store, key));
+}
+
+/** Idempotent. The trees are deleted in the background. */
+export function removeSnapshot(store: Store, key: string): void {
+  const record = store.metadata.snapshots.get(key);
+  if (record === undefined) return;
+  if (record.kind === "layer") throw invalidArgument(`${key} is a layer of images`);
+  store.metadata.change((change) => {
+    change.deleteSnapshot(key);
+  });
+  store.dirs.remove(record.id);
+}
+
+/** Bytes and inodes of a snapshot. */
+export interface SnapshotUsage {
+  readonly sizeBytes: number;
+  readonly totalSizeBytes: number;
+  readonly inodes: number;
+}
+
+export async function snapshotUsage(
+  store: Store,
+  key: string,
+  signal: AbortSignal,
+): Promise<SnapshotUsage> {
+  const record = findSnapshot(store, key);
+  const own =
+    record.kind === "active"
+      ? await store.dirs.usage(record.id, signal)
+      : { sizeBytes: 0, inodes: 0 };
+  const below = lowerRecords(store, record.parent).reduce(
+    (sum, { sizeBytes }) => sum + sizeBytes,
+    0,
+  );
+  return { ...own, totalSizeBytes: own.sizeBytes + below };
+}
+
+/** Snapshots that aren't layers. */
+export function listSnapshots(store: Store): readonly SnapshotRecord[] {
+  const isLayer = (kind: SnapshotKind): boolean => kind === "layer";
+  return [...store.metadata.snapshots.values()].filter(({ kind }) => !isLayer(kind));
+}

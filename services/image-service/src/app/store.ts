@@ -1,0 +1,46 @@
+/** What the use cases share. */
+import type { Logger } from "@gantry/logging";
+import type { Platform } from "@gantry/oci";
+import type { ContentStore } from "../ports/content.ts";
+import type { LayerProgram } from "../ports/layers.ts";
+import type { Metadata } from "../ports/metadata.ts";
+import type { SnapshotDirs } from "../ports/snapshot-dirs.ts";
+import { type Catalog, createCatalog } from "./catalog.ts";
+import { type Collector, createCollector } from "./collector.ts";
+import { createHolds, type Holds } from "./holds.ts";
+import { createImageUsers, type ImageUsers } from "./image-users.ts";
+import { createUnpacker, type Unpacker } from "./unpacker.ts";
+
+/** The ports of the store. */
+export interface StorePorts {
+  readonly metadata: Metadata;
+  readonly content: ContentStore;
+  readonly dirs: SnapshotDirs;
+  readonly program: LayerProgram;
+  readonly logger: Logger;
+  readonly nowNano: () => bigint;
+  /** Platform of this machine. */
+  readonly host: Platform;
+}
+
+/** Ports, and what is made of them once. */
+export interface Store extends StorePorts {
+  readonly catalog: Catalog;
+  readonly holds: Holds;
+  readonly collector: Collector;
+  readonly unpacker: Unpacker;
+  readonly users: ImageUsers;
+}
+
+export function createStore(ports: StorePorts): Store {
+  const catalog = createCatalog(ports.metadata, ports.content);
+  const holds = createHolds();
+  return {
+    ...ports,
+    catalog,
+    holds,
+    collector: createCollector({ ...ports, catalog, holds }),
+    unpacker: createUnpacker(ports),
+    users: createImageUsers(),
+  };
+}

@@ -1,0 +1,72 @@
+/** Puts the service together: adapters, store, handlers. */
+import { chmodSync, mkdirSync } from "node:fs";
+import type { EngineConfig, ServicePaths } from "@gantry/config";
+import { type EventLog, implementEventService, nowNano } from "@gantry/events";
+import type { Logger } from "@gantry/logging";
+import { loadKernel, nativeArtifact } from "@gantry/native";
+import { hostPlatform } from "@gantry/oci";
+import { ContentService, ImageService, SnapshotService } from "@gantry/proto/image";
+import { type DataListener, type Implementation, implement } from "@gantry/rpc";
+import { openContentStore } from "./adapters/file-content/content-store.ts";
+import { reconcile } from "./adapters/reconcile.ts";
+import { openSnapshotDirs } from "./adapters/snapshot-dirs/snapshot-dirs.ts";
+import { openMetadata } from "./adapters/sqlite/metadata.ts";
+import { createLayerProgram } from "./adapters/unpack-program/layer-program.ts";
+import { createMergeLayers } from "./adapters/unpack-program/merged-view.ts";
+import { createStore, type Store } from "./app/store.ts";
+import { archiveHandlers } from "./rpc/archive-handlers.ts";
+import { contentHandlers } from "./rpc/content-handlers.ts";
+import { imageHandlers } from "./rpc/image-handlers.ts";
+import { snapshotHandlers } from "./rpc/snapshot-handlers.ts";
+
+/** The service without its sockets. */
+export interface ComposedService {
+  readonly store: Store;
+  readonly events: EventLog;
+  services(data: DataListener): Implementation[];
+  /** Waits for what runs in the background and closes the database. */
+  close(): Promise<void>;
+}
+
+export async function compose(
+  config: EngineConfig,
+  paths: ServicePaths,
+  logger: Logger,
+): Promise<ComposedService> {
+  for (const folder of [paths.dataDir, paths.runDir]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // Nobody else may so much as look: a set-id file of an image is in here.
+    chmodSync(folder, 0o700);
+  }
+  const metadata = await openMetadata(paths.dataDir, "image-service");
+  const content = openContentStore(paths.dataDir);
+  const owned = new Set([...metadata.snapshots.values()].map(({ id }) => id));
+  const dirs = openSnapshotDirs({ dataDir: paths.dataDir, owned, logger });
+  reconcile({ metadata, content, dirs, logger });
+  const program = createLayerProgram(
+    nativeArtifact("unpack"),
+    createMergeLayers(paths.runDir, loadKernel),
+  );
+  const host = hostPlatform();
+  const store = createStore({ metadata, content, dirs, program, logger, nowNano, host });
+  store.collector.schedule();
+  return {
+    store,
+    events: metadata.events,
+    services: (data) => [
+      implement(ImageService, {
+        ...imageHandlers(store),
+        ...archiveHandlers(store, data, () => {
+          throw new Error("not yet");
+        }),
+      }),
+      implement(ContentService, contentHandlers(store)),
+      implement(SnapshotService, snapshotHandlers(store)),
+      implementEventService(metadata.events),
+    ],
+    async close() {
+      await store.collector.idle();
+      await metadata[Symbol.asyncDispose]();
+    },
+  };
+}

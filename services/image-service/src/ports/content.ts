@@ -1,0 +1,69 @@
+import type { FileHandle } from "node:fs/promises";
+import type { Digest } from "@gantry/oci";
+
+/** A write that is not finished: its bytes are on disk, and hashed as they come. */
+export interface Ingest {
+  /** Bytes written. */
+  readonly offset: number;
+  /** File that holds them; another one after commit. */
+  readonly path: string;
+  /** All bytes are there, and verified. */
+  readonly whole: boolean;
+  /** Appends. One call at a time. */
+  append(chunks: readonly Uint8Array[]): Promise<void>;
+  /** Resolves when `offset` is beyond `position`, no more bytes come, or the signal aborts. */
+  grown(position: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when the write has ended, one way or the other. */
+  untilEnd(): Promise<void>;
+  /** Whether no more bytes come: finished or given up. */
+  readonly ended: boolean;
+  /** Set when it was given up. */
+  readonly failure: Error | undefined;
+  /**
+   * Verifies, makes durable and names the blob; a failed check throws data-dependent errors
+   * (invalid_argument) and removes the bytes.
+   */
+  commit(expected: ExpectedBlob): Promise<CommittedBlob>;
+  /** Ends without a blob, keeping the bytes for a later resume. */
+  suspend(reason: Error): Promise<void>;
+  /** Ends without a blob and removes the bytes. */
+  discard(reason: Error): Promise<void>;
+  /** Throws away what has been written, to begin anew at 0. */
+  restart(): Promise<void>;
+}
+
+/** What must come out of an ingest; unknown where undefined. */
+export interface ExpectedBlob {
+  readonly digest?: Digest | undefined;
+  readonly sizeBytes?: number | undefined;
+}
+
+/** What came out. */
+export interface CommittedBlob {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+}
+
+/** Files of blobs, by digest. Records of them are the Metadata's. */
+export interface ContentStore {
+  pathOf(digest: Digest): string;
+  /** Throws not_found. */
+  open(digest: Digest): Promise<FileHandle>;
+  /** Folder of all blobs, with a folder for each algorithm. */
+  readonly blobsDir: string;
+  /** A whole small blob. Throws not_found, and invalid_argument beyond the limit. */
+  read(digest: Digest, limitBytes: number): Promise<Buffer>;
+  /** Opens a write by name, with the bytes that an earlier one of that name left. Throws conflict while it is open elsewhere. */
+  ingest(name: string, algorithm?: string): Promise<Ingest>;
+  /** Bytes that an unfinished write holds. Undefined: there is none. */
+  ingestOffset(name: string): Promise<number | undefined>;
+  /**
+   * Takes over a file of ours on the same disk as a blob: verified, made durable, moved. Throws
+   * invalid_argument when it is not what was expected; the file stays then.
+   */
+  adopt(file: string, expected: ExpectedBlob): Promise<CommittedBlob>;
+  /** Writes a small blob. */
+  write(bytes: Uint8Array): Promise<CommittedBlob>;
+  /** Takes a blob away at once; its bytes are freed in the background. */
+  remove(digest: Digest): void;
+}

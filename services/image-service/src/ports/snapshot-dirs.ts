@@ -1,0 +1,19 @@
+/** Folders of snapshots: `<n>/fs` (the tree), `<n>/work` and `<n>/merged` (for overlay). */
+export interface SnapshotDirs {
+  /** The folder of a snapshot's tree. */
+  treeOf(id: number): string;
+  workOf(id: number): string;
+  mountpointOf(id: number): string;
+  /** An empty tree, to stand below a snapshot without parent. */
+  readonly emptyTree: string;
+  /** Makes the folders under a number that was never used; the tree's root looks like `like`'s. */
+  create(kind: "layer" | "active" | "view", like: string | undefined): number;
+  /** Takes a snapshot's folders away at once; their files are deleted in the background. */
+  remove(id: number): void;
+  /** Bytes (as du counts) and inodes of a tree. */
+  usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }>;
+  /** An empty scratch folder, removed in the background when disposed. */
+  scratch(): Disposable & { readonly path: string };
+  /** Resolves when what was removed up to now is deleted. */
+  settled(): Promise<void>;
+}

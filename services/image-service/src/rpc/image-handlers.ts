@@ -1,0 +1,92 @@
+/** ImageService, without what speaks to registries. */
+
+import { parseDigest } from "@gantry/oci";
+import { ImageService } from "@gantry/proto/image";
+import type { Handlers } from "@gantry/rpc";
+import { chooseImage } from "../app/choose-image.ts";
+import { describeImage } from "../app/describe-image.ts";
+import { findImage } from "../app/find-image.ts";
+import { imageHistory } from "../app/image-history.ts";
+import { listImages } from "../app/list-images.ts";
+import { createPruner } from "../app/prune-images.ts";
+import { removeImage } from "../app/remove-image.ts";
+import { resolveImage } from "../app/resolve-image.ts";
+import type { Store } from "../app/store.ts";
+import { tagImage } from "../app/tag-image.ts";
+import { filtersOf, platformOf, platformsOf, wireImage, wireRemoval } from "./messages.ts";
+
+export function imageHandlers(store: Store): Handlers<typeof ImageService> {
+  const prune = createPruner(store);
+  return {
+    async resolveImage({ image, platform, leaseOwner }, { signal }) {
+      const resolved = await resolveImage(store, {
+        image,
+        platform: platformOf(platform),
+        leaseOwner,
+        signal,
+      });
+      const { chainId, platformMismatch } = resolved;
+      return { image: wireImage(resolved.details), chainId, platformMismatch };
+    },
+
+    async listImages({ filters, sharedSize, manifests }) {
+      const images = await listImages(store, {
+        filters: filtersOf(filters),
+        sharedSize,
+        manifests,
+      });
+      return { images: images.map(wireImage) };
+    },
+
+    async inspectImage({ image, platform, manifests }) {
+      const wanted = platformOf(platform);
+      const options = { configJson: true, manifests };
+      if (wanted === undefined) {
+        const found = findImage(store.metadata, image);
+        return { image: wireImage(await describeImage(store, found.image, options)) };
+      }
+      const chosen = await chooseImage(store, image, wanted);
+      const details = await describeImage(store, chosen.image, { ...options, chosen: chosen.view });
+      return { image: wireImage(details) };
+    },
+
+    async getImageHistory({ image, platform }) {
+      const steps = await imageHistory(store, image, platformOf(platform));
+      return {
+        entries: steps.map((step) => ({
+          ...step,
+          tags: [...step.tags],
+          sizeBytes: BigInt(step.sizeBytes),
+        })),
+      };
+    },
+
+    async tagImage({ image, repository, tag }) {
+      await tagImage(store, image, repository, tag);
+      return {};
+    },
+
+    async removeImage({ image, force, platforms }) {
+      const steps = await removeImage(store, { image, force, platforms: platformsOf(platforms) });
+      return { removed: steps.map(wireRemoval) };
+    },
+
+    async pruneImages({ filters }) {
+      const { removed, reclaimedBytes } = await prune(filtersOf(filters));
+      return { removed: removed.map(wireRemoval), spaceReclaimedBytes: BigInt(reclaimedBytes) };
+    },
+
+    async setImageUsers({ users }) {
+      store.users.replace(
+        users.map((user) => ({
+          containerId: user.containerId,
+          image: parseDigest(user.imageId),
+          reference: user.reference,
+          running: user.running,
+          manifest: user.manifestDigest,
+        })),
+      );
+      return {};
+    },
+  };
+}

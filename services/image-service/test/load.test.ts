@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { gzipSync, zstdCompressSync } from "node:zlib";
+import { load, openImageService, save, textOf, upload } from "./image-client.ts";
+import { archiveOf, oneLayer, twoLayers } from "./sample-images.ts";
+
+describe("load", () => {
+  it("takes a docker-archive, unpacks it and tells its name", async () => {
+    await using service = await openImageService();
+    const progress = await load(service, await archiveOf(await twoLayers(), "demo:1"));
+    assert.equal(textOf(progress), "Loaded image: demo:1\n");
+    const { images } = await service.images.listImages({});
+    assert.equal(images.length, 1);
+    assert.deepEqual(images[0]?.repoTags, ["demo:1"]);
+    assert.deepEqual(images[0]?.repoDigests, [`demo@${images[0]?.id ?? ""}`]);
+    assert.deepEqual(images[0]?.labels, { maker: "test" });
+    assert.equal(images[0]?.diffIds.length, 2);
+  });
+
+  it("makes the same image of the same archive, however compressed", async () => {
+    await using service = await openImageService();
+    const archive = await archiveOf(await twoLayers(), "demo:1");
+    const ids: string[] = [];
+    for (const bytes of [archive, gzipSync(archive), zstdCompressSync(archive)]) {
+      await load(service, bytes);
+      const { images } = await service.images.listImages({});
+      ids.push(images.map(({ id }) => id).join());
+    }
+    assert.equal(new Set(ids).size, 1);
+  });
+
+  it("loads what it saved, byte for byte the same image", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "demo:1", "other/name:2"));
+    const first = await service.images.inspectImage({ image: "demo:1" });
+    const archive = await save(service, ["demo:1", "other/name:2"]);
+    assert.deepEqual(await save(service, ["demo:1", "other/name:2"]), archive);
+    await service.images.removeImage({ image: first.image?.id ?? "", force: true });
+    assert.deepEqual((await service.images.listImages({})).images, []);
+    assert.equal(
+      textOf(await load(service, archive)),
+      "Loaded image: demo:1\nLoaded image: other/name:2\n",
+    );
+    const again = await service.images.inspectImage({ image: "other/name:2" });
+    assert.equal(again.image?.id, first.image?.id);
+  });
+
+  it("refuses what is no image archive and leaves nothing behind", async () => {
+    await using service = await openImageService();
+    const whole = await archiveOf(await oneLayer("cut"), "cut:1");
+    await assert.rejects(load(service, whole.subarray(0, 1000)), { kind: "invalid_argument" });
+    await assert.rejects(load(service, Buffer.from("not an archive".repeat(100))), {
+      kind: "invalid_argument",
+    });
+    const image = await oneLayer("x");
+    const broken = { ...image, blobs: new Map([...image.blobs].slice(1)) };
+    await assert.rejects(load(service, await archiveOf(broken, "broken:1")), {
+      kind: "invalid_argument",
+      message: /is missing/,
+    });
+    assert.deepEqual((await service.images.listImages({})).images, []);
+    await service.restart("SIGTERM");
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+  });
+
+  it("survives kill -9 with all images", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "demo:1"));
+    const before = await service.images.resolveImage({ image: "demo:1" });
+    await service.restart("SIGKILL");
+    assert.deepEqual(await service.images.resolveImage({ image: "demo:1" }), before);
+  });
+});
+
+describe("snapshots", () => {
+  it("describes an overlay of the image's layers, uppermost first", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "demo:1"));
+    const { chainId, image } = await service.images.resolveImage({
+      image: "demo:1",
+      leaseOwner: "c1",
+    });
+    assert.equal(
+      JSON.parse(Buffer.from(image?.configJson ?? []).toString()).config.Cmd[0],
+      "/bin/tool",
+    );
+    const { mount } = await service.snapshots.prepareSnapshot({
+      key: "c1",
+      parentChainId: chainId,
+      leaseOwner: "c1",
+    });
+    assert.ok(mount);
+    assert.equal(mount.lowerDirs.length, 2);
+    const [upper = "", lower = ""] = mount.lowerDirs;
+    assert.equal(readFileSync(path.join(upper, "etc/changed"), "utf8"), "new");
+    assert.equal(readFileSync(path.join(lower, "etc/changed"), "utf8"), "old");
+    assert.equal(statSync(path.join(upper, "bin/tool")).mode & 0o7777, 0o4755);
+    const whiteout = statSync(path.join(upper, "etc/gone"));
+    assert.ok(whiteout.isCharacterDevice() && whiteout.rdev === 0);
+    for (const dir of [mount.upperDir, mount.workDir, mount.mountpoint]) assert.ok(existsSync(dir));
+
+    const again = await service.snapshots.prepareSnapshot({
+      key: "c1",
+      parentChainId: chainId,
+      leaseOwner: "c1",
+    });
+    assert.deepEqual(again.mount, mount);
+    await assert.rejects(service.snapshots.prepareSnapshot({ key: "c1" }), {
+      kind: "already_exists",
+    });
+    await assert.rejects(
+      service.snapshots.prepareSnapshot({ key: "c2", parentChainId: `sha256:${"0".repeat(64)}` }),
+      { kind: "not_found" },
+    );
+    await service.snapshots.removeSnapshot({ key: "c1" });
+    await service.snapshots.removeSnapshot({ key: "c1" });
+    assert.equal(existsSync(mount.upperDir), false);
+    await assert.rejects(service.snapshots.getMounts({ key: "c1" }), { kind: "not_found" });
+  });
+
+  it("keeps the layers of a removed image while a lease needs them", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "demo:1"));
+    const { chainId } = await service.images.resolveImage({ image: "demo:1", leaseOwner: "c1" });
+    const { mount } = await service.snapshots.prepareSnapshot({
+      key: "c1",
+      parentChainId: chainId,
+      leaseOwner: "c1",
+    });
+    await service.images.removeImage({ image: "demo:1", force: true });
+    for (const dir of mount?.lowerDirs ?? []) assert.ok(existsSync(dir));
+    assert.deepEqual((await service.images.listImages({})).images, []);
+    await service.content.releaseLease({ owner: "c1" });
+    await service.restart("SIGTERM");
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
+  });
+
+  it("lists what changed, as docker diff does", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "demo:1"));
+    const { chainId } = await service.images.resolveImage({ image: "demo:1" });
+    await service.snapshots.prepareSnapshot({ key: "c1", parentChainId: chainId });
+    const { changes } = await service.snapshots.listSnapshotChanges({ key: "c1" });
+    assert.deepEqual(changes, []);
+    const usage = await service.snapshots.getUsage({ key: "c1" });
+    assert.equal(usage.inodes, 1n);
+    assert.ok(usage.totalSizeBytes > usage.sizeBytes);
+  });
+});
+
+describe("import", () => {
+  it("makes an image of a tar, with changes applied", async () => {
+    await using service = await openImageService();
+    const image = await oneLayer("imported");
+    const tar = [...image.blobs.values()][0] ?? new Uint8Array();
+    const progress = await upload(
+      service.images.importImage({
+        repository: "imp",
+        tag: "1",
+        changes: ['CMD ["/x"]', "ENV A=b"],
+      }),
+      tar,
+    );
+    const { image: made } = await service.images.inspectImage({ image: "imp:1" });
+    assert.equal(progress.at(-1)?.status, made?.id);
+    const config = JSON.parse(Buffer.from(made?.configJson ?? []).toString());
+    assert.deepEqual(config.config, { Cmd: ["/x"], Env: ["A=b"] });
+    assert.deepEqual(config.rootfs.diff_ids, image.diffIds);
+    await assert.rejects(upload(service.images.importImage({ changes: ["RUN x"] }), tar), {
+      kind: "invalid_argument",
+      message: "run is not a valid change command",
+    });
+  });
+});

@@ -1,0 +1,46 @@
+/** Small images for tests. */
+import {
+  type MadeImage,
+  makeDockerArchive,
+  makeImage,
+  makeLayer,
+} from "@gantry/testkit/image-maker";
+
+/** An image of two layers: the second changes and removes files of the first. */
+export async function twoLayers(
+  config: Readonly<Record<string, unknown>> = {},
+): Promise<MadeImage> {
+  const lower = await makeLayer([
+    { header: { name: "etc/", type: "directory", mode: 0o755 } },
+    { header: { name: "etc/keep", mode: 0o644 }, content: "keep" },
+    { header: { name: "etc/gone", mode: 0o644 }, content: "gone" },
+    { header: { name: "etc/changed", mode: 0o644 }, content: "old" },
+  ]);
+  const upper = await makeLayer([
+    { header: { name: "etc/.wh.gone", mode: 0o644 }, content: "" },
+    { header: { name: "etc/changed", mode: 0o600 }, content: "new" },
+    { header: { name: "bin/", type: "directory", mode: 0o755 } },
+    { header: { name: "bin/tool", mode: 0o4755 }, content: "#!" },
+  ]);
+  return makeImage({
+    layers: [lower, upper],
+    config: { Cmd: ["/bin/tool"], Labels: { maker: "test" }, ...config },
+  });
+}
+
+/** An image of one small layer with this content. */
+export async function oneLayer(
+  content: string,
+  recipe: {
+    readonly architecture?: string;
+    readonly config?: Readonly<Record<string, unknown>>;
+  } = {},
+): Promise<MadeImage> {
+  const layer = await makeLayer([{ header: { name: "content", mode: 0o644 }, content }]);
+  return makeImage({ layers: [layer], ...recipe });
+}
+
+/** A docker-archive of one image. */
+export async function archiveOf(image: MadeImage, ...tags: string[]): Promise<Uint8Array> {
+  return makeDockerArchive([{ image, tags }]);
+}
