@@ -20,7 +20,11 @@ export interface ContainerStore {
    * As replace, for what has happened and cannot be refused: when the disk refuses, the change is
    * kept in memory and tried again until it is written. Never throws.
    */
-  replaceSurely(previous: ContainerRecord, next: ContainerRecord, events: readonly NewEvent[]): void;
+  replaceSurely(
+    previous: ContainerRecord,
+    next: ContainerRecord,
+    events: readonly NewEvent[],
+  ): void;
   /** Removes a record. Errors as insert. */
   remove(id: string, events: readonly NewEvent[]): void;
   /** Keeps an exec, so that it can be asked about after a restart of ours. Errors as insert. */

@@ -1,0 +1,149 @@
+/**
+ * Copies a directory of an image into a new volume. The copying is done by two sandboxed programs of native/
+ * (`unpack pack | unpack apply`); paths of the image are only ever resolved inside it. The copy grows beside the
+ * volume's directory and takes its place when it is whole, so a crash leaves the volume as it was.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, constants, fchownSync, fstatSync, openSync, type Stats } from "node:fs";
+import { chmod, mkdir, readdir, rename, rm, utimes } from "node:fs/promises";
+import path from "node:path";
+import type { Readable } from "node:stream";
+import { hasErrno, internal } from "@gantry/errors";
+import type { DescriptorKernel, PathKernel } from "@gantry/native";
+
+/** What is copied, and where to. */
+export interface Filling {
+  readonly kernel: DescriptorKernel & PathKernel;
+  /** Path of the unpack program. */
+  readonly unpackProgram: string;
+  /** Directory that holds the image's file system. */
+  readonly view: string;
+  /** Path in the image. */
+  readonly source: string;
+  /** The volume's directory, empty. */
+  readonly target: string;
+  readonly signal: AbortSignal;
+}
+
+/** Nothing happens when the path is no directory in the image. Errors: internal. */
+export async function fillFromImage(filling: Filling): Promise<void> {
+  const root = openSync(filling.view, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const source = openDirectory(filling.kernel, root, filling.source);
+    if (source === undefined) return;
+    try {
+      await fillFrom(filling, root, source);
+    } finally {
+      closeSync(source);
+    }
+  } finally {
+    closeSync(root);
+  }
+}
+
+/** Undefined when there is no directory at that path. */
+function openDirectory(kernel: PathKernel, root: number, source: string): number | undefined {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+  try {
+    return kernel.openInRoot(root, source, flags, 0);
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "ELOOP"].some((code) => hasErrno(error, code))) return undefined;
+    throw error;
+  }
+}
+
+async function fillFrom(filling: Filling, root: number, source: number): Promise<void> {
+  const facts = fstatSync(source);
+  const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
+  const copy = path.join(path.dirname(filling.target), `fill-${String(process.pid)}`);
+  await rm(copy, { recursive: true, force: true });
+  await mkdir(copy, { mode: 0o700 });
+  try {
+    if (!isEmpty) await copyContents(filling, root, copy);
+    await takeAttributes(copy, facts);
+    await rename(copy, filling.target);
+  } catch (error) {
+    await rm(copy, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** Owner, mode and times of the directory itself. */
+async function takeAttributes(folder: string, facts: Stats): Promise<void> {
+  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fchownSync(fd, facts.uid, facts.gid);
+  } finally {
+    closeSync(fd);
+  }
+  await chmod(folder, facts.mode & 0o7777);
+  await utimes(folder, facts.atime, facts.mtime);
+}
+
+async function copyContents(filling: Filling, root: number, copy: string): Promise<void> {
+  const { kernel, unpackProgram, signal } = filling;
+  const destination = openSync(copy, constants.O_RDONLY | constants.O_DIRECTORY);
+  const [reading, writing] = kernel.socketpair();
+  const children: ChildProcess[] = [];
+  const start = (
+    args: string[],
+    stdin: number | "ignore",
+    stdout: number | "ignore",
+    folder: number,
+  ): ChildProcess => {
+    const child = spawn(unpackProgram, args, {
+      stdio: [stdin, stdout, "ignore", folder, "pipe"],
+      env: {},
+      cwd: "/",
+    });
+    children.push(child);
+    return child;
+  };
+  const kill = (): void => {
+    for (const child of children) child.kill("SIGKILL");
+  };
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    let ended: Promise<void[]>;
+    try {
+      ended = Promise.all([
+        finished(start(["pack", "--path", filling.source], "ignore", writing, root), kill),
+        finished(start(["apply", "--path", "/", "--sync"], reading, "ignore", destination), kill),
+      ]);
+    } finally {
+      kernel.closeFd(reading);
+      kernel.closeFd(writing);
+    }
+    await ended;
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener("abort", kill);
+    closeSync(destination);
+  }
+}
+
+/** Resolves when the program has done its work; after a failure the other one is ended, too. */
+async function finished(child: ChildProcess, kill: () => void): Promise<void> {
+  const report = readAll(child.stdio[4] as Readable);
+  const exitCode = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  if (exitCode === 0) return;
+  kill();
+  throw internal(`copy the image's files into the volume: ${reason(await report, exitCode)}`);
+}
+
+async function readAll(stream: Readable): Promise<string> {
+  let text = "";
+  stream.setEncoding("utf8");
+  for await (const chunk of stream as AsyncIterable<string>) text += chunk;
+  return text;
+}
+
+function reason(report: string, exitCode: number | null): string {
+  const last = report.trimEnd().split("\n").at(-1) ?? "";
+  if (last === "") return `the program ended with ${String(exitCode)}`;
+  const { message = last } = JSON.parse(last) as { message?: string };
+  return message;
+}

@@ -1,0 +1,221 @@
+/**
+ * Volumes on disk, and mounts on the host for them:
+ *
+ *   <data>/volumes/<name>/_data        a volume's files; mount point of one with driver options
+ *   <data>/volumes/<name>/fill-…       the image's files on their way to become _data
+ *   <data>/volumes-trash/<id>          removed volumes whose files are being deleted
+ *   <data>/image-mounts/<container>/…  views of images for containers
+ */
+import { randomUUID } from "node:crypto";
+import type { Stats } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { hasErrno, internal } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import type { Kernel } from "@gantry/native";
+import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
+import type { FoundVolume, VolumeHost } from "../../ports/volume-host.ts";
+import type { ImageRootfs } from "../../ports/volumes.ts";
+import { diskUsageBytes } from "./disk-usage.ts";
+import { fillFromImage } from "./fill-from-image.ts";
+import { endImageViews, openImageView } from "./image-view.ts";
+
+/** What the folder needs. */
+export interface VolumeFolderOptions {
+  /** The service's data folder. */
+  readonly dataDir: string;
+  readonly kernel: Kernel;
+  /** Path of the unpack program. */
+  readonly unpackProgram: string;
+  readonly logger: Logger;
+}
+
+/** MNT_DETACH. */
+const detach = 2;
+/** Nobody but us looks at the files by these paths. */
+const privateMode = 0o700;
+
+export class VolumeFolder implements VolumeHost {
+  readonly #options: VolumeFolderOptions;
+  readonly #volumes: string;
+  readonly #trash: string;
+  readonly #imageMounts: string;
+  /** One filling of a volume at a time. */
+  readonly #filling = new Map<string, Promise<void>>();
+
+  constructor(options: VolumeFolderOptions) {
+    this.#options = options;
+    this.#volumes = path.join(options.dataDir, "volumes");
+    this.#trash = path.join(options.dataDir, "volumes-trash");
+    this.#imageMounts = path.join(options.dataDir, "image-mounts");
+  }
+
+  async open(): Promise<void> {
+    for (const folder of [this.#volumes, this.#trash, this.#imageMounts]) {
+      await mkdir(folder, { recursive: true, mode: privateMode });
+    }
+    for (const name of await readdir(this.#trash)) this.#deleteSoon(path.join(this.#trash, name));
+    await endImageViews(this.#options.kernel, this.#imageMounts);
+  }
+
+  mountpoint(name: string): string {
+    return path.join(this.#volumes, name, "_data");
+  }
+
+  async list(): Promise<FoundVolume[]> {
+    const found: FoundVolume[] = [];
+    for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      const facts = await statOrNothing(this.mountpoint(entry.name));
+      if (facts?.isDirectory() !== true) continue;
+      found.push({
+        name: entry.name,
+        createdNano: BigInt(Math.round(facts.birthtimeMs)) * 1_000_000n,
+      });
+    }
+    return found;
+  }
+
+  async ensure(name: string): Promise<void> {
+    await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
+    await mkdir(this.mountpoint(name), { recursive: true, mode: 0o755 });
+  }
+
+  async remove(name: string): Promise<void> {
+    const doomed = path.join(this.#trash, randomUUID());
+    try {
+      await rename(path.join(this.#volumes, name), doomed);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return;
+      throw internal(`remove ${name}: the volume's folder cannot be moved`, { cause: error });
+    }
+    this.#deleteSoon(doomed);
+  }
+
+  /** What cannot be deleted now is tried again at the next start. */
+  #deleteSoon(folder: string): void {
+    rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+      this.#options.logger.warn(
+        { err: error, folder },
+        "a removed volume's files cannot be deleted",
+      );
+    });
+  }
+
+  async fill(name: string, image: ImageRootfs, source: string, signal: AbortSignal): Promise<void> {
+    const before = this.#filling.get(name) ?? Promise.resolve();
+    const turn = before.then(() => this.#fillNow(name, image, source, signal));
+    const settled = turn.catch(() => undefined);
+    this.#filling.set(name, settled);
+    try {
+      await turn;
+    } finally {
+      if (this.#filling.get(name) === settled) this.#filling.delete(name);
+    }
+  }
+
+  async #fillNow(
+    name: string,
+    image: ImageRootfs,
+    source: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const target = this.mountpoint(name);
+    if ((await readdir(target)).length > 0) return;
+    const { kernel, unpackProgram, dataDir } = this.#options;
+    await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), image);
+    await fillFromImage({ kernel, unpackProgram, view: view.path, source, target, signal });
+  }
+
+  async mount(name: string, mount: VolumeMount): Promise<void> {
+    const target = this.mountpoint(name);
+    if (await isMountPoint(target)) return;
+    const { source, type, flags, data } = mount;
+    try {
+      await this.#options.kernel.mount({
+        source,
+        target,
+        flags,
+        ...(type === "" ? {} : { type }),
+        ...(data === "" ? {} : { data }),
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw internal(
+        `error while mounting volume '${target}': failed to mount local volume: mount ${source}:${target}, data: ${data}: ${reason}`,
+        { cause: error },
+      );
+    }
+  }
+
+  async unmount(name: string): Promise<void> {
+    await unmountIfMounted(this.#options.kernel, this.mountpoint(name));
+  }
+
+  sizeBytes(name: string, signal: AbortSignal): Promise<bigint> {
+    return diskUsageBytes(this.mountpoint(name), signal);
+  }
+
+  async exists(file: string): Promise<boolean> {
+    return (await statOrNothing(file)) !== undefined;
+  }
+
+  async makeDirectory(folder: string): Promise<void> {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+  }
+
+  async mountImage(containerId: string, index: number, image: ImageRootfs): Promise<string> {
+    const [only, ...others] = image.lowerDirs;
+    if (only === undefined) throw internal("image without a file system");
+    if (others.length === 0) return only;
+    const target = path.join(this.#imageMounts, containerId, String(index));
+    await mkdir(target, { recursive: true, mode: privateMode });
+    if (!(await isMountPoint(target))) {
+      await this.#options.kernel.mountOverlay({ lowerDirs: image.lowerDirs, target });
+    }
+    return target;
+  }
+
+  async unmountImages(containerId: string): Promise<void> {
+    const folder = path.join(this.#imageMounts, containerId);
+    for (const index of await readdirOrNothing(folder)) {
+      await unmountIfMounted(this.#options.kernel, path.join(folder, index));
+    }
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function unmountIfMounted(kernel: Kernel, target: string): Promise<void> {
+  if (await isMountPoint(target)) await kernel.unmount(target, detach);
+}
+
+/** By the kernel's list: comparing devices would miss binds of the same file system. */
+async function isMountPoint(target: string): Promise<boolean> {
+  const mounts = await readFile("/proc/self/mountinfo", "utf8");
+  return mounts.split("\n").some((line) => unescapePath(line.split(" ")[4] ?? "") === target);
+}
+
+/** mountinfo writes spaces and the like as `\040`. */
+function unescapePath(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, code: string) =>
+    String.fromCharCode(Number.parseInt(code, 8)),
+  );
+}
+
+async function statOrNothing(file: string): Promise<Stats | undefined> {
+  try {
+    return await stat(file);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
+}
+
+async function readdirOrNothing(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,108 @@
+/** A new container's mounts: checked, their volumes made and filled. */
+import { hasKind, invalidArgument, toEngineError } from "@gantry/errors";
+import { isBelow } from "../../domain/api-version.ts";
+import type { MountRules, MountWish } from "../../domain/volume/mount-spec.ts";
+import type { MountRecord } from "../../domain/volume/records.ts";
+import type { AttachedMounts, ImageRootfs, MountedContainer } from "../../ports/volumes.ts";
+import type { VolumeContext } from "./context.ts";
+import { createVolume } from "./create-volume.ts";
+import { viewMounts } from "./mount-views.ts";
+import { dropVolume } from "./remove-volume.ts";
+import { resolveMounts } from "./resolve-mounts.ts";
+
+/** Errors: invalid_argument with Docker's texts, internal. After an error nothing that this call made is left. */
+export async function attachMounts(
+  context: VolumeContext,
+  container: MountedContainer,
+  image: ImageRootfs,
+  apiVersion: string,
+  signal: AbortSignal,
+): Promise<AttachedMounts> {
+  const rules: MountRules = {
+    recursiveReadOnly: !isBelow(apiVersion, 1, 44),
+    strictOptions: !isBelow(apiVersion, 1, 42),
+  };
+  const wishes = resolveMounts(context, container, rules);
+  for (const wish of wishes) await checkSource(context, wish);
+  const made: string[] = [];
+  try {
+    const mounts: MountRecord[] = [];
+    for (const wish of wishes) {
+      signal.throwIfAborted();
+      mounts.push(await attachOne(context, container, wish, image, made, signal));
+    }
+    mounts.sort((one, other) => (one.destination < other.destination ? -1 : 1));
+    const change = context.registry.putMounts({ containerId: container.id, mounts });
+    await context.store.commit([change], []);
+    return { mountPoints: viewMounts(mounts, context.host), warnings: [] };
+  } catch (error) {
+    context.registry.removeMounts(container.id);
+    for (const name of made) {
+      if (context.registry.usersOf(name).length === 0) await dropVolume(context, name);
+    }
+    throw error;
+  }
+}
+
+async function checkSource(context: VolumeContext, wish: MountWish): Promise<void> {
+  if (!wish.sourceMustExist || (await context.host.exists(wish.source))) return;
+  throw invalidArgument(
+    `invalid mount config for type "bind": bind source path does not exist: ${wish.source}`,
+  );
+}
+
+async function attachOne(
+  context: VolumeContext,
+  container: MountedContainer,
+  wish: MountWish,
+  image: ImageRootfs,
+  made: string[],
+  signal: AbortSignal,
+): Promise<MountRecord> {
+  if (wish.type === "image") await openImage(context, container, wish, signal);
+  if (wish.type !== "volume") return recordOf(wish);
+  const anonymous = wish.name === "";
+  const { volume, created } = await makeVolume(context, wish);
+  if (created) made.push(volume.name);
+  if (!wish.noCopy && wish.subpath === "" && Object.keys(volume.options).length === 0) {
+    await context.host.fill(volume.name, image, wish.destination, signal);
+  }
+  return { ...recordOf(wish), name: volume.name, driver: volume.driver, anonymous };
+}
+
+function recordOf(wish: MountWish): MountRecord {
+  const { noCopy, volumeLabels, volumeOptions, sourceMustExist, ...record } = wish;
+  return record;
+}
+
+/** Never not_found: in the answer to create that means a missing image. */
+async function makeVolume(
+  context: VolumeContext,
+  wish: MountWish,
+): Promise<Awaited<ReturnType<typeof createVolume>>> {
+  try {
+    return await createVolume(context, {
+      name: wish.name,
+      driver: wish.driver,
+      options: wish.volumeOptions,
+      labels: wish.volumeLabels,
+    });
+  } catch (error) {
+    if (!hasKind(error, "not_found")) throw error;
+    throw invalidArgument(toEngineError(error).message, { cause: error });
+  }
+}
+
+async function openImage(
+  context: VolumeContext,
+  container: MountedContainer,
+  wish: MountWish,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await context.images.open(wish.source, container.id, signal);
+  } catch (error) {
+    if (!hasKind(error, "not_found")) throw error;
+    throw invalidArgument(toEngineError(error).message, { cause: error });
+  }
+}

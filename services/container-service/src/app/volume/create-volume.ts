@@ -1,0 +1,62 @@
+/** Makes a volume, or finds the one of that name. */
+import { conflict, notFound } from "@gantry/errors";
+import { anonymousLabel, type VolumeRecord } from "../../domain/volume/records.ts";
+import { checkDriverOptions, checkVolumeName } from "../../domain/volume/volume-rules.ts";
+import type { VolumeContext } from "./context.ts";
+
+/** What a volume is made from. */
+export interface NewVolume {
+  /** Empty: anonymous. */
+  readonly name: string;
+  /** Empty: local. */
+  readonly driver: string;
+  readonly options: Readonly<Record<string, string>>;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The volume, and whether it was made by this call. */
+export interface CreatedVolume {
+  readonly volume: VolumeRecord;
+  readonly created: boolean;
+}
+
+/** Errors: conflict (other driver), invalid_argument, not_found (driver). */
+export async function createVolume(
+  context: VolumeContext,
+  request: NewVolume,
+): Promise<CreatedVolume> {
+  const driver = request.driver === "" ? "local" : request.driver;
+  if (driver !== "local") {
+    throw notFound("plugin", driver, `plugin "${driver}" not found`);
+  }
+  const anonymous = request.name === "";
+  const name = anonymous ? context.newId() : request.name;
+  checkVolumeName(name);
+  checkDriverOptions(name, request.options);
+  const found = context.registry.volume(name);
+  if (found !== undefined) {
+    if (found.driver !== driver)
+      throw conflict(`create ${name}: conflict: volume name must be unique`);
+    await context.host.ensure(name);
+    return { volume: found, created: false };
+  }
+  const volume: VolumeRecord = {
+    name,
+    driver,
+    createdNano: String(context.nowNano()),
+    labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
+    options: { ...request.options },
+  };
+  const change = context.registry.put(volume);
+  try {
+    await context.host.ensure(name);
+    await context.store.commit(
+      [change],
+      [{ type: "volume", action: "create", actorId: name, attributes: { driver } }],
+    );
+  } catch (error) {
+    context.registry.remove(name);
+    throw error;
+  }
+  return { volume, created: true };
+}

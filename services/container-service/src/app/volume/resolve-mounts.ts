@@ -1,0 +1,73 @@
+/** Everything that a new container wants mounted, as one list without duplicates. */
+import { invalidArgument } from "@gantry/errors";
+import {
+  type MountRules,
+  type MountWish,
+  parseAnonymous,
+  parseBind,
+  parseMount,
+  parseTmpfs,
+  parseVolumesFrom,
+} from "../../domain/volume/mount-spec.ts";
+import type { MountedContainer } from "../../ports/volumes.ts";
+import type { VolumeContext } from "./context.ts";
+
+/**
+ * What is asked for by name goes before what comes from other containers, and that before the image's
+ * volumes. Errors: invalid_argument, never not_found.
+ */
+export function resolveMounts(
+  context: VolumeContext,
+  container: MountedContainer,
+  rules: MountRules,
+): MountWish[] {
+  const wishes = new Map<string, MountWish>();
+  const add = (wish: MountWish): void => {
+    if (wishes.has(wish.destination)) {
+      throw invalidArgument(`Duplicate mount point: ${wish.destination}`);
+    }
+    wishes.set(wish.destination, wish);
+  };
+  for (const text of container.binds?.values ?? []) {
+    add(parseBind(text, container.volumeDriver, rules));
+  }
+  for (const mount of container.mounts) add(parseMount(mount, rules));
+  for (const [destination, options] of Object.entries(container.tmpfs)) {
+    add(parseTmpfs(destination, options));
+  }
+  const addMissing = (wish: MountWish): void => {
+    if (!wishes.has(wish.destination)) wishes.set(wish.destination, wish);
+  };
+  for (const text of container.volumesFrom?.values ?? []) {
+    for (const wish of wishesFrom(context, text)) addMissing(wish);
+  }
+  for (const destination of container.volumes) {
+    addMissing(parseAnonymous(destination, container.volumeDriver));
+  }
+  return [...wishes.values()];
+}
+
+/** Binds and volumes of another container; they are never filled, and stay when this one is removed. */
+function wishesFrom(context: VolumeContext, text: string): MountWish[] {
+  const { container, readOnly } = parseVolumesFrom(text);
+  const mounts = context.registry.mountsOf(idOf(context, container))?.mounts ?? [];
+  return mounts
+    .filter(({ type }) => type === "bind" || type === "volume")
+    .map((mount) => ({
+      ...mount,
+      rw: mount.rw && !readOnly,
+      anonymous: false,
+      noCopy: true,
+      volumeLabels: {},
+      volumeOptions: {},
+      sourceMustExist: false,
+    }));
+}
+
+function idOf(context: VolumeContext, reference: string): string {
+  try {
+    return context.directory.resolveId(reference);
+  } catch (error) {
+    throw invalidArgument(`No such container: ${reference}`, { cause: error });
+  }
+}

@@ -1,0 +1,168 @@
+/** Makes a container's mounts ready before its launch, and lets them go after its end. */
+import { internal, invalidArgument, toEngineError } from "@gantry/errors";
+import {
+  byDepth,
+  type OciMountPlan,
+  ociMount,
+  rootPropagation,
+} from "../../domain/volume/oci-mounts.ts";
+import type { MountRecord } from "../../domain/volume/records.ts";
+import { volumeMount } from "../../domain/volume/volume-rules.ts";
+import type { NewEvent } from "../../ports/metadata.ts";
+import type { PreparedMounts } from "../../ports/volumes.ts";
+import { inBackground, type VolumeContext } from "./context.ts";
+
+/** Which containers hold which volumes mounted. */
+export class LiveMounts {
+  readonly #containers = new Set<string>();
+  /** Containers by name of a volume with driver options. */
+  readonly #holders = new Map<string, Set<string>>();
+
+  /** False when it was there already. */
+  add(containerId: string): boolean {
+    if (this.#containers.has(containerId)) return false;
+    this.#containers.add(containerId);
+    return true;
+  }
+
+  /** False when it was not there. */
+  delete(containerId: string): boolean {
+    return this.#containers.delete(containerId);
+  }
+
+  hold(volume: string, containerId: string): void {
+    const holders = this.#holders.get(volume) ?? new Set();
+    this.#holders.set(volume, holders.add(containerId));
+  }
+
+  /** True when nobody holds it any more. */
+  letGo(volume: string, containerId: string): boolean {
+    const holders = this.#holders.get(volume);
+    holders?.delete(containerId);
+    return (holders?.size ?? 0) === 0;
+  }
+}
+
+/** Errors: invalid_argument, internal. After an error nothing is held. */
+export async function prepareMounts(
+  context: VolumeContext,
+  live: LiveMounts,
+  containerId: string,
+  signal: AbortSignal,
+): Promise<PreparedMounts> {
+  const mounts = context.registry.mountsOf(containerId)?.mounts ?? [];
+  live.add(containerId);
+  try {
+    const plans: OciMountPlan[] = [];
+    for (const [index, mount] of mounts.entries()) {
+      const source = await sourceOf(context, live, containerId, mount, index, signal);
+      plans.push(ociMount(mount, source));
+    }
+    return {
+      mounts: plans.sort(byDepth),
+      events: mounts.filter(isVolume).map((mount) => mountEvent(containerId, mount)),
+      rootfsPropagation: rootPropagation(mounts),
+    };
+  } catch (error) {
+    releaseMounts(context, live, containerId);
+    throw error;
+  }
+}
+
+function isVolume(mount: MountRecord): boolean {
+  return mount.type === "volume";
+}
+
+async function sourceOf(
+  context: VolumeContext,
+  live: LiveMounts,
+  containerId: string,
+  mount: MountRecord,
+  index: number,
+  signal: AbortSignal,
+): Promise<string> {
+  switch (mount.type) {
+    case "tmpfs":
+      return "";
+    case "bind":
+      await makeBindSource(context, mount);
+      return mount.source;
+    case "volume":
+      await makeVolumeReady(context, live, containerId, mount.name);
+      return context.host.mountpoint(mount.name);
+    case "image": {
+      const image = await context.images.open(mount.source, containerId, signal);
+      return context.host.mountImage(containerId, index, image);
+    }
+  }
+}
+
+async function makeBindSource(context: VolumeContext, mount: MountRecord): Promise<void> {
+  if (await context.host.exists(mount.source)) return;
+  if (!mount.createSource) {
+    throw invalidArgument(
+      `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,
+    );
+  }
+  try {
+    await context.host.makeDirectory(mount.source);
+  } catch (error) {
+    throw internal(
+      `error while creating mount source path '${mount.source}': ${toEngineError(error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+async function makeVolumeReady(
+  context: VolumeContext,
+  live: LiveMounts,
+  containerId: string,
+  name: string,
+): Promise<void> {
+  await context.host.ensure(name);
+  const mount = volumeMount(context.registry.get(name).options);
+  if (mount === undefined) return;
+  live.hold(name, containerId);
+  await context.host.mount(name, mount);
+}
+
+function mountEvent(containerId: string, mount: MountRecord): NewEvent {
+  return {
+    type: "volume",
+    action: "mount",
+    actorId: mount.name,
+    attributes: {
+      container: containerId,
+      destination: mount.destination,
+      driver: mount.driver,
+      propagation: mount.propagation,
+      "read/write": String(mount.rw),
+    },
+  };
+}
+
+/** Idempotent; what has to be unmounted is so in the background. */
+export function releaseMounts(
+  context: VolumeContext,
+  live: LiveMounts,
+  containerId: string,
+): NewEvent[] {
+  if (!live.delete(containerId)) return [];
+  const mounts = context.registry.mountsOf(containerId)?.mounts ?? [];
+  if (mounts.some(({ type }) => type === "image")) {
+    inBackground(context, "unmount images", context.host.unmountImages(containerId));
+  }
+  const volumes = mounts.filter(isVolume);
+  for (const name of new Set(volumes.map((mount) => mount.name))) {
+    const options = context.registry.volume(name)?.options ?? {};
+    if (volumeMount(options) === undefined || !live.letGo(name, containerId)) continue;
+    inBackground(context, "unmount volume", context.host.unmount(name));
+  }
+  return volumes.map(({ name, driver }) => ({
+    type: "volume",
+    action: "unmount",
+    actorId: name,
+    attributes: { container: containerId, driver },
+  }));
+}

@@ -1,0 +1,52 @@
+/** Options of a tmpfs: Docker's defaults, overruled by what is asked for. */
+import { invalidArgument } from "@gantry/errors";
+
+/** Each word and the one it overrules. */
+const flags: Readonly<Record<string, string>> = {
+  ro: "rw",
+  rw: "ro",
+  nosuid: "suid",
+  suid: "nosuid",
+  nodev: "dev",
+  dev: "nodev",
+  noexec: "exec",
+  exec: "noexec",
+  sync: "async",
+  async: "sync",
+  noatime: "atime",
+  atime: "noatime",
+  nodiratime: "diratime",
+  diratime: "nodiratime",
+  relatime: "norelatime",
+  norelatime: "relatime",
+  strictatime: "nostrictatime",
+  nostrictatime: "strictatime",
+  dirsync: "",
+  remount: "",
+};
+const keys: readonly string[] = [
+  "mode",
+  "uid",
+  "gid",
+  "size",
+  "nr_inodes",
+  "nr_blocks",
+  "mpol",
+  "huge",
+];
+const defaults: readonly string[] = ["noexec", "nosuid", "nodev"];
+
+/** Errors: invalid_argument. */
+export function tmpfsOptions(text: string): string[] {
+  const words = new Map<string, string>(defaults.map((word) => [word, word]));
+  for (const word of text.split(",").filter((each) => each !== "")) {
+    const key = word.replace(/=.*$/s, "");
+    const opposite = flags[word];
+    if (opposite === undefined && !(keys.includes(key) && word.length > key.length + 1)) {
+      throw invalidArgument(`invalid tmpfs option ["${word}"]`);
+    }
+    if (opposite !== undefined) words.delete(opposite);
+    words.set(key, word);
+  }
+  return [...words.values()];
+}

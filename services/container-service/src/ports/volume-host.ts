@@ -1,0 +1,43 @@
+/** What volumes and mounts need from the machine. */
+import type { VolumeMount } from "../domain/volume/volume-rules.ts";
+import type { ImageRootfs } from "./volumes.ts";
+
+/** A volume found on disk. */
+export interface FoundVolume {
+  readonly name: string;
+  /** Nanoseconds since the epoch. */
+  readonly createdNano: bigint;
+}
+
+/** The folder of volumes, and mounts on the host. Nothing here waits for a disk more than it must. */
+export interface VolumeHost {
+  /** Makes the folder; ends what a crash left half done (trash, mounts of images). */
+  open(): Promise<void>;
+  /** Host path of a volume's files. */
+  mountpoint(name: string): string;
+  list(): Promise<FoundVolume[]>;
+  /** Makes the volume's directories if missing. */
+  ensure(name: string): Promise<void>;
+  /** Takes the volume away at once; its files are deleted in the background. No error when missing. */
+  remove(name: string): Promise<void>;
+  /**
+   * Fills a volume from a path of the image, if the volume is empty and the path is a directory there:
+   * with owners, modes, times, links, extended attributes.
+   * Errors: internal; the volume is as it was before.
+   */
+  fill(name: string, image: ImageRootfs, path: string, signal: AbortSignal): Promise<void>;
+  /** Mounts a volume that has driver options, unless it is mounted. Errors: internal with the kernel's words. */
+  mount(name: string, mount: VolumeMount): Promise<void>;
+  /** Unmounts it; no error when nothing is mounted. */
+  unmount(name: string): Promise<void>;
+  /** Bytes that the files take. */
+  sizeBytes(name: string, signal: AbortSignal): Promise<bigint>;
+  /** Whether a bind source exists. */
+  exists(path: string): Promise<boolean>;
+  /** Makes a directory and what is missing above it. */
+  makeDirectory(path: string): Promise<void>;
+  /** A read-only view of an image for one mount of a container; returns its host path. */
+  mountImage(containerId: string, index: number, image: ImageRootfs): Promise<string>;
+  /** Ends the views of a container. */
+  unmountImages(containerId: string): Promise<void>;
+}
