@@ -55,9 +55,13 @@ export class TestEngine implements AsyncDisposable {
   /** Starts an engine and resolves when it answers. */
   static async start(options: TestEngineOptions = {}): Promise<TestEngine> {
     const engine = new TestEngine(await openEngineRoots({ daemon: options.daemonJson ?? {} }));
-    await engine.startSupervisor();
-    if (options.busybox ?? true)
-      await engine.docker(["load"], { input: await makeBusyboxArchive() });
+    try {
+      await engine.startSupervisor();
+      if (options.busybox ?? true) await engine.docker(["load"], { input: await makeBusyboxArchive() });
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
     return engine;
   }
 
