@@ -108,7 +108,7 @@ async function copyContents(filling: Filling, root: number, copy: string): Promi
     try {
       ended = Promise.all([
         finished(start(["pack", "--path", filling.source], "ignore", writing, root), kill),
-        finished(start(["apply", "--path", "/", "--sync"], reading, "ignore", destination), kill),
+        finished(start(["apply", "--path", "/"], reading, "ignore", destination), kill),
       ]);
     } finally {
       kernel.closeFd(reading);

@@ -5,7 +5,7 @@ import type { MountRules, MountWish } from "../../domain/volume/mount-spec.ts";
 import type { MountRecord } from "../../domain/volume/records.ts";
 import type { AttachedMounts, ImageRootfs, MountedContainer } from "../../ports/volumes.ts";
 import type { VolumeContext } from "./context.ts";
-import { createVolume } from "./create-volume.ts";
+import { type CreatedVolume, createVolume } from "./create-volume.ts";
 import { viewMounts } from "./mount-views.ts";
 import { dropVolume } from "./remove-volume.ts";
 import { resolveMounts } from "./resolve-mounts.ts";
@@ -62,7 +62,7 @@ async function attachOne(
   if (wish.type === "image") await openImage(context, container, wish, signal);
   if (wish.type !== "volume") return recordOf(wish);
   const anonymous = wish.name === "";
-  const { volume, created } = await makeVolume(context, wish);
+  const { volume, created } = await makeVolume(context, wish, container.id);
   if (created) made.push(volume.name);
   if (!wish.noCopy && wish.subpath === "" && Object.keys(volume.options).length === 0) {
     await context.host.fill(volume.name, image, wish.destination, signal);
@@ -79,14 +79,19 @@ function recordOf(wish: MountWish): MountRecord {
 async function makeVolume(
   context: VolumeContext,
   wish: MountWish,
-): Promise<Awaited<ReturnType<typeof createVolume>>> {
+  containerId: string,
+): Promise<CreatedVolume> {
   try {
-    return await createVolume(context, {
-      name: wish.name,
-      driver: wish.driver,
-      options: wish.volumeOptions,
-      labels: wish.volumeLabels,
-    });
+    return await createVolume(
+      context,
+      {
+        name: wish.name,
+        driver: wish.driver,
+        options: wish.volumeOptions,
+        labels: wish.volumeLabels,
+      },
+      containerId,
+    );
   } catch (error) {
     if (!hasKind(error, "not_found")) throw error;
     throw invalidArgument(toEngineError(error).message, { cause: error });

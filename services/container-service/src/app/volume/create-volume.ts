@@ -20,10 +20,14 @@ export interface CreatedVolume {
   readonly created: boolean;
 }
 
-/** Errors: conflict (other driver), invalid_argument, not_found (driver). */
+/**
+ * `claimedBy`: a container under creation, for which the volume is kept from being pruned.
+ * Errors: conflict (other driver), invalid_argument, not_found (driver).
+ */
 export async function createVolume(
   context: VolumeContext,
   request: NewVolume,
+  claimedBy?: string,
 ): Promise<CreatedVolume> {
   const driver = request.driver === "" ? "local" : request.driver;
   if (driver !== "local") {
@@ -33,6 +37,7 @@ export async function createVolume(
   const name = anonymous ? context.newId() : request.name;
   checkVolumeName(name);
   checkDriverOptions(name, request.options);
+  if (claimedBy !== undefined) context.registry.claim(name, claimedBy);
   const found = context.registry.volume(name);
   if (found !== undefined) {
     if (found.driver !== driver)
