@@ -45,6 +45,7 @@ export class SupervisedProcess {
   readonly #logger: Logger;
   #child: ChildProcess | undefined;
   #stopping = false;
+  #restarting = false;
   #backoffMs = minBackoffMs;
   /** Resolves with the run of the process that is current. */
   #exited: Promise<void> = Promise.resolve();
@@ -68,9 +69,14 @@ export class SupervisedProcess {
 
   /** Ends the process and starts it anew; resolves when it is ready. */
   async restart(): Promise<void> {
+    this.#restarting = true;
     this.#backoffMs = 0;
-    await this.#end();
-    await this.#untilReady();
+    try {
+      await this.#end();
+      await this.#untilReady();
+    } finally {
+      this.#restarting = false;
+    }
   }
 
   /** Ends the process for good: SIGTERM, and SIGKILL when its time is up. */
@@ -110,7 +116,8 @@ export class SupervisedProcess {
         resolve();
       });
       child.once("exit", (code, signal) => {
-        if (!this.#stopping) this.#logger.warn({ code, signal }, "program ended");
+        const asked = this.#stopping || this.#restarting;
+        this.#logger[asked ? "info" : "warn"]({ code, signal }, "program ended");
         resolve();
       });
     });
@@ -132,7 +139,8 @@ export class SupervisedProcess {
     // stop() may have come during the pause.
     if (this.#halt.signal.aborted) return;
     await this.#launch();
-    await this.#untilReady();
+    // restart() looks by itself.
+    if (!this.#restarting) await this.#untilReady();
   }
 
   async #untilReady(): Promise<void> {
