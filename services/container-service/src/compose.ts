@@ -7,6 +7,8 @@ import type { Logger } from "@gantry/logging";
 import { type Kernel, loadKernel, nativeArtifact } from "@gantry/native";
 import { type Channel, type DataListener, type Implementation, openChannel } from "@gantry/rpc";
 import { createShim } from "@gantry/shim";
+import { openRootMounts } from "./adapters/archive/root-mounts.ts";
+import { openUnpackProgram } from "./adapters/archive/unpack-program.ts";
 import { createDefaults, runtimeDefaults } from "./adapters/defaults.ts";
 import { openContainerFolders } from "./adapters/host/container-folders.ts";
 import { openHostDevices } from "./adapters/host/host-devices.ts";
@@ -14,17 +16,21 @@ import { readHostFacts } from "./adapters/host/read-host-facts.ts";
 import { openImages } from "./adapters/image-client/image-client.ts";
 import { openLogFiles } from "./adapters/log/log-files.ts";
 import { createNetworking } from "./adapters/network/compose.ts";
-import { plainVolumes } from "./adapters/plain-volumes.ts";
 import { openContainerStore } from "./adapters/sqlite/container-store.ts";
 import { type Database, openDatabase } from "./adapters/sqlite/database.ts";
 import { openMetadataStore } from "./adapters/sqlite/metadata-store.ts";
+import { createVolumes } from "./adapters/volume/compose.ts";
 import type { App } from "./app/context.ts";
+import type { BridgeNetworking } from "./app/network/bridge-networking.ts";
+import type { LocalVolumes } from "./app/volume/local-volumes.ts";
 import { containerDirectory } from "./app/directories.ts";
 import { openExecTable } from "./app/exec-table.ts";
 import { openRegistry } from "./app/registry.ts";
 import { containerService } from "./rpc/container-handlers.ts";
 import { execService } from "./rpc/exec-handlers.ts";
+import { networkHandlers } from "./rpc/network-handlers.ts";
 import { systemService } from "./rpc/system-handlers.ts";
+import { volumeHandlers } from "./rpc/volume-handlers.ts";
 
 /** The service, ready to be opened and served. */
 export interface Composed {
@@ -47,7 +53,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const store = openContainerStore(database, logger);
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket);
   const lifetime = new AbortController();
-  const app = await openApp({ config, logger, kernel, database, store, imageChannel, lifetime });
+  const { app, networks, volumes } = await openApp({ config, logger, kernel, database, store, imageChannel, lifetime });
   const reconfigure = (next: EngineConfig): void => {
     app.runtimeDefaults = runtimeDefaults(next, app.host.cpus);
     app.createDefaults = createDefaults(next);
@@ -70,6 +76,8 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
         },
         eventListeners: () => database.log.subscribers(),
       }),
+      networkHandlers(networks),
+      volumeHandlers(volumes),
       implementEventService(database.log),
     ],
     async close() {
@@ -93,7 +101,7 @@ interface Parts {
   readonly lifetime: AbortController;
 }
 
-async function openApp(parts: Parts): Promise<App> {
+async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetworking; volumes: LocalVolumes }> {
   const { config, logger, kernel, database } = parts;
   const { dataDir, runDir } = servicePaths(config, "container-service");
   const registry = openRegistry();
@@ -124,15 +132,26 @@ async function openApp(parts: Parts): Promise<App> {
     relaySocketPath: path.join(runDir, "relay.sock"),
     logger,
   });
-  return {
+  const volumes = createVolumes({
+    dataDir,
+    kernel,
+    store: metadata,
+    images,
+    directory: containerDirectory(registry),
+    unpackProgram: nativeArtifact("unpack"),
+    logger,
+  });
+  const app: App = {
     registry,
     execs: openExecTable(),
     store: parts.store,
     shim,
     networking,
-    volumes: plainVolumes,
+    volumes,
     images,
     logs: openLogFiles(),
+    archives: openUnpackProgram(nativeArtifact("unpack")),
+    roots: openRootMounts(runDir, kernel, logger),
     folders,
     devices: openHostDevices(),
     host,
@@ -143,4 +162,5 @@ async function openApp(parts: Parts): Promise<App> {
     lifetime: parts.lifetime.signal,
     shuttingDown: false,
   };
+  return { app, networks: networking, volumes };
 }

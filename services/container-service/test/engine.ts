@@ -52,8 +52,11 @@ export interface TestEngine extends AsyncDisposable {
   shutdown(): Promise<string[]>;
 }
 
-export async function startEngine(daemon: Record<string, unknown> = {}): Promise<TestEngine> {
-  const roots = await openEngineRoots({ daemon, env: { GANTRY_LOG_LEVEL: "debug" } });
+export async function startEngine(
+  daemon: Record<string, unknown> = {},
+  env: Record<string, string> = {},
+): Promise<TestEngine> {
+  const roots = await openEngineRoots({ daemon, env: { GANTRY_LOG_LEVEL: "debug", ...env } });
   const images = await startFakeImages(roots);
   let service = await startService({ roots, name: "container-service" });
   const channel: Channel = openChannel(servicePaths(roots.config, "container-service").grpcSocket);
@@ -91,7 +94,7 @@ export async function startEngine(daemon: Record<string, unknown> = {}): Promise
     },
     async actions(id) {
       const found: string[] = [];
-      const request = { sinceNano: 1n, untilNano: BigInt(Date.now()) * 1_000_000n };
+      const request = { sinceNano: 1n, untilNano: BigInt(Date.now() + 2) * 1_000_000n };
       for await (const { event } of events.subscribe(request)) {
         const actor = event?.actorId === id ? "" : `${event?.type ?? ""} `;
         if (event?.actorId === id || event?.attributes["container"] === id) {

@@ -6,6 +6,7 @@ import { wantsRestart } from "../domain/restart-policy.ts";
 import { isLive } from "../domain/container-state.ts";
 import { advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { releaseShm } from "./shareable-shm.ts";
 import { endExecs } from "./exec-ended.ts";
 import { stopHealthCheck } from "./health-check.ts";
 import { removeAfterExit } from "./remove-container.ts";
@@ -25,7 +26,7 @@ const nanoPerSecond = 1_000_000_000n;
 export async function containerEnded(app: App, entry: Entry, ending: Ending): Promise<void> {
   await entry.serial.run(async () => {
     endRun(app, entry, ending);
-    await app.folders.unmountShm(entry.id);
+    await releaseShm(app, entry.record);
   });
 }
 

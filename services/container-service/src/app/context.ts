@@ -6,6 +6,7 @@ import type { RuntimeDefaults } from "../domain/bundle/bundle-input.ts";
 import { type ContainerRecord, eventAttributes } from "../domain/container-record.ts";
 import { isLive, type StateEvent, transition } from "../domain/container-state.ts";
 import type { HostFacts } from "../domain/host-facts.ts";
+import type { Archives, RootMounts } from "../ports/archives.ts";
 import type { ContainerStore } from "../ports/container-store.ts";
 import type { ContainerFolders, HostDevices } from "../ports/host.ts";
 import type { Images } from "../ports/images.ts";
@@ -36,6 +37,8 @@ export interface App {
   readonly volumes: Volumes;
   readonly images: Images;
   readonly logs: LogFiles;
+  readonly archives: Archives;
+  readonly roots: RootMounts;
   readonly folders: ContainerFolders;
   readonly devices: HostDevices;
   readonly host: HostFacts;

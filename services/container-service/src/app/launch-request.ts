@@ -13,6 +13,7 @@ import type { PreparedMounts } from "../ports/volumes.ts";
 import type { App } from "./context.ts";
 import { pidOf } from "./entry.ts";
 import { referencedContainer } from "./namespace-references.ts";
+import { takeShm } from "./shareable-shm.ts";
 
 /** A launch that is ready, and the events to commit with its start. */
 export interface PreparedLaunch {
@@ -74,7 +75,7 @@ async function bundleInput(
     hostname: network.hostname || record.config.hostname,
     mounts: [...fileMounts(network, mounts), ...mounts.mounts],
     rootfsPropagation: mounts.rootfsPropagation,
-    shmPath: await shmPath(app, record),
+    shmPath: await takeShm(app, record),
     devices,
     blockDevices: app.devices.blockDevices(limitedDevices(hostConfig.resources)),
     init: hostConfig.init ?? app.createDefaults.init,
@@ -129,19 +130,6 @@ function fileMounts(network: PreparedNetwork, mounts: PreparedMounts): RuntimeMo
       source,
       options: ["rbind", "rprivate"],
     }));
-}
-
-/** A /dev/shm that others may join is mounted on the host; one that is joined is theirs. */
-async function shmPath(app: App, record: ContainerRecord): Promise<string> {
-  const { ipcMode, shmSizeBytes } = record.hostConfig;
-  const donor = referencedContainer(ipcMode);
-  if (donor !== undefined) {
-    const mode = app.registry.byId(donor)?.record.hostConfig.ipcMode;
-    return mode === "host" ? "/dev/shm" : app.folders.paths(donor).shm;
-  }
-  if (ipcMode !== "shareable") return "";
-  await app.folders.mountShm(record.id, shmSizeBytes);
-  return app.folders.paths(record.id).shm;
 }
 
 function launchRequest(

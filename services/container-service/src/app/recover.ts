@@ -20,6 +20,7 @@ const adoptAtOnce = 32;
 
 /** Reads the records and adopts what runs. Afterwards the service can answer. */
 export async function recover(app: App): Promise<void> {
+  await app.roots.cleanUp();
   for (const record of app.store.loadContainers()) app.registry.add(record);
   for (const exec of app.store.loadExecs()) app.execs.add(exec);
   await forEachAtOnce(app.registry.list(), adoptAtOnce, (entry) => adoptOne(app, entry));

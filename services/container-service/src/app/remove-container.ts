@@ -6,6 +6,7 @@ import { conflict, notFound, toEngineError } from "@gantry/errors";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import { advanceSurely, announceImageUse, type App, change, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { releaseShm } from "./shareable-shm.ts";
 import { forceStop } from "./force-stop.ts";
 import { cancelRestart } from "./schedule-restart.ts";
 
@@ -105,7 +106,7 @@ export async function finishRemoval(
   if (entry.record.state.status !== "removing") advanceSurely(app, entry, { type: "remove" });
   try {
     await app.shim.delete({ id });
-    await app.folders.unmountShm(id);
+    await releaseShm(app, entry.record);
     app.networking.forget(id);
     await app.volumes.detach(id, removeVolumes);
     app.folders.remove(id);

@@ -4,6 +4,7 @@ import type { LaunchResponse } from "@gantry/proto/shim";
 import type { Run } from "../domain/container-state.ts";
 import { advance, advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { releaseShm } from "./shareable-shm.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { prepareLaunch } from "./launch-request.ts";
 import { removeAfterExit } from "./remove-container.ts";
@@ -99,7 +100,7 @@ async function failStart(app: App, entry: Entry, error: unknown): Promise<Engine
   const exitCode = failure.details.exitCode ?? failedStartCode;
   const message = failure.message;
   advanceSurely(app, entry, { type: "launch-failed", error: message, exitCode }, events);
-  await app.folders.unmountShm(entry.id);
+  await releaseShm(app, entry.record);
   if (entry.record.hostConfig.autoRemove) removeAfterExit(app, entry);
   return isEngineError(error) ? error : failure;
 }

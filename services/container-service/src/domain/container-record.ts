@@ -1,6 +1,7 @@
 /** Everything that is kept of one container. Records are never changed, only replaced. */
-import type { ContainerConfig, HostConfig } from "./nouns.ts";
+
 import { type State, shownStatus } from "./container-state.ts";
+import type { ContainerConfig, HostConfig } from "./nouns.ts";
 
 /** The image as it was found at create. */
 export interface UsedImage {

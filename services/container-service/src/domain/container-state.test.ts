@@ -5,10 +5,10 @@ import {
   isRunning,
   neverRan,
   recoveryRules,
-  shownStatus,
   type State,
   type StateEvent,
   type Status,
+  shownStatus,
   transition,
 } from "./container-state.ts";
 
@@ -21,7 +21,7 @@ const ran = { ...neverRan, startedAtNano: 1n, finishedAtNano: 2n, exitCode: 3 };
 
 const states: Record<Status, State> = {
   created: { status: "created", past: neverRan },
-  starting: { status: "starting", past: neverRan, bootId: "boot" },
+  starting: { status: "starting", past: neverRan, bootId: "boot", from: "created" },
   running: { status: "running", past: neverRan, run },
   paused: { status: "paused", past: neverRan, run },
   restarting: { status: "restarting", past: ran },
@@ -107,7 +107,7 @@ describe("container state", () => {
 
   it("shows a starting container in the state it comes from", () => {
     assert.equal(shownStatus(states.starting), "created");
-    assert.equal(shownStatus({ status: "starting", past: ran, bootId: "" }), "exited");
+    assert.equal(shownStatus({ ...states.starting, from: "restarting" } as State), "restarting");
   });
 
   it("has a recovery rule for each state", () => {

@@ -40,7 +40,13 @@ export interface Run {
 
 export type State =
   | { readonly status: "created"; readonly past: Past }
-  | { readonly status: "starting"; readonly past: Past; readonly bootId: string }
+  | {
+      readonly status: "starting";
+      readonly past: Past;
+      readonly bootId: string;
+      /** What clients see until it runs. */
+      readonly from: "created" | "restarting" | "exited";
+    }
   | { readonly status: "running"; readonly past: Past; readonly run: Run }
   | { readonly status: "paused"; readonly past: Past; readonly run: Run }
   | { readonly status: "restarting"; readonly past: Past }
@@ -128,7 +134,9 @@ function follow(from: State, event: StateEvent): State | undefined {
   const { past } = from;
   switch (event.type) {
     case "start":
-      return { status: "starting", past, bootId: event.bootId };
+      return isStartable(from)
+        ? { status: "starting", past, bootId: event.bootId, from: from.status }
+        : undefined;
     case "launched":
       return from.status === "starting" ? { status: "running", past, run: event.run } : undefined;
     case "launch-failed":
@@ -146,6 +154,12 @@ function follow(from: State, event: StateEvent): State | undefined {
     case "remove-failed":
       return { status: "dead", past: { ...past, error: event.error } };
   }
+}
+
+type Startable = Extract<State, { status: "created" | "restarting" | "exited" }>;
+
+function isStartable(state: State): state is Startable {
+  return state.status === "created" || state.status === "restarting" || state.status === "exited";
 }
 
 function afterFailedLaunch(past: Past, event: { error: string; exitCode: number }): State {
@@ -173,11 +187,10 @@ export function isLive(state: State): state is Live {
 
 /** Docker's `Running`: there is a process, or there will be one again by the restart policy. */
 export function isRunning(state: State): boolean {
-  return isLive(state) || state.status === "restarting";
+  return isLive(state) || shownStatus(state) === "restarting";
 }
 
 /** The status as clients see it. */
 export function shownStatus(state: State): Exclude<Status, "starting"> {
-  if (state.status !== "starting") return state.status;
-  return state.past.startedAtNano === 0n ? "created" : "exited";
+  return state.status === "starting" ? state.from : state.status;
 }

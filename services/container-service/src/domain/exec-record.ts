@@ -28,7 +28,12 @@ export type ExecState =
   | { readonly status: "created" }
   | { readonly status: "starting" }
   | { readonly status: "running"; readonly pid: number }
-  | { readonly status: "ended"; readonly pid: number; readonly exitCode: number; readonly endedAtNano: bigint };
+  | {
+      readonly status: "ended";
+      readonly pid: number;
+      readonly exitCode: number;
+      readonly endedAtNano: bigint;
+    };
 
 /** An exec. Records are never changed, only replaced. */
 export interface ExecRecord extends ExecRequest {

@@ -27,7 +27,8 @@ export interface ImageHealthcheck {
 
 /** Reads a config blob. What has another form than the specification's is left out: images are foreign. */
 export function parseImageConfig(json: Uint8Array): ImageConfig {
-  const document = json.length === 0 ? {} : asRecord(JSON.parse(Buffer.from(json).toString("utf8")));
+  const document =
+    json.length === 0 ? {} : asRecord(JSON.parse(Buffer.from(json).toString("utf8")));
   const config = asRecord(document["config"]);
   return {
     user: asString(config["User"]),
@@ -79,7 +80,9 @@ function asNanoseconds(value: unknown): bigint {
 
 function stringMembers(record: Readonly<Record<string, unknown>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(record).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+    Object.entries(record).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    ),
   );
 }
 

@@ -27,7 +27,8 @@ export function logPlanOf(record: ContainerRecord, path: string): LogPlan {
     path: driver === "none" ? "" : path,
     maxSizeBytes: sizeBytes(options["max-size"]) ?? (isLocal ? localMaxSizeBytes : 0n),
     maxFiles: Number(options["max-file"] ?? (isLocal ? localMaxFiles : 1)),
-    compress: options["compress"] === undefined ? isLocal : /^(1|t|true)$/i.test(options["compress"]),
+    compress:
+      options["compress"] === undefined ? isLocal : /^(1|t|true)$/i.test(options["compress"]),
     attrsJson: Object.keys(attributes).length === 0 ? "" : JSON.stringify(attributes),
   };
 }

@@ -13,14 +13,18 @@ export interface LogRecord {
 /** A line of the file, or undefined when it is none (a torn write, a foreign hand). */
 export function parseLogLine(line: Buffer): LogRecord | undefined {
   try {
-    const { log, stream, time, attrs } = JSON.parse(line.toString("utf8")) as Record<string, unknown>;
+    const { log, stream, time, attrs } = JSON.parse(line.toString("utf8")) as Record<
+      string,
+      unknown
+    >;
     const timeNano = typeof time === "string" ? parseTime(time) : undefined;
     if (typeof log !== "string" || timeNano === undefined) return undefined;
     return {
       text: log,
       stream: stream === "stderr" ? "stderr" : "stdout",
       timeNano,
-      attributes: typeof attrs === "object" && attrs !== null ? (attrs as Record<string, string>) : {},
+      attributes:
+        typeof attrs === "object" && attrs !== null ? (attrs as Record<string, string>) : {},
     };
   } catch {
     return undefined;

@@ -22,6 +22,7 @@ import { stopContainer } from "../app/stop-container.ts";
 import { updateContainer } from "../app/update-container.ts";
 import { waitContainer } from "../app/wait-container.ts";
 import type { Filters } from "../domain/container-filters.ts";
+import { archiveMethods } from "./archive-handlers.ts";
 import { containerMessage } from "./container-message.ts";
 import { emptyHostConfig } from "./empty-messages.ts";
 
@@ -30,6 +31,7 @@ export function containerService(app: App, data: DataListener): Implementation {
     ...lifecycle(app),
     ...views(app),
     ...streams(app, data),
+    ...archiveMethods(app, data),
   });
 }
 

@@ -85,7 +85,7 @@ function stateMessage(entry: Entry): MessageInitShape<typeof ContainerStateSchem
     status: statusOf(record),
     running: isRunning(state),
     paused: state.status === "paused",
-    restarting: state.status === "restarting",
+    restarting: statusOf(record) === "restarting",
     oomKilled: live ? false : past.oomKilled,
     dead: state.status === "dead",
     pid: pidOf(entry),

@@ -3,10 +3,10 @@ import type { RuntimeDevice, RuntimeNamespace, RuntimeSpec } from "@gantry/oci";
 import { exactJson } from "../exact-json.ts";
 import type { SecurityOptions } from "../security-options.ts";
 import { parseSecurityOptions } from "../security-options.ts";
-import type { BundleInput, NamespaceSource } from "./bundle-input.ts";
 import { buildMounts } from "./build-mounts.ts";
 import { buildProcess, capabilitiesFor } from "./build-process.ts";
 import { buildResources } from "./build-resources.ts";
+import type { BundleInput, NamespaceSource } from "./bundle-input.ts";
 
 /**
  * The spec without its seccomp profile, which is large and the same for most containers.
@@ -32,7 +32,10 @@ export function buildBundle(input: BundleInput): BareSpec {
   };
 }
 
-function buildLinux(input: BundleInput, security: SecurityOptions): NonNullable<RuntimeSpec["linux"]> {
+function buildLinux(
+  input: BundleInput,
+  security: SecurityOptions,
+): NonNullable<RuntimeSpec["linux"]> {
   const { hostConfig, id } = input.record;
   const unmasked = hostConfig.privileged || security.systemPathsUnconfined;
   const parent = hostConfig.resources?.cgroupParent || input.defaults.cgroupParent;

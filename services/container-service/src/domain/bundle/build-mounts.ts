@@ -9,8 +9,7 @@ export function buildMounts(input: BundleInput): RuntimeMount[] {
   const taken = new Set(input.mounts.map((mount) => mount.destination));
   const hidesDev = taken.has("/dev");
   const kept = baseMounts(input).filter(
-    ({ destination }) =>
-      !taken.has(destination) && !(hidesDev && destination.startsWith("/dev/")),
+    ({ destination }) => !taken.has(destination) && !(hidesDev && destination.startsWith("/dev/")),
   );
   return [...kept, ...input.mounts];
 }

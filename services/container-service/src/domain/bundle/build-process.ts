@@ -2,10 +2,10 @@
 import type { RuntimeProcess, RuntimeRlimit } from "@gantry/oci";
 import { chooseCapabilities } from "../capability-names.ts";
 import { capabilityNames } from "../capability-table.ts";
+import type { ContainerRecord } from "../container-record.ts";
 import { mergeEnv } from "../image-config.ts";
 import type { SecurityOptions } from "../security-options.ts";
 import type { BundleInput, RuntimeDefaults } from "./bundle-input.ts";
-import type { ContainerRecord } from "../container-record.ts";
 
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

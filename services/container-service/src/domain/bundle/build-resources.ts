@@ -48,7 +48,9 @@ function cpuLimits(from: Resources): NonNullable<RuntimeResources["cpu"]> {
     ...(quota !== 0n ? { quota } : {}),
     ...(period !== 0n ? { period: Number(period) } : {}),
     ...(from.cpuRealtimeRuntimeUs !== 0n ? { realtimeRuntime: from.cpuRealtimeRuntimeUs } : {}),
-    ...(from.cpuRealtimePeriodUs !== 0n ? { realtimePeriod: Number(from.cpuRealtimePeriodUs) } : {}),
+    ...(from.cpuRealtimePeriodUs !== 0n
+      ? { realtimePeriod: Number(from.cpuRealtimePeriodUs) }
+      : {}),
     ...(from.cpusetCpus !== "" ? { cpus: from.cpusetCpus } : {}),
     ...(from.cpusetMems !== "" ? { mems: from.cpusetMems } : {}),
   };

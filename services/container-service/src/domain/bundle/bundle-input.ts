@@ -1,10 +1,5 @@
 /** What a bundle is made of besides the record. */
-import type {
-  RuntimeDevice,
-  RuntimeDeviceRule,
-  RuntimeMount,
-  RuntimeSeccomp,
-} from "@gantry/oci";
+import type { RuntimeDevice, RuntimeDeviceRule, RuntimeMount, RuntimeSeccomp } from "@gantry/oci";
 import type { ContainerRecord } from "../container-record.ts";
 import type { HostFacts } from "../host-facts.ts";
 
@@ -24,7 +19,11 @@ export interface RuntimeDefaults {
   readonly noNewPrivileges: boolean;
   /** `builtin`, `unconfined`, or a profile's JSON text. */
   readonly seccomp: string;
-  readonly ulimits: readonly { readonly name: string; readonly soft: bigint; readonly hard: bigint }[];
+  readonly ulimits: readonly {
+    readonly name: string;
+    readonly soft: bigint;
+    readonly hard: bigint;
+  }[];
 }
 
 /** A namespace of another process, or a new or the host's one. */
@@ -38,7 +37,10 @@ export interface GrantedDevice {
 }
 
 /** Numbers of a block device by its path, for limits. */
-export type BlockDeviceNumbers = ReadonlyMap<string, { readonly major: number; readonly minor: number }>;
+export type BlockDeviceNumbers = ReadonlyMap<
+  string,
+  { readonly major: number; readonly minor: number }
+>;
 
 /** Everything that is decided before a bundle is written. */
 export interface BundleInput {

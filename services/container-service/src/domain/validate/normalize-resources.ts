@@ -88,7 +88,8 @@ function memoryDrops(given: Resources, kernel: KernelFeatures): Drop[] {
     },
     {
       missing: !kernel.swapLimit,
-      asked: given.memoryBytes > 0n && given.memorySwapBytes !== -1n && given.memorySwapBytes !== 0n,
+      asked:
+        given.memoryBytes > 0n && given.memorySwapBytes !== -1n && given.memorySwapBytes !== 0n,
       warning: discarded("swap limit capabilities", "Memory limited without swap."),
       clear: (to) => Object.assign(to, { memorySwapBytes: -1n }),
     },
@@ -179,7 +180,10 @@ function blkioDrops(given: Resources, kernel: KernelFeatures): Drop[] {
 
 function validateMemory(resources: Resources, update: boolean): void {
   const { memoryBytes, memorySwapBytes, memoryReservationBytes } = resources;
-  refuseIf(memoryBytes !== 0n && memoryBytes < leastMemoryBytes, "Minimum memory limit allowed is 6MB");
+  refuseIf(
+    memoryBytes !== 0n && memoryBytes < leastMemoryBytes,
+    "Minimum memory limit allowed is 6MB",
+  );
   refuseIf(
     memoryBytes > 0n && memorySwapBytes > 0n && memorySwapBytes < memoryBytes,
     "Minimum memoryswap limit should be larger than memory limit, see usage",
@@ -222,7 +226,10 @@ function validateCpu(resources: Resources, host: HostFacts): void {
     cpuPeriodUs !== 0n && (cpuPeriodUs < 1000n || cpuPeriodUs > 1_000_000n),
     "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
   );
-  refuseIf(cpuQuotaUs > 0n && cpuQuotaUs < 1000n, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
+  refuseIf(
+    cpuQuotaUs > 0n && cpuQuotaUs < 1000n,
+    "CPU cfs quota can not be less than 1ms (i.e. 1000)",
+  );
   refuseIf(
     resources.cpuRealtimePeriodUs !== 0n &&
       resources.cpuRealtimeRuntimeUs > resources.cpuRealtimePeriodUs,

@@ -7,7 +7,19 @@ import { parseSecurityOptions } from "../security-options.ts";
 /** Log drivers that exist. Others are refused as an engine without their plugin does. */
 const logDrivers = new Set(["json-file", "local", "none"]);
 const rotationOptions = ["max-size", "max-file", "compress"];
-const attributeOptions = ["labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size", "cache-disabled", "cache-max-file", "cache-max-size", "cache-compress"];
+const attributeOptions = [
+  "labels",
+  "labels-regex",
+  "env",
+  "env-regex",
+  "tag",
+  "mode",
+  "max-buffer-size",
+  "cache-disabled",
+  "cache-max-file",
+  "cache-max-size",
+  "cache-compress",
+];
 
 /** Checks what depends on nothing but the HostConfig itself. */
 export function validateHostConfig(host: HostConfig): void {
@@ -17,22 +29,36 @@ export function validateHostConfig(host: HostConfig): void {
   validateCapabilities("CapDrop", host.capDrop?.values ?? []);
   validateLogConfig(host.logConfig?.type ?? "", host.logConfig?.config ?? {});
   parseSecurityOptions(host.securityOpt?.values ?? []);
-  refuseIf(host.oomScoreAdj < -1000 || host.oomScoreAdj > 1000,
-    `Invalid value ${String(host.oomScoreAdj)}, range for oom score adj is [-1000, 1000]`);
+  refuseIf(
+    host.oomScoreAdj < -1000 || host.oomScoreAdj > 1000,
+    `Invalid value ${String(host.oomScoreAdj)}, range for oom score adj is [-1000, 1000]`,
+  );
   refuseIf(host.shmSizeBytes < 0n, "SHM size can not be less than 0");
-  refuseIf(Object.keys(host.annotations).includes(""),
-    "invalid Annotations: the empty string is not permitted as an annotation key");
-  refuseIf(!["", "default"].includes(host.isolation), `invalid isolation '${host.isolation}' on linux`);
-  refuseIf(!["", "runc", "gantry", "io.containerd.runc.v2"].includes(host.runtime),
-    `unknown or invalid runtime name: ${host.runtime}`);
-  refuseIf(Object.keys(host.storageOpt).length > 0,
-    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+  refuseIf(
+    Object.keys(host.annotations).includes(""),
+    "invalid Annotations: the empty string is not permitted as an annotation key",
+  );
+  refuseIf(
+    !["", "default"].includes(host.isolation),
+    `invalid isolation '${host.isolation}' on linux`,
+  );
+  refuseIf(
+    !["", "runc", "gantry", "io.containerd.runc.v2"].includes(host.runtime),
+    `unknown or invalid runtime name: ${host.runtime}`,
+  );
+  refuseIf(
+    Object.keys(host.storageOpt).length > 0,
+    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+  );
   for (const rule of host.resources?.deviceCgroupRules?.values ?? []) validateDeviceRule(rule);
   for (const ulimit of host.resources?.ulimits ?? []) validateUlimit(ulimit.name, ulimit);
 }
 
 /** Of create and update. */
-export function validateRestartPolicy(policy: RestartPolicy | undefined, autoRemove: boolean): void {
+export function validateRestartPolicy(
+  policy: RestartPolicy | undefined,
+  autoRemove: boolean,
+): void {
   const name = policy?.name ?? "";
   const retries = policy?.maximumRetryCount ?? 0;
   switch (name) {
@@ -40,10 +66,12 @@ export function validateRestartPolicy(policy: RestartPolicy | undefined, autoRem
     case "no":
     case "always":
     case "unless-stopped":
-      refuseIf(retries !== 0,
+      refuseIf(
+        retries !== 0,
         retries < 0
           ? "invalid restart policy: maximum retry count can only be used with 'on-failure' and cannot be negative"
-          : "invalid restart policy: maximum retry count can only be used with 'on-failure'");
+          : "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+      );
       break;
     case "on-failure":
       refuseIf(retries < 0, "invalid restart policy: maximum retry count cannot be negative");
@@ -53,63 +81,112 @@ export function validateRestartPolicy(policy: RestartPolicy | undefined, autoRem
         `invalid restart policy: unknown policy '${name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
       );
   }
-  refuseIf(autoRemove && name !== "" && name !== "no",
-    "can't create 'AutoRemove' container with restart policy");
+  refuseIf(
+    autoRemove && name !== "" && name !== "no",
+    "can't create 'AutoRemove' container with restart policy",
+  );
 }
 
 function validateModes(host: HostConfig): void {
   const container = /^container:.+/;
-  refuseIf(!["", "private", "shareable", "host", "none"].includes(host.ipcMode) && !container.test(host.ipcMode),
-    `invalid IPC mode: ${host.ipcMode}`);
-  refuseIf(!["", "host"].includes(host.pidMode) && !container.test(host.pidMode),
-    `invalid PID mode: ${host.pidMode}`);
+  refuseIf(
+    !["", "private", "shareable", "host", "none"].includes(host.ipcMode) &&
+      !container.test(host.ipcMode),
+    `invalid IPC mode: ${host.ipcMode}`,
+  );
+  refuseIf(
+    !["", "host"].includes(host.pidMode) && !container.test(host.pidMode),
+    `invalid PID mode: ${host.pidMode}`,
+  );
   refuseIf(!["", "host"].includes(host.utsMode), `invalid UTS mode: ${host.utsMode}`);
-  refuseIf(!["", "host"].includes(host.usernsMode), `invalid user namespace mode: ${host.usernsMode}`);
-  refuseIf(!["", "private", "host"].includes(host.cgroupnsMode),
-    `invalid cgroup namespace mode: ${host.cgroupnsMode}`);
+  refuseIf(
+    !["", "host"].includes(host.usernsMode),
+    `invalid user namespace mode: ${host.usernsMode}`,
+  );
+  refuseIf(
+    !["", "private", "host"].includes(host.cgroupnsMode),
+    `invalid cgroup namespace mode: ${host.cgroupnsMode}`,
+  );
 }
 
 function validateCapabilities(what: string, names: readonly string[]): void {
   for (const name of names) {
-    refuseIf(!knownCapability(name), `invalid ${what}: unknown capability: "${capabilityName(name)}"`);
+    refuseIf(
+      !knownCapability(name),
+      `invalid ${what}: unknown capability: "${capabilityName(name)}"`,
+    );
   }
 }
 
 function validateLogConfig(driver: string, options: Readonly<Record<string, string>>): void {
   if (driver === "" || driver === "none") return;
-  refuseIf(!logDrivers.has(driver),
-    `error looking up logging plugin ${driver}: plugin "${driver}" not found`);
+  refuseIf(
+    !logDrivers.has(driver),
+    `error looking up logging plugin ${driver}: plugin "${driver}" not found`,
+  );
   for (const [key, value] of Object.entries(options)) {
-    refuseIf(!rotationOptions.includes(key) && !attributeOptions.includes(key),
-      `unknown log opt '${key}' for ${driver} log driver`);
+    refuseIf(
+      !rotationOptions.includes(key) && !attributeOptions.includes(key),
+      `unknown log opt '${key}' for ${driver} log driver`,
+    );
     validateLogOption(key, value);
   }
 }
 
 function validateLogOption(key: string, value: string): void {
   if (key === "max-size") {
-    refuseIf(value !== "-1" && !/^\d+(\.\d+)?\s*([bkmgtp]|[kmgtp]i?b)?$/i.test(value), `invalid size: '${value}'`);
+    refuseIf(
+      value !== "-1" && !/^\d+(\.\d+)?\s*([bkmgtp]|[kmgtp]i?b)?$/i.test(value),
+      `invalid size: '${value}'`,
+    );
   }
   if (key === "max-file") {
     refuseIf(!/^\d+$/.test(value), `strconv.Atoi: parsing "${value}": invalid syntax`);
     refuseIf(Number(value) < 1, "max-file cannot be less than 1");
   }
   if (key === "compress") {
-    refuseIf(!/^(1|t|true|0|f|false)$/i.test(value), `strconv.ParseBool: parsing "${value}": invalid syntax`);
+    refuseIf(
+      !/^(1|t|true|0|f|false)$/i.test(value),
+      `strconv.ParseBool: parsing "${value}": invalid syntax`,
+    );
   }
 }
 
 function validateDeviceRule(rule: string): void {
-  refuseIf(!/^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/.test(rule),
-    `invalid device cgroup rule format: '${rule}'`);
+  refuseIf(
+    !/^([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})$/.test(rule),
+    `invalid device cgroup rule format: '${rule}'`,
+  );
 }
 
-const ulimitNames = new Set(["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack", "as"]);
+const ulimitNames = new Set([
+  "core",
+  "cpu",
+  "data",
+  "fsize",
+  "locks",
+  "memlock",
+  "msgqueue",
+  "nice",
+  "nofile",
+  "nproc",
+  "rss",
+  "rtprio",
+  "rttime",
+  "sigpending",
+  "stack",
+  "as",
+]);
 
-function validateUlimit(name: string, limit: { readonly soft: bigint; readonly hard: bigint }): void {
+function validateUlimit(
+  name: string,
+  limit: { readonly soft: bigint; readonly hard: bigint },
+): void {
   refuseIf(!ulimitNames.has(name.toLowerCase()), `invalid ulimit type: ${name}`);
-  refuseIf(limit.hard !== -1n && (limit.soft > limit.hard || limit.soft === -1n),
-    `ulimit soft limit must be less than or equal to hard limit: ${String(limit.soft)} > ${String(limit.hard)}`);
+  refuseIf(
+    limit.hard !== -1n && (limit.soft > limit.hard || limit.soft === -1n),
+    `ulimit soft limit must be less than or equal to hard limit: ${String(limit.soft)} > ${String(limit.hard)}`,
+  );
 }
 
 function refuseIf(condition: boolean, message: string): void {

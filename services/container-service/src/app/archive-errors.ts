@@ -1,0 +1,33 @@
+/** What the unpack program says, in Docker's words. */
+import { constants } from "node:os";
+import { internal, invalidArgument, notFound, resourceExhausted } from "@gantry/errors";
+import { ArchiveError } from "../ports/archives.ts";
+
+const { ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
+
+/** An error for the caller. @param reference the container as the caller named it. */
+export function archiveError(error: unknown, reference: string, path: string): unknown {
+  if (!(error instanceof ArchiveError)) return error;
+  const { step, errno, message } = error.failure;
+  switch (errno) {
+    case ENOENT: {
+      const text = `Could not find the file ${path} in container ${reference}`;
+      return notFound("path", path, text, { cause: error });
+    }
+    case ENOTDIR:
+      return invalidArgument("extraction point is not a directory", { cause: error });
+    case ELOOP:
+      return invalidArgument(`${path}: too many links`, { cause: error });
+    case EROFS:
+      return invalidArgument("container rootfs is marked read-only", { cause: error });
+    case ENOSPC:
+    case EDQUOT:
+      return resourceExhausted("no space left on device", { cause: error });
+    case 0:
+      return step === "limit" || step === "sandbox" || step === "memory"
+        ? internal(error.message, { cause: error })
+        : invalidArgument(message, { cause: error });
+    default:
+      return internal(error.message, { cause: error });
+  }
+}

@@ -1,0 +1,54 @@
+/** A container's file system, running or not, for as long as something looks at it. */
+import { conflict } from "@gantry/errors";
+import { isLive } from "../domain/container-state.ts";
+import type { RootView } from "../ports/archives.ts";
+import type { App } from "./context.ts";
+import { type Entry, pidOf } from "./entry.ts";
+
+/**
+ * Calls back with the view. A container that does not run is kept from starting meanwhile: its
+ * overlay must not be mounted twice.
+ */
+export async function withRoot<T>(
+  app: App,
+  entry: Entry,
+  use: (view: RootView) => Promise<T>,
+): Promise<T> {
+  const live = liveView(entry);
+  if (live !== undefined) return await use(live);
+  return await entry.serial.run(async () => {
+    const started = liveView(entry);
+    if (started !== undefined) return await use(started);
+    const { status } = entry.record.state;
+    if (status === "dead" || status === "removing" || entry.removing) {
+      throw conflict(`container ${entry.id} is marked for removal`);
+    }
+    return await withMounted(app, entry, use);
+  });
+}
+
+function liveView(entry: Entry): RootView | undefined {
+  return isLive(entry.record.state) ? { kind: "process", pid: pidOf(entry) } : undefined;
+}
+
+async function withMounted<T>(
+  app: App,
+  entry: Entry,
+  use: (view: RootView) => Promise<T>,
+): Promise<T> {
+  const { id, rootfs } = entry.record;
+  const prepared = await app.volumes.prepareStart(id, app.lifetime);
+  try {
+    const binds = prepared.mounts
+      .filter((mount) => mount.type === "bind")
+      .map(({ source, destination, options }) => ({
+        source,
+        destination,
+        readOnly: options.includes("ro"),
+      }));
+    await using root = await app.roots.mount(id, rootfs, binds);
+    return await use({ kind: "folder", path: root.path });
+  } finally {
+    app.volumes.release(id);
+  }
+}

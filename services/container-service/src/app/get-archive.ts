@@ -1,0 +1,76 @@
+/** Archives out of a container: of a path (`docker cp`), or of everything (`docker export`). */
+import nodePath from "node:path/posix";
+import type { DataListener } from "@gantry/rpc";
+import type { StatResult } from "../ports/archives.ts";
+import { archiveError } from "./archive-errors.ts";
+import type { StreamEndpoint } from "./attach-container.ts";
+import { withRoot } from "./container-root.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import { offerStream } from "./offer-stream.ts";
+import { requirePath, statIn } from "./stat-path.ts";
+
+/** A tar that waits for its reader. */
+export interface OfferedArchive {
+  readonly endpoint: StreamEndpoint;
+  /** Resolves when the tar is written. */
+  readonly done: Promise<void>;
+}
+
+/** A path's tar. Errors: not_found, invalid_argument. */
+export async function getArchive(
+  app: App,
+  data: DataListener,
+  reference: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<OfferedArchive & { readonly stat: StatResult }> {
+  const entry = app.registry.find(reference);
+  requirePath(path);
+  const found = Promise.withResolvers<OfferedArchive & { readonly stat: StatResult }>();
+  // The view stays open from the look at the path to the end of the tar.
+  withRoot(app, entry, async (view) => {
+    const stat = await statIn(app, view, { reference, path }, signal);
+    const offered = offerStream(data, signal, async (socket, ended) => {
+      const options = { path, name: entryName(path, stat), withMounts: true };
+      await app.archives.pack(view, options, socket, ended);
+    });
+    found.resolve({ ...offered, stat });
+    await offered.done;
+    app.store.append([containerEvent(entry.record, "archive-path")]);
+  }).catch((error: unknown) => {
+    found.reject(archiveError(error, reference, path));
+  });
+  return await found.promise;
+}
+
+/** The root entry is the base name; a path that ends in `/.` gives what is in the folder, below `./`. */
+function entryName(path: string, stat: StatResult): string {
+  return path.endsWith("/.") || path === "." ? "." : stat.name || nodePath.basename(path) || "/";
+}
+
+/** The whole root file system, without volumes. Errors: not_found, conflict. */
+export async function exportContainer(
+  app: App,
+  data: DataListener,
+  reference: string,
+  signal: AbortSignal,
+): Promise<OfferedArchive> {
+  const entry = app.registry.find(reference);
+  const found = Promise.withResolvers<OfferedArchive>();
+  withRoot(app, entry, async (view) => {
+    const offered = offerStream(data, signal, async (socket, ended) => {
+      await app.archives.pack(view, { path: "/", name: undefined, withMounts: false }, socket, ended);
+    });
+    found.resolve(offered);
+    await offered.done;
+    tellExport(app, entry);
+  }).catch((error: unknown) => {
+    found.reject(archiveError(error, reference, "/"));
+  });
+  return await found.promise;
+}
+
+function tellExport(app: App, entry: Entry): void {
+  app.store.append([containerEvent(entry.record, "export")]);
+}

@@ -1,0 +1,91 @@
+/** Archives into a container (`docker cp`). */
+import nodePath from "node:path/posix";
+import { invalidArgument } from "@gantry/errors";
+import type { DataListener } from "@gantry/rpc";
+import type { RootView } from "../ports/archives.ts";
+import { archiveError } from "./archive-errors.ts";
+import { withRoot } from "./container-root.ts";
+import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
+import type { OfferedArchive } from "./get-archive.ts";
+import { offerStream } from "./offer-stream.ts";
+import { requirePath, statIn } from "./stat-path.ts";
+
+/** Where and how. */
+export interface PutOptions {
+  /** An existing directory. */
+  readonly path: string;
+  readonly noOverwriteDirNonDir: boolean;
+  /** Files belong to the container's user. */
+  readonly copyUidGid: boolean;
+}
+
+const typeMask = 0o170000;
+const directory = 0o040000;
+
+/** Errors: not_found, invalid_argument (no directory, read-only, malformed archive). */
+export async function putArchive(
+  app: App,
+  data: DataListener,
+  reference: string,
+  options: PutOptions,
+  signal: AbortSignal,
+): Promise<OfferedArchive> {
+  const entry = app.registry.find(reference);
+  requirePath(options.path);
+  const found = Promise.withResolvers<OfferedArchive>();
+  const { path } = options;
+  withRoot(app, entry, async (view) => {
+    await requireDirectory(app, view, { reference, path }, signal);
+    refuseReadOnly(app, entry, path);
+    const owner = options.copyUidGid ? numericOwner(entry.record.config.user) : undefined;
+    const offered = offerStream(data, signal, async (socket, ended) => {
+      await app.archives.apply(view, { ...options, owner }, socket, ended).catch((error: unknown) => {
+        throw archiveError(error, reference, path);
+      });
+    });
+    found.resolve(offered);
+    await offered.done;
+    app.store.append([containerEvent(entry.record, "extract-to-dir")]);
+  }).catch((error: unknown) => {
+    found.reject(archiveError(error, reference, path));
+  });
+  return await found.promise;
+}
+
+/** A link to a directory is one. */
+async function requireDirectory(
+  app: App,
+  view: RootView,
+  at: { readonly reference: string; readonly path: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const stat = await statIn(app, view, at, signal);
+  if ((stat.mode & typeMask) === directory) return;
+  if (stat.linkTarget !== "") {
+    const target = await statIn(app, view, { ...at, path: stat.linkTarget }, signal);
+    if ((target.mode & typeMask) === directory) return;
+  }
+  throw invalidArgument("extraction point is not a directory");
+}
+
+/** The mount that a path lies in says whether it can be written to. */
+function refuseReadOnly(app: App, entry: Entry, path: string): void {
+  const wanted = nodePath.resolve("/", path);
+  const isBelow = (folder: string): boolean => wanted === folder || wanted.startsWith(`${folder}/`);
+  const mount = app.volumes
+    .mountPoints(entry.id)
+    .filter(({ destination }) => isBelow(destination))
+    .sort((one, other) => other.destination.length - one.destination.length)[0];
+  if (mount !== undefined) {
+    if (!mount.rw) throw invalidArgument("mounted volume is marked read-only");
+  } else if (entry.record.hostConfig.readonlyRootfs) {
+    throw invalidArgument("container rootfs is marked read-only");
+  }
+}
+
+/** `uid[:gid]` of the container's user; names are not looked up: the archive's owners stay then. */
+function numericOwner(user: string): { uid: number; gid: number } | undefined {
+  const match = /^(\d{1,10})(?::(\d{1,10}))?$/.exec(user);
+  return match === null ? undefined : { uid: Number(match[1]), gid: Number(match[2] ?? match[1]) };
+}

@@ -1,0 +1,36 @@
+/** Describes a path of a container (`docker cp`). */
+import { invalidArgument } from "@gantry/errors";
+import type { RootView, StatResult } from "../ports/archives.ts";
+import { archiveError } from "./archive-errors.ts";
+import { withRoot } from "./container-root.ts";
+import type { App } from "./context.ts";
+
+/** Errors: not_found (container, path), invalid_argument. */
+export async function statPath(
+  app: App,
+  reference: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<StatResult> {
+  const entry = app.registry.find(reference);
+  requirePath(path);
+  return await withRoot(app, entry, (view) => statIn(app, view, { reference, path }, signal));
+}
+
+export function requirePath(path: string): void {
+  if (path === "") throw invalidArgument("bad parameter: path cannot be empty");
+}
+
+/** The same in a view that is open already. */
+export async function statIn(
+  app: App,
+  view: RootView,
+  { reference, path }: { readonly reference: string; readonly path: string },
+  signal: AbortSignal,
+): Promise<StatResult> {
+  try {
+    return await app.archives.stat(view, path, signal);
+  } catch (error) {
+    throw archiveError(error, reference, path);
+  }
+}

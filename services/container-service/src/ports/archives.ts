@@ -1,0 +1,90 @@
+/** Archives of files in a container's root, made and read by the sandboxed unpack program. */
+import type { Readable, Writable } from "node:stream";
+
+/**
+ * A container's file system as the program sees it: the mount namespace of a running process, or a
+ * folder on the host with everything mounted below it.
+ */
+export type RootView =
+  | { readonly kind: "process"; readonly pid: number }
+  | { readonly kind: "folder"; readonly path: string };
+
+/** A path of a container. */
+export interface StatResult {
+  readonly name: string;
+  readonly sizeBytes: bigint;
+  /** st_mode. */
+  readonly mode: number;
+  readonly mtimeNano: bigint;
+  /** Where a symbolic link leads inside the root, else empty. */
+  readonly linkTarget: string;
+}
+
+/** What to pack. */
+export interface PackOptions {
+  readonly path: string;
+  /** Name of the first entry; undefined: only what a directory holds. */
+  readonly name: string | undefined;
+  /** Mounts below are packed, too (volumes). */
+  readonly withMounts: boolean;
+}
+
+/** Where to extract. */
+export interface ApplyOptions {
+  readonly path: string;
+  readonly noOverwriteDirNonDir: boolean;
+  /** Owner of everything, instead of the archive's. */
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+/** What the program says about a failure. */
+export interface ArchiveFailure {
+  readonly step: string;
+  /** 0 when no system call failed. */
+  readonly errno: number;
+  readonly path: string;
+  readonly message: string;
+}
+
+/** Thrown where the program failed in its own words: a missing path, a malformed archive, a full disk. */
+export class ArchiveError extends Error {
+  override readonly name = "ArchiveError";
+  readonly failure: ArchiveFailure;
+
+  constructor(failure: ArchiveFailure) {
+    super(`${failure.step} ${failure.path}: ${failure.message}`);
+    this.failure = failure;
+  }
+}
+
+/** The program. All throw ArchiveError, or internal when it did not do its work at all. */
+export interface Archives {
+  stat(view: RootView, path: string, signal: AbortSignal): Promise<StatResult>;
+  /** Writes a tar to `to` and ends it. */
+  pack(view: RootView, options: PackOptions, to: Writable, signal: AbortSignal): Promise<void>;
+  /** Reads a tar (compressed or not) from `from`. */
+  apply(view: RootView, options: ApplyOptions, from: Readable, signal: AbortSignal): Promise<void>;
+}
+
+/** File systems of containers that do not run, mounted for as long as they are looked at. */
+export interface RootMounts {
+  /**
+   * Mounts an overlay and binds below it. Destinations are resolved inside the root. Dispose to
+   * unmount.
+   */
+  mount(
+    id: string,
+    overlay: {
+      readonly lowerDirs: readonly string[];
+      readonly upperDir: string;
+      readonly workDir: string;
+    },
+    binds: readonly {
+      readonly source: string;
+      readonly destination: string;
+      readonly readOnly: boolean;
+    }[],
+  ): Promise<{ readonly path: string } & AsyncDisposable>;
+  /** Unmounts what an engine that was killed left. */
+  cleanUp(): Promise<void>;
+}
