@@ -53,11 +53,11 @@ interface Relay {
   control: Control;
 }
 
-async function waitFor(condition: () => boolean, what: string): Promise<void> {
+async function waitFor(condition: () => boolean, what: string, everyMs = 5): Promise<void> {
   const deadline = Date.now() + 15_000;
   while (!condition()) {
     assert.ok(Date.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
@@ -415,6 +415,36 @@ for (const build of builds) {
       client6.send("six", port, "::1");
       assert.equal((await answer6)[1].address, "::1");
       client6.close();
+    });
+
+    it("holds a thousand ports in one small process that sleeps while nothing comes", async (t) => {
+      const relay = await startRelay(t, build);
+      const requests = Array.from({ length: 1000 }, (_, i) => ({
+        op: "add",
+        id: `p${String(i)}`,
+        proto: i % 2 === 0 ? "tcp" : "udp",
+        hostIp: `127.9.${String(i >> 8)}.${String(i & 255)}`,
+        hostPort: 5000,
+        containerIp: "127.0.0.2",
+        containerPort: 80,
+      }));
+      const answers = await Promise.all(requests.map((request) => relay.control.ask(request)));
+      assert.ok(answers.every((answer) => answer["ok"] === true));
+      const status = () => readFileSync(`/proc/${String(relay.child.pid)}/status`, "utf8");
+      const rss = Number(/VmRSS:\s+(\d+)/.exec(status())?.[1]);
+      if (build === "build") assert.ok(rss < 4_000, `${String(rss)} kB`);
+      // Let the tick that follows the requests pass, then count how often it wakes up.
+      const switches = () => Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status())?.[1]);
+      let before = -1;
+      await waitFor(
+        () => {
+          const last = before;
+          before = switches();
+          return last === before;
+        },
+        "it does not come to rest",
+        1500,
+      );
     });
 
     it("keeps its ports when the control client goes, and lists them to the next", async (t) => {

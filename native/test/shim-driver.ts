@@ -1,13 +1,32 @@
 /** Runs build/shim as the brain does: a plan in a memfd, two listeners, one control connection. */
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import {
+  type CgroupPlanSchema,
+  type HookPlanSchema,
   type LaunchPlan,
   LaunchPlanSchema,
+  type MountPlanSchema,
+  type ProcessPlanSchema,
   type ShimMessage,
   ShimMessageSchema,
   ShimRequestSchema,
@@ -16,15 +35,27 @@ import { eventually } from "@gantry/testkit";
 import { debianProgram } from "@gantry/testkit/debian";
 import { type Kernel, loadKernel } from "../lib/index.ts";
 
-export type PlanInit = MessageInitShape<typeof LaunchPlanSchema> & Pick<LaunchPlan, "$unknown">;
-type RequestInit = Exclude<MessageInitShape<typeof ShimRequestSchema>["request"], undefined>;
+/** A message as plain fields. */
+type Fields<Desc extends DescMessage> = Exclude<MessageInitShape<Desc>, { $typeName: string }>;
+export type PlanInit = Fields<typeof LaunchPlanSchema> & Pick<LaunchPlan, "$unknown">;
+export type ProcessInit = Fields<typeof ProcessPlanSchema>;
+export type CgroupInit = Fields<typeof CgroupPlanSchema>;
+export type HookInit = Fields<typeof HookPlanSchema>;
+export type MountInit = Fields<typeof MountPlanSchema>;
+export type RequestInit = Exclude<
+  Fields<typeof ShimRequestSchema>["request"],
+  undefined | { case: undefined }
+>;
 type MessageCase = Exclude<ShimMessage["message"]["case"], undefined>;
 type MessageOf<C extends MessageCase> = Extract<ShimMessage["message"], { case: C }>["value"];
 
 const program = process.env["GANTRY_SHIM"] ?? join(import.meta.dirname, "../build/shim");
 export const kernel: Kernel = loadKernel();
 const executable = kernel.sealExecutable(program);
-const applets = "sh cat echo ls id sleep true false env head tail dd wc grep stat stty tty touch mkdir rm mv ln kill ps ip hostname yes printf seq sync mount readlink pwd test od tr sort mknod chmod nproc timeout".split(" ");
+const applets =
+  "sh cat echo ls id sleep true false env head tail dd wc grep stat stty tty touch mkdir rm mv ln kill ps ip hostname yes printf seq sync mount readlink pwd test od tr sort mknod chmod nproc timeout".split(
+    " ",
+  );
 
 export const ns = {
   mount: 0x20000n,
@@ -36,7 +67,17 @@ export const ns = {
   net: 0x40000000n,
 };
 
-export const ms = { rdonly: 1n, nosuid: 2n, nodev: 4n, noexec: 8n, bind: 4096n, rec: 16384n, relatime: 0x200000n, private: 1n << 18n, strictatime: 1n << 24n };
+export const ms = {
+  rdonly: 1n,
+  nosuid: 2n,
+  nodev: 4n,
+  noexec: 8n,
+  bind: 4096n,
+  rec: 16384n,
+  relatime: 0x200000n,
+  private: 1n << 18n,
+  strictatime: 1n << 24n,
+};
 
 /** Docker's default capabilities. */
 export const defaultCapabilities = 0xa80425fbn;
@@ -54,13 +95,30 @@ export class Playground {
   static async make(): Promise<Playground> {
     const playground = new Playground();
     const busybox = await debianProgram("busybox-static", "/bin/busybox");
-    for (const name of ["lower/bin", "lower/etc", "lower/dev", "lower/proc", "lower/sys", "lower/root", "lower/tmp", "upper", "work", "root"]) {
+    for (const name of [
+      "lower/bin",
+      "lower/etc",
+      "lower/dev",
+      "lower/proc",
+      "lower/sys",
+      "lower/root",
+      "lower/tmp",
+      "upper",
+      "work",
+      "root",
+    ]) {
       mkdirSync(playground.path(name), { recursive: true });
     }
     copyFileSync(busybox, playground.path("lower/bin/busybox"));
     for (const applet of applets) symlinkSync("busybox", playground.path("lower/bin", applet));
-    writeFileSync(playground.path("lower/etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\nevil:x:4294967296:0::/:/bin/sh\n");
-    writeFileSync(playground.path("lower/etc/group"), "root:x:0:\nusers:x:1000:\nwheel:x:10:root,user\naudio:x:29:user\n");
+    writeFileSync(
+      playground.path("lower/etc/passwd"),
+      "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\nevil:x:4294967296:0::/:/bin/sh\n",
+    );
+    writeFileSync(
+      playground.path("lower/etc/group"),
+      "root:x:0:\nusers:x:1000:\nwheel:x:10:root,user\naudio:x:29:user\n",
+    );
     return playground;
   }
 
@@ -70,7 +128,10 @@ export class Playground {
 
   /** Lines of the log file, parsed. */
   log(): { log: string; stream: string; time: string; attrs?: Record<string, string> }[] {
-    return readFileSync(this.path("json.log"), "utf8").split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+    return readFileSync(this.path("json.log"), "utf8")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line));
   }
 
   launch(changes: PlanInit = {}): Shim {
@@ -86,7 +147,7 @@ export class Playground {
 }
 
 /** A process plan for a command line. */
-export function processOf(args: string[], changes: NonNullable<PlanInit["process"]> = {}): NonNullable<PlanInit["process"]> {
+export function processOf(args: string[], changes: ProcessInit = {}): ProcessInit {
   const mask = defaultCapabilities;
   return {
     args,
@@ -97,13 +158,41 @@ export function processOf(args: string[], changes: NonNullable<PlanInit["process
   };
 }
 
-export const standardMounts: NonNullable<PlanInit["mounts"]> = [
+export const standardMounts: MountInit[] = [
   { destination: "/proc", type: "proc", source: "proc", flags: ms.nosuid | ms.noexec | ms.nodev },
-  { destination: "/dev", type: "tmpfs", source: "tmpfs", flags: ms.nosuid | ms.strictatime, data: "mode=755,size=65536k" },
-  { destination: "/dev/pts", type: "devpts", source: "devpts", flags: ms.nosuid | ms.noexec, data: "newinstance,ptmxmode=0666,mode=0620,gid=5" },
-  { destination: "/sys", type: "sysfs", source: "sysfs", flags: ms.nosuid | ms.noexec | ms.nodev | ms.rdonly },
-  { destination: "/dev/mqueue", type: "mqueue", source: "mqueue", flags: ms.nosuid | ms.noexec | ms.nodev },
-  { destination: "/dev/shm", type: "tmpfs", source: "shm", flags: ms.nosuid | ms.noexec | ms.nodev, data: "mode=1777,size=67108864" },
+  {
+    destination: "/dev",
+    type: "tmpfs",
+    source: "tmpfs",
+    flags: ms.nosuid | ms.strictatime,
+    data: "mode=755,size=65536k",
+  },
+  {
+    destination: "/dev/pts",
+    type: "devpts",
+    source: "devpts",
+    flags: ms.nosuid | ms.noexec,
+    data: "newinstance,ptmxmode=0666,mode=0620,gid=5",
+  },
+  {
+    destination: "/sys",
+    type: "sysfs",
+    source: "sysfs",
+    flags: ms.nosuid | ms.noexec | ms.nodev | ms.rdonly,
+  },
+  {
+    destination: "/dev/mqueue",
+    type: "mqueue",
+    source: "mqueue",
+    flags: ms.nosuid | ms.noexec | ms.nodev,
+  },
+  {
+    destination: "/dev/shm",
+    type: "tmpfs",
+    source: "shm",
+    flags: ms.nosuid | ms.noexec | ms.nodev,
+    data: "mode=1777,size=67108864",
+  },
 ];
 
 function standardPlan(playground: Playground): PlanInit {
@@ -140,6 +229,7 @@ export class Shim {
   #received = Buffer.alloc(0);
   #wake: (() => void)[] = [];
   #exit: unknown;
+  #controlClosed = false;
 
   constructor(playground: Playground, changes: PlanInit) {
     this.#playground = playground;
@@ -149,7 +239,13 @@ export class Shim {
     const control = kernel.listenUnix(playground.path("shim.sock"), 0o600, 16);
     const io = kernel.listenUnix(playground.path("io.sock"), 0o600, 16);
     const [ours, theirs] = kernel.socketpair();
-    const fds: [number, number][] = [[2, 2], [3, memfd], [4, control], [5, io], [6, theirs]];
+    const fds: [number, number][] = [
+      [2, 2],
+      [3, memfd],
+      [4, control],
+      [5, io],
+      [6, theirs],
+    ];
     const launched = kernel.launch({ executable, argv: ["gantry-shim"], env: [], fds });
     for (const fd of [memfd, control, io, theirs]) kernel.closeFd(fd);
     this.pid = launched.pid;
@@ -178,6 +274,7 @@ export class Shim {
     });
     socket.on("error", () => undefined);
     socket.on("close", () => {
+      this.#controlClosed = true;
       this.#notify();
     });
     return socket;
@@ -190,6 +287,7 @@ export class Shim {
     const socket = connect(this.#playground.path("shim.sock"));
     await once(socket, "connect");
     this.#control = this.#listen(socket);
+    this.#controlClosed = false;
   }
 
   dropControl(): void {
@@ -201,7 +299,11 @@ export class Shim {
     for (;;) {
       const found = find();
       if (found !== undefined) return found;
-      if (Date.now() > deadline) throw new Error(`no ${what} within 10 s; got ${this.messages.map((m) => m.message.case).join(", ")}`);
+      const over = this.#exit !== undefined && this.#controlClosed;
+      if (over || Date.now() > deadline)
+        throw new Error(
+          `no ${what} within 10 s; got ${this.messages.map((m) => m.message.case).join(", ")}`,
+        );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1000);
         this.#wake.push(() => {
@@ -213,10 +315,14 @@ export class Shim {
   }
 
   /** Waits for a message of a kind, also one that came before. */
-  async message<C extends MessageCase>(kind: C, accept: (value: MessageOf<C>) => boolean = () => true): Promise<MessageOf<C>> {
+  async message<C extends MessageCase>(
+    kind: C,
+    accept: (value: MessageOf<C>) => boolean = () => true,
+  ): Promise<MessageOf<C>> {
     return await this.#until(() => {
       for (const { message } of this.messages) {
-        if (message.case === kind && accept(message.value as MessageOf<C>)) return message.value as MessageOf<C>;
+        if (message.case === kind && accept(message.value as MessageOf<C>))
+          return message.value as MessageOf<C>;
       }
       return undefined;
     }, kind);
@@ -226,7 +332,10 @@ export class Shim {
   async request(request: RequestInit): Promise<ShimMessage["message"]> {
     const seq = ++this.#seq;
     this.send(request, seq);
-    const answer = await this.#until(() => this.messages.find((message) => message.replyTo === seq), `answer to ${request.case}`);
+    const answer = await this.#until(
+      () => this.messages.find((message) => message.replyTo === seq),
+      `answer to ${request.case}`,
+    );
     return answer.message;
   }
 
@@ -254,10 +363,16 @@ export class Shim {
   }
 
   /** Adds a ticket and connects with it. */
-  async attach(ticket: { stdin?: boolean; framed?: boolean; detachKeys?: Uint8Array; execId?: string } = {}): Promise<Stream> {
+  async attach(
+    ticket: { stdin?: boolean; framed?: boolean; detachKeys?: Uint8Array; execId?: string } = {},
+  ): Promise<Stream> {
     const bytes = this.newTicket();
-    await this.request({ case: "addTicket", value: { ticket: bytes, stdout: true, stderr: true, stdin: true, framed: true, ...ticket } });
-    const attached = (): number => this.messages.filter(({ message }) => message.case === "attached").length;
+    await this.request({
+      case: "addTicket",
+      value: { ticket: bytes, stdout: true, stderr: true, stdin: true, framed: true, ...ticket },
+    });
+    const attached = (): number =>
+      this.messages.filter(({ message }) => message.case === "attached").length;
     const before = attached();
     const stream = this.stream(bytes);
     await this.#until(() => (attached() > before ? true : undefined), "attached");
@@ -265,19 +380,39 @@ export class Shim {
   }
 
   /** Runs a command as an exec to its end. */
-  async exec(args: string[], changes: NonNullable<PlanInit["process"]> = {}, input?: string): Promise<{ code: number; output: string; message: string }> {
+  async exec(
+    args: string[],
+    changes: ProcessInit = {},
+    input?: string,
+  ): Promise<{ code: number; output: string; message: string }> {
     const execId = `e${this.#ticketCount.next}`;
     const ticket = this.newTicket();
     const terminal = changes.terminal === true;
     await this.request({
       case: "exec",
-      value: { execId, process: processOf(args, changes), openStdin: input !== undefined, startOnAttach: true, ticket: { ticket, stdin: input !== undefined, stdout: true, stderr: true, framed: !terminal } },
+      value: {
+        execId,
+        process: processOf(args, changes),
+        openStdin: input !== undefined,
+        startOnAttach: true,
+        ticket: {
+          ticket,
+          stdin: input !== undefined,
+          stdout: true,
+          stderr: true,
+          framed: !terminal,
+        },
+      },
     });
     const stream = this.stream(ticket);
     if (input !== undefined) stream.socket.end(input);
     const ended = await this.message("execExited", (value) => value.execId === execId);
     await stream.closed;
-    return { code: ended.exitCode, output: terminal ? stream.bytes().toString() : stream.text(), message: ended.message };
+    return {
+      code: ended.exitCode,
+      output: terminal ? stream.bytes().toString() : stream.text(),
+      message: ended.message,
+    };
   }
 
   async exitOfProcess(): Promise<unknown> {
@@ -355,7 +490,8 @@ export class Stream {
   async until(text: string): Promise<void> {
     const deadline = Date.now() + 10_000;
     while (!this.bytes().includes(text)) {
-      if (Date.now() > deadline) throw new Error(`no ${JSON.stringify(text)} in ${JSON.stringify(this.bytes().toString())}`);
+      if (Date.now() > deadline)
+        throw new Error(`no ${JSON.stringify(text)} in ${JSON.stringify(this.bytes().toString())}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 500);
         this.#wake.push(() => {

@@ -1,17 +1,42 @@
 import assert from "node:assert/strict";
-import { chownSync, mkdirSync, readdirSync as readdir, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  readdirSync as readdir,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { holds, kernel, ms, Playground, processOf, type PlanInit } from "./shim-driver.ts";
+import {
+  holds,
+  kernel,
+  ms,
+  Playground,
+  processOf,
+  standardMounts,
+  type PlanInit,
+} from "./shim-driver.ts";
 
 /** Runs a command to its end and gives back what it printed. */
-async function output(changes: PlanInit, prepare?: (playground: Playground) => void): Promise<string> {
+async function output(
+  changes: PlanInit,
+  prepare?: (playground: Playground) => void,
+): Promise<string> {
   await using playground = await Playground.make();
   prepare?.(playground);
   const shim = playground.launch(changes);
-  const failed = shim.message("startFailed").then((failure) => Promise.reject(new Error(failure.message)));
+  const failed = shim
+    .message("startFailed")
+    .then((failure) => Promise.reject(new Error(failure.message)));
   await Promise.race([shim.message("exited"), failed]);
   failed.catch(() => undefined);
-  return playground.log().map((record) => record.log).join("");
+  return playground
+    .log()
+    .map((record) => record.log)
+    .join("");
 }
 
 async function failure(changes: PlanInit, prepare?: (playground: Playground) => void) {
@@ -35,11 +60,18 @@ function isDead(pid: number): boolean {
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 
 describe("the end of the first process", () => {
-  for (const [script, exitCode, signal] of [["exit 0", 0, 0], ["exit 7", 7, 0], ["kill -TERM $$", 143, 15], ["kill -KILL $$", 137, 9]] as const) {
+  for (const [script, exitCode, signal] of [
+    ["exit 0", 0, 0],
+    ["exit 7", 7, 0],
+    ["kill -TERM $$", 143, 15],
+    ["kill -KILL $$", 137, 9],
+  ] as const) {
     it(`is reported and recorded for ${script}`, async () => {
       await using playground = await Playground.make();
       // As a child of the first process: signals without a handler do not reach the init of a PID namespace from inside.
-      const shim = playground.launch(signal === 0 ? sh(script) : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }] });
+      const shim = playground.launch(
+        signal === 0 ? sh(script) : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }] },
+      );
       const exited = await shim.message("exited");
       assert.equal(exited.exitCode, exitCode);
       assert.equal(exited.signal, signal);
@@ -54,7 +86,11 @@ describe("the end of the first process", () => {
 
   it("is recorded while nobody listens", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch({ ...sh("read line; exit 3"), stdio: { openStdin: true, stdinOnce: true }, tickets: [{ ticket: new Uint8Array(32).fill(9), stdin: true }] });
+    const shim = playground.launch({
+      ...sh("read line; exit 3"),
+      stdio: { openStdin: true, stdinOnce: true },
+      tickets: [{ ticket: new Uint8Array(32).fill(9), stdin: true }],
+    });
     await shim.message("started");
     shim.dropControl();
     shim.stream(new Uint8Array(32).fill(9)).socket.end("go\n");
@@ -77,7 +113,12 @@ describe("a command that cannot be run", () => {
     ["at no path", ["/nope"], 'exec: "/nope": stat /nope: no such file or directory', 127],
     ["not executable", ["/etc/passwd"], 'exec: "/etc/passwd": permission denied', 126],
     ["a directory", ["/etc"], 'exec: "/etc": is a directory', 126],
-    ["below a file", ["/etc/passwd/x"], 'exec: "/etc/passwd/x": stat /etc/passwd/x: not a directory', 127],
+    [
+      "below a file",
+      ["/etc/passwd/x"],
+      'exec: "/etc/passwd/x": stat /etc/passwd/x: not a directory',
+      127,
+    ],
   ] as const) {
     it(`is refused with Docker's text: ${what}`, async () => {
       const failed = await failure({ process: processOf([...args]) });
@@ -107,7 +148,9 @@ describe("the plan", () => {
   it("is refused with a field that is not known", async () => {
     await using playground = await Playground.make();
     // Field 3000 of LaunchPlan, a varint.
-    const shim = playground.launch({ $unknown: [{ no: 3000, wireType: 0, data: new Uint8Array([1]) }] });
+    const shim = playground.launch({
+      $unknown: [{ no: 3000, wireType: 0, data: new Uint8Array([1]) }],
+    });
     const failed = await shim.message("startFailed");
     assert.equal(failed.step, "plan");
   });
@@ -121,23 +164,38 @@ describe("the plan", () => {
 describe("the process", () => {
   it("has nothing open but its streams", async () => {
     // The shell does not open anything; a list of its own process would hold the list itself.
-    assert.equal(await output(sh("ls /proc/$$/fd; readlink /proc/$$/fd/0; exit 0")), "0\n1\n2\n/dev/null\n");
+    assert.equal(
+      await output(sh("ls /proc/$$/fd; readlink /proc/$$/fd/0; exit 0")),
+      "0\n1\n2\n/dev/null\n",
+    );
   });
 
   it("has the capabilities, groups and limits of its plan", async () => {
     const status = await output({
-      process: processOf(["sh", "-c", "cat /proc/self/status /proc/self/limits /proc/self/oom_score_adj; umask"], {
-        capabilities: { bounding: 0x3n, effective: 0x1n, permitted: 0x1n, inheritable: 0x1n, ambient: 0x1n },
-        user: "1000:1000",
-        noNewPrivileges: true,
-        oomScoreAdj: 500,
-        setOomScoreAdj: true,
-        rlimits: [{ resource: 7, soft: 100n, hard: 200n }],
-        umask: 0o27,
-        setUmask: true,
-      }),
+      process: processOf(
+        ["sh", "-c", "cat /proc/self/status /proc/self/limits /proc/self/oom_score_adj; umask"],
+        {
+          capabilities: {
+            bounding: 0x3n,
+            effective: 0x1n,
+            permitted: 0x1n,
+            inheritable: 0x1n,
+            ambient: 0x1n,
+          },
+          user: "1000:1000",
+          noNewPrivileges: true,
+          oomScoreAdj: 500,
+          setOomScoreAdj: true,
+          rlimits: [{ resource: 7, soft: 100n, hard: 200n }],
+          umask: 0o27,
+          setUmask: true,
+        },
+      ),
     });
-    assert.match(status, /CapInh:\t0000000000000001\nCapPrm:\t0000000000000001\nCapEff:\t0000000000000001\nCapBnd:\t0000000000000003\nCapAmb:\t0000000000000001/);
+    assert.match(
+      status,
+      /CapInh:\t0000000000000001\nCapPrm:\t0000000000000001\nCapEff:\t0000000000000001\nCapBnd:\t0000000000000003\nCapAmb:\t0000000000000001/,
+    );
     assert.match(status, /Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000/);
     assert.match(status, /Groups:\t1000 \n/);
     assert.match(status, /NoNewPrivs:\t1/);
@@ -146,14 +204,24 @@ describe("the process", () => {
   });
 
   it("keeps no capability when it is not root", async () => {
-    const status = await output({ process: processOf(["cat", "/proc/self/status"], { user: "1000" }) });
-    assert.match(status, /CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb/);
+    const status = await output({
+      process: processOf(["cat", "/proc/self/status"], { user: "1000" }),
+    });
+    assert.match(
+      status,
+      /CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb/,
+    );
   });
 
   it("runs under its seccomp program", async () => {
     const { seccompProgram } = await denyMkdir();
     for (const noNewPrivileges of [false, true]) {
-      const text = await output({ process: processOf(["sh", "-c", "mkdir /x 2>&1; grep Seccomp: /proc/self/status"], { seccompProgram, noNewPrivileges }) });
+      const text = await output({
+        process: processOf(["sh", "-c", "mkdir /x 2>&1; grep Seccomp: /proc/self/status"], {
+          seccompProgram,
+          noNewPrivileges,
+        }),
+      });
       assert.match(text, /Operation not permitted\nSeccomp:\t2/);
     }
   });
@@ -163,7 +231,12 @@ describe("the process", () => {
   });
 
   it("does not start in a descriptor of ours", async () => {
-    for (const cwd of ["/proc/self/fd/3", "/proc/self/fd/7", "/proc/thread-self/fd/8/..", "/link"]) {
+    for (const cwd of [
+      "/proc/self/fd/3",
+      "/proc/self/fd/7",
+      "/proc/thread-self/fd/8/..",
+      "/link",
+    ]) {
       const failed = await failure({ process: processOf(["pwd"], { cwd }) }, (playground) => {
         symlinkSync("/proc/self/fd/7", playground.path("lower/link"));
       });
@@ -172,13 +245,31 @@ describe("the process", () => {
   });
 
   it("has a home by its user, unless the environment names one", async () => {
-    assert.equal(await output({ process: processOf(["sh", "-c", "echo $HOME"], { user: "user" }) }), "/home/user\n");
-    assert.equal(await output({ process: processOf(["sh", "-c", "echo $HOME"], { user: "4444" }) }), "/\n");
-    assert.equal(await output({ process: processOf(["sh", "-c", "echo $HOME"], { env: ["HOME=/x", "PATH=/bin"] }) }), "/x\n");
+    assert.equal(
+      await output({ process: processOf(["sh", "-c", "echo $HOME"], { user: "user" }) }),
+      "/home/user\n",
+    );
+    assert.equal(
+      await output({ process: processOf(["sh", "-c", "echo $HOME"], { user: "4444" }) }),
+      "/\n",
+    );
+    assert.equal(
+      await output({
+        process: processOf(["sh", "-c", "echo $HOME"], { env: ["HOME=/x", "PATH=/bin"] }),
+      }),
+      "/x\n",
+    );
   });
 
   it("can open its own streams again as any user", async () => {
-    assert.equal(await output({ process: processOf(["sh", "-c", "echo a > /dev/stdout; echo b > /proc/self/fd/2"], { user: "1000" }) }), "a\nb\n");
+    assert.equal(
+      await output({
+        process: processOf(["sh", "-c", "echo a > /dev/stdout; echo b > /proc/self/fd/2"], {
+          user: "1000",
+        }),
+      }),
+      "a\nb\n",
+    );
   });
 });
 
@@ -194,11 +285,22 @@ async function denyMkdir(): Promise<{ seccompProgram: Uint8Array }> {
 }
 
 describe("the user", () => {
-  const ids = async (user: string, additionalGroups: string[] = [], prepare?: (playground: Playground) => void): Promise<string[]> =>
-    (await output({ process: processOf(["cat", "/proc/self/status"], { user, additionalGroups }) }, prepare))
+  const ids = async (
+    user: string,
+    additionalGroups: string[] = [],
+    prepare?: (playground: Playground) => void,
+  ): Promise<string[]> =>
+    (
+      await output(
+        { process: processOf(["cat", "/proc/self/status"], { user, additionalGroups }) },
+        prepare,
+      )
+    )
       .split("\n")
       .filter((line) => /^(Uid|Gid|Groups):/.test(line))
-      .map((line) => (line.startsWith("Groups") ? line : line.split("\t").slice(0, 2).join("\t")).trim());
+      .map((line) =>
+        (line.startsWith("Groups") ? line : line.split("\t").slice(0, 2).join("\t")).trim(),
+      );
 
   it("is root with root's groups when none is named", async () => {
     assert.deepEqual(await ids(""), ["Uid:\t0", "Gid:\t0", "Groups:\t0 10"]);
@@ -238,8 +340,10 @@ describe("the user", () => {
       rmSync(playground.path("lower/etc/passwd"));
       const { execFileSync } = await import("node:child_process");
       if (make === "mkfifo") execFileSync("mkfifo", [playground.path("lower/etc/passwd")]);
-      if (make === "device") execFileSync("mknod", [playground.path("lower/etc/passwd"), "c", "1", "5"]);
-      if (make === "big") execFileSync("truncate", ["-s", "1G", playground.path("lower/etc/passwd")]);
+      if (make === "device")
+        execFileSync("mknod", [playground.path("lower/etc/passwd"), "c", "1", "5"]);
+      if (make === "big")
+        execFileSync("truncate", ["-s", "1G", playground.path("lower/etc/passwd")]);
       const shim = playground.launch({ process: processOf(["true"], { user: "user" }) });
       const failed = await shim.message("startFailed");
       assert.match(failed.message, /^unable to find user user: /);
@@ -256,13 +360,31 @@ describe("mounts", () => {
     const shim = playground.launch({
       ...sh("cat /data/file /etc/single; echo x > /data/file; echo $?"),
       mounts: [
-        { destination: "/data", type: "bind", source: playground.path("volume"), subpath: "deep/er", flags: ms.bind | ms.rdonly },
-        { destination: "/etc/single", type: "bind", source: playground.path("single"), flags: ms.bind },
+        {
+          destination: "/data",
+          type: "bind",
+          source: playground.path("volume"),
+          subpath: "deep/er",
+          flags: ms.bind | ms.rdonly,
+        },
+        {
+          destination: "/etc/single",
+          type: "bind",
+          source: playground.path("single"),
+          flags: ms.bind,
+        },
         { destination: "/proc", type: "proc", source: "proc" },
       ],
     });
     await shim.message("exited");
-    assert.equal(playground.log().filter((record) => record.stream === "stdout").map((record) => record.log).join(""), "insideone1\n");
+    assert.equal(
+      playground
+        .log()
+        .filter((record) => record.stream === "stdout")
+        .map((record) => record.log)
+        .join(""),
+      "insideone1\n",
+    );
   });
 
   it("follow no link out of the root", async () => {
@@ -270,10 +392,18 @@ describe("mounts", () => {
     mkdirSync(playground.path("outside"));
     mkdirSync(playground.path("volume"));
     symlinkSync(playground.path("outside"), playground.path("lower/absolute"));
-    symlinkSync("../../../../../../.." + playground.path("outside"), playground.path("lower/upward"));
+    symlinkSync(
+      "../../../../../../.." + playground.path("outside"),
+      playground.path("lower/upward"),
+    );
     const shim = playground.launch({
       ...sh(`ls -d /absolute/made /upward/made2 ${playground.path("outside")}/made`),
-      mounts: ["/absolute/made", "/upward/made2"].map((destination) => ({ destination, type: "bind", source: playground.path("volume"), flags: ms.bind })),
+      mounts: ["/absolute/made", "/upward/made2"].map((destination) => ({
+        destination,
+        type: "bind",
+        source: playground.path("volume"),
+        flags: ms.bind,
+      })),
     });
     assert.equal((await shim.message("exited")).exitCode, 0);
     assert.deepEqual(readdir(playground.path("outside")), []);
@@ -281,8 +411,16 @@ describe("mounts", () => {
 
   it("are refused inside /proc, and /proc on a link", async () => {
     const bind = { type: "bind", source: "/tmp", flags: ms.bind };
-    const inside = await failure({ mounts: [{ destination: "/proc", type: "proc", source: "proc" }, { ...bind, destination: "/proc/sys/net" }] });
-    assert.match(inside.message, /"\/proc\/sys\/net" cannot be mounted because it is inside \/proc$/);
+    const inside = await failure({
+      mounts: [
+        { destination: "/proc", type: "proc", source: "proc" },
+        { ...bind, destination: "/proc/sys/net" },
+      ],
+    });
+    assert.match(
+      inside.message,
+      /"\/proc\/sys\/net" cannot be mounted because it is inside \/proc$/,
+    );
     const linked = await failure({}, (playground) => {
       rmSync(playground.path("lower/proc"), { recursive: true });
       symlinkSync("/tmp", playground.path("lower/proc"));
@@ -291,7 +429,9 @@ describe("mounts", () => {
   });
 
   it("name what is missing", async () => {
-    const failed = await failure({ mounts: [{ destination: "/x", type: "bind", source: "/no/such/source", flags: ms.bind }] });
+    const failed = await failure({
+      mounts: [{ destination: "/x", type: "bind", source: "/no/such/source", flags: ms.bind }],
+    });
     assert.equal(failed.step, "mount");
     assert.equal(failed.subject, "/x");
     assert.equal(failed.errnoValue, 2);
@@ -307,12 +447,30 @@ describe("mounts", () => {
       const shim = playground.launch({
         ...sh("touch /v/x; echo $?; touch /v/inner/x; echo $?; touch /w/inner/x; echo $?"),
         mounts: [
-          { destination: "/v", type: "bind", source: playground.path("volume"), flags: ms.bind | ms.rec | ms.rdonly, recursiveReadonly: true },
-          { destination: "/w", type: "bind", source: playground.path("volume"), flags: ms.bind | ms.rec | ms.rdonly },
+          {
+            destination: "/v",
+            type: "bind",
+            source: playground.path("volume"),
+            flags: ms.bind | ms.rec | ms.rdonly,
+            recursiveReadonly: true,
+          },
+          {
+            destination: "/w",
+            type: "bind",
+            source: playground.path("volume"),
+            flags: ms.bind | ms.rec | ms.rdonly,
+          },
         ],
       });
       await shim.message("exited");
-      assert.equal(playground.log().filter((record) => record.stream === "stdout").map((record) => record.log).join(""), "1\n1\n0\n");
+      assert.equal(
+        playground
+          .log()
+          .filter((record) => record.stream === "stdout")
+          .map((record) => record.log)
+          .join(""),
+        "1\n1\n0\n",
+      );
     } finally {
       execFileSync("umount", [playground.path("volume/inner")]);
     }
@@ -320,7 +478,15 @@ describe("mounts", () => {
 
   it("fill a tmpfs with what the image has there", async () => {
     assert.equal(
-      await output({ ...sh("cat /etc/passwd | head -1; ls /etc; rm /etc/group; mount | grep -c 'on /etc type tmpfs'"), mounts: [{ destination: "/etc", type: "tmpfs", source: "tmpfs", tmpcopyup: true }, { destination: "/proc", type: "proc", source: "proc" }] }),
+      await output({
+        ...sh(
+          "cat /etc/passwd | head -1; ls /etc; rm /etc/group; mount | grep -c 'on /etc type tmpfs'",
+        ),
+        mounts: [
+          { destination: "/etc", type: "tmpfs", source: "tmpfs", tmpcopyup: true },
+          { destination: "/proc", type: "proc", source: "proc" },
+        ],
+      }),
       "root:x:0:0:root:/root:/bin/sh\ngroup\npasswd\n1\n",
     );
   });
@@ -336,7 +502,12 @@ describe("mounts", () => {
     }
     const shim = playground.launch({
       ...sh("ls / | grep -c file"),
-      rootfs: { mountpoint: playground.path("root"), lowerDirs: [...layers, playground.path("lower")], upperDir: playground.path("upper"), workDir: playground.path("work") },
+      rootfs: {
+        mountpoint: playground.path("root"),
+        lowerDirs: [...layers, playground.path("lower")],
+        upperDir: playground.path("upper"),
+        workDir: playground.path("work"),
+      },
     });
     await shim.message("exited");
     assert.equal(playground.log()[0]?.log, "100\n");
@@ -346,17 +517,84 @@ describe("mounts", () => {
     await using playground = await Playground.make();
     const shim = playground.launch({
       ...sh("touch /x; echo $?; touch /dev/shm/x; echo $?"),
-      rootfs: { mountpoint: playground.path("root"), lowerDirs: [playground.path("lower")], upperDir: playground.path("upper"), workDir: playground.path("work"), readonly: true },
+      rootfs: {
+        mountpoint: playground.path("root"),
+        lowerDirs: [playground.path("lower")],
+        upperDir: playground.path("upper"),
+        workDir: playground.path("work"),
+        readonly: true,
+      },
     });
     await shim.message("exited");
-    assert.equal(playground.log().filter((record) => record.stream === "stdout").map((record) => record.log).join(""), "1\n0\n");
+    assert.equal(
+      playground
+        .log()
+        .filter((record) => record.stream === "stdout")
+        .map((record) => record.log)
+        .join(""),
+      "1\n0\n",
+    );
   });
 
   it("may be a bound directory as root", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch({ ...sh("echo hi > /made"), rootfs: { mountpoint: playground.path("root"), bindSource: playground.path("lower") } });
+    const shim = playground.launch({
+      ...sh("echo hi > /made"),
+      rootfs: { mountpoint: playground.path("root"), bindSource: playground.path("lower") },
+    });
     assert.equal((await shim.message("exited")).exitCode, 0);
     assert.equal(readFileSync(playground.path("lower/made"), "utf8"), "hi\n");
+  });
+});
+
+describe("a volume whose links another container swaps", () => {
+  it("leads no mount and no directory out of the root", async () => {
+    await using attacker = await Playground.make();
+    const volume = attacker.path("volume");
+    const target = attacker.path("host");
+    mkdirSync(join(volume, "real"), { recursive: true });
+    mkdirSync(target);
+    const swapping = attacker.launch({
+      ...sh(
+        `cd /v; mkdir -p d; ln -s ../../../../../../../../..${target} l; echo ready; while true; do mv -T d t; mv -T l d; mv -T d l; mv -T t d; done`,
+      ),
+      mounts: [
+        ...standardMounts,
+        { destination: "/v", type: "bind", source: volume, flags: ms.bind },
+      ],
+    });
+    await swapping.message("started");
+    await holds(() => attacker.log().length > 0);
+    for (let round = 0; round < 30; round++) {
+      await using victim = await Playground.make();
+      const shim = victim.launch({
+        ...sh("true"),
+        mounts: [
+          ...standardMounts,
+          { destination: "/v", type: "bind", source: volume, flags: ms.bind },
+          {
+            destination: `/v/d/made${String(round)}`,
+            type: "bind",
+            source: victim.path("lower"),
+            flags: ms.bind,
+          },
+          {
+            destination: "/v/d/file",
+            type: "bind",
+            source: victim.path("lower/etc/passwd"),
+            flags: ms.bind,
+          },
+        ],
+        maskedPaths: ["/v/d"],
+        devices: [{ path: "/v/d/node", mode: 0o20666, major: 1, minor: 3 }],
+        process: processOf(["true"], { cwd: `/v/d/cwd${String(round)}` }),
+      });
+      const failed = shim.message("startFailed");
+      failed.catch(() => undefined);
+      await Promise.race([shim.message("exited"), failed]);
+      await shim.exitOfProcess();
+    }
+    assert.deepEqual(readdir(target), []);
   });
 });
 
@@ -365,7 +603,9 @@ describe("what the container must not see", () => {
     await using playground = await Playground.make();
     symlinkSync("/etc/passwd", playground.path("lower/dev/null"));
     const shim = playground.launch({
-      ...sh("cat /proc/keys | wc -c; ls /sys/firmware /proc/acpi | grep -v : | grep -c .; stat -c %t:%T /proc/keys; cat /secret | wc -c; echo x > /proc/sys/kernel/hostname; echo $?"),
+      ...sh(
+        "cat /proc/keys | wc -c; ls /sys/firmware /proc/acpi | grep -v : | grep -c .; stat -c %t:%T /proc/keys; cat /secret | wc -c; echo x > /proc/sys/kernel/hostname; echo $?",
+      ),
       mounts: [
         { destination: "/proc", type: "proc", source: "proc" },
         { destination: "/sys", type: "sysfs", source: "sysfs" },
@@ -374,7 +614,10 @@ describe("what the container must not see", () => {
     });
     writeFileSync(playground.path("lower/secret"), "secret");
     await shim.message("exited");
-    const lines = playground.log().filter((record) => record.stream === "stdout").map((record) => record.log.trim());
+    const lines = playground
+      .log()
+      .filter((record) => record.stream === "stdout")
+      .map((record) => record.log.trim());
     assert.deepEqual(lines, ["0", "0", "1:3", "0", "1"]);
   });
 
@@ -383,7 +626,11 @@ describe("what the container must not see", () => {
     rmSync(playground.path("lower/dev"), { recursive: true });
     mkdirSync(playground.path("outside"));
     symlinkSync(playground.path("outside"), playground.path("lower/dev"));
-    const shim = playground.launch({ ...sh("true"), mounts: [{ destination: "/proc", type: "proc", source: "proc" }], devices: [{ path: "/dev/loopy", mode: 0o20600, major: 1, minor: 5 }] });
+    const shim = playground.launch({
+      ...sh("true"),
+      mounts: [{ destination: "/proc", type: "proc", source: "proc" }],
+      devices: [{ path: "/dev/loopy", mode: 0o20600, major: 1, minor: 5 }],
+    });
     await Promise.race([shim.message("exited"), shim.message("startFailed")]);
     assert.deepEqual(readdir(playground.path("outside")), []);
   });
@@ -392,7 +639,9 @@ describe("what the container must not see", () => {
 describe("namespaces", () => {
   it("carry host name, domain name and sysctls", async () => {
     const text = await output({
-      ...sh("hostname; cat /proc/sys/kernel/domainname /proc/sys/kernel/shmmni /proc/sys/net/ipv4/ip_forward"),
+      ...sh(
+        "hostname; cat /proc/sys/kernel/domainname /proc/sys/kernel/shmmni /proc/sys/net/ipv4/ip_forward",
+      ),
       domainname: "example",
       sysctls: { "kernel.shmmni": "123", "net/ipv4/ip_forward": "1" },
     });
@@ -412,7 +661,14 @@ describe("namespaces", () => {
       maskedPaths: [],
       namespaces: [
         { cloneFlag: 0x20000n },
-        ...[["uts", 0x4000000n], ["net", 0x40000000n], ["pid", 0x20000000n]].map(([name, cloneFlag]) => ({ cloneFlag: cloneFlag as bigint, path: `/proc/${pid}/ns/${name}` })),
+        ...[
+          ["uts", 0x4000000n],
+          ["net", 0x40000000n],
+          ["pid", 0x20000000n],
+        ].map(([name, cloneFlag]) => ({
+          cloneFlag: cloneFlag as bigint,
+          path: `/proc/${pid}/ns/${name}`,
+        })),
       ],
     });
     assert.equal((await two.message("exited")).exitCode, 0);
@@ -424,16 +680,22 @@ describe("namespaces", () => {
   });
 
   it("may include one for users", async () => {
-    const text = await output({
-      ...sh("cat /proc/self/uid_map; id -u; touch /x; stat -c %u /x"),
-      namespaces: [0x20000n, 0x20000000n, 0x4000000n, 0x8000000n, 0x40000000n, 0x10000000n].map((cloneFlag) => ({ cloneFlag })),
-      uidMap: "0 100000 65536\n",
-      gidMap: "0 100000 65536\n",
-      maskedPaths: [],
-      readonlyPaths: [],
-    }, (playground) => {
-      for (const name of ["lower", "upper", "work"]) chownSync(playground.path(name), 100000, 100000);
-    });
+    const text = await output(
+      {
+        ...sh("cat /proc/self/uid_map; id -u; touch /x; stat -c %u /x"),
+        namespaces: [0x20000n, 0x20000000n, 0x4000000n, 0x8000000n, 0x40000000n, 0x10000000n].map(
+          (cloneFlag) => ({ cloneFlag }),
+        ),
+        uidMap: "0 100000 65536\n",
+        gidMap: "0 100000 65536\n",
+        maskedPaths: [],
+        readonlyPaths: [],
+      },
+      (playground) => {
+        for (const name of ["lower", "upper", "work"])
+          chownSync(playground.path(name), 100000, 100000);
+      },
+    );
     assert.match(text, /^ +0 +100000 +65536\n0\n0\n$/);
   });
 });

@@ -45,19 +45,25 @@ void EventLoop::dispatch(Handler* handler, uint32_t events) {
   if (std::find(dead_.begin(), dead_.end(), handler) == dead_.end()) handler->on_events(events);
 }
 
+int EventLoop::wait_ms() const {
+  if (!soon_.empty()) return 0;
+  return ticking_ ? kTickMs : -1;
+}
+
 void EventLoop::run() {
   std::array<epoll_event, 128> events;
   while (!stopped_) {
-    int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), soon_.empty() ? kTickMs : 0);
+    int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
     if (count < 0 && errno != EINTR) abort();
     now_ = monotonic_seconds();
     std::vector<Handler*> soon = std::move(soon_);
     soon_.clear();
     for (int i = 0; i < count; i++) dispatch(static_cast<Handler*>(events[static_cast<size_t>(i)].data.ptr), events[static_cast<size_t>(i)].events);
     for (Handler* handler : soon) dispatch(handler, 0);
-    if (now_ != last_tick_) {
+    ticking_ |= count > 0;
+    if (now_ != last_tick_ && tick_) {
       last_tick_ = now_;
-      if (tick_) tick_();
+      ticking_ = tick_();
     }
     // Work put off by a handler that has gone since must not outlive it.
     if (!dead_.empty()) {

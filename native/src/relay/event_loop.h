@@ -31,8 +31,8 @@ class EventLoop {
   void run_soon(Handler* handler);
   // Nothing of `handler` is called any more; `owner` is destroyed after the current batch.
   void retire(Handler* handler, std::shared_ptr<void> owner);
-  // Called about once a second.
-  void on_tick(std::function<void()> tick) { tick_ = std::move(tick); }
+  // Called about once a second while it returns true, and after events, so that an idle loop sleeps undisturbed.
+  void on_tick(std::function<bool()> tick) { tick_ = std::move(tick); }
 
   // Runs until stop().
   void run();
@@ -42,15 +42,17 @@ class EventLoop {
   int64_t now() const { return now_; }
 
  private:
+  int wait_ms() const;
   void dispatch(Handler* handler, uint32_t events);
 
   UniqueFd epoll_;
   std::vector<Handler*> soon_;
   std::vector<Handler*> dead_;
   std::vector<std::shared_ptr<void>> retired_;
-  std::function<void()> tick_;
+  std::function<bool()> tick_;
   int64_t now_ = 0;
   int64_t last_tick_ = 0;
+  bool ticking_ = false;
   bool stopped_ = false;
 };
 

@@ -26,8 +26,8 @@ class Port {
   virtual void set_target(const Address& target) = 0;
   // Connections or flows that exist now.
   virtual size_t active() const = 0;
-  // Once a second.
-  virtual void on_tick() = 0;
+  // About once a second while it returns true: something is waiting for time to pass.
+  virtual bool on_tick() = 0;
   // Frees the host's port at once and cuts all connections. After it, give handler() and the port to
   // EventLoop::retire().
   virtual void close() = 0;

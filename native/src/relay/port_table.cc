@@ -40,7 +40,9 @@ bool same_host_side(const PortSpec& a, const PortSpec& b) {
 
 PortTable::PortTable(EventLoop& loop) : loop_(loop) {
   loop.on_tick([this] {
-    for (auto& [id, entry] : ports_) entry.port->on_tick();
+    bool again = false;
+    for (auto& [id, entry] : ports_) again |= entry.port->on_tick();
+    return again;
   });
 }
 

@@ -160,8 +160,9 @@ class TcpPort final : public Port, public Handler {
   void set_target(const Address& target) override { target_ = target; }
   size_t active() const override { return connections_.size(); }
 
-  void on_tick() override {
+  bool on_tick() override {
     if (paused_ && listener_ && connection_count < max_connections_) set_paused(false);
+    return paused_;
   }
 
   void on_events(uint32_t) override {

@@ -102,8 +102,9 @@ class UdpPort final : public Port, public Handler {
     close_all();
   }
   size_t active() const override { return flows_.size(); }
-  void on_tick() override {
+  bool on_tick() override {
     while (!flows_.empty() && loop_.now() - flows_.back()->last_used > kFlowIdleSeconds) close_flow(flows_.back().get());
+    return !flows_.empty();
   }
 
   // A client's datagram came.
