@@ -2,6 +2,7 @@
 import type http from "node:http";
 import type { EngineConfig } from "@gantry/config";
 import { servicePaths, socketAccess } from "@gantry/config";
+import { invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { openBackends } from "./backends.ts";
 import { AccessLog } from "./http/access-log.ts";
@@ -97,6 +98,10 @@ async function listenAll(
     ...new Set([config.dockerSocket, servicePaths(config, "api-gateway").grpcSocket, ...unixHosts]),
   ];
   const tcpHosts = config.hosts.filter((host) => host.startsWith("tcp://"));
+  const unknown = config.hosts.find((host) => !/^(unix|tcp):\/\//.test(host));
+  if (unknown !== undefined) {
+    throw invalidArgument(`${unknown}: hosts are unix:///path or tcp://address:port`);
+  }
   const listeners: Listener[] = [];
   try {
     for (const path of paths) listeners.push(await listenUnix({ path, access, takers, budget }));

@@ -1,9 +1,19 @@
 /** Starts the gateway and ends it at a signal. */
+import { parseArgs } from "node:util";
 import { loadConfig, onReload, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { openGateway } from "./gateway.ts";
 
-const config = loadConfig();
+/** `-H` adds to daemon.json's `hosts`. */
+function hostsOfCommandLine(): string[] {
+  const { values } = parseArgs({
+    options: { host: { type: "string", short: "H", multiple: true } },
+  });
+  return values.host ?? [];
+}
+
+const loaded = loadConfig();
+const config = { ...loaded, hosts: [...loaded.hosts, ...hostsOfCommandLine()] };
 const logger = createLogger({ service: "api-gateway", level: config.logLevel });
 
 try {

@@ -36,6 +36,10 @@ export async function listenTcp(options: TcpListenerOptions): Promise<Listener> 
       minVersion: "TLSv1.2",
       handshakeTimeout: handshakeTimeoutMs,
       allowHalfOpen: true,
+      noDelay: true,
+      // Finds clients that are gone without a word while nothing is sent to them.
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
       // HTTP/2 with TLS is announced by ALPN; the preface that follows is the same.
       ALPNProtocols: ["h2", "http/1.1"],
     },
