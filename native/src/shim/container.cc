@@ -181,7 +181,7 @@ bool ContainerStart::await_program(Container& container) {
       case Notice::kTerminal: {
         ShimStreams& streams = container.streams;
         streams.terminal = true;
-        streams.input.reset(fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
+        if (plan_.stdio.open_stdin) streams.input.reset(fcntl(master.get(), F_DUPFD_CLOEXEC, 3));
         streams.output[0] = std::move(master);
         streams.slave = std::move(slave);
         break;

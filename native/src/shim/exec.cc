@@ -112,7 +112,9 @@ Exec::Exec(Loop& loop, ExecOwner& owner, ExecRequest request)
       id_(std::move(request.exec_id)),
       process_(std::move(request.process)),
       open_stdin_(request.open_stdin),
-      stdio_(loop, nullptr, true) {}
+      stdio_(loop, nullptr, true) {
+  if (process_.terminal) stdio_.expect_terminal();
+}
 
 Exec::~Exec() {
   if (sync_) loop_.remove(sync_.get(), this);
@@ -162,6 +164,7 @@ bool Exec::start(const ExecTarget& target, Failure& failure) {
     ours.reset();
     run_middle(entry);
   }
+  middle_pid_ = pid;
   sync_ = std::move(ours);
   fcntl(sync_.get(), F_SETFL, O_NONBLOCK);
   loop_.add(sync_.get(), EPOLLIN, this);

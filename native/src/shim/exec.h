@@ -51,6 +51,8 @@ class Exec : public Watch {
   const std::string& id() const { return id_; }
   // 0 until it is known.
   pid_t pid() const { return pid_; }
+  // The short-lived process that enters the container, 0 before the start.
+  pid_t middle_pid() const { return middle_pid_; }
   bool is_declared() const { return state_ == State::kDeclared; }
   bool is_starting() const { return state_ == State::kStarting; }
   bool is_running() const { return state_ == State::kRunning; }
@@ -79,6 +81,7 @@ class Exec : public Watch {
   UniqueFd sync_;
   UniqueFd pidfd_;
   pid_t pid_ = 0;
+  pid_t middle_pid_ = 0;
   Stdio stdio_;
 };
 

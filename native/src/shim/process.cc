@@ -30,6 +30,7 @@ class Becoming {
   void run();
 
  private:
+  bool leave_shim_behind();
   bool limit();
   bool enter_directory();
   bool check_directory();
@@ -176,17 +177,23 @@ bool Becoming::execute() {
   if (plan_.args.empty()) return failure_.say("exec", EINVAL, "no command specified");
   if (!find_program(plan_.args[0].c_str(), context_.arrays.environment(), path, failure_)) return false;
   if (plan_.no_new_privileges && !filter()) return false;
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return failure_.set("close_range", errno);
   execve(path, context_.arrays.args(), context_.arrays.environment());
   failure_.say("exec", errno, "exec %s: %s", path, error_text(errno));
   return failure_.about(path);
 }
 
+// What a seccomp filter might forbid later, and nothing later undoes.
+bool Becoming::leave_shim_behind() {
+  sigset_t none;
+  sigemptyset(&none);
+  if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) return failure_.set("sigprocmask", errno);
+  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return failure_.set("close_range", errno);
+  return true;
+}
+
 void Becoming::run() {
-  if (!limit() || !resolve_user(context_.root, plan_.user.c_str(), plan_.additional_groups, user_, failure_)) return;
+  if (!leave_shim_behind() || !limit()) return;
+  if (!resolve_user(context_.root, plan_.user.c_str(), plan_.additional_groups, user_, failure_)) return;
   if (!enter_directory() || !connect_streams() || !give_streams() || !label() || !name_home()) return;
   umask(plan_.set_umask ? plan_.umask : 0022);
   if (plan_.no_new_privileges) {

@@ -93,14 +93,15 @@ int open_overlay(const RootfsPlan& root, char (&complaint)[160]) {
   int error = overlay.open("overlay");
   if (error < 0) return error;
   error = overlay.set("source", "overlay");
+  for (size_t i = 0; error >= 0 && i < root.options.size(); ++i) error = overlay.set_all(root.options[i].c_str());
+  if (error < 0) return error;
   for (size_t i = 0; error >= 0 && i < root.lower_dirs.size(); ++i) {
     error = overlay.set_directory("lowerdir+", root.lower_dirs[i].c_str());
-    // Before 6.7 the option is not known.
-    if (i == 0 && error == -EINVAL) return -EOPNOTSUPP;
   }
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("upperdir", root.upper_dir.c_str());
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("workdir", root.work_dir.c_str());
-  for (size_t i = 0; error >= 0 && i < root.options.size(); ++i) error = overlay.set_all(root.options[i].c_str());
+  // Before 6.7 there is no lowerdir+, before 6.13 no directory by descriptor, which long paths need.
+  if (error == -EINVAL) return -EOPNOTSUPP;
   const int mount = error < 0 ? error : overlay.create(0);
   if (mount < 0) std::snprintf(complaint, sizeof(complaint), "%s", overlay.complaint());
   return mount;

@@ -141,6 +141,9 @@ void Shim::reap() {
 void Shim::child_ended(pid_t pid, const ExitStatus& status) {
   if (pid == container_.pid && running_ && !ended_) return container_ended(status);
   log_.reaped(pid);
+  for (const auto& held : execs_) {
+    if (held->middle_pid() == pid) return;
+  }
   Exec* exec = find_exec(pid);
   if (exec == nullptr) {
     // Its PID may be in a report that was not read yet.
@@ -155,6 +158,13 @@ void Shim::child_ended(pid_t pid, const ExitStatus& status) {
   if (exec != nullptr && exec->is_running()) return exec_ended(*exec, status, {});
   const bool any_starting = std::any_of(execs_.begin(), execs_.end(), [](const auto& held) { return held->is_starting(); });
   if (any_starting) unclaimed_.push_back({pid, status});
+}
+
+// Whatever still runs of execs goes with the container, and is told of before its end.
+void Shim::end_execs() {
+  for (const auto& exec : execs_) exec->signal(SIGKILL);
+  reap();
+  while (!execs_.empty()) exec_ended(*execs_.back(), {128 + SIGKILL, SIGKILL}, {});
 }
 
 bool Shim::remove_cgroups() {
@@ -174,6 +184,7 @@ void Shim::container_ended(const ExitStatus& status) {
   const int64_t now = realtime_ns();
   if (kill_cgroup_on_exit_) cgroups_.kill_all();
   oom_.check();
+  end_execs();
   // Whoever connects from now on is refused; what was printed reaches the log and those who are attached.
   streams_.ready(0);
   streams_.close();

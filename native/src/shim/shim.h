@@ -71,9 +71,11 @@ class Shim : public ControlHandler,
   void reap();
   void child_ended(pid_t pid, const ExitStatus& status);
   void container_ended(const ExitStatus& status);
+  void end_execs();
   bool remove_cgroups();
   void exec_ended(Exec& exec, const ExitStatus& status, std::string_view message);
   void claim_exit(Exec& exec);
+  void forget_unclaimed();
   void bury_exec(Exec& exec);
   Exec* find_exec(std::string_view id);
   Exec* find_exec(pid_t pid);

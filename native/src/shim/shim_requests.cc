@@ -148,10 +148,14 @@ void Shim::exec_started(Exec& exec) {
   claim_exit(exec);
 }
 
+void Shim::forget_unclaimed() {
+  if (std::none_of(execs_.begin(), execs_.end(), [](const auto& held) { return held->is_starting(); })) unclaimed_ = {};
+}
+
 void Shim::claim_exit(Exec& exec) {
   const pid_t pid = exec.pid();
   const auto found = std::find_if(unclaimed_.begin(), unclaimed_.end(), [&](const auto& exit) { return exit.pid == pid; });
-  if (found == unclaimed_.end()) return;
+  if (found == unclaimed_.end()) return forget_unclaimed();
   const ExitStatus status = found->status;
   unclaimed_.erase(found);
   exec_ended(exec, status, {});
@@ -193,7 +197,7 @@ void Shim::bury_exec(Exec& exec) {
   if (place == execs_.end()) return;
   loop_.bury(std::move(*place));
   execs_.erase(place);
-  if (std::none_of(execs_.begin(), execs_.end(), [](const auto& held) { return held->is_starting(); })) unclaimed_ = {};
+  forget_unclaimed();
 }
 
 Exec* Shim::find_exec(std::string_view id) {

@@ -44,14 +44,20 @@ void Stdio::open(ShimStreams streams) {
     set_nonblocking(sources_[i].fd.get());
     watch_source(sources_[i], !paused_);
   }
-  if (!streams.input) return;
+  if (terminal_ && early_rows_ + early_columns_ > 0) resize(early_rows_, early_columns_);
+  if (!streams.input) return drop_input();
   input_fd_ = std::move(streams.input);
   set_nonblocking(input_fd_.get());
   flush_input();
 }
 
 int Stdio::resize(uint32_t rows, uint32_t columns) {
-  if (!terminal_ || !sources_[0].fd) return -ENOTTY;
+  if (!terminal_) return -ENOTTY;
+  if (!sources_[0].fd) {
+    early_rows_ = rows;
+    early_columns_ = columns;
+    return 0;
+  }
   return resize_terminal(sources_[0].fd.get(), rows, columns);
 }
 
@@ -136,7 +142,7 @@ void Stdio::leave(StreamClient* client) {
 }
 
 void Stdio::write_input(std::string_view bytes) {
-  if (finished_ || input_ends_) return;
+  if (input_closed_ || input_ends_) return;
   pending_input_ += bytes;
   flush_input();
 }
@@ -189,6 +195,7 @@ void Stdio::flush_input() {
 void Stdio::drop_input() {
   if (sink_.watched) loop_.remove(input_fd_.get(), &sink_);
   sink_.watched = false;
+  input_closed_ = true;
   input_fd_.reset();
   pending_input_ = std::string();
   for (StreamClient* client : clients_) client->update_interest();

@@ -32,11 +32,14 @@ class Stdio {
   Stdio(const Stdio&) = delete;
   Stdio& operator=(const Stdio&) = delete;
 
-  // Begins to read and write. Clients may be attached before.
+  // Begins to read and write. Clients may be attached before; what they send waits.
   void open(ShimStreams streams);
 
+  // Says that `open` will bring a terminal: its size may be set before.
+  void expect_terminal() { terminal_ = true; }
+
   bool is_terminal() const { return terminal_; }
-  bool takes_input() const { return input_fd_.valid(); }
+  bool takes_input() const { return !input_closed_; }
   int resize(uint32_t rows, uint32_t columns);
 
   // Ends standard input after what was already given; false for a terminal.
@@ -92,7 +95,12 @@ class Stdio {
   bool terminal_ = false;
   bool paused_ = false;
   bool finished_ = false;
+  // After what is pending, input ends; it has ended, or never was.
   bool input_ends_ = false;
+  bool input_closed_ = false;
+  // A size that was set before the terminal was there.
+  uint32_t early_rows_ = 0;
+  uint32_t early_columns_ = 0;
   Source sources_[2];
   Sink sink_;
   UniqueFd input_fd_;

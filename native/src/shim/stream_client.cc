@@ -27,6 +27,7 @@ StreamClient::StreamClient(Loop& loop, StreamHost& host, UniqueFd socket)
     : loop_(loop), host_(host), socket_(std::move(socket)) {}
 
 StreamClient::~StreamClient() {
+  if (stdio_ != nullptr) stdio_->leave(this);
   loop_.clear_alarm(this);
   if (socket_) loop_.remove(socket_.get(), this);
 }
