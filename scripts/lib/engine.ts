@@ -1,6 +1,7 @@
 /** Talking to the engine that the environment names (GANTRY_RUN_ROOT …). */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type EngineConfig, engineEnvironment } from "@gantry/config";
@@ -12,19 +13,13 @@ const pollMs = 25;
 /** How long the engine may take to start. */
 const startTimeoutMs = 120_000;
 
-/** The supervisor's command line, with the arguments that follow. */
-export const supervisorCommand = (...args: string[]): [string, string[]] => [
-  node,
-  [inRoot("dist/supervisor/main.mjs"), ...args],
-];
+const supervisorProgram = inRoot("dist/supervisor/main.mjs");
 
-/** Starts the supervisor in the background and waits until the engine is ready. */
-export async function startSupervisor(config: EngineConfig): Promise<void> {
-  const log = logPath(config.dataRoot, "supervisor");
+/** Starts a supervisor in a session of its own, with its log where it belongs. */
+function spawnSupervisor(config: EngineConfig, log: string, ...words: string[]): ChildProcess {
   mkdirSync(path.dirname(log), { recursive: true, mode: 0o700 });
   const descriptor = openSync(log, "a", 0o600);
-  const [file, args] = supervisorCommand();
-  const child = spawn(file, args, {
+  const child = spawn(node, [supervisorProgram, ...words], {
     cwd: "/",
     env: {
       ...engineEnvironment(config),
@@ -34,8 +29,26 @@ export async function startSupervisor(config: EngineConfig): Promise<void> {
     detached: true,
   });
   closeSync(descriptor);
+  return child;
+}
+
+/** Starts the supervisor in the background and waits until the engine is ready. */
+export async function startSupervisor(config: EngineConfig): Promise<void> {
+  const log = logPath(config.dataRoot, "supervisor");
+  const child = spawnSupervisor(config, log);
   child.unref();
   await untilReady(config, child, log);
+}
+
+/** Has a new supervisor take over an engine whose own is gone, and stop it in order. */
+export async function stopAbandoned(config: EngineConfig): Promise<void> {
+  if (!existsSync(supervisorProgram)) {
+    throw new Error("nothing is built here to stop the engine with: npm run build");
+  }
+  const log = logPath(config.dataRoot, "supervisor");
+  const child = spawnSupervisor(config, log, "stop");
+  const [code] = (await once(child, "exit")) as [number | null];
+  if (code !== 0) throw new Error(`the engine could not be stopped\n${tail(log)}`);
 }
 
 async function untilReady(config: EngineConfig, child: ChildProcess, log: string): Promise<void> {
