@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { type Address, formatAddress, parseAddress, parseSubnet } from "./address.ts";
+import { AddressPool } from "./address-pool.ts";
+
+function address(text: string): Address {
+  return parseAddress(text) ?? assert.fail(text);
+}
+
+function pool(subnet: string, options: { range?: string; reserved?: string[] } = {}): AddressPool {
+  const { range, reserved = [] } = options;
+  return new AddressPool({
+    subnet: parseSubnet(subnet) ?? assert.fail(subnet),
+    range: range === undefined ? undefined : parseSubnet(range),
+    reserved: reserved.map(address),
+  });
+}
+
+describe("address pool", () => {
+  it("gives the addresses after the gateway in turn", () => {
+    const addresses = pool("172.17.0.0/16", { reserved: ["172.17.0.1"] });
+    assert.equal(addresses.format(addresses.take()), "172.17.0.2/16");
+    assert.equal(addresses.format(addresses.take()), "172.17.0.3/16");
+  });
+
+  it("does not give an address at once that was just given back", () => {
+    const addresses = pool("10.0.0.0/24");
+    const first = addresses.take();
+    addresses.giveBack(first);
+    assert.notDeepEqual(addresses.take(), first);
+  });
+
+  it("gives every host address of a small subnet once, then refuses", () => {
+    const addresses = pool("10.0.0.0/29", { reserved: ["10.0.0.1"] });
+    const given = Array.from({ length: 5 }, () => formatAddress(addresses.take()));
+    assert.deepEqual(given, ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
+    assert.throws(() => addresses.take(), { kind: "conflict" });
+    addresses.giveBack(address("10.0.0.4"));
+    assert.equal(formatAddress(addresses.take()), "10.0.0.4");
+  });
+
+  it("gives dynamic addresses from its range only, static ones from the whole subnet", () => {
+    const addresses = pool("10.0.0.0/24", { range: "10.0.0.128/30" });
+    assert.equal(formatAddress(addresses.take()), "10.0.0.128");
+    addresses.takeThis(address("10.0.0.5"));
+    assert.throws(() => {
+      addresses.takeThis(address("10.0.0.5"));
+    }, /Address already in use/);
+    assert.throws(
+      () => {
+        addresses.takeThis(address("10.0.1.5"));
+      },
+      { kind: "invalid_argument" },
+    );
+  });
+
+  it("tells how full it is", () => {
+    const use = pool("10.0.0.0/24", { reserved: ["10.0.0.1"] }).use();
+    assert.deepEqual(use, { inUse: 3n, available: 253n });
+  });
+
+  it("never gives an address twice, whatever is taken and given back", () => {
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (steps) => {
+        const addresses = pool("10.0.0.0/27");
+        const held = new Set<bigint>();
+        for (const isTake of steps) {
+          if (isTake && held.size < 30) {
+            const { value } = addresses.take();
+            assert.ok(!held.has(value));
+            held.add(value);
+          } else {
+            for (const value of held) {
+              addresses.giveBack({ family: 4, value });
+              held.delete(value);
+              break;
+            }
+          }
+        }
+      }),
+    );
+  });
+});

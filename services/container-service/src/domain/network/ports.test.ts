@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type Address, parseAddress } from "./address.ts";
+import { PortAllocator } from "./port-allocator.ts";
+import { expandContainerPorts, parseContainerPort, wantedPorts } from "./port-spec.ts";
+
+const all4: Address = { family: 4, value: 0n };
+const all6: Address = { family: 6, value: 0n };
+
+function address(text: string): Address {
+  return parseAddress(text) ?? assert.fail(text);
+}
+
+function allocator(): PortAllocator {
+  return new PortAllocator({ first: 40_000, last: 40_003 }, new Set([40_001]));
+}
+
+describe("port notation", () => {
+  it("defaults to tcp", () => {
+    assert.deepEqual(parseContainerPort("80"), { port: 80, protocol: "tcp" });
+  });
+
+  for (const text of ["", "0/tcp", "65536/tcp", "80/icmp", "80/tcp/x", "a/tcp", "-1"]) {
+    it(`refuses ${JSON.stringify(text)}`, () => {
+      assert.throws(() => parseContainerPort(text), { kind: "invalid_argument" });
+    });
+  }
+
+  it("expands a range of exposed ports", () => {
+    assert.deepEqual(
+      expandContainerPorts("8000-8002/udp").map(({ port }) => port),
+      [8000, 8001, 8002],
+    );
+  });
+
+  it("takes an empty list of bindings as one ephemeral port", () => {
+    assert.deepEqual(wantedPorts([{ port: "80/tcp", bindings: [] }], [], false), [
+      { container: { port: 80, protocol: "tcp" } },
+    ]);
+  });
+
+  it("publishes all exposed ports that have no binding of their own", () => {
+    const bindings = [{ hostIp: "", hostPort: "8080" }];
+    const wanted = wantedPorts([{ port: "80/tcp", bindings }], ["80/tcp", "53/udp"], true);
+    assert.deepEqual(
+      wanted.map(({ container, hostPorts }) => [container.port, hostPorts?.first]),
+      [
+        [80, 8080],
+        [53, undefined],
+      ],
+    );
+  });
+
+  for (const [hostIp, hostPort] of [
+    ["x", "80"],
+    ["", "80-70"],
+    ["", "99999"],
+    ["", "0-5"],
+  ] as const) {
+    it(`refuses the binding ${hostIp}:${hostPort}`, () => {
+      const request = { port: "80/tcp", bindings: [{ hostIp, hostPort }] };
+      assert.throws(() => wantedPorts([request], [], false), { kind: "invalid_argument" });
+    });
+  }
+});
+
+describe("port allocator", () => {
+  it("gives ephemeral ports in turn and skips reserved ones", () => {
+    const ports = allocator();
+    assert.deepEqual([...ports.candidates(undefined)], [40_000, 40_002, 40_003]);
+    ports.hold("tcp", [all4], 40_000, true);
+    assert.deepEqual([...ports.candidates(undefined)], [40_002, 40_003, 40_000]);
+  });
+
+  it("refuses a held port with Docker's text", () => {
+    const ports = allocator();
+    ports.hold("tcp", [all4, all6], 8080, false);
+    assert.throws(
+      () => {
+        ports.hold("tcp", [all4], 8080, false);
+      },
+      { message: "Bind for 0.0.0.0:8080 failed: port is already allocated" },
+    );
+    assert.throws(
+      () => {
+        ports.hold("tcp", [all6], 8080, false);
+      },
+      { message: "Bind for [::]:8080 failed: port is already allocated" },
+    );
+  });
+
+  it("takes a specific address for a conflict with all addresses, not with another one", () => {
+    const ports = allocator();
+    ports.hold("tcp", [address("127.0.0.1")], 80, false);
+    assert.ok(!ports.isFree("tcp", all4, 80));
+    assert.ok(ports.isFree("tcp", address("10.0.0.1"), 80));
+    assert.ok(ports.isFree("udp", all4, 80));
+    assert.ok(ports.isFree("tcp", all6, 80));
+  });
+
+  it("holds nothing when one of several addresses is taken", () => {
+    const ports = allocator();
+    ports.hold("tcp", [all6], 80, false);
+    assert.throws(() => {
+      ports.hold("tcp", [all4, all6], 80, false);
+    });
+    assert.ok(ports.isFree("tcp", all4, 80));
+  });
+
+  it("frees what is given back", () => {
+    const ports = allocator();
+    ports.hold("tcp", [all4], 80, false);
+    ports.giveBack({ protocol: "tcp", address: all4, port: 80 });
+    assert.ok(ports.isFree("tcp", all4, 80));
+  });
+});
