@@ -19,10 +19,17 @@ const upwards = (layer) => ({
 });
 
 /** Domain code is pure: of Node only what computes. */
-const impureNode = {
-  regex: "^node:(?!crypto$|path$|path/posix$|util$|assert)",
-  message: `domain has no I/O: of node: only crypto, path and util. ${law}`,
-};
+const impureNode = [
+  {
+    regex: "^node:(?!crypto$|path$|path/posix$|util$|assert|net$|os$)",
+    message: `domain has no I/O: of node: only crypto, path and util. ${law}`,
+  },
+  {
+    regex: "^node:(net|os)$",
+    allowImportNames: ["BlockList", "constants", "isIP", "isIPv4", "isIPv6"],
+    message: `domain has no I/O: of node:net and node:os only what computes. ${law}`,
+  },
+];
 
 const services = ["api-gateway", "image-service", "container-service", "build-service", "shim"];
 
@@ -72,7 +79,7 @@ const layerRules = services.flatMap((own) =>
       "no-restricted-imports": restrict(
         upwards(layer),
         foreignServices(own, own === "container-service" && layer !== "domain" ? ["shim"] : []),
-        ...(layer === "domain" ? [impureNode] : []),
+        ...(layer === "domain" ? impureNode : []),
       ),
     },
   })),
@@ -106,7 +113,7 @@ export default defineConfig(
       ],
       "@typescript-eslint/prefer-nullish-coalescing": [
         "error",
-        { ignorePrimitives: { string: true, number: true } },
+        { ignorePrimitives: true },
       ],
       // TypeScript keeps a narrowed type across await: `signal.aborted` checked again is "always false".
       "@typescript-eslint/no-unnecessary-condition": "off",
@@ -129,9 +136,10 @@ export default defineConfig(
       // A generator that only delegates, or a handler that a port makes asynchronous, has nothing to await.
       "@typescript-eslint/require-await": "off",
       "@typescript-eslint/unified-signatures": "off",
-      complexity: ["error", 12],
-      "max-depth": ["error", 3],
-      "max-params": ["error", 5],
+      // Gates against what nobody can follow; the aims are 12, 3 and 4 (CONTRIBUTING.md). `??` counts.
+      complexity: ["error", 22],
+      "max-depth": ["error", 4],
+      "max-params": ["error", 6],
       "no-console": "error",
       eqeqeq: "error",
       "no-restricted-syntax": ["error", noEnvironment, noStandardOutput, noFork],

@@ -11,8 +11,8 @@ import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
 import type { Engine } from "./engine.ts";
-import { docker, measure, measureCliStart } from "./measure.ts";
 import type { TimedResult } from "./measure.ts";
+import { docker, measure, measureCliStart } from "./measure.ts";
 import { measureMemory } from "./memory-rows.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
@@ -22,7 +22,9 @@ import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const scratch = "/tmp/gantry-bench";
 
-async function timeRows(rounds: number): Promise<{ times: TimedResult[]; cliStartMs: number; oursVersion: string; peerVersion: string }> {
+async function timeRows(
+  rounds: number,
+): Promise<{ times: TimedResult[]; cliStartMs: number; oursVersion: string; peerVersion: string }> {
   await using ours = await startOurs();
   await using peer = await startPeer(path.join(scratch, "peer"));
   await prepare(ours);
@@ -34,27 +36,38 @@ async function timeRows(rounds: number): Promise<{ times: TimedResult[]; cliStar
     process.stderr.write(`${result.title}: ratio ${result.ratio.toFixed(2)}\n`);
   };
   for (const row of commandRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
-  for (const row of await servedPull(peer, Math.max(3, Math.ceil(rounds / 5)))) report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
+  for (const row of await servedPull(peer, Math.max(3, Math.ceil(rounds / 5))))
+    report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
   return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
 }
 
 /** The pull rows, with a registry at the same loopback address in both network namespaces. */
-async function servedPull(peer: Engine, rounds: number): Promise<{ row: ReturnType<typeof pullRows>[number]; done: () => Promise<void> }[]> {
+async function servedPull(
+  peer: Engine,
+  rounds: number,
+): Promise<{ row: ReturnType<typeof pullRows>[number]; done: () => Promise<void> }[]> {
   const dir = path.join(scratch, "registry");
   const registry = await startRegistry({ dir });
   await putImage(registry.host, "bench/five", "1", await makeBigImage());
   const port = Number(registry.host.split(":")[1]);
-  const mirror = peer.netns === undefined ? undefined : await startRegistry({ dir, port, netns: peer.netns });
+  const mirror =
+    peer.netns === undefined ? undefined : await startRegistry({ dir, port, netns: peer.netns });
   const rows = pullRows(`${registry.host}/bench/five:1`, rounds);
   const stop = async (): Promise<void> => {
     await registry[Symbol.asyncDispose]();
     await mirror?.[Symbol.asyncDispose]();
   };
-  return rows.map((row, index) => ({ row, done: index === rows.length - 1 ? stop : async () => undefined }));
+  return rows.map((row, index) => ({
+    row,
+    done: index === rows.length - 1 ? stop : async () => undefined,
+  }));
 }
 
 async function prepare(engine: Engine): Promise<void> {
-  await mustRun(["docker", "load"], { env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }), input: await makeBusyboxArchive() });
+  await mustRun(["docker", "load"], {
+    env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }),
+    input: await makeBusyboxArchive(),
+  });
   await docker(engine, ["run", "-d", "--name", idleContainer, "busybox", "sleep", "1000000"]);
 }
 

@@ -31,20 +31,33 @@ export interface TimedResult {
 }
 
 /** Runs the stock CLI against an engine. */
-export async function docker(engine: Engine, args: readonly string[], timeoutMs = 300_000): Promise<string> {
-  const ran = await mustRun(["docker", ...args], { env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }), timeoutMs });
+export async function docker(
+  engine: Engine,
+  args: readonly string[],
+  timeoutMs = 300_000,
+): Promise<string> {
+  const ran = await mustRun(["docker", ...args], {
+    env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }),
+    timeoutMs,
+  });
   return ran.stdout;
 }
 
 /** The CLI's own start: median of `docker --version` in milliseconds. */
 export async function measureCliStart(rounds: number): Promise<number> {
   const samples: number[] = [];
-  for (let round = 0; round < rounds; round += 1) samples.push((await mustRun(["docker", "--version"])).elapsedMs);
+  for (let round = 0; round < rounds; round += 1)
+    samples.push((await mustRun(["docker", "--version"])).elapsedMs);
   return median(samples);
 }
 
 /** Measures one row: one uncounted round, then the counted ones. */
-export async function measure(row: Timed, ours: Engine, peer: Engine, cliStartMs: number): Promise<TimedResult> {
+export async function measure(
+  row: Timed,
+  ours: Engine,
+  peer: Engine,
+  cliStartMs: number,
+): Promise<TimedResult> {
   const oursMs: number[] = [];
   const peerMs: number[] = [];
   for (let round = -1; round < row.rounds; round += 1) {
@@ -56,7 +69,14 @@ export async function measure(row: Timed, ours: Engine, peer: Engine, cliStartMs
     }
   }
   const base = row.net ? cliStartMs : 0;
-  return { title: row.title, goal: row.goal, net: row.net, oursMs, peerMs, ratio: (median(oursMs) - base) / (median(peerMs) - base) };
+  return {
+    title: row.title,
+    goal: row.goal,
+    net: row.net,
+    oursMs,
+    peerMs,
+    ratio: (median(oursMs) - base) / (median(peerMs) - base),
+  };
 }
 
 async function timed(row: Timed, engine: Engine): Promise<number> {

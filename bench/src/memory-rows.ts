@@ -21,18 +21,41 @@ export async function measureMemory(scratch: string): Promise<MemoryResult[]> {
   const peer = await footprint(async () => await startPeer(path.join(scratch, "peer-memory")));
   const perContainer = (of: Footprint): number => (of.twentyKiB - of.oneKiB) / 19;
   return [
-    { title: "memory per idle container (PSS, from 1 to 20)", goal: 0.1, oursKiB: perContainer(ours), peerKiB: perContainer(peer) },
+    {
+      title: "memory per idle container (PSS, from 1 to 20)",
+      goal: 0.1,
+      oursKiB: perContainer(ours),
+      peerKiB: perContainer(peer),
+    },
     { title: "all daemons, idle (PSS)", goal: 1.2, oursKiB: ours.idleKiB, peerKiB: peer.idleKiB },
-    { title: "daemons and 20 containers (PSS)", goal: 0.65, oursKiB: ours.twentyKiB, peerKiB: peer.twentyKiB },
+    {
+      title: "daemons and 20 containers (PSS)",
+      goal: 0.65,
+      oursKiB: ours.twentyKiB,
+      peerKiB: peer.twentyKiB,
+    },
   ];
 }
 
 async function footprint(start: () => Promise<Engine>): Promise<Footprint> {
   await using engine = await start();
-  await mustRun(["docker", "load"], { env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }), input: await makeBusyboxArchive() });
-  const measureNow = async (): Promise<number> => await pssKiB(await enginePids(engine.mark, [supervisorMark]));
+  await mustRun(["docker", "load"], {
+    env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }),
+    input: await makeBusyboxArchive(),
+  });
+  const measureNow = async (): Promise<number> =>
+    await pssKiB(await enginePids(engine.mark, [supervisorMark]));
   const idleKiB = await measureNow();
-  const startOne = async (index: number): Promise<string> => await docker(engine, ["run", "-d", "--name", `idle-${String(index)}`, "busybox", "sleep", "1000000"]);
+  const startOne = async (index: number): Promise<string> =>
+    await docker(engine, [
+      "run",
+      "-d",
+      "--name",
+      `idle-${String(index)}`,
+      "busybox",
+      "sleep",
+      "1000000",
+    ]);
   await startOne(0);
   const oneKiB = await measureNow();
   for (let index = 1; index < 20; index += 1) await startOne(index);

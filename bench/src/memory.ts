@@ -3,7 +3,7 @@
  * command line or environment carries the engine's mark or that descends from such a process. The containers'
  * own processes live in PID namespaces of their own and don't count.
  */
-import { readFile, readdir, readlink } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 
 interface Process {
   readonly pid: number;
@@ -15,17 +15,30 @@ interface Process {
 /** PIDs of an engine. `except`: command lines that hold one of these texts don't count (a development supervisor). */
 export async function enginePids(mark: string, except: readonly string[] = []): Promise<number[]> {
   const own = await readlink("/proc/self/ns/pid");
-  const processes = (await Promise.all((await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map((name) => readProcess(Number(name), own)))).filter(
-    (process) => process !== undefined,
+  const processes = (
+    await Promise.all(
+      (
+        await readdir("/proc")
+      )
+        .filter((name) => /^\d+$/.test(name))
+        .map((name) => readProcess(Number(name), own)),
+    )
+  ).filter((process) => process !== undefined);
+  const members = new Set(
+    processes
+      .filter((process) => process.commandLine.includes(mark) || process.environment.includes(mark))
+      .map((process) => process.pid),
   );
-  const members = new Set(processes.filter((process) => process.commandLine.includes(mark) || process.environment.includes(mark)).map((process) => process.pid));
   for (let size = -1; size !== members.size; ) {
     size = members.size;
     for (const process of processes) if (members.has(process.parent)) members.add(process.pid);
   }
   members.delete(process.pid);
   return processes
-    .filter((process) => members.has(process.pid) && !except.some((text) => process.commandLine.includes(text)))
+    .filter(
+      (process) =>
+        members.has(process.pid) && !except.some((text) => process.commandLine.includes(text)),
+    )
     .map((process) => process.pid);
 }
 
@@ -43,9 +56,17 @@ async function readProcess(pid: number, ownNamespace: string): Promise<Process |
   try {
     if ((await readlink(`/proc/${String(pid)}/ns/pid`)) !== ownNamespace) return undefined;
     const stat = await readFile(`/proc/${String(pid)}/stat`, "utf8");
-    const commandLine = (await readFile(`/proc/${String(pid)}/cmdline`, "utf8")).replaceAll("\0", " ");
+    const commandLine = (await readFile(`/proc/${String(pid)}/cmdline`, "utf8")).replaceAll(
+      "\0",
+      " ",
+    );
     const environment = await readFile(`/proc/${String(pid)}/environ`, "utf8");
-    return { pid, parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]), commandLine, environment };
+    return {
+      pid,
+      parent: Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]),
+      commandLine,
+      environment,
+    };
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;
@@ -62,5 +83,7 @@ async function readIfThere(path: string): Promise<string> {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH");
+  return (
+    error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH")
+  );
 }

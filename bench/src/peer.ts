@@ -3,11 +3,12 @@
  * unpacked, never installed, in a network namespace of their own, since a dockerd changes
  * the machine's FORWARD policy and bridge-nf-call-iptables.
  */
-import { spawn } from "node:child_process";
+
 import type { ChildProcess } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createWriteStream, existsSync } from "node:fs";
 import { mkdir, readFile, rm, symlink } from "node:fs/promises";
-import { once } from "node:events";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { unpackDebianPackage } from "@gantry/testkit/debian";
@@ -15,7 +16,16 @@ import { cleanEnvironment, mustRun, run } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
 
 const netns = "gtrypeer";
-const iptablesPackages = ["iptables", "libxtables12", "libip4tc2", "libip6tc2", "libnftnl11", "libmnl0", "libnfnetlink0", "libnetfilter-conntrack3"];
+const iptablesPackages = [
+  "iptables",
+  "libxtables12",
+  "libip4tc2",
+  "libip6tc2",
+  "libnftnl11",
+  "libmnl0",
+  "libnfnetlink0",
+  "libnetfilter-conntrack3",
+];
 
 /** Starts the peer below `dir` and resolves when it answers. */
 export async function startPeer(dir: string): Promise<Engine> {
@@ -37,7 +47,9 @@ export async function startPeer(dir: string): Promise<Engine> {
   daemon.stderr.pipe(createWriteStream(path.join(dir, "dockerd.log")));
   const dockerHost = `unix://${socket}`;
   await answering(daemon, dockerHost, path.join(dir, "dockerd.log"));
-  const version = await mustRun(["docker", "version", "-f", "{{.Server.Version}}"], { env: cleanEnvironment({ DOCKER_HOST: dockerHost }) });
+  const version = await mustRun(["docker", "version", "-f", "{{.Server.Version}}"], {
+    env: cleanEnvironment({ DOCKER_HOST: dockerHost }),
+  });
   return {
     name: "dockerd",
     version: version.stdout.trim(),
@@ -52,7 +64,9 @@ export async function startPeer(dir: string): Promise<Engine> {
 
 async function stopPeer(daemon: ChildProcess, dockerHost: string, dir: string): Promise<void> {
   const env = cleanEnvironment({ DOCKER_HOST: dockerHost });
-  const ids = (await run(["docker", "ps", "-aq"], { env })).stdout.split("\n").filter((id) => id !== "");
+  const ids = (await run(["docker", "ps", "-aq"], { env })).stdout
+    .split("\n")
+    .filter((id) => id !== "");
   if (ids.length > 0) await run(["docker", "rm", "-f", ...ids], { env });
   daemon.kill("SIGTERM");
   await once(daemon, "close");
@@ -63,8 +77,11 @@ async function stopPeer(daemon: ChildProcess, dockerHost: string, dir: string): 
 
 /** A dockerd leaves the namespace file of its host network mounted. */
 async function unmountBelow(dir: string): Promise<void> {
-  const mounts = (await readFile("/proc/self/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
-  for (const target of mounts.filter((mount) => mount.startsWith(`${dir}/`)).reverse()) await mustRun(["umount", target]);
+  const mounts = (await readFile("/proc/self/mounts", "utf8"))
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "");
+  for (const target of mounts.filter((mount) => mount.startsWith(`${dir}/`)).reverse())
+    await mustRun(["umount", target]);
 }
 
 async function peerEnvironment(dir: string): Promise<Record<string, string>> {
@@ -81,9 +98,17 @@ async function peerEnvironment(dir: string): Promise<Record<string, string>> {
   const links = path.join(dir, "bin");
   await mkdir(links, { recursive: true });
   for (const name of ["iptables", "ip6tables", "iptables-save", "iptables-restore"]) {
-    if (!existsSync(path.join(links, name))) await symlink(path.join(iptables, "usr/sbin/xtables-nft-multi"), path.join(links, name));
+    if (!existsSync(path.join(links, name)))
+      await symlink(path.join(iptables, "usr/sbin/xtables-nft-multi"), path.join(links, name));
   }
-  const programs = [links, `${docker}/usr/sbin`, `${docker}/usr/bin`, `${containerd}/usr/bin`, `${runc}/usr/sbin`, `${runc}/usr/bin`];
+  const programs = [
+    links,
+    `${docker}/usr/sbin`,
+    `${docker}/usr/bin`,
+    `${containerd}/usr/bin`,
+    `${runc}/usr/sbin`,
+    `${runc}/usr/bin`,
+  ];
   const base = cleanEnvironment();
   return {
     ...base,

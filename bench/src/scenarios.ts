@@ -2,15 +2,20 @@
 import { readFile } from "node:fs/promises";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
-import { docker } from "./measure.ts";
 import type { Timed } from "./measure.ts";
+import { docker } from "./measure.ts";
 
 /** Name of the container that exec rows run in. */
 export const idleContainer = "bench-idle";
 
 /** Rows that need only the busybox image and one idle container. */
 export function commandRows(rounds: number): Timed[] {
-  const command = (title: string, goal: number, args: readonly string[], count = rounds): Timed => ({
+  const command = (
+    title: string,
+    goal: number,
+    args: readonly string[],
+    count = rounds,
+  ): Timed => ({
     title,
     goal,
     net: true,
@@ -22,12 +27,38 @@ export function commandRows(rounds: number): Timed[] {
   });
   return [
     command("run --rm busybox true, bridge", 0.4, ["run", "--rm", "busybox", "true"]),
-    command("run --rm busybox true, host network", 0.5, ["run", "--rm", "--network", "host", "busybox", "true"]),
-    command("run --rm busybox true, no network", 0.5, ["run", "--rm", "--network", "none", "busybox", "true"]),
+    command("run --rm busybox true, host network", 0.5, [
+      "run",
+      "--rm",
+      "--network",
+      "host",
+      "busybox",
+      "true",
+    ]),
+    command("run --rm busybox true, no network", 0.5, [
+      "run",
+      "--rm",
+      "--network",
+      "none",
+      "busybox",
+      "true",
+    ]),
     command("exec true", 0.6, ["exec", idleContainer, "true"]),
     { ...command("ps (whole)", 1.1, ["ps"]), net: false },
-    { title: "20 runs, 10 at a time (whole)", goal: 0.4, net: false, rounds: Math.max(3, Math.ceil(rounds / 5)), act: twentyRuns },
-    { title: "1 GiB through run to the client (whole)", goal: 1.0, net: false, rounds: 3, act: gibibyteOut },
+    {
+      title: "20 runs, 10 at a time (whole)",
+      goal: 0.4,
+      net: false,
+      rounds: Math.max(3, Math.ceil(rounds / 5)),
+      act: twentyRuns,
+    },
+    {
+      title: "1 GiB through run to the client (whole)",
+      goal: 1.0,
+      net: false,
+      rounds: 3,
+      act: gibibyteOut,
+    },
   ];
 }
 
@@ -41,9 +72,12 @@ async function twentyRuns(engine: Engine): Promise<undefined> {
 }
 
 async function gibibyteOut(engine: Engine): Promise<undefined> {
-  const script = 'docker run --rm --log-driver none busybox head -c 1073741824 /dev/zero | wc -c';
-  const counted = await mustRun(["sh", "-c", script], { env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }) });
-  if (counted.stdout.trim() !== "1073741824") throw new Error(`${engine.name} delivered ${counted.stdout.trim()} of 1073741824 bytes`);
+  const script = "docker run --rm --log-driver none busybox head -c 1073741824 /dev/zero | wc -c";
+  const counted = await mustRun(["sh", "-c", script], {
+    env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }),
+  });
+  if (counted.stdout.trim() !== "1073741824")
+    throw new Error(`${engine.name} delivered ${counted.stdout.trim()} of 1073741824 bytes`);
   return undefined;
 }
 
@@ -59,8 +93,22 @@ export function pullRows(reference: string, rounds: number): Timed[] {
     return undefined;
   };
   return [
-    { title: "pull of 5 layers, 300 MB: wall time", goal: 1.0, net: false, rounds, before: forget, act: pull },
-    { title: "pull of 5 layers, 300 MB: user + system time of the machine", goal: 1.0, net: false, rounds, before: forget, act: async (engine) => await machineCpuOf(engine, pull) },
+    {
+      title: "pull of 5 layers, 300 MB: wall time",
+      goal: 1.0,
+      net: false,
+      rounds,
+      before: forget,
+      act: pull,
+    },
+    {
+      title: "pull of 5 layers, 300 MB: user + system time of the machine",
+      goal: 1.0,
+      net: false,
+      rounds,
+      before: forget,
+      act: async (engine) => await machineCpuOf(engine, pull),
+    },
   ];
 }
 
@@ -68,7 +116,10 @@ export function pullRows(reference: string, rounds: number): Timed[] {
  * CPU time that the machine spends while something runs, in milliseconds: of daemons, their
  * short-lived children, the CLI and the registry, which are the same on both sides.
  */
-async function machineCpuOf(engine: Engine, act: (engine: Engine) => Promise<unknown>): Promise<number> {
+async function machineCpuOf(
+  engine: Engine,
+  act: (engine: Engine) => Promise<unknown>,
+): Promise<number> {
   const before = await machineBusyMs();
   await act(engine);
   return (await machineBusyMs()) - before;
@@ -76,6 +127,9 @@ async function machineCpuOf(engine: Engine, act: (engine: Engine) => Promise<unk
 
 async function machineBusyMs(): Promise<number> {
   const line = (await readFile("/proc/stat", "utf8")).split("\n")[0] ?? "";
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line.split(/\s+/).slice(1).map(Number);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
   return (user + nice + system + irq + softirq) * 10;
 }

@@ -1,15 +1,15 @@
 /** Bad input gives Docker's status and text, leaves nothing behind, and takes no service down. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import net from "node:net";
-import { once } from "node:events";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
-import { untilPasses } from "@gantry/testkit/until-passes";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { ask, messageOf } from "../src/http.ts";
+import { untilPasses } from "@gantry/testkit/until-passes";
 import type { Question } from "../src/http.ts";
+import { ask, messageOf } from "../src/http.ts";
 
 let engine: TestEngine;
 let pids: string;
@@ -26,7 +26,11 @@ beforeEach(async () => {
 });
 
 async function servicePids(): Promise<string> {
-  const lists = await Promise.all((["api-gateway", "container-service", "image-service"] as const).map(async (service) => await engine.pidsOf(service)));
+  const lists = await Promise.all(
+    (["api-gateway", "container-service", "image-service"] as const).map(
+      async (service) => await engine.pidsOf(service),
+    ),
+  );
   return JSON.stringify(lists);
 }
 
@@ -38,19 +42,84 @@ interface RunCase {
 }
 
 const runCases: readonly RunCase[] = [
-  { name: "an unknown command", args: ["--rm", "busybox", "nope"], code: 127, text: /exec: "nope": executable file not found in \$PATH/ },
-  { name: "an unknown absolute command", args: ["--rm", "busybox", "/nope"], code: 127, text: /exec: "\/nope": stat \/nope: no such file or directory/ },
-  { name: "a command without execute permission", args: ["--rm", "busybox", "/etc/passwd"], code: 126, text: /exec: "\/etc\/passwd": permission denied/ },
-  { name: "a directory as command", args: ["--rm", "busybox", "/etc"], code: 126, text: /exec: "\/etc": (is a directory|permission denied)/ },
-  { name: "an unknown user", args: ["--rm", "-u", "ghost", "busybox", "true"], code: 125, text: /unable to find user ghost: no matching entries in passwd file/ },
-  { name: "an unknown group", args: ["--rm", "-u", "0:ghosts", "busybox", "true"], code: 125, text: /unable to find group ghosts: no matching entries in group file/ },
-  { name: "a user number that wraps around to root", args: ["--rm", "-u", "4294967296", "busybox", "true"], code: 125, text: /./ },
-  { name: "a relative working directory", args: ["--rm", "-w", "a/b", "busybox", "true"], code: 125, text: /the working directory 'a\/b' is invalid, it needs to be an absolute path/ },
-  { name: "an unknown image", args: ["--rm", "--pull", "never", "nosuchimage", "true"], code: 125, text: /No such image: nosuchimage:latest/ },
-  { name: "an unknown network", args: ["--rm", "--network", "nosuchnet", "busybox", "true"], code: 125, text: /network nosuchnet not found/ },
-  { name: "too little memory", args: ["--rm", "-m", "1m", "busybox", "true"], code: 125, text: /Minimum memory limit allowed is 6MB/ },
-  { name: "a mount on the root", args: ["--rm", "-v", "/tmp:/", "busybox", "true"], code: 125, text: /destination can't be '\/'/ },
-  { name: "an unknown capability", args: ["--rm", "--cap-add", "FLY", "busybox", "true"], code: 125, text: /invalid capability: (unknown capability )?"CAP_FLY"|invalid capability: "FLY"/ },
+  {
+    name: "an unknown command",
+    args: ["--rm", "busybox", "nope"],
+    code: 127,
+    text: /exec: "nope": executable file not found in \$PATH/,
+  },
+  {
+    name: "an unknown absolute command",
+    args: ["--rm", "busybox", "/nope"],
+    code: 127,
+    text: /exec: "\/nope": stat \/nope: no such file or directory/,
+  },
+  {
+    name: "a command without execute permission",
+    args: ["--rm", "busybox", "/etc/passwd"],
+    code: 126,
+    text: /exec: "\/etc\/passwd": permission denied/,
+  },
+  {
+    name: "a directory as command",
+    args: ["--rm", "busybox", "/etc"],
+    code: 126,
+    text: /exec: "\/etc": (is a directory|permission denied)/,
+  },
+  {
+    name: "an unknown user",
+    args: ["--rm", "-u", "ghost", "busybox", "true"],
+    code: 125,
+    text: /unable to find user ghost: no matching entries in passwd file/,
+  },
+  {
+    name: "an unknown group",
+    args: ["--rm", "-u", "0:ghosts", "busybox", "true"],
+    code: 125,
+    text: /unable to find group ghosts: no matching entries in group file/,
+  },
+  {
+    name: "a user number that wraps around to root",
+    args: ["--rm", "-u", "4294967296", "busybox", "true"],
+    code: 125,
+    text: /./,
+  },
+  {
+    name: "a relative working directory",
+    args: ["--rm", "-w", "a/b", "busybox", "true"],
+    code: 125,
+    text: /the working directory 'a\/b' is invalid, it needs to be an absolute path/,
+  },
+  {
+    name: "an unknown image",
+    args: ["--rm", "--pull", "never", "nosuchimage", "true"],
+    code: 125,
+    text: /No such image: nosuchimage:latest/,
+  },
+  {
+    name: "an unknown network",
+    args: ["--rm", "--network", "nosuchnet", "busybox", "true"],
+    code: 125,
+    text: /network nosuchnet not found/,
+  },
+  {
+    name: "too little memory",
+    args: ["--rm", "-m", "1m", "busybox", "true"],
+    code: 125,
+    text: /Minimum memory limit allowed is 6MB/,
+  },
+  {
+    name: "a mount on the root",
+    args: ["--rm", "-v", "/tmp:/", "busybox", "true"],
+    code: 125,
+    text: /destination can't be '\/'/,
+  },
+  {
+    name: "an unknown capability",
+    args: ["--rm", "--cap-add", "FLY", "busybox", "true"],
+    code: 125,
+    text: /invalid capability: (unknown capability )?"CAP_FLY"|invalid capability: "FLY"/,
+  },
 ];
 
 describe("docker run with", () => {
@@ -64,14 +133,27 @@ describe("docker run with", () => {
   it("a name in use", async () => {
     const id = await engine.docker(["create", "--name", "taken", "busybox"]);
     const ran = await engine.tryDocker(["run", "--name", "taken", "busybox", "true"]);
-    assert.match(ran.stderr, new RegExp(`Conflict\\. The container name "/taken" is already in use by container "${id}"\\. You have to remove \\(or rename\\) that container to be able to reuse that name\\.`));
+    assert.match(
+      ran.stderr,
+      new RegExp(
+        `Conflict\\. The container name "/taken" is already in use by container "${id}"\\. You have to remove \\(or rename\\) that container to be able to reuse that name\\.`,
+      ),
+    );
     await engine.docker(["rm", "taken"]);
   });
   it("a port that a program of the host has", async () => {
     const server = net.createServer().listen(0, "0.0.0.0");
     await once(server, "listening");
     const { port } = server.address() as net.AddressInfo;
-    const ran = await engine.tryDocker(["run", "--name", "port", "-p", `${String(port)}:80`, "busybox", "true"]);
+    const ran = await engine.tryDocker([
+      "run",
+      "--name",
+      "port",
+      "-p",
+      `${String(port)}:80`,
+      "busybox",
+      "true",
+    ]);
     assert.equal(ran.code, 125);
     assert.match(ran.stderr, /address already in use|port is already allocated/);
     assert.equal(await engine.docker(["inspect", "-f", "{{.State.Status}}", "port"]), "created");
@@ -89,23 +171,140 @@ interface HttpCase {
 
 const json = { "content-type": "application/json" };
 const httpCases: readonly HttpCase[] = [
-  { name: "malformed JSON", question: { method: "POST", path: "/containers/create", body: "{", headers: json }, status: 400, message: /^invalid JSON: / },
-  { name: "content after the JSON", question: { method: "POST", path: "/containers/create", body: '{"Image":"busybox"} {}', headers: json }, status: 400, message: /^unexpected content after JSON/ },
-  { name: "a wrong content type", question: { method: "POST", path: "/containers/create", body: "{}", headers: { "content-type": "text/plain" } }, status: 400, message: /^unsupported Content-Type header \(text\/plain\): must be 'application\/json'$/ },
-  { name: "a key in two cases at once", question: { method: "POST", path: "/containers/create", body: '{"Image":"busybox","image":"other"}', headers: json }, status: 400, message: /./ },
-  { name: "JSON nested without end", question: { method: "POST", path: "/containers/create", body: "[".repeat(100_000), headers: json }, status: 400, message: /./ },
-  { name: "no command at all", question: { method: "POST", path: "/containers/create", body: { Image: "busybox", Cmd: [], Entrypoint: [""] } }, status: 400, message: /no command specified/ },
-  { name: "an unknown image", question: { method: "POST", path: "/containers/create", body: { Image: "nosuch" } }, status: 404, message: /^No such image: nosuch:latest$/ },
-  { name: "an unknown platform", question: { method: "POST", path: "/containers/create?platform=plan9%2Fmips", body: { Image: "busybox" } }, status: 404, message: /busybox/ },
-  { name: "a name with bad characters", question: { method: "POST", path: "/containers/create?name=a%2Fb", body: { Image: "busybox", Cmd: ["true"] } }, status: 400, message: /^Invalid container name \(a\/b\), only \[a-zA-Z0-9\]\[a-zA-Z0-9_\.-\] are allowed$/ },
-  { name: "an unknown container", question: { path: "/containers/none/json" }, status: 404, message: /^No such container: none$/ },
-  { name: "an unknown exec", question: { path: "/exec/none/json" }, status: 404, message: /^No such exec instance: none$/ },
-  { name: "an unknown path", question: { path: "/nonesuch" }, status: 404, message: /^page not found$/ },
-  { name: "a version that is too new", question: { path: "/v1.99/version" }, status: 400, message: /^client version 1\.99 is too new\. Maximum supported API version is 1\.52$/ },
-  { name: "a bad filter", question: { path: "/containers/json?filters=%7B%22nonsense%22%3A%5B%22x%22%5D%7D" }, status: 400, message: /^invalid filter 'nonsense'/ },
-  { name: "filters that are no JSON", question: { path: "/containers/json?filters=x" }, status: 400, message: /^invalid filter/ },
-  { name: "a bad image reference", question: { method: "POST", path: "/images/create?fromImage=UPPER%20CASE" }, status: 400, message: /invalid reference format/ },
-  { name: "an unknown wait condition", question: { method: "POST", path: "/containers/none/wait?condition=sometime" }, status: 400, message: /^invalid condition: "sometime"$/ },
+  {
+    name: "malformed JSON",
+    question: { method: "POST", path: "/containers/create", body: "{", headers: json },
+    status: 400,
+    message: /^invalid JSON: /,
+  },
+  {
+    name: "content after the JSON",
+    question: {
+      method: "POST",
+      path: "/containers/create",
+      body: '{"Image":"busybox"} {}',
+      headers: json,
+    },
+    status: 400,
+    message: /^unexpected content after JSON/,
+  },
+  {
+    name: "a wrong content type",
+    question: {
+      method: "POST",
+      path: "/containers/create",
+      body: "{}",
+      headers: { "content-type": "text/plain" },
+    },
+    status: 400,
+    message: /^unsupported Content-Type header \(text\/plain\): must be 'application\/json'$/,
+  },
+  {
+    name: "a key in two cases at once",
+    question: {
+      method: "POST",
+      path: "/containers/create",
+      body: '{"Image":"busybox","image":"other"}',
+      headers: json,
+    },
+    status: 400,
+    message: /./,
+  },
+  {
+    name: "JSON nested without end",
+    question: {
+      method: "POST",
+      path: "/containers/create",
+      body: "[".repeat(100_000),
+      headers: json,
+    },
+    status: 400,
+    message: /./,
+  },
+  {
+    name: "no command at all",
+    question: {
+      method: "POST",
+      path: "/containers/create",
+      body: { Image: "busybox", Cmd: [], Entrypoint: [""] },
+    },
+    status: 400,
+    message: /no command specified/,
+  },
+  {
+    name: "an unknown image",
+    question: { method: "POST", path: "/containers/create", body: { Image: "nosuch" } },
+    status: 404,
+    message: /^No such image: nosuch:latest$/,
+  },
+  {
+    name: "an unknown platform",
+    question: {
+      method: "POST",
+      path: "/containers/create?platform=plan9%2Fmips",
+      body: { Image: "busybox" },
+    },
+    status: 404,
+    message: /busybox/,
+  },
+  {
+    name: "a name with bad characters",
+    question: {
+      method: "POST",
+      path: "/containers/create?name=a%2Fb",
+      body: { Image: "busybox", Cmd: ["true"] },
+    },
+    status: 400,
+    message: /^Invalid container name \(a\/b\), only \[a-zA-Z0-9\]\[a-zA-Z0-9_\.-\] are allowed$/,
+  },
+  {
+    name: "an unknown container",
+    question: { path: "/containers/none/json" },
+    status: 404,
+    message: /^No such container: none$/,
+  },
+  {
+    name: "an unknown exec",
+    question: { path: "/exec/none/json" },
+    status: 404,
+    message: /^No such exec instance: none$/,
+  },
+  {
+    name: "an unknown path",
+    question: { path: "/nonesuch" },
+    status: 404,
+    message: /^page not found$/,
+  },
+  {
+    name: "a version that is too new",
+    question: { path: "/v1.99/version" },
+    status: 400,
+    message: /^client version 1\.99 is too new\. Maximum supported API version is 1\.52$/,
+  },
+  {
+    name: "a bad filter",
+    question: { path: "/containers/json?filters=%7B%22nonsense%22%3A%5B%22x%22%5D%7D" },
+    status: 400,
+    message: /^invalid filter 'nonsense'/,
+  },
+  {
+    name: "filters that are no JSON",
+    question: { path: "/containers/json?filters=x" },
+    status: 400,
+    message: /^invalid filter/,
+  },
+  {
+    name: "a bad image reference",
+    question: { method: "POST", path: "/images/create?fromImage=UPPER%20CASE" },
+    status: 400,
+    message: /invalid reference format/,
+  },
+  {
+    name: "an unknown wait condition",
+    question: { method: "POST", path: "/containers/none/wait?condition=sometime" },
+    status: 400,
+    message: /^invalid condition: "sometime"$/,
+  },
 ];
 
 describe("the API answers", () => {
@@ -117,20 +316,31 @@ describe("the API answers", () => {
     });
   }
   it("ignores unknown fields of a body", async () => {
-    const answer = await ask(engine, { method: "POST", path: "/containers/create", body: { Image: "busybox", Cmd: ["true"], Nonsense: { a: 1 } } });
+    const answer = await ask(engine, {
+      method: "POST",
+      path: "/containers/create",
+      body: { Image: "busybox", Cmd: ["true"], Nonsense: { a: 1 } },
+    });
     assert.equal(answer.status, 201, answer.body);
     await engine.docker(["rm", (JSON.parse(answer.body) as { Id: string }).Id]);
   });
   it("refuses a body without end before it fills memory", async () => {
     const socket = net.connect(path.join(engine.runRoot, "docker.sock"));
-    socket.write("POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
-    const chunk = Buffer.concat([Buffer.from("10000\r\n"), Buffer.alloc(65_536, 0x20), Buffer.from("\r\n")]);
+    socket.write(
+      "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    const chunk = Buffer.concat([
+      Buffer.from("10000\r\n"),
+      Buffer.alloc(65_536, 0x20),
+      Buffer.from("\r\n"),
+    ]);
     let answer = "";
     socket.on("data", (bytes: Buffer) => (answer += bytes.toString()));
     socket.on("error", () => undefined);
     const closed = once(socket, "close");
     for (let sent = 0; sent < 2000 && !socket.destroyed && answer === ""; sent += 1) {
-      if (!socket.write(chunk)) await Promise.race([once(socket, "drain"), closed, once(socket, "data")]);
+      if (!socket.write(chunk))
+        await Promise.race([once(socket, "drain"), closed, once(socket, "data")]);
     }
     await untilPasses(() => {
       assert.match(answer, /^HTTP\/1\.1 (400|413) /);
@@ -138,7 +348,11 @@ describe("the API answers", () => {
     socket.destroy();
   });
   it("survives connections that are cut in the middle", async () => {
-    for (const part of ["POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{", "GET /_ping HT", "POST /images/load HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"]) {
+    for (const part of [
+      "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+      "GET /_ping HT",
+      "POST /images/load HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    ]) {
       const socket = net.connect(path.join(engine.runRoot, "docker.sock"));
       await once(socket, "connect");
       socket.write(part);
@@ -156,7 +370,11 @@ describe("an image whose layer", () => {
   for (const { name, header } of attacks) {
     it(`${name} writes nothing outside of its root`, async () => {
       const layer = await makeLayer([{ header, content: "escaped" }]);
-      await engine.tryDocker(["load"], { input: await makeDockerArchive([{ image: makeImage({ layers: [layer] }), tags: ["attack:1"] }]) });
+      await engine.tryDocker(["load"], {
+        input: await makeDockerArchive([
+          { image: makeImage({ layers: [layer] }), tags: ["attack:1"] },
+        ]),
+      });
       assert.ok(!existsSync("/gantry-escape") && !existsSync("/tmp/gantry-escape"));
       await engine.tryDocker(["rmi", "attack:1"]);
     });
@@ -166,7 +384,11 @@ describe("an image whose layer", () => {
       { header: { name: "link", type: "symlink", linkname: "/tmp" } },
       { header: { name: "link/gantry-escape" }, content: "escaped" },
     ]);
-    await engine.tryDocker(["load"], { input: await makeDockerArchive([{ image: makeImage({ layers: [layer] }), tags: ["attack:2"] }]) });
+    await engine.tryDocker(["load"], {
+      input: await makeDockerArchive([
+        { image: makeImage({ layers: [layer] }), tags: ["attack:2"] },
+      ]),
+    });
     assert.ok(!existsSync("/tmp/gantry-escape"));
     await engine.tryDocker(["rmi", "attack:2"]);
   });

@@ -1,12 +1,12 @@
 /** Programs that use the engine through the common Node clients. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
-import { PassThrough } from "node:stream";
 import { once } from "node:events";
+import path from "node:path";
+import { PassThrough } from "node:stream";
+import { after, before, describe, it } from "node:test";
+import { TestEngine } from "@gantry/testkit/test-engine";
 import Docker from "dockerode";
 import { GenericContainer, Wait } from "testcontainers";
-import path from "node:path";
-import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
 before(async () => {
@@ -26,7 +26,12 @@ describe("dockerode", () => {
     const text = { out: "", err: "" };
     out.on("data", (chunk: Buffer) => (text.out += chunk.toString()));
     err.on("data", (chunk: Buffer) => (text.err += chunk.toString()));
-    const [result] = (await docker.run("busybox", ["sh", "-c", "echo to out; echo to err >&2; exit 3"], [out, err] as unknown as NodeJS.WritableStream, { Tty: false, HostConfig: { AutoRemove: true } })) as [{ StatusCode: number }];
+    const [result] = (await docker.run(
+      "busybox",
+      ["sh", "-c", "echo to out; echo to err >&2; exit 3"],
+      [out, err],
+      { Tty: false, HostConfig: { AutoRemove: true } },
+    )) as [{ StatusCode: number }];
     assert.equal(result.StatusCode, 3);
     assert.deepEqual(text, { out: "to out\n", err: "to err\n" });
   });
@@ -51,7 +56,11 @@ describe("dockerode", () => {
 describe("testcontainers", () => {
   it("starts a service, waits for its port, talks to it and removes it", async () => {
     const container = await new GenericContainer("busybox")
-      .withCommand(["sh", "-c", "mkdir /w; echo -n hello > /w/index.html; exec httpd -f -p 8080 -h /w"])
+      .withCommand([
+        "sh",
+        "-c",
+        "mkdir /w; echo -n hello > /w/index.html; exec httpd -f -p 8080 -h /w",
+      ])
       .withExposedPorts(8080)
       .withWaitStrategy(Wait.forListeningPorts())
       .start();

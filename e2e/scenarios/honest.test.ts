@@ -1,15 +1,15 @@
 /** Nothing is faked: which programs run, and which endpoints need which service. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment } from "@gantry/testkit/run";
-import { untilPasses } from "@gantry/testkit/until-passes";
-import { TestEngine, repository } from "@gantry/testkit/test-engine";
 import type { ServiceName } from "@gantry/testkit/test-engine";
+import { repository, TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
 
 let engine: TestEngine;
 before(async () => {
@@ -27,10 +27,32 @@ describe("the programs that the engine executes", () => {
     await engine.docker(["push", name]);
     await engine.docker(["rmi", name]);
     const trace = path.join(engine.root, "trace");
-    const pids = (await Promise.all((["container-service", "image-service", "api-gateway"] as const).map(async (service) => await engine.pidsOf(service)))).flat();
-    const strace = spawn("strace", ["-f", "-q", "-e", "trace=execve", "-o", trace, ...pids.flatMap((pid) => ["-p", String(pid)])], { env: cleanEnvironment(), stdio: ["ignore", "ignore", "pipe"] });
+    const pids = (
+      await Promise.all(
+        (["container-service", "image-service", "api-gateway"] as const).map(
+          async (service) => await engine.pidsOf(service),
+        ),
+      )
+    ).flat();
+    const strace = spawn(
+      "strace",
+      [
+        "-f",
+        "-q",
+        "-e",
+        "trace=execve",
+        "-o",
+        trace,
+        ...pids.flatMap((pid) => ["-p", String(pid)]),
+      ],
+      { env: cleanEnvironment(), stdio: ["ignore", "ignore", "pipe"] },
+    );
     await untilPasses(async () => {
-      for (const pid of pids) assert.doesNotMatch(await readFile(`/proc/${String(pid)}/status`, "utf8"), /^TracerPid:\t0$/m);
+      for (const pid of pids)
+        assert.doesNotMatch(
+          await readFile(`/proc/${String(pid)}/status`, "utf8"),
+          /^TracerPid:\t0$/m,
+        );
     });
     await engine.docker(["pull", name]);
     await engine.docker(["run", "-d", "--name", "traced", "-p", "8080", name, "sleep", "1000"]);
@@ -43,16 +65,39 @@ describe("the programs that the engine executes", () => {
       const program = /execve\("([^"]+)"/.exec(line)?.[1];
       if (program !== undefined && line.endsWith("= 0")) executed.add(program);
     }
-    const allowed = [`${repository}/native/build/`, `${repository}/dist/`, "/proc/self/fd/", "/usr/sbin/nft", "/sbin/nft", "/bin/sleep", "/bin/true"];
-    assert.deepEqual([...executed].filter((program) => !allowed.some((prefix) => program.startsWith(prefix))), []);
+    const allowed = [
+      `${repository}/native/build/`,
+      `${repository}/dist/`,
+      "/proc/self/fd/",
+      "/usr/sbin/nft",
+      "/sbin/nft",
+      "/bin/sleep",
+      "/bin/true",
+    ];
+    assert.deepEqual(
+      [...executed].filter((program) => !allowed.some((prefix) => program.startsWith(prefix))),
+      [],
+    );
     assert.ok(executed.has("/bin/sleep"), "strace saw nothing");
   });
 });
 
 describe("with one service stopped", () => {
-  const probes: readonly { readonly service: ServiceName; readonly down: readonly string[]; readonly up: readonly string[] }[] = [
-    { service: "image-service", down: ["/images/json", "/images/busybox/json"], up: ["/containers/json", "/networks", "/volumes", "/_ping", "/version"] },
-    { service: "container-service", down: ["/containers/json", "/networks", "/volumes", "/info"], up: ["/images/json", "/_ping", "/version"] },
+  const probes: readonly {
+    readonly service: ServiceName;
+    readonly down: readonly string[];
+    readonly up: readonly string[];
+  }[] = [
+    {
+      service: "image-service",
+      down: ["/images/json", "/images/busybox/json"],
+      up: ["/containers/json", "/networks", "/volumes", "/_ping", "/version"],
+    },
+    {
+      service: "container-service",
+      down: ["/containers/json", "/networks", "/volumes", "/info"],
+      up: ["/images/json", "/_ping", "/version"],
+    },
   ];
   for (const { service, down, up } of probes) {
     it(`exactly the endpoints of ${service} answer 503`, async () => {
@@ -73,7 +118,20 @@ describe("with one service stopped", () => {
 });
 
 async function status(endpoint: string): Promise<number> {
-  const curl = spawn("curl", ["-s", "-o", "/dev/null", "-w", "%{http_code}", "--unix-socket", path.join(engine.runRoot, "docker.sock"), `http://d${endpoint}`], { env: cleanEnvironment(), stdio: ["ignore", "pipe", "inherit"] });
+  const curl = spawn(
+    "curl",
+    [
+      "-s",
+      "-o",
+      "/dev/null",
+      "-w",
+      "%{http_code}",
+      "--unix-socket",
+      path.join(engine.runRoot, "docker.sock"),
+      `http://d${endpoint}`,
+    ],
+    { env: cleanEnvironment(), stdio: ["ignore", "pipe", "inherit"] },
+  );
   const chunks: Buffer[] = [];
   curl.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
   await once(curl, "close");

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
-import { untilPasses } from "@gantry/testkit/until-passes";
-import { TestEngine } from "@gantry/testkit/test-engine";
 import type { ServiceName } from "@gantry/testkit/test-engine";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
 
 let engine: TestEngine;
 before(async () => {
@@ -14,19 +14,38 @@ after(async () => {
   await engine[Symbol.asyncDispose]();
 });
 
-const services: readonly ServiceName[] = ["api-gateway", "container-service", "image-service", "nats-server"];
-const state = async (id: string): Promise<string> => await engine.docker(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", id]);
+const services: readonly ServiceName[] = [
+  "api-gateway",
+  "container-service",
+  "image-service",
+  "nats-server",
+];
+const state = async (id: string): Promise<string> =>
+  await engine.docker(["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", id]);
 
 for (const service of services) {
   describe(`kill -9 of ${service}`, () => {
     it("leaves a container running, loses no line of its log, and reports its exit truly", async () => {
-      const id = await engine.docker(["run", "-d", "-i", "busybox", "sh", "-c", "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; exit 42"]);
+      const id = await engine.docker([
+        "run",
+        "-d",
+        "-i",
+        "busybox",
+        "sh",
+        "-c",
+        "i=0; while [ $i -lt 300 ]; do echo line $i; i=$((i+1)); sleep 0.01; done; exit 42",
+      ]);
       const pid = await engine.docker(["inspect", "-f", "{{.State.Pid}}", id]);
       await engine.kill9(service);
-      assert.ok((await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith("sh"), "the container's process is gone");
+      assert.ok(
+        (await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith("sh"),
+        "the container's process is gone",
+      );
       await engine.ready();
       assert.equal(await engine.docker(["wait", id]), "42");
-      const expected = Array.from({ length: 300 }, (_, index) => `line ${String(index)}`).join("\n");
+      const expected = Array.from({ length: 300 }, (_, index) => `line ${String(index)}`).join(
+        "\n",
+      );
       assert.equal(await engine.docker(["logs", id]), expected);
       await onlyOneDie(id, "42");
       await engine.docker(["rm", id]);
@@ -66,9 +85,12 @@ describe("kill -9 of a container's shim process", () => {
     const pid = await engine.docker(["inspect", "-f", "{{.State.Pid}}", id]);
     const shim = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[1] ?? "";
     process.kill(Number(shim), "SIGKILL");
-    await untilPasses(async () => {
-      assert.equal(await state(id), "exited 137");
-    }, { timeoutMs: 5_000 });
+    await untilPasses(
+      async () => {
+        assert.equal(await state(id), "exited 137");
+      },
+      { timeoutMs: 5_000 },
+    );
     await assert.rejects(readFile(`/proc/${pid}/cmdline`, "utf8"));
     await onlyOneDie(id, "137");
     await engine.docker(["rm", id]);
@@ -77,18 +99,42 @@ describe("kill -9 of a container's shim process", () => {
 
 describe("a restart policy", () => {
   it("starts a container again after its own exit, also across a crash of container-service", async () => {
-    const id = await engine.docker(["run", "-d", "--restart", "always", "busybox", "sh", "-c", "sleep 0.5; exit 3"]);
+    const id = await engine.docker([
+      "run",
+      "-d",
+      "--restart",
+      "always",
+      "busybox",
+      "sh",
+      "-c",
+      "sleep 0.5; exit 3",
+    ]);
     await engine.kill9("container-service");
     await engine.ready();
-    await untilPasses(async () => {
-      assert.ok(Number(await engine.docker(["inspect", "-f", "{{.RestartCount}}", id])) >= 2);
-    }, { timeoutMs: 20_000 });
+    await untilPasses(
+      async () => {
+        assert.ok(Number(await engine.docker(["inspect", "-f", "{{.RestartCount}}", id])) >= 2);
+      },
+      { timeoutMs: 20_000 },
+    );
     await engine.docker(["rm", "-f", id]);
   });
 });
 
 async function onlyOneDie(id: string, exitCode: string): Promise<void> {
   const until = String(Math.ceil(Date.now() / 1000) + 1);
-  const lines = await engine.docker(["events", "--since", "0", "--until", until, "--filter", `container=${id}`, "--filter", "event=die", "--format", "{{.Actor.Attributes.exitCode}}"]);
+  const lines = await engine.docker([
+    "events",
+    "--since",
+    "0",
+    "--until",
+    until,
+    "--filter",
+    `container=${id}`,
+    "--filter",
+    "event=die",
+    "--format",
+    "{{.Actor.Attributes.exitCode}}",
+  ]);
   assert.equal(lines, exitCode);
 }

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { connect } from "@nats-io/transport-node";
-import { v1 } from "@gantry/proto/grpc-reflection";
 import { Health, HealthCheckResponse_ServingStatus } from "@gantry/proto/grpc-health";
+import { v1 } from "@gantry/proto/grpc-reflection";
 import { openChannel } from "@gantry/rpc";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
-import { TestEngine, repository } from "@gantry/testkit/test-engine";
+import { repository, TestEngine } from "@gantry/testkit/test-engine";
+import { connect } from "@nats-io/transport-node";
 
 let engine: TestEngine;
 before(async () => {
@@ -25,7 +25,10 @@ for (const socket of sockets) {
     it("lists its services and every method by reflection, and answers health checks", async () => {
       using channel = openChannel(path.join(engine.runRoot, socket));
       const names = await listServices(channel);
-      assert.ok(names.some((name) => name.startsWith("gantry.")), names.join(" "));
+      assert.ok(
+        names.some((name) => name.startsWith("gantry.")),
+        names.join(" "),
+      );
       const health = await channel.client(Health).check({ service: "" });
       assert.equal(health.status, HealthCheckResponse_ServingStatus.SERVING);
     });
@@ -33,29 +36,58 @@ for (const socket of sockets) {
 }
 
 async function listServices(channel: ReturnType<typeof openChannel>): Promise<string[]> {
-  async function* requests(): AsyncGenerator<{ host: string; messageRequest: { case: "listServices"; value: string } }> {
+  async function* requests(): AsyncGenerator<{
+    host: string;
+    messageRequest: { case: "listServices"; value: string };
+  }> {
     yield { host: "", messageRequest: { case: "listServices", value: "" } };
   }
   for await (const answer of channel.client(v1.ServerReflection).serverReflectionInfo(requests())) {
-    if (answer.messageResponse.case === "listServicesResponse") return answer.messageResponse.value.service.map((service) => service.name);
+    if (answer.messageResponse.case === "listServicesResponse")
+      return answer.messageResponse.value.service.map((service) => service.name);
   }
   throw new Error("reflection ended without an answer");
 }
 
 describe("another service that calls gRPC", () => {
   it("creates, starts and waits for a container with the example client", async () => {
-    const ran = await mustRun([process.execPath, path.join(repository, "docs/examples/run-container.ts"), path.join(engine.runRoot, "docker.sock"), "busybox", "sh", "-c", "exit 11"], { cwd: repository });
+    const ran = await mustRun(
+      [
+        process.execPath,
+        path.join(repository, "docs/examples/run-container.ts"),
+        path.join(engine.runRoot, "docker.sock"),
+        "busybox",
+        "sh",
+        "-c",
+        "exit 11",
+      ],
+      { cwd: repository },
+    );
     assert.match(ran.stdout, /11/);
   });
   it("does the same by curl with JSON", async () => {
     const call = async (method: string, body: object): Promise<Record<string, unknown>> => {
       const ran = await mustRun(
-        ["curl", "-sS", "--fail-with-body", "--unix-socket", path.join(engine.runRoot, "docker.sock"), "-H", "content-type: application/json", "-d", JSON.stringify(body), `http://gantry/gantry.container.v1.ContainerService/${method}`],
+        [
+          "curl",
+          "-sS",
+          "--fail-with-body",
+          "--unix-socket",
+          path.join(engine.runRoot, "docker.sock"),
+          "-H",
+          "content-type: application/json",
+          "-d",
+          JSON.stringify(body),
+          `http://gantry/gantry.container.v1.ContainerService/${method}`,
+        ],
         { env: cleanEnvironment() },
       );
       return JSON.parse(ran.stdout) as Record<string, unknown>;
     };
-    const created = await call("CreateContainer", { config: { image: "busybox", cmd: { values: ["sh", "-c", "exit 12"] } }, hostConfig: { networkMode: "none" } });
+    const created = await call("CreateContainer", {
+      config: { image: "busybox", cmd: { values: ["sh", "-c", "exit 12"] } },
+      hostConfig: { networkMode: "none" },
+    });
     const id = created["id"];
     assert.ok(typeof id === "string");
     await call("StartContainer", { container: id });
@@ -75,7 +107,12 @@ describe("an observer on NATS", () => {
         callback: (error, message) => {
           if (error !== null) wanted.reject(error);
           seen.push({ subject: message.subject, data: message.json() });
-          if (["destroy"].some((action) => message.subject.startsWith(`gantry.events.container.${action}.`))) wanted.resolve(undefined);
+          if (
+            ["destroy"].some((action) =>
+              message.subject.startsWith(`gantry.events.container.${action}.`),
+            )
+          )
+            wanted.resolve(undefined);
         },
       }),
     );
@@ -85,7 +122,10 @@ describe("an observer on NATS", () => {
     for (const subscription of subscriptions) subscription.unsubscribe();
     await nats.close();
     const container = seen.filter(({ subject }) => subject.startsWith("gantry.events.container."));
-    assert.deepEqual(container.map(({ subject }) => subject.split(".")[3]), ["create", "attach", "start", "die", "destroy"]);
+    assert.deepEqual(
+      container.map(({ subject }) => subject.split(".")[3]),
+      ["create", "attach", "start", "die", "destroy"],
+    );
     const exited = seen.find(({ subject }) => subject.startsWith("gantry.process.exited."));
     assert.equal(exited?.data["exitCode"], 23);
   });

@@ -12,7 +12,8 @@ after(async () => {
   await engine[Symbol.asyncDispose]();
 });
 
-const shell = (...args: string[]): Terminal => new Terminal(["docker", ...args], engine.clientEnv());
+const shell = (...args: string[]): Terminal =>
+  new Terminal(["docker", ...args], engine.clientEnv());
 const prompt = /[#$] $/;
 
 describe("docker run -it busybox sh", () => {
@@ -61,7 +62,16 @@ describe("docker run -it busybox sh", () => {
     await engine.docker(["rm", "moored"]);
   });
   it("detaches by the keys that the client chose", async () => {
-    const terminal = shell("run", "-it", "--name", "keys", "--detach-keys", "ctrl-a,d", "busybox", "sh");
+    const terminal = shell(
+      "run",
+      "-it",
+      "--name",
+      "keys",
+      "--detach-keys",
+      "ctrl-a,d",
+      "busybox",
+      "sh",
+    );
     await terminal.waitFor(prompt);
     terminal.type("\x01d");
     assert.equal(await terminal.exited(), 0);

@@ -22,14 +22,21 @@ export interface Question {
 /** Asks and reads the whole answer. */
 export async function ask(engine: TestEngine, question: Question): Promise<Answer> {
   const { body } = question;
-  const bytes = body === undefined || typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const bytes =
+    body === undefined || typeof body === "string" || body instanceof Uint8Array
+      ? body
+      : JSON.stringify(body);
   return await new Promise((resolve, reject) => {
     const request = http.request(
       {
         socketPath: path.join(engine.runRoot, "docker.sock"),
         method: question.method ?? "GET",
         path: question.path,
-        headers: { host: "docker", ...(bytes === undefined ? {} : { "content-type": "application/json" }), ...question.headers },
+        headers: {
+          host: "docker",
+          ...(bytes === undefined ? {} : { "content-type": "application/json" }),
+          ...question.headers,
+        },
         agent: false,
       },
       (response) => {
@@ -37,7 +44,11 @@ export async function ask(engine: TestEngine, question: Question): Promise<Answe
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", reject);
         response.on("end", () => {
-          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() });
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString(),
+          });
         });
       },
     );
@@ -48,7 +59,8 @@ export async function ask(engine: TestEngine, question: Question): Promise<Answe
 
 /** The `message` of an error answer, after checking that it has Docker's exact form. */
 export function messageOf(answer: Answer): string {
-  if (answer.headers["content-type"] !== "application/json") throw new Error(`error with content type ${String(answer.headers["content-type"])}`);
+  if (answer.headers["content-type"] !== "application/json")
+    throw new Error(`error with content type ${String(answer.headers["content-type"])}`);
   const parsed = JSON.parse(answer.body) as { message?: unknown };
   if (typeof parsed.message !== "string") throw new Error(`error without message: ${answer.body}`);
   return parsed.message;

@@ -1,7 +1,7 @@
 /** A program on a real terminal, driven by a test. */
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import type { Writable } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { cleanEnvironment } from "@gantry/testkit/run";
 
 const driver = fileURLToPath(new URL("terminal_driver.py", import.meta.url));
@@ -15,7 +15,10 @@ export class Terminal implements AsyncDisposable {
   private readonly sizes: Writable;
 
   constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.child = spawn("python3", [driver, ...argv], { env: cleanEnvironment({ TERM: "xterm", ...env }), stdio: ["pipe", "pipe", "inherit", "pipe"] });
+    this.child = spawn("python3", [driver, ...argv], {
+      env: cleanEnvironment({ TERM: "xterm", ...env }),
+      stdio: ["pipe", "pipe", "inherit", "pipe"],
+    });
     this.sizes = this.child.stdio[3] as Writable;
     for (const stream of [this.child.stdin, this.sizes]) stream?.on("error", () => undefined);
     this.child.stdout?.on("data", (chunk: Buffer) => {
@@ -40,13 +43,17 @@ export class Terminal implements AsyncDisposable {
 
   /** Resolves when the text shown since the last wait matches, and forgets it. */
   async waitFor(pattern: RegExp, timeoutMs = 20_000): Promise<string> {
-    return await this.until(() => {
-      const match = pattern.exec(this.shown);
-      if (match === null) return undefined;
-      const seen = this.shown.slice(0, match.index + match[0].length);
-      this.shown = this.shown.slice(seen.length);
-      return seen;
-    }, `the terminal to show ${String(pattern)}`, timeoutMs);
+    return await this.until(
+      () => {
+        const match = pattern.exec(this.shown);
+        if (match === null) return undefined;
+        const seen = this.shown.slice(0, match.index + match[0].length);
+        this.shown = this.shown.slice(seen.length);
+        return seen;
+      },
+      `the terminal to show ${String(pattern)}`,
+      timeoutMs,
+    );
   }
 
   /** Resolves with the program's exit code. */
@@ -73,7 +80,11 @@ export class Terminal implements AsyncDisposable {
       };
       const timer = setTimeout(() => {
         finish();
-        reject(new Error(`waited ${String(timeoutMs)} ms for ${what}; it shows: ${JSON.stringify(this.shown)}`));
+        reject(
+          new Error(
+            `waited ${String(timeoutMs)} ms for ${what}; it shows: ${JSON.stringify(this.shown)}`,
+          ),
+        );
       }, timeoutMs);
       const finish = (): void => {
         clearTimeout(timer);

@@ -91,7 +91,9 @@ export function parseSeccomp(profile: OciSeccomp): SeccompProfile {
 }
 
 function filtersSocketByArgument(rules: readonly SeccompRule[]): boolean {
-  const filtered = rules.some((rule) => rule.names.includes("socket") && rule.conditions.length > 0);
+  const filtered = rules.some(
+    (rule) => rule.names.includes("socket") && rule.conditions.length > 0,
+  );
   const socketcallNamed = rules.some((rule) => rule.names.includes("socketcall"));
   return filtered && !socketcallNamed;
 }

@@ -2,12 +2,35 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, readSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { connect, createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type ChildExit, type Kernel, type KernelError, loadKernel, parseSeccomp, seccompFlags } from "../lib/index.ts";
+import {
+  type ChildExit,
+  type Kernel,
+  type KernelError,
+  loadKernel,
+  parseSeccomp,
+  seccompFlags,
+} from "../lib/index.ts";
 
 const kernel: Kernel = loadKernel();
 const sigkill = 9;
@@ -54,12 +77,26 @@ function openFds(): Set<string> {
 const added = (before: Set<string>): string[] => [...openFds().difference(before)];
 
 /** Runs a program with its output in a memfd. */
-async function run(program: string, argv: string[], env: string[] = []): Promise<{ exit: ChildExit | undefined; output: string }> {
+async function run(
+  program: string,
+  argv: string[],
+  env: string[] = [],
+): Promise<{ exit: ChildExit | undefined; output: string }> {
   const executable = kernel.sealExecutable(program);
   const output = kernel.memfd("output", new Uint8Array(), false);
   try {
-    const { pidfd } = kernel.launch({ executable, argv, env, fds: [[1, output], [2, output]] });
-    const exit = await new Promise<ChildExit | undefined>((resolve) => kernel.watchPidfd(pidfd, resolve));
+    const { pidfd } = kernel.launch({
+      executable,
+      argv,
+      env,
+      fds: [
+        [1, output],
+        [2, output],
+      ],
+    });
+    const exit = await new Promise<ChildExit | undefined>((resolve) =>
+      kernel.watchPidfd(pidfd, resolve),
+    );
     kernel.closeFd(pidfd);
     const buffer = Buffer.alloc(fstatSync(output).size);
     readSync(output, buffer, 0, buffer.length, 0);
@@ -72,12 +109,17 @@ async function run(program: string, argv: string[], env: string[] = []): Promise
 
 describe("launch", () => {
   it("executes a sealed copy with arguments and environment, and tells how it ended", async () => {
-    assert.deepEqual(await run("/bin/sh", ["sh", "-c", 'echo "$0 $A"; exit 3', "zero"], ["A=b"]), { exit: { exitCode: 3 }, output: "zero b\n" });
+    assert.deepEqual(await run("/bin/sh", ["sh", "-c", 'echo "$0 $A"; exit 3', "zero"], ["A=b"]), {
+      exit: { exitCode: 3 },
+      output: "zero b\n",
+    });
   });
 
   it("gives the child its descriptors, /dev/null, and nothing else", async () => {
     const { output } = await run("/bin/ls", ["ls", "-l", "/proc/self/fd"]);
-    const targets = output.split("\n").flatMap((line) => / (\d+) -> (.*)$/.exec(line)?.slice(1, 3).join(" ") ?? []);
+    const targets = output
+      .split("\n")
+      .flatMap((line) => / (\d+) -> (.*)$/.exec(line)?.slice(1, 3).join(" ") ?? []);
     assert.equal(targets[0], "0 /dev/null");
     assert.match(targets[1] ?? "", /^1 \/memfd:output/);
     assert.match(targets[2] ?? "", /^2 \/memfd:output/);
@@ -86,14 +128,28 @@ describe("launch", () => {
   });
 
   it("maps descriptors that cross each other", async () => {
-    const [first, second] = [kernel.memfd("first", Buffer.from("1"), false), kernel.memfd("second", Buffer.from("2"), false)];
+    const [first, second] = [
+      kernel.memfd("first", Buffer.from("1"), false),
+      kernel.memfd("second", Buffer.from("2"), false),
+    ];
     const executable = kernel.sealExecutable("/bin/sh");
     const output = kernel.memfd("output", new Uint8Array(), false);
     const { pidfd } = kernel.launch({
       executable,
-      argv: ["sh", "-c", 'cat "/proc/self/fd/$1" "/proc/self/fd/$2"', "sh", String(second), String(first)],
+      argv: [
+        "sh",
+        "-c",
+        'cat "/proc/self/fd/$1" "/proc/self/fd/$2"',
+        "sh",
+        String(second),
+        String(first),
+      ],
       env: ["PATH=/bin:/usr/bin"],
-      fds: [[first, second], [second, first], [1, output]],
+      fds: [
+        [first, second],
+        [second, first],
+        [1, output],
+      ],
     });
     await new Promise((resolve) => kernel.watchPidfd(pidfd, resolve));
     const buffer = Buffer.alloc(2);
@@ -103,15 +159,25 @@ describe("launch", () => {
   });
 
   it("leaves no signal blocked or handled in the child", async () => {
-    const { output } = await run("/bin/grep", ["grep", "-E", "^Sig(Blk|Cgt|Ign)", "/proc/self/status"]);
+    const { output } = await run("/bin/grep", [
+      "grep",
+      "-E",
+      "^Sig(Blk|Cgt|Ign)",
+      "/proc/self/status",
+    ]);
     assert.match(output, /SigBlk:\t0+\nSigIgn:\t0+\n/);
   });
 
   it("says which step failed, and leaves no child and no descriptor", () => {
     const executable = kernel.sealExecutable("/bin/true");
     const before = openFds();
-    const error = failure(() => kernel.launch({ executable, argv: ["true"], env: [], fds: [], cwd: "/nowhere" }));
-    assert.deepEqual([error.code, error.errno, error.syscall, error.step], ["ENOENT", 2, "chdir", "launch"]);
+    const error = failure(() =>
+      kernel.launch({ executable, argv: ["true"], env: [], fds: [], cwd: "/nowhere" }),
+    );
+    assert.deepEqual(
+      [error.code, error.errno, error.syscall, error.step],
+      ["ENOENT", 2, "chdir", "launch"],
+    );
     assert.deepEqual(added(before), []);
     kernel.closeFd(executable);
   });
@@ -128,7 +194,12 @@ describe("launch", () => {
     const fd = kernel.sealExecutable("/bin/true");
     const writable = openSync(`/proc/self/fd/${String(fd)}`, "r+");
     assert.throws(() => writeSync(writable, "x"), { code: "EPERM" });
-    assert.throws(() => { ftruncateSync(writable); }, { code: "EPERM" });
+    assert.throws(
+      () => {
+        ftruncateSync(writable);
+      },
+      { code: "EPERM" },
+    );
     closeSync(writable);
     kernel.closeFd(fd);
   });
@@ -143,7 +214,12 @@ describe("pidfds", () => {
     kernel.pidfdSendSignal(pidfd, sigkill);
     await once(child, "exit");
     assert.equal(kernel.processStartTicks(pid), undefined);
-    assert.equal(failure(() => { kernel.pidfdSendSignal(pidfd, 0); }).code, "ESRCH");
+    assert.equal(
+      failure(() => {
+        kernel.pidfdSendSignal(pidfd, 0);
+      }).code,
+      "ESRCH",
+    );
     kernel.closeFd(pidfd);
     assert.equal(failure(() => kernel.pidfdOpen(pid)).code, "ESRCH");
   });
@@ -206,7 +282,10 @@ describe("descriptors", () => {
 
   it("makes socket pairs that node:net can own", async () => {
     const [a, b] = kernel.socketpair();
-    const [left, right] = [new Socket({ fd: a, readable: true, writable: true }), new Socket({ fd: b, readable: true, writable: true })];
+    const [left, right] = [
+      new Socket({ fd: a, readable: true, writable: true }),
+      new Socket({ fd: b, readable: true, writable: true }),
+    ];
     left.write("x");
     const [chunk] = (await once(right, "data")) as [Buffer];
     assert.equal(chunk.toString(), "x");
@@ -221,7 +300,12 @@ describe("descriptors", () => {
     assert.equal(buffer.toString(), "abc");
     assert.throws(() => writeSync(fd, "x", 0), { code: "EPERM" });
     kernel.closeFd(fd);
-    assert.equal(failure(() => { kernel.closeFd(fd); }).code, "EBADF");
+    assert.equal(
+      failure(() => {
+        kernel.closeFd(fd);
+      }).code,
+      "EBADF",
+    );
   });
 });
 
@@ -230,20 +314,48 @@ describe("seccomp", () => {
     const program = await kernel.compileSeccomp(parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW" }));
     assert.ok(program.length > 0 && program.length % 8 === 0);
     assert.throws(() => parseSeccomp({ defaultAction: "SCMP_ACT_MAYBE" }), RangeError);
-    assert.throws(() => parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW", syscalls: [{ names: ["read"], action: "SCMP_ACT_KILL", args: [{ index: 0, value: 0, op: "=" }] }] }), RangeError);
+    assert.throws(
+      () =>
+        parseSeccomp({
+          defaultAction: "SCMP_ACT_ALLOW",
+          syscalls: [
+            { names: ["read"], action: "SCMP_ACT_KILL", args: [{ index: 0, value: 0, op: "=" }] },
+          ],
+        }),
+      RangeError,
+    );
     assert.equal(seccompFlags({ defaultAction: "" }), 4);
-    assert.equal(seccompFlags({ defaultAction: "", flags: ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"] }), 3);
+    assert.equal(
+      seccompFlags({
+        defaultAction: "",
+        flags: ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC"],
+      }),
+      3,
+    );
     assert.equal(seccompFlags({ defaultAction: "", flags: [] }), 0);
   });
 
   it("says what libseccomp refused", async () => {
-    const error = await rejection(kernel.compileSeccomp(parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_VAX"] })));
-    assert.deepEqual([error.code, error.syscall, error.path, error.step], ["EINVAL", "seccomp_arch_add", "vax", "compile seccomp profile"]);
+    const error = await rejection(
+      kernel.compileSeccomp(
+        parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW", architectures: ["SCMP_ARCH_VAX"] }),
+      ),
+    );
+    assert.deepEqual(
+      [error.code, error.syscall, error.path, error.step],
+      ["EINVAL", "seccomp_arch_add", "vax", "compile seccomp profile"],
+    );
   });
 
   it("passes over calls that this libseccomp does not know", async () => {
     const calls = [{ names: ["no_such_call", "read"], action: "SCMP_ACT_ERRNO", errnoRet: 38 }];
-    assert.ok((await kernel.compileSeccomp(parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW", syscalls: calls }))).length > 0);
+    assert.ok(
+      (
+        await kernel.compileSeccomp(
+          parseSeccomp({ defaultAction: "SCMP_ACT_ALLOW", syscalls: calls }),
+        )
+      ).length > 0,
+    );
   });
 });
 
@@ -257,10 +369,17 @@ describe("links", () => {
     for (const name of [port, base, bridge]) await kernel.deleteLink(name).catch(() => undefined);
   });
 
-  const find = async (name: string) => (await kernel.listLinks()).find((link) => link.name === name);
+  const find = async (name: string) =>
+    (await kernel.listLinks()).find((link) => link.name === name);
 
   it("makes a bridge with address, MTU and MAC, and a port on it", async () => {
-    await kernel.createLink({ kind: "bridge", name: bridge, mac: Buffer.from([2, 66, 1, 2, 3, 4]), mtu: 1400, multicastSnooping: false });
+    await kernel.createLink({
+      kind: "bridge",
+      name: bridge,
+      mac: Buffer.from([2, 66, 1, 2, 3, 4]),
+      mtu: 1400,
+      multicastSnooping: false,
+    });
     await kernel.createLink({ kind: "bridge", name: base });
     await kernel.createLink({ kind: "macvlan", name: port, parent: base, mode: 4 });
     await kernel.setLinkMaster(port, bridge);
@@ -270,11 +389,18 @@ describe("links", () => {
     await kernel.setLinkUp(bridge, true);
     await kernel.setLinkUp(port, true);
     const made = await find(bridge);
-    assert.deepEqual([made?.kind, made?.mac, made?.mtu, made?.up], ["bridge", "02:42:01:02:03:04", 1400, true]);
+    assert.deepEqual(
+      [made?.kind, made?.mac, made?.mtu, made?.up],
+      ["bridge", "02:42:01:02:03:04", 1400, true],
+    );
     const cidrs = made?.addresses.map(({ cidr }) => cidr) ?? [];
     assert.ok(cidrs.includes("10.231.77.1/24") && cidrs.includes("fd31:77::1/64"));
     assert.equal((await find(port))?.master, made?.index);
-    assert.ok((await kernel.listRoutes()).some((route) => route.destination === "10.231.77.0/24" && route.link === made?.index));
+    assert.ok(
+      (await kernel.listRoutes()).some(
+        (route) => route.destination === "10.231.77.0/24" && route.link === made?.index,
+      ),
+    );
   });
 
   it("undoes it again", async () => {
@@ -292,7 +418,10 @@ describe("links", () => {
     assert.equal((await rejection(kernel.addAddress(port, "ten"))).code, "EINVAL");
     const taken = await rejection(kernel.createLink({ kind: "bridge", name: port }));
     assert.deepEqual([taken.code, taken.step, taken.path], ["EEXIST", "create link", port]);
-    assert.equal((await rejection(kernel.removeAddress(port, "10.0.0.1/24"))).code, "EADDRNOTAVAIL");
+    assert.equal(
+      (await rejection(kernel.removeAddress(port, "10.0.0.1/24"))).code,
+      "EADDRNOTAVAIL",
+    );
   });
 
   it("renames", async () => {
@@ -312,7 +441,9 @@ const nft = ["/usr/sbin/nft", "/sbin/nft"].find((file) => {
 });
 
 describe("nftables", () => {
-  it("tells of others' changes with the process that made them", { skip: nft === undefined && "no nft here" }, async () => {
+  it("tells of others' changes with the process that made them", {
+    skip: nft === undefined && "no nft here",
+  }, async () => {
     const changes = Promise.withResolvers<{ processName: string; generation: number }>();
     const watch = kernel.watchRuleset(changes.resolve);
     try {
@@ -345,12 +476,20 @@ describe("mounts", () => {
     writeFileSync(path.join(second, "x"), "second");
     writeFileSync(path.join(second, "y"), "second");
     await kernel.mountOverlay({ lowerDirs: [first, second], upperDir, workDir, target });
-    assert.deepEqual(["x", "y"].map((name) => readFileSync(path.join(target, name), "utf8")), ["first", "second"]);
+    assert.deepEqual(
+      ["x", "y"].map((name) => readFileSync(path.join(target, name), "utf8")),
+      ["first", "second"],
+    );
     writeFileSync(path.join(target, "z"), "new");
     await kernel.unmount(target, detach);
     assert.equal(readFileSync(path.join(upperDir, "z"), "utf8"), "new");
     await kernel.mountOverlay({ lowerDirs: [first, second], target });
-    assert.throws(() => { writeFileSync(path.join(target, "w"), ""); }, { code: "EROFS" });
+    assert.throws(
+      () => {
+        writeFileSync(path.join(target, "w"), "");
+      },
+      { code: "EROFS" },
+    );
     await kernel.unmount(target, detach);
     assert.equal((await rejection(kernel.unmount(target, 0))).code, "EINVAL");
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { describe, it } from "node:test";
-import { holds, Playground, processOf, type PlanInit, type Shim } from "./shim-driver.ts";
+import { holds, type PlanInit, Playground, processOf, type Shim } from "./shim-driver.ts";
 
 const sleeper: PlanInit = { process: processOf(["sleep", "1000"], {}) };
 

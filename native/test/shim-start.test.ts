@@ -14,10 +14,10 @@ import {
   holds,
   kernel,
   ms,
+  type PlanInit,
   Playground,
   processOf,
   standardMounts,
-  type PlanInit,
 } from "./shim-driver.ts";
 
 /** Runs a command to its end and gives back what it printed. */
@@ -51,7 +51,7 @@ async function failure(changes: PlanInit, prepare?: (playground: Playground) => 
 /** Gone, or only waiting to be reaped by the machine's init. */
 function isDead(pid: number): boolean {
   try {
-    return / Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    return readFileSync(`/proc/${pid}/stat`, "utf8").includes(" Z ");
   } catch {
     return true;
   }

@@ -57,7 +57,8 @@ export class TestEngine implements AsyncDisposable {
     const engine = new TestEngine(await openEngineRoots({ daemon: options.daemonJson ?? {} }));
     try {
       await engine.startSupervisor();
-      if (options.busybox ?? true) await engine.docker(["load"], { input: await makeBusyboxArchive() });
+      if (options.busybox ?? true)
+        await engine.docker(["load"], { input: await makeBusyboxArchive() });
     } catch (error) {
       await engine.stop();
       throw error;

@@ -92,7 +92,7 @@ describe("routing", () => {
       path: "/v1.41/containers//start?a=b",
     });
     assert.equal(answer.status, 301);
-    assert.equal(answer.headers["location"], "/v1.41/containers/start?a=b");
+    assert.equal(answer.headers.location, "/v1.41/containers/start?a=b");
   });
   it("takes escaped slashes, and names that begin with one", async () => {
     const id = await created(["x"], {}, "?name=slashed");
@@ -115,7 +115,7 @@ describe("ping", () => {
     assert.equal(byGet.body, "OK");
     assert.equal(byGet.headers["content-type"], "text/plain; charset=utf-8");
     assert.equal(byGet.headers["cache-control"], "no-cache, no-store, must-revalidate");
-    assert.equal(byGet.headers["pragma"], "no-cache");
+    assert.equal(byGet.headers.pragma, "no-cache");
     assert.equal(byGet.headers["swarm"], "inactive");
     const byHead = await ask(stack.socket, { method: "HEAD", path: "/_ping" });
     assert.equal(byHead.headers["content-length"], "0");
@@ -285,6 +285,44 @@ describe("wait", () => {
     );
     client.socket.destroy();
   });
+  async function waiting(condition: string): Promise<{ id: string; client: RawClient }> {
+    const id = await created(["sleep"], { HostConfig: { AutoRemove: condition === "removed" } });
+    const client = await RawClient.connect(stack.socket);
+    client.socket.write(
+      `POST /containers/${id}/wait?condition=${condition} HTTP/1.1\r\nHost: d\r\n\r\n`,
+    );
+    await client.until((text) => text.includes("\r\n\r\n"));
+    await post(stack.socket, `/containers/${id}/start`);
+    return { id, client };
+  }
+  for (const condition of ["next-exit", "removed"]) {
+    it(`for ${condition} outlives container-service, and tells an exit that came meanwhile`, async () => {
+      const { id, client } = await waiting(condition);
+      await stack.containers.stop();
+      stack.containers.exit(stack.containers.find(id), 42);
+      await stack.restartContainers();
+      assert.match(
+        await client.until((text) => text.endsWith("0\r\n\r\n")),
+        /\{"StatusCode":42\}\n/,
+      );
+      client.socket.destroy();
+    });
+    it(`for ${condition} outlives container-service, and tells an exit that comes after`, async () => {
+      const { id, client } = await waiting(condition);
+      const waits = (): number =>
+        stack.containers.seen.filter(({ method }) => method === "waitContainer").length;
+      const before = waits();
+      await stack.containers.stop();
+      await stack.restartContainers();
+      await eventually(() => waits() === before + 1);
+      stack.containers.exit(stack.containers.find(id), 43);
+      assert.match(
+        await client.until((text) => text.endsWith("0\r\n\r\n")),
+        /\{"StatusCode":43\}\n/,
+      );
+      client.socket.destroy();
+    });
+  }
   it("refuses an unknown condition before anything else", async () => {
     const answer = await post(stack.socket, "/containers/none/wait?condition=sometime");
     assert.equal(answer.status, 400);

@@ -1,6 +1,7 @@
 /** Puts the service together: adapters, store, handlers. */
 import { chmodSync, mkdirSync } from "node:fs";
-import type { EngineConfig, ServicePaths } from "@gantry/config";
+import path from "node:path";
+import { cleanEnvironment, type EngineConfig, type ServicePaths } from "@gantry/config";
 import { type EventLog, implementEventService, nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
@@ -9,14 +10,18 @@ import { ContentService, ImageService, SnapshotService } from "@gantry/proto/ima
 import { type DataListener, type Implementation, implement } from "@gantry/rpc";
 import { openContentStore } from "./adapters/file-content/content-store.ts";
 import { reconcile } from "./adapters/reconcile.ts";
+import { createRegistries } from "./adapters/registry/registries.ts";
 import { openSnapshotDirs } from "./adapters/snapshot-dirs/snapshot-dirs.ts";
 import { openMetadata } from "./adapters/sqlite/metadata.ts";
 import { createLayerProgram } from "./adapters/unpack-program/layer-program.ts";
 import { createMergeLayers } from "./adapters/unpack-program/merged-view.ts";
+import { createBlobFetcher } from "./app/blob-fetcher.ts";
+import { createSlots } from "./app/slots.ts";
 import { createStore, type Store } from "./app/store.ts";
 import { archiveHandlers } from "./rpc/archive-handlers.ts";
 import { contentHandlers } from "./rpc/content-handlers.ts";
 import { imageHandlers } from "./rpc/image-handlers.ts";
+import { registryHandlers } from "./rpc/registry-handlers.ts";
 import { snapshotHandlers } from "./rpc/snapshot-handlers.ts";
 
 /** The service without its sockets. */
@@ -50,21 +55,34 @@ export async function compose(
   const host = hostPlatform();
   const store = createStore({ metadata, content, dirs, program, logger, nowNano, host });
   store.collector.schedule();
+  const registries = createRegistries({
+    mirrors: config.registry.mirrors,
+    insecure: config.registry.insecure,
+    certificateDirs: [path.join(path.dirname(config.configFile), "certs.d"), "/etc/docker/certs.d"],
+    proxyEnv: cleanEnvironment(),
+  });
+  const parts = {
+    store,
+    registries,
+    fetcher: createBlobFetcher(store),
+    downloads: createSlots(config.registry.maxConcurrentDownloads),
+    uploads: createSlots(config.registry.maxConcurrentUploads),
+  };
   return {
     store,
     events: metadata.events,
     services: (data) => [
       implement(ImageService, {
         ...imageHandlers(store),
-        ...archiveHandlers(store, data, () => {
-          throw new Error("not yet");
-        }),
+        ...archiveHandlers(store, data, registries.fetchUrl),
+        ...registryHandlers(parts),
       }),
       implement(ContentService, contentHandlers(store)),
       implement(SnapshotService, snapshotHandlers(store)),
       implementEventService(metadata.events),
     ],
     async close() {
+      registries.close();
       await store.collector.idle();
       await metadata[Symbol.asyncDispose]();
     },

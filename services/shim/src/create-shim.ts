@@ -1,9 +1,14 @@
 /** Puts the brain together; the loaded form of ShimService. */
-import { create, type DescMessage, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import * as proto from "@gantry/proto/shim";
-import { readMachine } from "./adapters/machine.ts";
 import { openCgroups } from "./adapters/cgroup/tree.ts";
+import { readMachine } from "./adapters/machine.ts";
 import { openSeccompCache } from "./adapters/seccomp-cache.ts";
 import type { ShimApi } from "./api.ts";
 import { adopt } from "./app/adopt.ts";
@@ -11,8 +16,8 @@ import { type Brain, containerOf } from "./app/container.ts";
 import { deleteContainer } from "./app/delete.ts";
 import { createEventHub } from "./app/events.ts";
 import { launch } from "./app/launch.ts";
-import { kill, listPids, pause, resume, update } from "./app/limits.ts";
 import { letGo } from "./app/let-go.ts";
+import { kill, listPids, pause, resume, update } from "./app/limits.ts";
 import { prepare } from "./app/prepare.ts";
 import { exec, issueTicket, resize, signalProcess } from "./app/processes.ts";
 import { getStats } from "./app/stats.ts";

@@ -1,12 +1,12 @@
 /** What the brain's use cases need of the world. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { RuntimeResources, RuntimeSeccomp } from "@gantry/oci/runtime-spec";
 import type {
   BlkioEntry,
   GetStatsResponseSchema,
   ShimMessage,
   ShimRequestSchema,
 } from "@gantry/proto/shim";
-import type { RuntimeResources, RuntimeSeccomp } from "@gantry/oci/runtime-spec";
 import type { CgroupLayout } from "./compile/cgroup-layout.ts";
 
 /** A compiled seccomp program. */

@@ -1,7 +1,8 @@
 /** Bundles for tests: a busybox root file system and a config.json as Docker would write it. */
+
+import { randomBytes } from "node:crypto";
 import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { randomBytes } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RuntimeSpec } from "@gantry/oci/runtime-spec";
 import type { LaunchRequestSchema } from "@gantry/proto/shim";
@@ -19,7 +20,10 @@ export type Launch = Exclude<MessageInitShape<typeof LaunchRequestSchema>, { $ty
 type Linux = NonNullable<RuntimeSpec["linux"]>;
 type Process = NonNullable<RuntimeSpec["process"]>;
 
-const applets = "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd unshare".split(" ");
+const applets =
+  "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd unshare".split(
+    " ",
+  );
 
 /** The lower directory that all bundles of a test file share. */
 export async function makeLower(folder: string): Promise<string> {
@@ -27,9 +31,15 @@ export async function makeLower(folder: string): Promise<string> {
   for (const name of ["bin", "etc", "dev", "proc", "sys", "root", "tmp"]) {
     await mkdir(path.join(lower, name), { recursive: true });
   }
-  await copyFile(await debianProgram("busybox-static", "/bin/busybox"), path.join(lower, "bin/busybox"));
+  await copyFile(
+    await debianProgram("busybox-static", "/bin/busybox"),
+    path.join(lower, "bin/busybox"),
+  );
   for (const applet of applets) await symlink("busybox", path.join(lower, "bin", applet));
-  await writeFile(path.join(lower, "etc/passwd"), "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n");
+  await writeFile(
+    path.join(lower, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n",
+  );
   await writeFile(path.join(lower, "etc/group"), "root:x:0:\nwheel:x:10:root\nusers:x:1000:\n");
   return lower;
 }
@@ -57,7 +67,8 @@ export async function makeBundle(
 ): Promise<Bundle> {
   const id = randomBytes(32).toString("hex");
   const bundle = path.join(folder, id);
-  for (const name of ["root", "upper", "work"]) await mkdir(path.join(bundle, name), { recursive: true });
+  for (const name of ["root", "upper", "work"])
+    await mkdir(path.join(bundle, name), { recursive: true });
   await writeFile(path.join(bundle, "config.json"), JSON.stringify(specOf(args, changes)));
   const logFile = path.join(bundle, "json.log");
   return {

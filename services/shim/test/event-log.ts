@@ -21,7 +21,9 @@ export function openEventLog(client: ShimClient): EventLog {
   void collect(client.watch({}, { signal: stop.signal }), events);
   const of = <C extends Case>(id: string, kind: C): ValueOf<C>[] =>
     events.flatMap((event) =>
-      event.id === id && event.event?.message.case === kind ? [event.event.message.value as ValueOf<C>] : [],
+      event.id === id && event.event?.message.case === kind
+        ? [event.event.message.value as ValueOf<C>]
+        : [],
     );
   return {
     of,
@@ -40,7 +42,10 @@ export function openEventLog(client: ShimClient): EventLog {
   };
 }
 
-async function collect(source: AsyncIterable<WatchResponse>, events: WatchResponse[]): Promise<void> {
+async function collect(
+  source: AsyncIterable<WatchResponse>,
+  events: WatchResponse[],
+): Promise<void> {
   try {
     for await (const event of source) events.push(event);
   } catch {

@@ -68,5 +68,9 @@ export async function servedForm(roots: EngineRoots): Promise<ShimForm> {
 }
 
 function start(roots: EngineRoots): ChildProcess {
-  return spawn(process.execPath, [entry], { env: roots.env, cwd: "/", stdio: ["ignore", "ignore", "inherit"] });
+  return spawn(process.execPath, [entry], {
+    env: roots.env,
+    cwd: "/",
+    stdio: ["ignore", "ignore", "inherit"],
+  });
 }

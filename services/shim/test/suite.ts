@@ -7,7 +7,13 @@ import { after, before, describe, it } from "node:test";
 import type { EngineError } from "@gantry/errors";
 import type { LaunchResponse } from "@gantry/proto/shim";
 import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
-import { type Bundle, type BundleChanges, makeBundle, makeLower, privateNamespaces } from "./bundle.ts";
+import {
+  type Bundle,
+  type BundleChanges,
+  makeBundle,
+  makeLower,
+  privateNamespaces,
+} from "./bundle.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import type { ShimClient, ShimForm } from "./forms.ts";
 
@@ -78,7 +84,8 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       return bundle;
     };
 
-    const cgroupFolders = (id: string): string[] => globSync(`/sys/fs/cgroup/{*/,}${roots.config.cgroupParent}/${id}`);
+    const cgroupFolders = (id: string): string[] =>
+      globSync(`/sys/fs/cgroup/{*/,}${roots.config.cgroupParent}/${id}`);
 
     const launch = async (args: string[], changes: BundleChanges = {}) => {
       const bundle = await bundleOf(args, changes);
@@ -123,7 +130,10 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     it("lets a client that attached before the start see everything", async () => {
       const bundle = await bundleOf(["sh", "-c", "echo early"]);
       await shim().prepare({ id: bundle.id });
-      const { path: socket, ticket } = await shim().issueTicket({ id: bundle.id, options: { stdout: true, framed: true } });
+      const { path: socket, ticket } = await shim().issueTicket({
+        id: bundle.id,
+        options: { stdout: true, framed: true },
+      });
       const stream = readStream(socket, ticket);
       await shim().launch(bundle.request);
       assert.deepEqual([...(await stream)], [1, 0, 0, 0, 0, 0, 0, 6, ...Buffer.from("early\n")]);
@@ -133,12 +143,18 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("refuses a command that is not there with exit code 127 and Docker's words, and leaves nothing", async () => {
       const bundle = await bundleOf(["no-such-command"]);
-      const { path: socket, ticket } = await shim().issueTicket({ id: bundle.id, options: { stdout: true } });
+      const { path: socket, ticket } = await shim().issueTicket({
+        id: bundle.id,
+        options: { stdout: true },
+      });
       const stream = readStream(socket, ticket);
       const error = await rejection(shim().launch(bundle.request));
       assert.equal(error.kind, "invalid_argument");
       assert.equal(error.details.exitCode, 127);
-      assert.match(error.message, /^failed to create task for container: .*exec: "no-such-command": executable file not found in \$PATH.*: unknown$/);
+      assert.match(
+        error.message,
+        /^failed to create task for container: .*exec: "no-such-command": executable file not found in \$PATH.*: unknown$/,
+      );
       assert.equal((await stream).length, 0);
       assert.deepEqual(cgroupFolders(bundle.id), []);
       await shim().delete({ id: bundle.id });
@@ -152,7 +168,9 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("refuses a bundle that is none", async () => {
       const bundle = await bundleOf(["true"]);
-      const error = await rejection(shim().launch({ ...bundle.request, bundlePath: "/nonexistent" }));
+      const error = await rejection(
+        shim().launch({ ...bundle.request, bundlePath: "/nonexistent" }),
+      );
       assert.equal(error.kind, "invalid_argument");
     });
 
@@ -192,8 +210,14 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("refuses signals that are none", async () => {
       const { id, remove: end } = await launch(forever);
-      assert.equal((await rejection(shim().signalProcess({ id, signal: 0 }))).kind, "invalid_argument");
-      assert.equal((await rejection(shim().signalProcess({ id, signal: 65 }))).kind, "invalid_argument");
+      assert.equal(
+        (await rejection(shim().signalProcess({ id, signal: 0 }))).kind,
+        "invalid_argument",
+      );
+      assert.equal(
+        (await rejection(shim().signalProcess({ id, signal: 65 }))).kind,
+        "invalid_argument",
+      );
       await end();
     });
 
@@ -219,7 +243,11 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     });
 
     it("sets limits at the start and changes them while it runs", async () => {
-      const resources = { memory: { limit: 64 << 20, swap: 64 << 20 }, pids: { limit: 50 }, cpu: { shares: 512 } };
+      const resources = {
+        memory: { limit: 64 << 20, swap: 64 << 20 },
+        pids: { limit: 50 },
+        cpu: { shares: 512 },
+      };
       const { id, remove: end } = await launch(forever, { linux: { resources } });
       const before = await shim().getStats({ id });
       assert.equal(before.memoryLimitBytes, BigInt(64 << 20));
@@ -260,7 +288,9 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("executes further processes at once, and tells of their end", async () => {
       const { id, remove: end } = await launch(forever);
-      const processJson = Buffer.from(JSON.stringify({ cwd: "/", args: ["sh", "-c", "exit 5"], env: ["PATH=/bin"] }));
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/", args: ["sh", "-c", "exit 5"], env: ["PATH=/bin"] }),
+      );
       const { pid } = await shim().execProcess({ id, execId: "one", processJson });
       assert.ok(pid > 0);
       const exited = await events.first(id, "execExited");
@@ -270,7 +300,9 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("executes a process on the connection of its ticket", async () => {
       const { id, remove: end } = await launch(forever);
-      const processJson = Buffer.from(JSON.stringify({ cwd: "/tmp", args: ["sh", "-c", "id -u; pwd"], env: ["PATH=/bin"] }));
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/tmp", args: ["sh", "-c", "id -u; pwd"], env: ["PATH=/bin"] }),
+      );
       const { ticket } = await shim().execProcess({
         id,
         execId: "two",
@@ -287,10 +319,15 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
 
     it("refuses an exec of what is not there with exit code 127", async () => {
       const { id, remove: end } = await launch(forever);
-      const processJson = Buffer.from(JSON.stringify({ cwd: "/", args: ["nowhere"], env: ["PATH=/bin"] }));
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/", args: ["nowhere"], env: ["PATH=/bin"] }),
+      );
       const error = await rejection(shim().execProcess({ id, execId: "three", processJson }));
       assert.deepEqual([error.kind, error.details.exitCode], ["invalid_argument", 127]);
-      assert.match(error.message, /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH.*: unknown$/);
+      assert.match(
+        error.message,
+        /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH.*: unknown$/,
+      );
       await end();
     });
 
@@ -313,7 +350,9 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       process.kill(frozen.launched.shimPid, "SIGSTOP");
       await shim().getStats({ id: frozen.id });
       await shim().listPids({ id: frozen.id });
-      const processJson = Buffer.from(JSON.stringify({ cwd: "/", args: ["true"], env: ["PATH=/bin"] }));
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/", args: ["true"], env: ["PATH=/bin"] }),
+      );
       await shim().execProcess({ id: other.id, execId: "alive", processJson });
       await shim().kill({ id: frozen.id });
       assert.equal((await events.first(frozen.id, "exited")).exitCode, 137);
@@ -328,7 +367,9 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       const adopted = await adopt(bundle, bundle.launched);
       assert.equal(adopted.running, true);
       assert.equal(adopted.launched?.pid, bundle.launched.pid);
-      const processJson = Buffer.from(JSON.stringify({ cwd: "/", args: ["true"], env: ["PATH=/bin"] }));
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/", args: ["true"], env: ["PATH=/bin"] }),
+      );
       await shim().execProcess({ id: bundle.id, execId: "after", processJson });
       assert.equal((await events.first(bundle.id, "execExited")).exitCode, 0);
       await shim().signalProcess({ id: bundle.id, signal: 15 });
@@ -387,14 +428,21 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     });
 
     it("does not take another process with the same number for its own", async () => {
-      const launched = { pid: process.pid, shimPid: process.pid, shimStartTicks: 1n, nonce: new Uint8Array([1]) };
+      const launched = {
+        pid: process.pid,
+        shimPid: process.pid,
+        shimStartTicks: 1n,
+        nonce: new Uint8Array([1]),
+      };
       const adopted = await shim().adopt({ id: "recycled", bootId, launched });
       assert.deepEqual([adopted.running, adopted.exited?.exitCode], [false, 137]);
     });
 
     it("kills with its first process what shares the host's processes", async () => {
       const namespaces = privateNamespaces.filter(({ type }) => type !== "pid");
-      const { id, launched } = await launch(["sh", "-c", "sleep 1000 & wait"], { linux: { namespaces } });
+      const { id, launched } = await launch(["sh", "-c", "sleep 1000 & wait"], {
+        linux: { namespaces },
+      });
       const pids = await eventually(async () => {
         const listed = (await shim().listPids({ id })).pids;
         return listed.length === 2 && listed;
@@ -406,15 +454,26 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     });
 
     it("runs twenty at a time", async () => {
-      const bundles = await Promise.all(Array.from({ length: 20 }, (_, code) => bundleOf(["sh", "-c", `exit ${String(code)}`])));
+      const bundles = await Promise.all(
+        Array.from({ length: 20 }, (_, code) => bundleOf(["sh", "-c", `exit ${String(code)}`])),
+      );
       await Promise.all(bundles.map((bundle) => shim().launch(bundle.request)));
-      const codes = await Promise.all(bundles.map(async ({ id }) => (await events.first(id, "exited")).exitCode));
-      assert.deepEqual(codes, Array.from({ length: 20 }, (_, code) => code));
+      const codes = await Promise.all(
+        bundles.map(async ({ id }) => (await events.first(id, "exited")).exitCode),
+      );
+      assert.deepEqual(
+        codes,
+        Array.from({ length: 20 }, (_, code) => code),
+      );
       await Promise.all(bundles.map(({ id }) => shim().delete({ id })));
     });
 
     it("blocks what the default seccomp profile closes", async () => {
-      const { id, logFile } = await launch(["sh", "-c", "unshare -U true || echo refused; echo ready"]);
+      const { id, logFile } = await launch([
+        "sh",
+        "-c",
+        "unshare -U true || echo refused; echo ready",
+      ]);
       await ready(logFile);
       await events.first(id, "exited");
       assert.match(readFileSync(logFile, "utf8"), /refused/);

@@ -8,6 +8,7 @@
 import { EngineError, hasKind } from "@gantry/errors";
 import type { Event } from "@gantry/proto/event";
 import type { EventSource } from "../backends.ts";
+import { isBroken } from "./broken-call.ts";
 import { Mailbox } from "./mailbox.ts";
 
 /** Where to begin and end. */
@@ -124,7 +125,7 @@ class Follower {
         return;
       } catch (error) {
         if (signal.aborted) return;
-        if (!hasKind(error, "unavailable")) throw error;
+        if (!isBroken(error)) throw error;
         await this.#whenBack(signal);
         if (untilNano !== 0n && BigInt(Date.now()) * 1_000_000n > untilNano) return;
       }

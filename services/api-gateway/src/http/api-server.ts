@@ -25,7 +25,7 @@ export interface SideDoor {
 /** Makes the server. */
 export function createApiServer(dispatcher: Dispatcher, sideDoor: SideDoor): http.Server {
   const server = http.createServer({
-    IncomingMessage: ApiRequest as unknown as typeof http.IncomingMessage,
+    IncomingMessage: ApiRequest,
     maxHeaderSize: httpLimits.maxHeaderBytes,
     headersTimeout: httpLimits.headersTimeoutMs,
     // Uploads take as long as they take; idle connections are the client's to keep.

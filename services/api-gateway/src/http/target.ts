@@ -1,5 +1,6 @@
 /** Where a request goes: version, path, query and route. */
-import { EngineError, invalidArgument } from "@gantry/errors";
+import type { EngineError } from "@gantry/errors";
+import { invalidArgument } from "@gantry/errors";
 import { Query } from "./query.ts";
 import type { Method } from "./route.ts";
 import type { Match, Router } from "./router.ts";

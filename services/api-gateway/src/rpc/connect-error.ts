@@ -1,6 +1,7 @@
 /** Errors on the Connect side of the wire: the code, the message, and our detail in both of its forms. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import type { Code } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { grpcCode, toEngineError } from "@gantry/errors";
 import { ErrorDetailSchema } from "@gantry/proto/error";
 
@@ -17,7 +18,7 @@ export function toConnectError(caught: unknown): ConnectError {
   const bytes = Buffer.from(toBinary(ErrorDetailSchema, detail)).toString("base64");
   return new ConnectError(
     error.message,
-    grpcCode(error.kind) as Code,
+    grpcCode(error.kind),
     { "gantry-error-bin": bytes },
     [{ desc: ErrorDetailSchema, value: detail }],
     error,

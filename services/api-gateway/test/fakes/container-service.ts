@@ -349,7 +349,8 @@ export class FakeContainerService implements AsyncDisposable {
     if (container.path === "exit") this.exit(container, Number(container.args[0] ?? 0));
   }
 
-  private exit(container: Container, code: number): void {
+  /** Ends a container's process. */
+  exit(container: Container, code: number): void {
     const state = container.state!;
     state.status = "exited";
     state.running = false;
@@ -357,6 +358,13 @@ export class FakeContainerService implements AsyncDisposable {
     state.finishedAtNano = BigInt(Date.now()) * 1_000_000n;
     for (const socket of this.attached.get(container.id) ?? []) socket.end();
     this.attached.delete(container.id);
+    this.addEvent({
+      type: "container",
+      action: "die",
+      actorId: container.id,
+      attributes: { exitCode: String(code) },
+      timeNano: BigInt(Date.now()) * 1_000_000n,
+    });
     this.exits.emit(container.id, container);
     if (container.hostConfig?.autoRemove) this.containers.delete(container.id);
   }

@@ -38,7 +38,8 @@ export function runtimeDefaults(config: EngineConfig, cpus: number): RuntimeDefa
 
 /** A path is read here, so that a wrong one is an error of the start and not of each container. */
 function seccompDefault(profile: string): string {
-  if (profile === "builtin" || profile === "unconfined" || profile === "") return profile || "builtin";
+  if (profile === "builtin" || profile === "unconfined" || profile === "")
+    return profile || "builtin";
   const text = readFileSync(profile, "utf8");
   try {
     JSON.parse(text);

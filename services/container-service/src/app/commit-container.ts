@@ -1,7 +1,7 @@
 /** Commit: an image of a container's changes. */
 import { conflict } from "@gantry/errors";
-import type { ContainerConfig } from "../domain/nouns.ts";
 import { imageConfigJson } from "../domain/image-config-json.ts";
+import type { ContainerConfig } from "../domain/nouns.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 
@@ -35,7 +35,11 @@ export async function commitContainer(
   await using frozen = options.pause ? await freeze(app, entry) : undefined;
   const imageId = await commit(app, entry, options, signal);
   await frozen?.[Symbol.asyncDispose]();
-  const attributes = { comment: options.comment, imageID: imageId, imageRef: imageReference(options) };
+  const attributes = {
+    comment: options.comment,
+    imageID: imageId,
+    imageRef: imageReference(options),
+  };
   app.store.append([containerEvent(entry.record, "commit", attributes)]);
   return imageId;
 }

@@ -2,15 +2,16 @@
  * The end of a run: what it held is given back, the state says how it ended, exactly one `die` is
  * told, those who wait are answered, and restart policy or auto-remove is decided, once.
  */
-import { wantsRestart } from "../domain/restart-policy.ts";
+
 import { isLive } from "../domain/container-state.ts";
-import { advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
+import { wantsRestart } from "../domain/restart-policy.ts";
+import { type App, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { releaseShm } from "./shareable-shm.ts";
 import { endExecs } from "./exec-ended.ts";
 import { stopHealthCheck } from "./health-check.ts";
 import { removeAfterExit } from "./remove-container.ts";
 import { scheduleRestart } from "./schedule-restart.ts";
+import { releaseShm } from "./shareable-shm.ts";
 
 /** How the first process ended. */
 export interface Ending {
@@ -55,6 +56,7 @@ export function endRun(app: App, entry: Entry, ending: Ending): void {
   entry.waiters.exited(ending.exitCode);
   const runMs = Number((ending.atNano - state.run.startedAtNano) / 1_000_000n);
   if (restart) scheduleRestart(app, entry, runMs);
-  else if (record.hostConfig.autoRemove && intent !== "restart" && !app.shuttingDown) removeAfterExit(app, entry);
+  else if (record.hostConfig.autoRemove && intent !== "restart" && !app.shuttingDown)
+    removeAfterExit(app, entry);
   announceImageUse(app);
 }

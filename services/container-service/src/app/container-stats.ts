@@ -2,8 +2,8 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { hasKind, resolveKind } from "@gantry/errors";
-import type { GetStatsResponse } from "@gantry/proto/shim";
 import { type StatsSample, StatsSampleSchema } from "@gantry/proto/container";
+import type { GetStatsResponse } from "@gantry/proto/shim";
 import { isLive } from "../domain/container-state.ts";
 import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
@@ -64,7 +64,9 @@ async function sample(app: App, entry: Entry): Promise<StatsSample | undefined> 
     return create(StatsSampleSchema, {
       ...rest,
       blkio: blkio.map(({ $typeName: __, ...each }) => each),
-      interfaces: (await interfacesOf(app, entry, interfaces)).map(({ $typeName: __, ...each }) => each),
+      interfaces: (await interfacesOf(app, entry, interfaces)).map(
+        ({ $typeName: __, ...each }) => each,
+      ),
     });
   } catch (error) {
     // It has ended between our look at its state and the question.

@@ -35,11 +35,17 @@ function refuseArguments(args: readonly string[]): void {
 
 function ps(args: readonly string[], signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const options = { signal, env: { PATH: "/usr/bin:/bin", LANG: "C.UTF-8" }, maxBuffer: 16 << 20 };
+    const options = {
+      signal,
+      env: { PATH: "/usr/bin:/bin", LANG: "C.UTF-8" },
+      maxBuffer: 16 << 20,
+    };
     execFile("ps", args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout);
-      else if (error.code === "ENOENT") reject(internal("ps is not installed on the host", { cause: error }));
-      else reject(internal(`error running ps: ${stderr.trim() || error.message}`, { cause: error }));
+      else if (error.code === "ENOENT")
+        reject(internal("ps is not installed on the host", { cause: error }));
+      else
+        reject(internal(`error running ps: ${stderr.trim() || error.message}`, { cause: error }));
     });
   });
 }

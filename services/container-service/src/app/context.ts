@@ -109,7 +109,12 @@ export function advanceSurely(
 }
 
 function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: string): void {
-  const fields = { container: entry.id, from: entry.record.state.status, to: next.state.status, reason };
+  const fields = {
+    container: entry.id,
+    from: entry.record.state.status,
+    to: next.state.status,
+    reason,
+  };
   app.logger.debug(fields, "container state");
 }
 

@@ -15,7 +15,7 @@ import { validateConfig } from "../domain/validate/validate-config.ts";
 import { validateHostConfig } from "../domain/validate/validate-host-config.ts";
 import type { ResolvedImage } from "../ports/images.ts";
 import type { EndpointRequest } from "../ports/networking.ts";
-import { announceImageUse, type App, containerEvent } from "./context.ts";
+import { type App, announceImageUse, containerEvent } from "./context.ts";
 import { completeHostConfig } from "./create-defaults.ts";
 import { resolveNamespaceReferences } from "./namespace-references.ts";
 
@@ -93,7 +93,12 @@ async function makeContainer(
   const hostConfig = { ...base.hostConfig, networkMode: declared.networkMode };
   const record: ContainerRecord = { ...base, hostConfig, rootfs };
   undo.defer(() => app.volumes.detach(id, true));
-  const attached = await app.volumes.attach(mountedContainer(record), rootfs, request.apiVersion, signal);
+  const attached = await app.volumes.attach(
+    mountedContainer(record),
+    rootfs,
+    request.apiVersion,
+    signal,
+  );
   undo.defer(async () => {
     await app.shim.delete({ id });
   });
@@ -102,7 +107,15 @@ async function makeContainer(
   app.registry.add(record);
   await app.store.synced();
   const platform = platformWarnings(draft, resolved);
-  return { id, warnings: [...platform, ...draft.completed.warnings, ...declared.warnings, ...attached.warnings] };
+  return {
+    id,
+    warnings: [
+      ...platform,
+      ...draft.completed.warnings,
+      ...declared.warnings,
+      ...attached.warnings,
+    ],
+  };
 }
 
 function platformWarnings(draft: Draft, resolved: ResolvedImage): string[] {

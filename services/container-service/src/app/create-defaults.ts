@@ -12,10 +12,7 @@ export interface CompleteHostConfig {
 
 export function completeHostConfig(app: App, given: HostConfig): CompleteHostConfig {
   const { createDefaults: defaults, host } = app;
-  const { resources, warnings } = normalizeResources(
-    given.resources ?? emptyResources(),
-    host,
-  );
+  const { resources, warnings } = normalizeResources(given.resources ?? emptyResources(), host);
   const hostConfig: HostConfig = {
     ...given,
     resources,
@@ -47,10 +44,14 @@ function defaultCgroupns(app: App, privileged: boolean): "host" | "private" {
   return app.createDefaults.cgroupnsMode ?? (isV1 ? "host" : "private");
 }
 
-function completePaths(app: App, given: HostConfig): Pick<HostConfig, "maskedPaths" | "readonlyPaths"> {
+function completePaths(
+  app: App,
+  given: HostConfig,
+): Pick<HostConfig, "maskedPaths" | "readonlyPaths"> {
   const { systemPathsUnconfined } = parseSecurityOptions(given.securityOpt?.values ?? []);
   const { maskedPaths, readonlyPaths } = app.runtimeDefaults;
-  if (given.privileged) return { maskedPaths: given.maskedPaths, readonlyPaths: given.readonlyPaths };
+  if (given.privileged)
+    return { maskedPaths: given.maskedPaths, readonlyPaths: given.readonlyPaths };
   const none = systemPathsUnconfined ? list([]) : undefined;
   return {
     maskedPaths: given.maskedPaths ?? none ?? list(maskedPaths),

@@ -56,7 +56,9 @@ export function securityOptions(app: App): string[] {
   const { host, runtimeDefaults } = app;
   return [
     ...(host.apparmor ? ["name=apparmor"] : []),
-    ...(host.seccomp ? [`name=seccomp,profile=${runtimeDefaults.seccomp === "builtin" ? "builtin" : "custom"}`] : []),
+    ...(host.seccomp
+      ? [`name=seccomp,profile=${runtimeDefaults.seccomp === "builtin" ? "builtin" : "custom"}`]
+      : []),
     ...(host.cgroupVersion === "2" ? ["name=cgroupns"] : []),
     ...(runtimeDefaults.noNewPrivileges ? ["name=no-new-privileges"] : []),
   ];

@@ -20,6 +20,7 @@ export async function forceStop(app: App, entry: Entry): Promise<void> {
   const ended = untilExit(entry, exitTimeoutMs);
   const { unkillablePids } = await app.shim.kill({ id: entry.id });
   if (await ended) return;
-  const pids = unkillablePids.length === 0 ? "" : `: processes ${unkillablePids.join(", ")} cannot be killed`;
+  const pids =
+    unkillablePids.length === 0 ? "" : `: processes ${unkillablePids.join(", ")} cannot be killed`;
   throw internal(`tried to kill container, but did not receive an exit event${pids}`);
 }

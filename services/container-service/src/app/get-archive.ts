@@ -60,7 +60,12 @@ export async function exportContainer(
   const found = Promise.withResolvers<OfferedArchive>();
   withRoot(app, entry, async (view) => {
     const offered = offerStream(data, signal, async (socket, ended) => {
-      await app.archives.pack(view, { path: "/", name: undefined, withMounts: false }, socket, ended);
+      await app.archives.pack(
+        view,
+        { path: "/", name: undefined, withMounts: false },
+        socket,
+        ended,
+      );
     });
     found.resolve(offered);
     await offered.done;

@@ -2,9 +2,9 @@
 import { conflict, internal, invalidArgument, notFound } from "@gantry/errors";
 import type { NewEvent } from "@gantry/events";
 import type { RuntimeMount } from "@gantry/oci";
-import type { BundleInput, NamespaceSource } from "../domain/bundle/bundle-input.ts";
 import { bundleJson } from "../domain/bundle/build-bundle.ts";
 import { limitedDevices } from "../domain/bundle/build-resources.ts";
+import type { BundleInput, NamespaceSource } from "../domain/bundle/bundle-input.ts";
 import type { ContainerRecord } from "../domain/container-record.ts";
 import { isLive } from "../domain/container-state.ts";
 import { logPlanOf } from "../domain/log-plan.ts";
@@ -109,7 +109,9 @@ function runningPid(app: App, id: string, what: string): number {
   const entry = app.registry.byId(id);
   if (entry === undefined) throw notFound("container", id);
   if (!isLive(entry.record.state)) {
-    throw conflict(`cannot join ${what} namespace of a non running container: container ${entry.record.name} is exited`);
+    throw conflict(
+      `cannot join ${what} namespace of a non running container: container ${entry.record.name} is exited`,
+    );
   }
   return pidOf(entry);
 }

@@ -1,6 +1,11 @@
 /** List: which containers, newest first, and with sizes when asked for. */
 import { invalidArgument, isEngineError } from "@gantry/errors";
-import { compileFilters, type FilterContext, type Filters, meansAll } from "../domain/container-filters.ts";
+import {
+  compileFilters,
+  type FilterContext,
+  type Filters,
+  meansAll,
+} from "../domain/container-filters.ts";
 import { isRunning } from "../domain/container-state.ts";
 import type { SnapshotUsage } from "../ports/images.ts";
 import type { App } from "./context.ts";

@@ -82,7 +82,8 @@ function runEnd(
   signal: AbortSignal,
 ): { readonly follow: boolean; readonly ended: Promise<unknown> } {
   const { state } = entry.record;
-  const follow = options.follow && (isLive(state) || isRunning(state) || state.status === "starting");
+  const follow =
+    options.follow && (isLive(state) || isRunning(state) || state.status === "starting");
   if (!follow) return { follow, ended: Promise.resolve() };
   const exit = entry.waiters.add("next-exit", signal).catch(() => undefined);
   if (options.untilNano === 0n) return { follow, ended: exit };

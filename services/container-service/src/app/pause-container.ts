@@ -1,6 +1,6 @@
 /** Pause and unpause: the container's cgroup is frozen and thawed. */
 import { conflict, internal } from "@gantry/errors";
-import { advance, type App, containerEvent } from "./context.ts";
+import { type App, advance, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { pauseHealthCheck, startHealthCheck } from "./health-check.ts";
 

@@ -27,7 +27,11 @@ export async function pruneContainers(
   const fits = pruneFilter(filters);
   busy = true;
   try {
-    return await pruneAll(app, app.registry.list().filter(({ record }) => isPrunable(record) && fits(record)), signal);
+    return await pruneAll(
+      app,
+      app.registry.list().filter(({ record }) => isPrunable(record) && fits(record)),
+      signal,
+    );
   } finally {
     busy = false;
   }
@@ -59,7 +63,8 @@ async function pruneAll(app: App, entries: readonly Entry[], signal: AbortSignal
 
 function pruneFilter(filters: Filters): (record: ContainerRecord) => boolean {
   for (const key of Object.keys(filters)) {
-    if (!["label", "label!", "until"].includes(key)) throw invalidArgument(`invalid filter '${key}'`);
+    if (!["label", "label!", "until"].includes(key))
+      throw invalidArgument(`invalid filter '${key}'`);
   }
   const labels = filters["label"] ?? [];
   const without = filters["label!"] ?? [];

@@ -40,9 +40,11 @@ export async function putArchive(
     refuseReadOnly(app, entry, path);
     const owner = options.copyUidGid ? numericOwner(entry.record.config.user) : undefined;
     const offered = offerStream(data, signal, async (socket, ended) => {
-      await app.archives.apply(view, { ...options, owner }, socket, ended).catch((error: unknown) => {
-        throw archiveError(error, reference, path);
-      });
+      await app.archives
+        .apply(view, { ...options, owner }, socket, ended)
+        .catch((error: unknown) => {
+          throw archiveError(error, reference, path);
+        });
     });
     found.resolve(offered);
     await offered.done;

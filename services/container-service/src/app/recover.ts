@@ -6,7 +6,7 @@ import { isLive } from "../domain/container-state.ts";
 import { wantsStartAtBoot } from "../domain/restart-policy.ts";
 import type { LiveContainer } from "../ports/networking.ts";
 import { endRun } from "./container-ended.ts";
-import { advanceSurely, announceImageUse, type App } from "./context.ts";
+import { type App, advanceSurely, announceImageUse } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
 import { execEnded } from "./exec-ended.ts";
 import { startHealthCheck } from "./health-check.ts";
@@ -114,7 +114,10 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
     nonce: Buffer.from(nonce).toString("hex"),
   };
   const started = startedAtNano === 0n ? BigInt(Date.now()) * 1_000_000n : startedAtNano;
-  advanceSurely(app, entry, { type: "launched", run: { launched, bootId, startedAtNano: started } });
+  advanceSurely(app, entry, {
+    type: "launched",
+    run: { launched, bootId, startedAtNano: started },
+  });
   startHealthCheck(app, entry);
 }
 
@@ -123,7 +126,9 @@ async function reconcilePeers(app: App): Promise<void> {
   const entries = app.registry.list();
   const known = new Set(entries.map((entry) => entry.id));
   const live = entries.filter((entry) => isLive(entry.record.state));
-  const running = live.map((entry): LiveContainer => ({ container: entry.record, pid: pidOf(entry) }));
+  const running = live.map(
+    (entry): LiveContainer => ({ container: entry.record, pid: pidOf(entry) }),
+  );
   await app.networking.reconcile(running, known);
   await app.volumes.reconcile(new Set(live.map((entry) => entry.id)), known);
   for (const id of app.folders.list()) if (!known.has(id)) app.folders.remove(id);

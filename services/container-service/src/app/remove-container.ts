@@ -4,11 +4,11 @@
  */
 import { conflict, notFound, toEngineError } from "@gantry/errors";
 import { isLive, isRunning } from "../domain/container-state.ts";
-import { advanceSurely, announceImageUse, type App, change, containerEvent } from "./context.ts";
+import { type App, advanceSurely, announceImageUse, change, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { releaseShm } from "./shareable-shm.ts";
 import { forceStop } from "./force-stop.ts";
 import { cancelRestart } from "./schedule-restart.ts";
+import { releaseShm } from "./shareable-shm.ts";
 
 /** How to remove. */
 export interface RemoveOptions {
@@ -95,11 +95,7 @@ export function removeAfterExit(app: App, entry: Entry): void {
 }
 
 /** Takes everything away, inside the queue of a container that does not run. */
-export async function finishRemoval(
-  app: App,
-  entry: Entry,
-  removeVolumes: boolean,
-): Promise<void> {
+export async function finishRemoval(app: App, entry: Entry, removeVolumes: boolean): Promise<void> {
   const { id } = entry;
   if (app.registry.byId(id) !== entry) return;
   const { exitCode } = entry.record.state.past;

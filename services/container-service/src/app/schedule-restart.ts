@@ -1,6 +1,6 @@
 /** Starts of the restart policy, after their pause. */
 import { nextPauseMs } from "../domain/restart-policy.ts";
-import { advanceSurely, type App } from "./context.ts";
+import { type App, advanceSurely } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { launch } from "./start-container.ts";
 

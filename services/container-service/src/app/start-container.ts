@@ -1,13 +1,14 @@
 /** Start: network, mounts and bundle are prepared, the shim launches, the state says so. */
-import { conflict, EngineError, isEngineError, notModified, toEngineError, unavailable } from "@gantry/errors";
+import type { EngineError } from "@gantry/errors";
+import { conflict, isEngineError, notModified, toEngineError, unavailable } from "@gantry/errors";
 import type { LaunchResponse } from "@gantry/proto/shim";
 import type { Run } from "../domain/container-state.ts";
-import { advance, advanceSurely, announceImageUse, type App, containerEvent } from "./context.ts";
+import { type App, advance, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { releaseShm } from "./shareable-shm.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { prepareLaunch } from "./launch-request.ts";
 import { removeAfterExit } from "./remove-container.ts";
+import { releaseShm } from "./shareable-shm.ts";
 
 /** Exit code of a start that failed before the shim had a say. */
 const failedStartCode = 128;

@@ -20,7 +20,11 @@ export interface StopOptions {
 const defaultTimeoutSeconds = 10;
 
 /** Stops a container for a user. */
-export async function stopContainer(app: App, reference: string, options: StopOptions): Promise<void> {
+export async function stopContainer(
+  app: App,
+  reference: string,
+  options: StopOptions,
+): Promise<void> {
   const entry = app.registry.find(reference);
   if (options.signal !== "") parseSignal(options.signal);
   if (entry.record.state.status === "restarting") {

@@ -1,8 +1,8 @@
 /** Update of limits and restart policy, live where the container runs. */
 import { conflict, invalidArgument } from "@gantry/errors";
 import { buildLimits, limitedDevices } from "../domain/bundle/build-resources.ts";
-import { exactJson } from "../domain/exact-json.ts";
 import { isLive } from "../domain/container-state.ts";
+import { exactJson } from "../domain/exact-json.ts";
 import type { HostConfig, Resources, RestartPolicy } from "../domain/nouns.ts";
 import { normalizeResources } from "../domain/validate/normalize-resources.ts";
 import { validateRestartPolicy } from "../domain/validate/validate-host-config.ts";
@@ -47,7 +47,9 @@ function newPolicy(entry: Entry, policy: RestartPolicy | undefined): RestartPoli
   if (policy === undefined || policy.name === "") return undefined;
   validateRestartPolicy(policy, false);
   if (entry.record.hostConfig.autoRemove && policy.name !== "no") {
-    throw conflict("Restart policy cannot be updated because AutoRemove is enabled for the container");
+    throw conflict(
+      "Restart policy cannot be updated because AutoRemove is enabled for the container",
+    );
   }
   return policy;
 }
@@ -97,11 +99,15 @@ function mergeResources(
 function refuseConflicts(old: Resources, next: Resources, asked: Resources): void {
   if (asked.nanoCpus !== 0n && (old.cpuPeriodUs !== 0n || old.cpuQuotaUs !== 0n)) {
     const which = old.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
-    throw conflict(`Conflicting options: Nano CPUs cannot be updated as ${which} has already been set`);
+    throw conflict(
+      `Conflicting options: Nano CPUs cannot be updated as ${which} has already been set`,
+    );
   }
   if (old.nanoCpus !== 0n && (asked.cpuPeriodUs !== 0n || asked.cpuQuotaUs !== 0n)) {
     const which = asked.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
-    throw conflict(`Conflicting options: ${which} cannot be updated as NanoCPUs has already been set`);
+    throw conflict(
+      `Conflicting options: ${which} cannot be updated as NanoCPUs has already been set`,
+    );
   }
   if (next.memorySwapBytes > 0n && next.memoryBytes > next.memorySwapBytes) {
     throw conflict(

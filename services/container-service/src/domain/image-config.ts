@@ -70,7 +70,7 @@ function asString(value: unknown): string {
 
 function asStrings(value: unknown): string[] | undefined {
   return Array.isArray(value) && value.every((each) => typeof each === "string")
-    ? (value as string[])
+    ? value
     : undefined;
 }
 

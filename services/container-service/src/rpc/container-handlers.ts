@@ -1,5 +1,9 @@
 /** gantry.container.v1.ContainerService: translation only. */
-import { ContainerService, type CreateContainerRequest, type FilterSet } from "@gantry/proto/container";
+import {
+  ContainerService,
+  type CreateContainerRequest,
+  type FilterSet,
+} from "@gantry/proto/container";
 import { type DataListener, type Handlers, type Implementation, implement } from "@gantry/rpc";
 import { attachable, attachContainer } from "../app/attach-container.ts";
 import { commitContainer } from "../app/commit-container.ts";
@@ -7,7 +11,7 @@ import { containerChanges } from "../app/container-changes.ts";
 import { containerStats } from "../app/container-stats.ts";
 import { topContainer } from "../app/container-top.ts";
 import type { App } from "../app/context.ts";
-import { createContainer, type CreateRequest } from "../app/create-container.ts";
+import { type CreateRequest, createContainer } from "../app/create-container.ts";
 import { killContainer } from "../app/kill-container.ts";
 import { containerSizes, listContainers } from "../app/list-containers.ts";
 import { openLogs } from "../app/open-logs.ts";
@@ -84,7 +88,11 @@ function lifecycle(app: App): Methods {
       return {};
     },
     async pruneContainers({ filters }, { signal }) {
-      const { deleted, spaceReclaimedBytes } = await pruneContainers(app, filtersOf(filters), signal);
+      const { deleted, spaceReclaimedBytes } = await pruneContainers(
+        app,
+        filtersOf(filters),
+        signal,
+      );
       return { deleted: [...deleted], spaceReclaimedBytes };
     },
     async commitContainer({ container, $typeName: _, ...request }, { signal }) {

@@ -41,13 +41,18 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     ...(sizes === undefined
       ? {}
       : { sizeRwBytes: sizes.ownBytes, sizeRootfsBytes: sizes.totalBytes }),
-    linkNames: linkNames(app.registry.linking().map((each) => each.record), record),
+    linkNames: linkNames(
+      app.registry.linking().map((each) => each.record),
+      record,
+    ),
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
 }
 
-function manifestMessage(record: ContainerRecord): Pick<ContainerMessage, "imageManifestDescriptor"> {
+function manifestMessage(
+  record: ContainerRecord,
+): Pick<ContainerMessage, "imageManifestDescriptor"> {
   const { manifest } = record.image;
   if (manifest.digest === "") return {};
   const { mediaType, digest, sizeBytes, os, architecture, variant } = manifest;

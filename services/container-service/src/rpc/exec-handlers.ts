@@ -31,7 +31,10 @@ export function execService(app: App): Implementation {
       };
       signal.addEventListener("abort", abort, { once: true });
       try {
-        const exitCode = await Promise.race([app.execs.find(execId).ended.promise, aborted.promise]);
+        const exitCode = await Promise.race([
+          app.execs.find(execId).ended.promise,
+          aborted.promise,
+        ]);
         return { exitCode };
       } finally {
         signal.removeEventListener("abort", abort);

@@ -61,7 +61,10 @@ function info(app: App, facts: SystemFacts) {
     securityOptions: securityOptions(app),
     networkDrivers: ["bridge", "host", "ipvlan", "macvlan", "null"],
     labels: [...config.labels],
-    defaultAddressPools: config.network.defaultAddressPools.map(({ base, size }) => ({ base, size })),
+    defaultAddressPools: config.network.defaultAddressPools.map(({ base, size }) => ({
+      base,
+      size,
+    })),
     nfd: readdirSync("/proc/self/fd").length,
     eventsListeners: facts.eventListeners(),
     initBinary: "docker-init",

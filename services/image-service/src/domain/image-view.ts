@@ -86,7 +86,7 @@ export function contentOf(view: ManifestView): readonly Descriptor[] {
 
 /** Everything that a target refers to, itself included. */
 export function* referencedBlobs(view: TargetView): Generator<Digest> {
-  yield view.target.digest as Digest;
+  yield view.target.digest;
   yield* view.indexes;
   for (const each of view.manifests) {
     yield each.descriptor.digest;

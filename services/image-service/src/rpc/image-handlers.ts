@@ -1,7 +1,7 @@
 /** ImageService, without what speaks to registries. */
 
 import { parseDigest } from "@gantry/oci";
-import { ImageService } from "@gantry/proto/image";
+import type { ImageService } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
 import { chooseImage } from "../app/choose-image.ts";
 import { describeImage } from "../app/describe-image.ts";

@@ -84,7 +84,9 @@ export function openControlLink(options: ControlLinkOptions): ProcessLink {
         reject(deadlineExceeded("shim process does not answer"));
       }, options.answerTimeoutMs);
       pending.set(seq, { resolve, reject, timer });
-      socket.write(encodeFrame(toBinary(ShimRequestSchema, create(ShimRequestSchema, { seq, request }))));
+      socket.write(
+        encodeFrame(toBinary(ShimRequestSchema, create(ShimRequestSchema, { seq, request }))),
+      );
     });
 
   return {

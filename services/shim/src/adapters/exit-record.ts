@@ -26,7 +26,8 @@ function parse(value: unknown): ExitRecord | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const fields = value as Readonly<Record<string, unknown>>;
   const { nonce, exitCode, signal, oomKilled, timeNano } = fields;
-  if (typeof exitCode !== "number" || typeof timeNano !== "string" || !/^\d+$/.test(timeNano)) return undefined;
+  if (typeof exitCode !== "number" || typeof timeNano !== "string" || !/^\d+$/.test(timeNano))
+    return undefined;
   return {
     nonce: typeof nonce === "string" ? nonce : "",
     exited: create(ExitedSchema, {

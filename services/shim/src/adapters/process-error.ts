@@ -1,11 +1,5 @@
 /** What a shim process says about a failure, as errors in Docker's words. */
-import {
-  conflict,
-  type EngineError,
-  internal,
-  invalidArgument,
-  notFound,
-} from "@gantry/errors";
+import { conflict, type EngineError, internal, invalidArgument, notFound } from "@gantry/errors";
 import type { Error as ProcessFailure, StartFailed } from "@gantry/proto/shim";
 
 /** The layers that a real engine's message names; clients look for what comes after them. */

@@ -1,6 +1,6 @@
 /** Hold on a process by its pidfd: whatever happens to its number, a signal reaches it or nobody. */
 import { hasErrno } from "@gantry/errors";
-import type { ProcessKernel, DescriptorKernel } from "@gantry/native";
+import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
 
 export type HandleKernel = Pick<
   ProcessKernel & DescriptorKernel,
@@ -61,7 +61,11 @@ export function watchProcess(kernel: HandleKernel, pid: number, pidfd: number): 
 }
 
 /** The pidfd of exactly this process, or undefined when it is gone. */
-export function openProcess(kernel: HandleKernel, pid: number, startTicks: bigint): number | undefined {
+export function openProcess(
+  kernel: HandleKernel,
+  pid: number,
+  startTicks: bigint,
+): number | undefined {
   if (pid <= 0) return undefined;
   let pidfd: number;
   try {

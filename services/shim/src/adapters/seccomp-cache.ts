@@ -64,7 +64,9 @@ function textOf(profile: RuntimeSeccomp): string {
     return JSON.stringify(profile);
   } catch {
     // Only bigints are no JSON here.
-    return JSON.stringify(profile, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
+    return JSON.stringify(profile, (_, value: unknown) =>
+      typeof value === "bigint" ? String(value) : value,
+    );
   }
 }
 
@@ -113,7 +115,11 @@ async function readStored(file: string): Promise<Uint8Array | undefined> {
 }
 
 /** A cache that cannot be written only costs time. */
-async function store(file: string, program: Uint8Array, options: SeccompCacheOptions): Promise<void> {
+async function store(
+  file: string,
+  program: Uint8Array,
+  options: SeccompCacheOptions,
+): Promise<void> {
   try {
     await mkdir(options.cacheDir, { recursive: true, mode: 0o700 });
     await writeFileAtomic(file, program);

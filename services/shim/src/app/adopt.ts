@@ -40,14 +40,19 @@ export async function adopt(brain: Brain, request: AdoptRequest): Promise<AdoptR
       record?.bootId === brain.machine.bootId
         ? openProcess(brain.kernel, record.shimPid, BigInt(record.shimStartTicks))
         : undefined;
-    if (record === undefined || pidfd === undefined) return await ended(brain, container, request, record);
+    if (record === undefined || pidfd === undefined)
+      return await ended(brain, container, request, record);
     const run = openRun(brain, record, pidfd, request);
     return await takeOver(brain, container, run, request);
   });
 }
 
 /** The run folder's own record is there from before the launch had an answer; after a reboot only the request is. */
-function recordOf(brain: Brain, container: Container, request: AdoptRequest): RunRecord | undefined {
+function recordOf(
+  brain: Brain,
+  container: Container,
+  request: AdoptRequest,
+): RunRecord | undefined {
   const written = container.folder.readRecord();
   if (written !== undefined) return written;
   const { launched } = request;
@@ -90,10 +95,14 @@ async function takeOver(
   const hello = await greet(brain, container, run);
   // It may have told of its container's end between our two looks at it.
   const record = run.hasExited ? undefined : await endOnRecord(run);
-  if (hello === undefined && record !== undefined) return await alreadyEnded(brain, container, run, record);
+  if (hello === undefined && record !== undefined)
+    return await alreadyEnded(brain, container, run, record);
   watchShim(brain, container, run);
   if (hello === undefined) {
-    brain.logger.warn({ container: request.id, shimPid: run.record.shimPid }, "shim process does not answer");
+    brain.logger.warn(
+      { container: request.id, shimPid: run.record.shimPid },
+      "shim process does not answer",
+    );
     void keepGreeting(brain, container, run);
   }
   return await running(brain, run, hello?.execs ?? []);
@@ -118,14 +127,25 @@ async function endOnRecord(run: Run): Promise<Exited | undefined> {
   return record?.nonce === run.record.nonce ? record.exited : undefined;
 }
 
-async function running(brain: Brain, run: Run, execs: AdoptResponse["execs"]): Promise<AdoptResponse> {
+async function running(
+  brain: Brain,
+  run: Run,
+  execs: AdoptResponse["execs"],
+): Promise<AdoptResponse> {
   const paused = await brain.cgroups.isFrozen(run.record.cgroupPath);
   const base = { running: true, execs, paused };
-  return create(AdoptResponseSchema, run.launched === undefined ? base : { ...base, launched: run.launched });
+  return create(
+    AdoptResponseSchema,
+    run.launched === undefined ? base : { ...base, launched: run.launched },
+  );
 }
 
 /** Connects and says Hello. Undefined when the process does not answer now. */
-async function greet(brain: Brain, container: Container, run: Run): Promise<HelloReply | undefined> {
+async function greet(
+  brain: Brain,
+  container: Container,
+  run: Run,
+): Promise<HelloReply | undefined> {
   let link: ProcessLink | undefined;
   try {
     const socket = await connected(container.folder.controlSocket);
@@ -215,7 +235,8 @@ async function ended(
   record: RunRecord | undefined,
 ): Promise<AdoptResponse> {
   const exited = await howItEnded(brain, request, record);
-  if (record !== undefined && record.bootId === brain.machine.bootId) await cleanUpKilled(brain, { record });
+  if (record !== undefined && record.bootId === brain.machine.bootId)
+    await cleanUpKilled(brain, { record });
   else await brain.cgroups.remove(`/${brain.cgroupParent}/${request.id}`);
   container.folder.remove();
   container.state = { status: "idle" };
@@ -231,7 +252,10 @@ async function howItEnded(
   const nonce = nonceOf(request, record);
   if (written !== undefined && (nonce === "" || written.nonce === nonce)) return written.exited;
   const sameBoot = (record?.bootId ?? request.bootId) === brain.machine.bootId;
-  const lost = create(ExitedSchema, { exitCode: lostExitCode, timeNano: BigInt(Date.now()) * 1_000_000n });
+  const lost = create(ExitedSchema, {
+    exitCode: lostExitCode,
+    timeNano: BigInt(Date.now()) * 1_000_000n,
+  });
   return sameBoot ? killedExit() : lost;
 }
 

@@ -15,8 +15,13 @@ import {
 } from "@gantry/proto/shim";
 import { openControlLink } from "../adapters/control-link.ts";
 import { removeExitRecord } from "../adapters/exit-record.ts";
-import { holdProcess, openProcess, type ProcessHandle, watchProcess } from "../adapters/process-handle.ts";
 import { toLaunchError } from "../adapters/process-error.ts";
+import {
+  holdProcess,
+  openProcess,
+  type ProcessHandle,
+  watchProcess,
+} from "../adapters/process-handle.ts";
 import { cgroupPathOf } from "../compile/cgroup-layout.ts";
 import { compileLaunchPlan } from "../compile/launch-plan.ts";
 import type { LaunchPlanInit } from "../compile/plan-types.ts";
@@ -26,8 +31,8 @@ import {
   type Container,
   type ContainerState,
   containerOf,
-  releaseBacklog,
   type Run,
+  releaseBacklog,
 } from "./container.ts";
 import { prepareForLaunch } from "./prepare.ts";
 import { cleanUpKilled, handleEvent, putAway, watchShim } from "./run-end.ts";
@@ -64,7 +69,8 @@ export async function launch(
 ): Promise<LaunchResponse> {
   const container = containerOf(brain, request.id);
   return await container.serialize(async () => {
-    if (container.state.status === "running") throw conflict(`container ${request.id} is already running`);
+    if (container.state.status === "running")
+      throw conflict(`container ${request.id} is already running`);
     const prepared = await prepareForLaunch(brain, container);
     const launching = { status: "launching" as const, run: undefined };
     container.state = launching;
@@ -90,7 +96,11 @@ interface Attempt {
   readonly signal: AbortSignal | undefined;
 }
 
-async function start(brain: Brain, container: Container, attempt: Attempt): Promise<LaunchResponse> {
+async function start(
+  brain: Brain,
+  container: Container,
+  attempt: Attempt,
+): Promise<LaunchResponse> {
   const phases = new Phases();
   const [spec] = await Promise.all([
     readBundle(attempt.request.bundlePath),
@@ -121,7 +131,8 @@ async function readBundle(bundlePath: string): Promise<RuntimeSpec> {
   try {
     return parseRuntimeSpec(await readFile(file, "utf8"));
   } catch (error) {
-    if (hasErrno(error, "ENOENT")) throw invalidArgument(`bundle ${bundlePath} has no config.json`, { cause: error });
+    if (hasErrno(error, "ENOENT"))
+      throw invalidArgument(`bundle ${bundlePath} has no config.json`, { cause: error });
     throw error;
   }
 }
@@ -153,7 +164,12 @@ interface Spawned {
 }
 
 /** Starts the shim process with the descriptors that process.proto names. */
-function spawnShim(brain: Brain, container: Container, plan: LaunchPlanInit, listener: number): Spawned {
+function spawnShim(
+  brain: Brain,
+  container: Container,
+  plan: LaunchPlanInit,
+  listener: number,
+): Spawned {
   const { kernel } = brain;
   using opened = new DisposableStack();
   const own = (fd: number): number => opened.adopt(fd, kernel.closeFd);

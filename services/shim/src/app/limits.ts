@@ -34,7 +34,10 @@ export async function kill(brain: Brain, id: string): Promise<number[]> {
   if (left.length > 0 || state.status !== "running") return left;
   const { run } = state;
   const silent = setTimeout(() => {
-    brain.logger.warn({ container: id, shimPid: run.record.shimPid }, "shim process does not tell of the end");
+    brain.logger.warn(
+      { container: id, shimPid: run.record.shimPid },
+      "shim process does not tell of the end",
+    );
     run.shim.signal(sigkill);
   }, reportTimeoutMs);
   try {

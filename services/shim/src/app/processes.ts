@@ -58,7 +58,10 @@ export async function resize(brain: Brain, request: ResizeProcessRequest): Promi
   await linkOf(run, id).ask({ case: "resize", value: { execId, height, width } });
 }
 
-export async function issueTicket(brain: Brain, request: IssueTicketRequest): Promise<IssueTicketResponse> {
+export async function issueTicket(
+  brain: Brain,
+  request: IssueTicketRequest,
+): Promise<IssueTicketResponse> {
   const container = containerOf(brain, request.id);
   const ticket = newTicket(request.options);
   const answer = create(IssueTicketResponseSchema, {
@@ -97,17 +100,30 @@ function newTicket(options: StreamTicket | undefined): StreamTicket {
   });
 }
 
-export async function exec(brain: Brain, request: ExecProcessRequest): Promise<ExecProcessResponse> {
+export async function exec(
+  brain: Brain,
+  request: ExecProcessRequest,
+): Promise<ExecProcessResponse> {
   const { id, execId, openStdin, startOnAttach } = request;
   const run = runningRun(brain, id);
-  const process = compileProcess(parseRuntimeProcess(Buffer.from(request.processJson).toString("utf8")), {
-    capabilityBound: brain.machine.capabilityBound,
-    seccomp: await seccompOf(brain, run),
-    user: request.user,
-    additionalGroups: request.additionalGroups,
-  });
-  const ticket = request.options === undefined ? undefined : newTicket({ ...request.options, execId });
-  const body = { execId, process, openStdin, startOnAttach, ...(ticket === undefined ? {} : { ticket }) };
+  const process = compileProcess(
+    parseRuntimeProcess(Buffer.from(request.processJson).toString("utf8")),
+    {
+      capabilityBound: brain.machine.capabilityBound,
+      seccomp: await seccompOf(brain, run),
+      user: request.user,
+      additionalGroups: request.additionalGroups,
+    },
+  );
+  const ticket =
+    request.options === undefined ? undefined : newTicket({ ...request.options, execId });
+  const body = {
+    execId,
+    process,
+    openStdin,
+    startOnAttach,
+    ...(ticket === undefined ? {} : { ticket }),
+  };
   // Known before it runs: its end may be told before the answer is read.
   run.execs.add(execId);
   try {

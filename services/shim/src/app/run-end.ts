@@ -16,7 +16,10 @@ export function watchShim(brain: Brain, container: Container, run: Run): void {
   void run.shim.ended
     .then(() => shimEnded(brain, container, run))
     .catch((error: unknown) => {
-      brain.logger.error({ err: error, container: container.id }, "clean-up after shim process failed");
+      brain.logger.error(
+        { err: error, container: container.id },
+        "clean-up after shim process failed",
+      );
     })
     .finally(() => {
       run.shimEnded.resolve();
@@ -72,11 +75,19 @@ async function findOutEnd(brain: Brain, container: Container, run: Run): Promise
     finish(brain, container, run, record.exited);
     return;
   }
-  brain.logger.warn({ container: container.id, shimPid: run.record.shimPid }, "shim process was killed");
+  brain.logger.warn(
+    { container: container.id, shimPid: run.record.shimPid },
+    "shim process was killed",
+  );
   await cleanUpKilled(brain, run);
   const timeNano = nowNano();
   for (const execId of run.execs) {
-    const value = create(ExecExitedSchema, { execId, exitCode: 128 + sigkill, signal: sigkill, timeNano });
+    const value = create(ExecExitedSchema, {
+      execId,
+      exitCode: 128 + sigkill,
+      signal: sigkill,
+      timeNano,
+    });
     handleEvent(brain, container, run, { case: "execExited", value });
   }
   finish(brain, container, run, killedExit());

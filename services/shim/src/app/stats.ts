@@ -37,7 +37,9 @@ async function readInterfaces(pid: number): Promise<InterfaceStats[]> {
       readlink(`/proc/${String(pid)}/ns/net`),
       readlink("/proc/self/ns/net"),
     ]);
-    return theirs === ours ? [] : parseNetDev(await readFile(`/proc/${String(pid)}/net/dev`, "utf8"));
+    return theirs === ours
+      ? []
+      : parseNetDev(await readFile(`/proc/${String(pid)}/net/dev`, "utf8"));
   } catch (error) {
     if (isProcessGone(error)) return [];
     throw error;

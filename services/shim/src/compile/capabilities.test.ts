@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { capabilitiesOf, capabilityMask, capabilityNames, compileCapabilities, defaultCapabilities } from "./capabilities.ts";
+import {
+  capabilitiesOf,
+  capabilityMask,
+  capabilityNames,
+  compileCapabilities,
+  defaultCapabilities,
+} from "./capabilities.ts";
 
 const all = (1n << 41n) - 1n;
 
@@ -26,13 +32,27 @@ describe("capabilities", () => {
   });
 
   it("leaves out what the engine has not itself", () => {
-    const sets = compileCapabilities({ bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE"], permitted: ["CAP_SYS_RESOURCE"] }, all & ~(1n << 24n));
-    assert.deepEqual(sets, { bounding: 1n, permitted: 0n, effective: 0n, inheritable: 0n, ambient: 0n });
+    const sets = compileCapabilities(
+      { bounding: ["CAP_CHOWN", "CAP_SYS_RESOURCE"], permitted: ["CAP_SYS_RESOURCE"] },
+      all & ~(1n << 24n),
+    );
+    assert.deepEqual(sets, {
+      bounding: 1n,
+      permitted: 0n,
+      effective: 0n,
+      inheritable: 0n,
+      ambient: 0n,
+    });
   });
 
   it("keeps effective inside permitted, and ambient inside permitted and inheritable", () => {
     const sets = compileCapabilities(
-      { effective: ["CAP_CHOWN", "CAP_KILL"], permitted: ["CAP_KILL"], inheritable: ["CAP_KILL"], ambient: ["CAP_KILL", "CAP_CHOWN"] },
+      {
+        effective: ["CAP_CHOWN", "CAP_KILL"],
+        permitted: ["CAP_KILL"],
+        inheritable: ["CAP_KILL"],
+        ambient: ["CAP_KILL", "CAP_CHOWN"],
+      },
       all,
     );
     assert.deepEqual([sets.effective, sets.ambient], [1n << 5n, 1n << 5n]);

@@ -1,6 +1,7 @@
 /** Capabilities by name and as the bit masks that the kernel takes. */
-import type { RuntimeProcess } from "@gantry/oci/runtime-spec";
+
 import { invalidArgument } from "@gantry/errors";
+import type { RuntimeProcess } from "@gantry/oci/runtime-spec";
 import type { CapabilitySets } from "./plan-types.ts";
 
 /** Every capability, at the place of its number (linux/capability.h). */
@@ -92,7 +93,8 @@ export function compileCapabilities(
   capabilities: RuntimeProcess["capabilities"],
   bound: bigint,
 ): CapabilitySets {
-  const mask = (names: readonly string[] | undefined): bigint => capabilityMask(names ?? []) & bound;
+  const mask = (names: readonly string[] | undefined): bigint =>
+    capabilityMask(names ?? []) & bound;
   const permitted = mask(capabilities?.permitted);
   const inheritable = mask(capabilities?.inheritable);
   return {

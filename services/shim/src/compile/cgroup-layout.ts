@@ -76,7 +76,9 @@ function unescape(text: string): string {
 }
 
 function controllersOf(superOptions: string): string[] {
-  return superOptions.split(",").filter((word) => v1Controllers.has(word) || word.startsWith("name="));
+  return superOptions
+    .split(",")
+    .filter((word) => v1Controllers.has(word) || word.startsWith("name="));
 }
 
 function hierarchy(mountPoint: string, controllers: readonly string[]): Hierarchy {
@@ -109,20 +111,21 @@ export function controllerVersion(layout: CgroupLayout, controller: string): 1 |
  * The cgroup of a container below each root: linux.cgroupsPath, else `/<parent>/<id>`. Of the
  * systemd form `slice:prefix:name` it is the folder that systemd would make.
  */
-export function cgroupPathOf(
-  cgroupsPath: string | undefined,
-  parent: string,
-  id: string,
-): string {
+export function cgroupPathOf(cgroupsPath: string | undefined, parent: string, id: string): string {
   if (cgroupsPath === undefined || cgroupsPath === "") return `/${parent}/${id}`;
   const [slice, prefix, name] = cgroupsPath.split(":");
   if (name !== undefined) return `${sliceFolders(slice ?? "")}/${prefix ?? ""}-${name}.scope`;
-  const parts = cgroupsPath.split("/").filter((part) => part !== "" && part !== "." && part !== "..");
+  const parts = cgroupsPath
+    .split("/")
+    .filter((part) => part !== "" && part !== "." && part !== "..");
   return parts.length === 0 ? `/${parent}/${id}` : `/${parts.join("/")}`;
 }
 
 /** `a-b.slice` lies in `a.slice`. */
 function sliceFolders(slice: string): string {
-  const words = slice.replace(/\.slice$/, "").split("-").filter((word) => word !== "");
+  const words = slice
+    .replace(/\.slice$/, "")
+    .split("-")
+    .filter((word) => word !== "");
   return words.map((_, index) => `/${words.slice(0, index + 1).join("-")}.slice`).join("");
 }

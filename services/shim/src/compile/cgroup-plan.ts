@@ -1,7 +1,7 @@
 /** The cgroup of a container: directories, writes in order, and where its processes go. */
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
 import { type CgroupLayout, hierarchyPath, v1With } from "./cgroup-layout.ts";
-import { compileLimits, type ControllerWrites } from "./cgroup-writes.ts";
+import { type ControllerWrites, compileLimits } from "./cgroup-writes.ts";
 import { compileDeviceProgram } from "./device-program.ts";
 import { compileDevicePolicy, type DevicePolicy, devicePolicyWrites } from "./devices.ts";
 import type { CgroupDir, CgroupPlan, CgroupWrite } from "./plan-types.ts";
@@ -34,7 +34,9 @@ export function compileCgroup(
   return {
     dirs,
     v2Dir: v2Path,
-    deviceProgram: needsDeviceProgram(layout, policy) ? compileDeviceProgram(policy) : new Uint8Array(),
+    deviceProgram: needsDeviceProgram(layout, policy)
+      ? compileDeviceProgram(policy)
+      : new Uint8Array(),
     oomDir: memory === undefined ? "" : hierarchyPath(memory, path),
   };
 }

@@ -30,7 +30,10 @@ function write(file: string, value: Integer | string, optional = false): CgroupW
 }
 
 /** A write for a member that is there. */
-function maybe<T>(value: T | undefined, make: (value: T) => CgroupWrite | CgroupWrite[]): CgroupWrite[] {
+function maybe<T>(
+  value: T | undefined,
+  make: (value: T) => CgroupWrite | CgroupWrite[],
+): CgroupWrite[] {
   if (value === undefined) return [];
   const made = make(value);
   return Array.isArray(made) ? made : [made];
@@ -72,7 +75,8 @@ function swapV2(memory: Memory): CgroupWrite[] {
     throw invalidArgument("memory and swap can only be limited together with memory");
   }
   const rest = BigInt(swap) - BigInt(limit);
-  if (rest < 0n) throw invalidArgument("memory and swap together must not be below the memory limit");
+  if (rest < 0n)
+    throw invalidArgument("memory and swap together must not be below the memory limit");
   // Without swap in the kernel the file is missing, and nothing can be swapped out.
   return [write("memory.swap.max", rest, rest === 0n)];
 }
@@ -118,7 +122,9 @@ function cpuMax(cpu: Cpu): CgroupWrite[] {
 function cpuV2(cpu: Cpu): CgroupWrite[] {
   return [
     ...maybe(cpu.idle, (value) => write("cpu.idle", value)),
-    ...maybe(cpu.shares, (value) => (value === 0 ? [] : write("cpu.weight", weightOfShares(value)))),
+    ...maybe(cpu.shares, (value) =>
+      value === 0 ? [] : write("cpu.weight", weightOfShares(value)),
+    ),
     ...cpuMax(cpu),
     ...maybe(cpu.burst, (value) => write("cpu.max.burst", value)),
   ];
@@ -208,14 +214,22 @@ function networkPriorities(network: NonNullable<RuntimeResources["network"]>): C
 type Writer = (version: 1 | 2) => CgroupWrite[];
 
 /** Controllers in the order in which they are written, each with what it has to write. */
-function writers(resources: RuntimeResources, current: CurrentMemory | undefined): [string, Writer][] {
+function writers(
+  resources: RuntimeResources,
+  current: CurrentMemory | undefined,
+): [string, Writer][] {
   const { memory, cpu, pids, blockIO, hugepageLimits, network } = resources;
-  const of = <T>(part: T | undefined, make: (part: T, version: 1 | 2) => CgroupWrite[]): Writer =>
-    (version) => (part === undefined ? [] : make(part, version));
+  const of =
+    <T>(part: T | undefined, make: (part: T, version: 1 | 2) => CgroupWrite[]): Writer =>
+    (version) =>
+      part === undefined ? [] : make(part, version);
   return [
     ["cpuset", of(cpu, cpuset)],
     ["cpu", of(cpu, (part, version) => (version === 1 ? cpuV1(part) : cpuV2(part)))],
-    ["memory", of(memory, (part, version) => (version === 1 ? memoryV1(part, current) : memoryV2(part)))],
+    [
+      "memory",
+      of(memory, (part, version) => (version === 1 ? memoryV1(part, current) : memoryV2(part))),
+    ],
     ["pids", of(pids?.limit, (limit) => [write("pids.max", maxOr(limit))])],
     ["blkio", of(blockIO, (part, version) => (version === 1 ? blockIoV1(part) : blockIoV2(part)))],
     ["hugetlb", of(hugepageLimits, hugePages)],
@@ -247,7 +261,9 @@ export function compileLimits(
     if (version === undefined) {
       // What is optional on every machine is no fault on this one.
       if (writes.every((each) => each.optional === true)) continue;
-      throw invalidArgument(`cannot set ${controller} limits: the ${controller} cgroup controller is not available`);
+      throw invalidArgument(
+        `cannot set ${controller} limits: the ${controller} cgroup controller is not available`,
+      );
     }
     result.push({ controller, version, writes });
   }

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
-import { type CgroupLayout, cgroupPathOf, controllerVersion, parseCgroupLayout, v1With } from "./cgroup-layout.ts";
+import {
+  type CgroupLayout,
+  cgroupPathOf,
+  controllerVersion,
+  parseCgroupLayout,
+  v1With,
+} from "./cgroup-layout.ts";
 import { compileCgroup } from "./cgroup-plan.ts";
-import { compileLimits, type CurrentMemory, weightOfShares } from "./cgroup-writes.ts";
+import { type CurrentMemory, compileLimits, weightOfShares } from "./cgroup-writes.ts";
 
 const line = (point: string, type: string, options: string): string =>
   `30 22 0:27 / ${point} rw,relatime shared:9 - ${type} ${type} ${options}`;
@@ -12,13 +18,24 @@ const v1 = ["cpu,cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "p
 );
 const named = line("/sys/fs/cgroup/systemd", "cgroup", "rw,xattr,name=systemd");
 const onlyV1 = parseCgroupLayout([...v1, named].join("\n"), "");
-const hybrid = parseCgroupLayout([...v1, named, line("/sys/fs/cgroup/unified", "cgroup2", "rw")].join("\n"), "hugetlb\n");
-const onlyV2 = parseCgroupLayout(line("/sys/fs/cgroup", "cgroup2", "rw"), "cpuset cpu io memory hugetlb pids\n");
+const hybrid = parseCgroupLayout(
+  [...v1, named, line("/sys/fs/cgroup/unified", "cgroup2", "rw")].join("\n"),
+  "hugetlb\n",
+);
+const onlyV2 = parseCgroupLayout(
+  line("/sys/fs/cgroup", "cgroup2", "rw"),
+  "cpuset cpu io memory hugetlb pids\n",
+);
 
 /** `controller/version file=value …` of each controller. */
-function writes(resources: RuntimeResources, layout: CgroupLayout, current?: CurrentMemory): string[] {
+function writes(
+  resources: RuntimeResources,
+  layout: CgroupLayout,
+  current?: CurrentMemory,
+): string[] {
   return compileLimits(resources, layout, current).map(
-    (each) => `${each.controller}/${String(each.version)} ${each.writes.map((w) => `${w.file ?? ""}=${w.value ?? ""}`).join(" ")}`,
+    (each) =>
+      `${each.controller}/${String(each.version)} ${each.writes.map((w) => `${w.file ?? ""}=${w.value ?? ""}`).join(" ")}`,
   );
 }
 
@@ -30,13 +47,26 @@ describe("parseCgroupLayout", () => {
   });
 
   it("says where a controller is", () => {
-    assert.deepEqual([controllerVersion(hybrid, "memory"), controllerVersion(hybrid, "hugetlb"), controllerVersion(hybrid, "rdma")], [1, 2, undefined]);
+    assert.deepEqual(
+      [
+        controllerVersion(hybrid, "memory"),
+        controllerVersion(hybrid, "hugetlb"),
+        controllerVersion(hybrid, "rdma"),
+      ],
+      [1, 2, undefined],
+    );
     assert.equal(controllerVersion(onlyV2, "memory"), 2);
   });
 
   it("reads octal escapes in mount points, and passes over other mounts and broken lines", () => {
-    const layout = parseCgroupLayout(`garbage\n${line("/a\\040b", "cgroup", "rw,pids")}\n${line("/", "ext4", "rw")}\n`, "");
-    assert.deepEqual(layout.v1.map((each) => each.mountPoint), ["/a b"]);
+    const layout = parseCgroupLayout(
+      `garbage\n${line("/a\\040b", "cgroup", "rw,pids")}\n${line("/", "ext4", "rw")}\n`,
+      "",
+    );
+    assert.deepEqual(
+      layout.v1.map((each) => each.mountPoint),
+      ["/a b"],
+    );
   });
 
   it("takes a hierarchy that is mounted twice once", () => {
@@ -56,7 +86,10 @@ describe("cgroupPathOf", () => {
   });
 
   it("takes systemd's form as the folder that systemd would make", () => {
-    assert.equal(cgroupPathOf("a-b.slice:docker:c", "gantry", "a"), "/a.slice/a-b.slice/docker-c.scope");
+    assert.equal(
+      cgroupPathOf("a-b.slice:docker:c", "gantry", "a"),
+      "/a.slice/a-b.slice/docker-c.scope",
+    );
   });
 });
 
@@ -82,7 +115,11 @@ describe("compileLimits", () => {
   });
 
   it("lifts limits with numbers that are none", () => {
-    const resources: RuntimeResources = { memory: { limit: -1, swap: -1 }, pids: { limit: 0 }, cpu: { quota: -1 } };
+    const resources: RuntimeResources = {
+      memory: { limit: -1, swap: -1 },
+      pids: { limit: 0 },
+      cpu: { quota: -1 },
+    };
     assert.deepEqual(writes(resources, onlyV2), [
       "cpu/2 cpu.max=max 100000",
       "memory/2 memory.swap.max=max memory.max=max",
@@ -105,24 +142,41 @@ describe("compileLimits", () => {
   });
 
   it("writes the OOM killer's switch, swappiness, kernel memory and burst where v1 has them", () => {
-    assert.deepEqual(writes({ memory: { disableOOMKiller: true, swappiness: 10, kernel: 5, kernelTCP: 6 }, cpu: { burst: 7, idle: 1, realtimePeriod: 8, realtimeRuntime: 9 } }, onlyV1), [
-      "cpu/1 cpu.idle=1 cpu.rt_period_us=8 cpu.rt_runtime_us=9 cpu.cfs_burst_us=7",
-      "memory/1 memory.kmem.limit_in_bytes=5 memory.kmem.tcp.limit_in_bytes=6 memory.swappiness=10 memory.oom_control=1",
-    ]);
+    assert.deepEqual(
+      writes(
+        {
+          memory: { disableOOMKiller: true, swappiness: 10, kernel: 5, kernelTCP: 6 },
+          cpu: { burst: 7, idle: 1, realtimePeriod: 8, realtimeRuntime: 9 },
+        },
+        onlyV1,
+      ),
+      [
+        "cpu/1 cpu.idle=1 cpu.rt_period_us=8 cpu.rt_runtime_us=9 cpu.cfs_burst_us=7",
+        "memory/1 memory.kmem.limit_in_bytes=5 memory.kmem.tcp.limit_in_bytes=6 memory.swappiness=10 memory.oom_control=1",
+      ],
+    );
   });
 
   it("takes zero quota, period and shares for nothing, and a period alone", () => {
     assert.deepEqual(writes({ cpu: { quota: 0, period: 0, cpus: "" } }, onlyV1), []);
-    assert.deepEqual(writes({ cpu: { shares: 0, period: 5000, idle: 1, burst: 3 } }, onlyV2), ["cpu/2 cpu.idle=1 cpu.max=max 5000 cpu.max.burst=3"]);
+    assert.deepEqual(writes({ cpu: { shares: 0, period: 5000, idle: 1, burst: 3 } }, onlyV2), [
+      "cpu/2 cpu.idle=1 cpu.max=max 5000 cpu.max.burst=3",
+    ]);
   });
 
   it("refuses swap without memory, and less swap than memory, on v2", () => {
-    assert.throws(() => writes({ memory: { swap: 10 } }, onlyV2), /only be limited together with memory/);
+    assert.throws(
+      () => writes({ memory: { swap: 10 } }, onlyV2),
+      /only be limited together with memory/,
+    );
     assert.throws(() => writes({ memory: { limit: 20, swap: 10 } }, onlyV2), /must not be below/);
   });
 
   it("converts shares as runc does", () => {
-    assert.deepEqual([2, 1024, 262_144, 1, 1_000_000].map(weightOfShares), [1, 39, 10_000, 1, 10_000]);
+    assert.deepEqual(
+      [2, 1024, 262_144, 1, 1_000_000].map(weightOfShares),
+      [1, 39, 10_000, 1, 10_000],
+    );
   });
 
   const io: RuntimeResources = {
@@ -145,26 +199,36 @@ describe("compileLimits", () => {
   });
 
   it("puts a controller that a hybrid machine has in v2 there", () => {
-    assert.deepEqual(writes({ hugepageLimits: [{ pageSize: "2MB", limit: 4 }] }, hybrid), ["hugetlb/2 hugetlb.2MB.max=4 hugetlb.2MB.rsvd.max=4"]);
+    assert.deepEqual(writes({ hugepageLimits: [{ pageSize: "2MB", limit: 4 }] }, hybrid), [
+      "hugetlb/2 hugetlb.2MB.max=4 hugetlb.2MB.rsvd.max=4",
+    ]);
   });
 
   it("refuses a limit whose controller the machine has not, and passes over what is optional anyway", () => {
-    assert.throws(() => writes({ hugepageLimits: [{ pageSize: "2MB", limit: 4 }] }, onlyV1), /hugetlb cgroup controller is not available/);
-    assert.throws(() => writes({ network: { classID: 3 } }, onlyV2), /net_cls cgroup controller is not available/);
+    assert.throws(
+      () => writes({ hugepageLimits: [{ pageSize: "2MB", limit: 4 }] }, onlyV1),
+      /hugetlb cgroup controller is not available/,
+    );
+    assert.throws(
+      () => writes({ network: { classID: 3 } }, onlyV2),
+      /net_cls cgroup controller is not available/,
+    );
     const bare = parseCgroupLayout(line("/sys/fs/cgroup", "cgroup2", "rw"), "");
     assert.deepEqual(writes({ blockIO: { weight: 10 } }, bare), []);
   });
 
   it("writes network classes and priorities on v1", () => {
     const layout = parseCgroupLayout(line("/n", "cgroup", "rw,net_cls,net_prio"), "");
-    assert.deepEqual(writes({ network: { classID: 3, priorities: [{ name: "eth0", priority: 4 }] } }, layout), [
-      "net_cls/1 net_cls.classid=3",
-      "net_prio/1 net_prio.ifpriomap=eth0 4",
-    ]);
+    assert.deepEqual(
+      writes({ network: { classID: 3, priorities: [{ name: "eth0", priority: 4 }] } }, layout),
+      ["net_cls/1 net_cls.classid=3", "net_prio/1 net_prio.ifpriomap=eth0 4"],
+    );
   });
 
   it("writes unified values as they are, only with v2, and only to files", () => {
-    assert.deepEqual(writes({ unified: { "memory.high": "5" } }, onlyV2), ["unified/2 memory.high=5"]);
+    assert.deepEqual(writes({ unified: { "memory.high": "5" } }, onlyV2), [
+      "unified/2 memory.high=5",
+    ]);
     assert.throws(() => writes({ unified: { x: "5" } }, onlyV1), /need cgroup v2/);
     assert.throws(() => writes({ unified: { "../x": "5" } }, onlyV2), /must be a file name/);
   });
@@ -177,17 +241,24 @@ describe("compileCgroup", () => {
     const plan = compileCgroup({ memory: { limit: 5 } }, { ...context, layout: hybrid });
     const dirs = plan.dirs ?? [];
     assert.equal(dirs.length, 9);
-    assert.deepEqual(dirs.map((dir) => dir.attach), [...Array.from({ length: 8 }, () => true), false]);
+    assert.deepEqual(
+      dirs.map((dir) => dir.attach),
+      [...Array.from({ length: 8 }, () => true), false],
+    );
     assert.ok(dirs.every((dir) => dir.remove));
     assert.equal(plan.v2Dir, "/sys/fs/cgroup/unified/gantry/a");
     assert.equal(plan.oomDir, "/sys/fs/cgroup/memory/gantry/a");
     assert.equal(plan.deviceProgram?.length, 0);
-    assert.deepEqual(dirs[2]?.writes, [{ file: "memory.limit_in_bytes", value: "5", optional: false }]);
+    assert.deepEqual(dirs[2]?.writes, [
+      { file: "memory.limit_in_bytes", value: "5", optional: false },
+    ]);
   });
 
   it("gives a new v1 cpuset what its parent has, but for what is asked for", () => {
     const cpuset = (resources: RuntimeResources) =>
-      compileCgroup(resources, { ...context, layout: onlyV1 }).dirs?.[1]?.writes?.map((write) => `${write.file ?? ""}=${write.value ?? ""}`);
+      compileCgroup(resources, { ...context, layout: onlyV1 }).dirs?.[1]?.writes?.map(
+        (write) => `${write.file ?? ""}=${write.value ?? ""}`,
+      );
     assert.deepEqual(cpuset({}), ["cpuset.cpus=0-3", "cpuset.mems=0"]);
     assert.deepEqual(cpuset({ cpu: { cpus: "2" } }), ["cpuset.mems=0", "cpuset.cpus=2"]);
   });
@@ -202,7 +273,10 @@ describe("compileCgroup", () => {
   });
 
   it("needs no program where all devices are allowed", () => {
-    const plan = compileCgroup({ devices: [{ allow: true, access: "rwm" }] }, { ...context, layout: onlyV2, parentCpuset: undefined });
+    const plan = compileCgroup(
+      { devices: [{ allow: true, access: "rwm" }] },
+      { ...context, layout: onlyV2, parentCpuset: undefined },
+    );
     assert.equal(plan.deviceProgram?.length, 0);
   });
 });

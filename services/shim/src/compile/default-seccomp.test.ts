@@ -11,7 +11,12 @@ const allow = 0x7fff_0000;
 const errno = 0x0005_0000;
 
 /** Interprets a classic BPF program on a struct seccomp_data, as the kernel would. */
-function filter(program: Uint8Array, arch: number, nr: number, args: readonly bigint[] = []): number {
+function filter(
+  program: Uint8Array,
+  arch: number,
+  nr: number,
+  args: readonly bigint[] = [],
+): number {
   const data = new DataView(new ArrayBuffer(64));
   data.setUint32(0, nr, true);
   data.setUint32(4, arch, true);
@@ -42,18 +47,45 @@ const compile = (profile: RuntimeSeccomp) => kernel.compileSeccomp(parseSeccomp(
 const plain = await compile(defaultSeccompProfile(defaultCapabilities, "x64"));
 const admin = await compile(defaultSeccompProfile(capabilityNames, "x64"));
 
-const calls = { read: 0, socket: 41, clone: 56, personality: 135, chroot: 161, mount: 165, bpf: 321, clone3: 435, io_uring_setup: 425, keyctl: 250, unshare: 272, add_key: 248, userfaultfd: 323, kexec_load: 246, ptrace: 101 };
+const calls = {
+  read: 0,
+  socket: 41,
+  clone: 56,
+  personality: 135,
+  chroot: 161,
+  mount: 165,
+  bpf: 321,
+  clone3: 435,
+  io_uring_setup: 425,
+  keyctl: 250,
+  unshare: 272,
+  add_key: 248,
+  userfaultfd: 323,
+  kexec_load: 246,
+  ptrace: 101,
+};
 
 describe("the default seccomp profile", { skip: process.arch !== "x64" }, () => {
   it("allows ordinary calls and refuses dangerous ones with EPERM", () => {
-    for (const name of ["read", "ptrace", "chroot"] as const) assert.equal(filter(plain, x64, calls[name]), allow, name);
-    for (const name of ["mount", "bpf", "io_uring_setup", "keyctl", "add_key", "unshare", "userfaultfd", "kexec_load"] as const) {
+    for (const name of ["read", "ptrace", "chroot"] as const)
+      assert.equal(filter(plain, x64, calls[name]), allow, name);
+    for (const name of [
+      "mount",
+      "bpf",
+      "io_uring_setup",
+      "keyctl",
+      "add_key",
+      "unshare",
+      "userfaultfd",
+      "kexec_load",
+    ] as const) {
       assert.equal(filter(plain, x64, calls[name]), errno + 1, name);
     }
   });
 
   it("opens calls with the capability that they need, and never io_uring", () => {
-    for (const name of ["mount", "bpf", "unshare", "clone3"] as const) assert.equal(filter(admin, x64, calls[name]), allow, name);
+    for (const name of ["mount", "bpf", "unshare", "clone3"] as const)
+      assert.equal(filter(admin, x64, calls[name]), allow, name);
     assert.equal(filter(admin, x64, calls.io_uring_setup), errno + 1);
   });
 
@@ -76,7 +108,15 @@ describe("the default seccomp profile", { skip: process.arch !== "x64" }, () => 
 
   it("lets nobody make namespaces by clone, and sends clone3 to clone", () => {
     assert.equal(filter(plain, x64, calls.clone, [0x0012_0011n]), errno + 1);
-    for (const flag of [0x2_0000n, 0x200_0000n, 0x400_0000n, 0x800_0000n, 0x1000_0000n, 0x2000_0000n, 0x4000_0000n]) {
+    for (const flag of [
+      0x2_0000n,
+      0x200_0000n,
+      0x400_0000n,
+      0x800_0000n,
+      0x1000_0000n,
+      0x2000_0000n,
+      0x4000_0000n,
+    ]) {
       assert.equal(filter(plain, x64, calls.clone, [flag | 17n]), errno + 1);
     }
     assert.equal(filter(plain, x64, calls.clone, [0x003d_0f00n]), allow);
@@ -85,7 +125,8 @@ describe("the default seccomp profile", { skip: process.arch !== "x64" }, () => 
   });
 
   it("allows the known personalities only", () => {
-    for (const value of [0n, 8n, 0x20000n, 0x20008n, 0xffff_ffffn]) assert.equal(filter(plain, x64, calls.personality, [value]), allow);
+    for (const value of [0n, 8n, 0x20000n, 0x20008n, 0xffff_ffffn])
+      assert.equal(filter(plain, x64, calls.personality, [value]), allow);
     assert.equal(filter(plain, x64, calls.personality, [0x40000n]), errno + 1);
   });
 

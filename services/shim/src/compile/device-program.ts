@@ -33,10 +33,7 @@ const types = { b: 1, c: 2 } as const;
 const accessBits: Readonly<Record<string, number>> = { m: 1, r: 2, w: 4 };
 const allAccess = 7;
 
-function instruction(
-  code: number,
-  fields: Partial<Omit<Instruction, "code">> = {},
-): Instruction {
+function instruction(code: number, fields: Partial<Omit<Instruction, "code">> = {}): Instruction {
   return { code, dst: 0, src: 0, off: 0, imm: 0, ...fields };
 }
 
@@ -50,7 +47,10 @@ const prologue: readonly Instruction[] = [
 ];
 
 function verdict(allow: boolean): Instruction[] {
-  return [instruction(op.moveImmediate, { dst: reg.result, imm: allow ? 1 : 0 }), instruction(op.exit)];
+  return [
+    instruction(op.moveImmediate, { dst: reg.result, imm: allow ? 1 : 0 }),
+    instruction(op.exit),
+  ];
 }
 
 function accessMask(access: string): number {
@@ -78,7 +78,10 @@ function accessCheck(allow: boolean, mask: number, off: number): Instruction[] {
     instruction(op.andImmediate, { dst: reg.scratch, imm: mask }),
   ];
   return allow
-    ? [...asked, instruction(op.jumpUnlessEqualRegister, { dst: reg.scratch, src: reg.access, off })]
+    ? [
+        ...asked,
+        instruction(op.jumpUnlessEqualRegister, { dst: reg.scratch, src: reg.access, off }),
+      ]
     : [...asked, instruction(op.jumpIfEqual, { dst: reg.scratch, off, imm: 0 })];
 }
 

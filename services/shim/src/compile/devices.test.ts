@@ -6,9 +6,12 @@ import { compileDevicePolicy, compileDevices, devicePolicyWrites } from "./devic
 
 describe("compileDevices", () => {
   it("makes nodes of every type, with Docker's defaults", () => {
-    assert.deepEqual(compileDevices([{ path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 0o660, uid: 1, gid: 2 }]), [
-      { path: "/dev/fuse", mode: 0o020660, major: 10, minor: 229, uid: 1, gid: 2 },
-    ]);
+    assert.deepEqual(
+      compileDevices([
+        { path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 0o660, uid: 1, gid: 2 },
+      ]),
+      [{ path: "/dev/fuse", mode: 0o020660, major: 10, minor: 229, uid: 1, gid: 2 }],
+    );
     assert.equal(compileDevices([{ path: "/dev/sda", type: "b" }])[0]?.mode, 0o060666);
     assert.equal(compileDevices([{ path: "/dev/p", type: "p" }])[0]?.mode, 0o010666);
     assert.equal(compileDevices([{ path: "/dev/u", type: "u" }])[0]?.mode, 0o020666);
@@ -21,7 +24,13 @@ describe("compileDevices", () => {
 });
 
 /** Interprets the program as the kernel would: the judge of both forms. */
-function run(program: Uint8Array, type: number, access: number, major: number, minor: number): boolean {
+function run(
+  program: Uint8Array,
+  type: number,
+  access: number,
+  major: number,
+  minor: number,
+): boolean {
   const view = new DataView(program.buffer, program.byteOffset);
   const context = [access * 65536 + type, major, minor];
   const r = Array.from({ length: 11 }, () => 0);
@@ -49,7 +58,13 @@ function run(program: Uint8Array, type: number, access: number, major: number, m
 const kinds = { b: 1, c: 2 } as const;
 const bits: Record<string, number> = { m: 1, r: 2, w: 4 };
 
-function allows(rules: RuntimeDeviceRule[] | undefined, type: "b" | "c", major: number, minor: number, access: string): boolean {
+function allows(
+  rules: RuntimeDeviceRule[] | undefined,
+  type: "b" | "c",
+  major: number,
+  minor: number,
+  access: string,
+): boolean {
   const asked = [...access].reduce((sum, letter) => sum | (bits[letter] ?? 0), 0);
   return run(compileDeviceProgram(compileDevicePolicy(rules)), kinds[type], asked, major, minor);
 }
@@ -79,7 +94,10 @@ describe("device rules", () => {
   });
 
   it("let the last rule that fits decide", () => {
-    const rules = [{ allow: true, access: "rwm" }, { allow: false, type: "b", major: 8, minor: 1, access: "w" }];
+    const rules = [
+      { allow: true, access: "rwm" },
+      { allow: false, type: "b", major: 8, minor: 1, access: "w" },
+    ];
     assert.ok(allows(rules, "b", 8, 0, "rw"));
     assert.ok(allows(rules, "b", 8, 1, "r"));
     assert.ok(!allows(rules, "b", 8, 1, "rw"));
@@ -92,12 +110,23 @@ describe("device rules", () => {
   });
 
   it("write a rule for both kinds as two lines", () => {
-    const writes = devicePolicyWrites(compileDevicePolicy([denyAll, { allow: true, type: "a", major: 7, access: "r" }]));
-    assert.deepEqual(writes.slice(0, 3).map(({ file, value }) => `${file} ${value}`), ["devices.deny a", "devices.allow b 7:* r", "devices.allow c 7:* r"]);
+    const writes = devicePolicyWrites(
+      compileDevicePolicy([denyAll, { allow: true, type: "a", major: 7, access: "r" }]),
+    );
+    assert.deepEqual(
+      writes.slice(0, 3).map(({ file, value }) => `${file} ${value}`),
+      ["devices.deny a", "devices.allow b 7:* r", "devices.allow c 7:* r"],
+    );
   });
 
   it("say nothing twice, but again after a denial", () => {
-    const fuse: RuntimeDeviceRule = { allow: true, type: "c", major: 10, minor: 229, access: "rwm" };
+    const fuse: RuntimeDeviceRule = {
+      allow: true,
+      type: "c",
+      major: 10,
+      minor: 229,
+      access: "rwm",
+    };
     const count = (rules: RuntimeDeviceRule[]): number =>
       compileDevicePolicy(rules).rules.filter((rule) => rule.major === 10).length;
     assert.equal(count([denyAll, fuse, fuse]), 1);
@@ -106,11 +135,28 @@ describe("device rules", () => {
 
   it("refuse unknown types and access", () => {
     assert.throws(() => compileDevicePolicy([{ allow: true, type: "x" }]), /unknown device type x/);
-    assert.throws(() => compileDevicePolicy([{ allow: true, access: "rx" }]), /unknown device access rx/);
+    assert.throws(
+      () => compileDevicePolicy([{ allow: true, access: "rx" }]),
+      /unknown device access rx/,
+    );
   });
 
   it("take negative numbers for any, and a rule without access for none", () => {
-    assert.ok(allows([denyAll, { allow: true, type: "c", major: 10, minor: -1, access: "r" }], "c", 10, 5, "r"));
-    assert.equal(compileDevicePolicy([denyAll, { allow: true, type: "c", major: 99, access: "" }]).rules.filter((rule) => rule.major === 99).length, 0);
+    assert.ok(
+      allows(
+        [denyAll, { allow: true, type: "c", major: 10, minor: -1, access: "r" }],
+        "c",
+        10,
+        5,
+        "r",
+      ),
+    );
+    assert.equal(
+      compileDevicePolicy([
+        denyAll,
+        { allow: true, type: "c", major: 99, access: "" },
+      ]).rules.filter((rule) => rule.major === 99).length,
+      0,
+    );
   });
 });

@@ -24,7 +24,8 @@ export function compileDevices(devices: readonly RuntimeDevice[] = []): DevicePl
   return devices
     .filter((device) => !defaultNodes.has(device.path))
     .map((device) => {
-      if (!device.path.startsWith("/")) throw invalidArgument(`device path ${device.path} must be absolute`);
+      if (!device.path.startsWith("/"))
+        throw invalidArgument(`device path ${device.path} must be absolute`);
       return {
         path: device.path,
         mode: fileTypes[device.type] | ((device.fileMode ?? 0o666) & 0o7777),
@@ -54,8 +55,12 @@ export interface DevicePolicy {
   readonly rules: readonly DeviceRule[];
 }
 
-const node = (type: "b" | "c", major: number | undefined, minor: number | undefined, access: string) =>
-  ({ allow: true, type, major, minor, access }) as const;
+const node = (
+  type: "b" | "c",
+  major: number | undefined,
+  minor: number | undefined,
+  access: string,
+) => ({ allow: true, type, major, minor, access }) as const;
 
 /** What no container works without (runtime-spec: config-linux.md#default-devices). */
 const alwaysAllowed: readonly DeviceRule[] = [
@@ -74,7 +79,8 @@ const alwaysAllowed: readonly DeviceRule[] = [
 
 function normalise(rule: RuntimeDeviceRule): DeviceRule {
   const type = rule.type ?? "a";
-  if (type !== "a" && type !== "b" && type !== "c") throw invalidArgument(`unknown device type ${type}`);
+  if (type !== "a" && type !== "b" && type !== "c")
+    throw invalidArgument(`unknown device type ${type}`);
   const asked = rule.access ?? "rwm";
   if (!/^[rwm]*$/.test(asked)) throw invalidArgument(`unknown device access ${asked}`);
   const access = [..."rwm"].filter((letter) => asked.includes(letter)).join("");
@@ -84,7 +90,12 @@ function normalise(rule: RuntimeDeviceRule): DeviceRule {
 }
 
 function coversAll(rule: DeviceRule): boolean {
-  return rule.type === "a" && rule.major === undefined && rule.minor === undefined && rule.access === "rwm";
+  return (
+    rule.type === "a" &&
+    rule.major === undefined &&
+    rule.minor === undefined &&
+    rule.access === "rwm"
+  );
 }
 
 /** Without any rule nothing but the default devices may be used. */
@@ -103,7 +114,11 @@ export function compileDevicePolicy(rules: readonly RuntimeDeviceRule[] = []): D
 }
 
 /** An allowance is idle where nothing was denied since the same one, or since everything was allowed. */
-function saysNothingNew(kept: readonly DeviceRule[], allowByDefault: boolean, rule: DeviceRule): boolean {
+function saysNothingNew(
+  kept: readonly DeviceRule[],
+  allowByDefault: boolean,
+  rule: DeviceRule,
+): boolean {
   if (!rule.allow) return false;
   const same = kept.findIndex((each) => sameRule(each, rule));
   const since = same === -1 ? kept : kept.slice(same);

@@ -87,11 +87,15 @@ function hostNames(spec: RuntimeSpec): Pick<LaunchPlanInit, "hostname" | "domain
   return { hostname, domainname };
 }
 
-function compileRootfs(spec: RuntimeSpec, request: LaunchRequest): NonNullable<LaunchPlanInit["rootfs"]> {
+function compileRootfs(
+  spec: RuntimeSpec,
+  request: LaunchRequest,
+): NonNullable<LaunchPlanInit["rootfs"]> {
   const { rootfs } = request;
   if (rootfs === undefined) throw invalidArgument("rootfs is missing");
   const mountpoint = rootfs.mountpoint === "" ? (spec.root?.path ?? "") : rootfs.mountpoint;
-  if (!mountpoint.startsWith("/")) throw invalidArgument(`root path ${mountpoint} must be absolute`);
+  if (!mountpoint.startsWith("/"))
+    throw invalidArgument(`root path ${mountpoint} must be absolute`);
   return {
     mountpoint,
     lowerDirs: rootfs.lowerDirs,
@@ -115,7 +119,8 @@ const stages = [
 function compileHooks(hooks: RuntimeHooks | undefined): HookPlan[] {
   return stages.flatMap((stage) =>
     (hooks?.[stage] ?? []).map((hook) => {
-      if (!hook.path.startsWith("/")) throw invalidArgument(`hook path ${hook.path} must be absolute`);
+      if (!hook.path.startsWith("/"))
+        throw invalidArgument(`hook path ${hook.path} must be absolute`);
       return {
         stage,
         path: hook.path,

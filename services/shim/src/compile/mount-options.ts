@@ -76,7 +76,8 @@ const propagating: Readonly<Record<string, bigint>> = {
 };
 
 /** Recursive attributes of the runtime-spec that the launch plan has no field for. */
-const recursive = /^r(rw|nosuid|suid|nodev|dev|noexec|exec|nodiratime|diratime|relatime|norelatime|noatime|atime|strictatime|nostrictatime|nosymfollow|symfollow)$/;
+const recursive =
+  /^r(rw|nosuid|suid|nodev|dev|noexec|exec|nodiratime|diratime|relatime|norelatime|noatime|atime|strictatime|nostrictatime|nosymfollow|symfollow)$/;
 
 /** Options of ours, for what the runtime-spec has no words for. */
 export const mountExtensions = {
@@ -125,10 +126,12 @@ export function parseMountOptions(options: readonly string[] = []): ParsedMountO
       result.clearFlags |= clear;
     } else if (propagation !== undefined) result.propagation = propagation;
     else if (option === "rro") result.recursiveReadonly = true;
-    else if (option === mountExtensions.readonlyIfPossible) result.recursiveReadonlyIfPossible = true;
+    else if (option === mountExtensions.readonlyIfPossible)
+      result.recursiveReadonlyIfPossible = true;
     else if (option === "tmpcopyup") result.tmpcopyup = true;
     else if (option.startsWith(subpathPrefix)) result.subpath = option.slice(subpathPrefix.length);
-    else if (recursive.test(option)) throw notImplemented(`mount option ${option} is not supported`);
+    else if (recursive.test(option))
+      throw notImplemented(`mount option ${option} is not supported`);
     else data.push(option);
   }
   return { ...result, data: data.join(",") };

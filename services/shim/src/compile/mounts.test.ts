@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseCgroupLayout } from "./cgroup-layout.ts";
-import { ms, mountExtensions, parseMountOptions, rootfsPropagation } from "./mount-options.ts";
+import { mountExtensions, ms, parseMountOptions, rootfsPropagation } from "./mount-options.ts";
 import { compileMounts, type MountContext } from "./mounts.ts";
 
 const v2 = parseCgroupLayout("1 1 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "memory pids");
@@ -32,7 +32,10 @@ describe("parseMountOptions", () => {
 
   it("knows recursive read-only, forced and if possible", () => {
     assert.equal(parseMountOptions(["rbind", "rro"]).recursiveReadonly, true);
-    assert.equal(parseMountOptions(["rbind", mountExtensions.readonlyIfPossible]).recursiveReadonlyIfPossible, true);
+    assert.equal(
+      parseMountOptions(["rbind", mountExtensions.readonlyIfPossible]).recursiveReadonlyIfPossible,
+      true,
+    );
   });
 
   it("takes a subpath of any form", () => {
@@ -52,8 +55,9 @@ describe("parseMountOptions", () => {
 });
 
 describe("compileMounts", () => {
-  const one = (mount: Parameters<typeof compileMounts>[0] extends readonly (infer M)[] | undefined ? M : never) =>
-    compileMounts([mount], context).mounts[0];
+  const one = (
+    mount: Parameters<typeof compileMounts>[0] extends readonly (infer M)[] | undefined ? M : never,
+  ) => compileMounts([mount], context).mounts[0];
 
   it("takes the type or an option for a bind", () => {
     for (const mount of [
@@ -74,17 +78,28 @@ describe("compileMounts", () => {
       ],
       context,
     );
-    assert.deepEqual(mounts.map((mount) => mount.destination), ["/proc", "/dev"]);
+    assert.deepEqual(
+      mounts.map((mount) => mount.destination),
+      ["/proc", "/dev"],
+    );
     assert.deepEqual([mounts[1]?.data, mounts[1]?.tmpcopyup], ["mode=755", true]);
   });
 
   it("refuses relative places and a mount of no type", () => {
     assert.throws(() => one({ destination: "a", type: "tmpfs" }), /destination a must be absolute/);
-    assert.throws(() => one({ destination: "/a", type: "bind", source: "s" }), /source s must be absolute/);
+    assert.throws(
+      () => one({ destination: "/a", type: "bind", source: "s" }),
+      /source s must be absolute/,
+    );
     assert.throws(() => one({ destination: "/a" }), /has no type/);
   });
 
-  const cgroup = { destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro", "nosuid"] };
+  const cgroup = {
+    destination: "/sys/fs/cgroup",
+    type: "cgroup",
+    source: "cgroup",
+    options: ["ro", "nosuid"],
+  };
 
   it("mounts v2's one hierarchy as it is", () => {
     assert.equal(one(cgroup)?.type, "cgroup2");
@@ -106,13 +121,23 @@ describe("compileMounts", () => {
   });
 
   it("binds the container's own folders where it shares the host's cgroup namespace", () => {
-    const { mounts } = compileMounts([cgroup], { ...context, layout: hybrid, cgroupNamespace: false });
-    assert.deepEqual([mounts[1]?.type, mounts[1]?.source], ["bind", "/sys/fs/cgroup/memory/gantry/a"]);
+    const { mounts } = compileMounts([cgroup], {
+      ...context,
+      layout: hybrid,
+      cgroupNamespace: false,
+    });
+    assert.deepEqual(
+      [mounts[1]?.type, mounts[1]?.source],
+      ["bind", "/sys/fs/cgroup/memory/gantry/a"],
+    );
     assert.equal(BigInt(mounts[1]?.flags ?? 0n) & ms.rdonly, ms.rdonly);
   });
 
   it("leaves them writable for a privileged container", () => {
-    const { mounts, readonlyPaths } = compileMounts([{ ...cgroup, options: [] }], { ...context, layout: hybrid });
+    const { mounts, readonlyPaths } = compileMounts([{ ...cgroup, options: [] }], {
+      ...context,
+      layout: hybrid,
+    });
     assert.equal(BigInt(mounts[1]?.flags ?? 0n) & ms.rdonly, 0n);
     assert.deepEqual(readonlyPaths, []);
   });

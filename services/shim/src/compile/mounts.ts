@@ -91,6 +91,12 @@ function hierarchyMounts(plan: MountPlan, context: MountContext, flags: bigint):
       return { destination, type: "bind", source, flags: flags | readonly | ms.bind | ms.rec };
     }
     const type = hierarchy === layout.v2 ? "cgroup2" : "cgroup";
-    return { destination, type, source: "cgroup", flags: flags | readonly, data: hierarchy.options };
+    return {
+      destination,
+      type,
+      source: "cgroup",
+      flags: flags | readonly,
+      data: hierarchy.options,
+    };
   });
 }

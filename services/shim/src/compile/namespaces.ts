@@ -45,6 +45,9 @@ export function hasNamespace(
 /** Lines of /proc/<pid>/uid_map or gid_map. */
 export function compileIdMap(mappings: readonly RuntimeIdMapping[] = []): string {
   return mappings
-    .map(({ containerID, hostID, size }) => `${String(containerID)} ${String(hostID)} ${String(size)}\n`)
+    .map(
+      ({ containerID, hostID, size }) =>
+        `${String(containerID)} ${String(hostID)} ${String(size)}\n`,
+    )
     .join("");
 }

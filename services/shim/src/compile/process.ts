@@ -20,7 +20,8 @@ export interface ProcessContext {
 export function compileProcess(process: RuntimeProcess, context: ProcessContext): ProcessPlan {
   const args = process.args ?? [];
   if (args.length === 0) throw invalidArgument("process has no arguments");
-  if (!process.cwd.startsWith("/")) throw invalidArgument(`working directory ${process.cwd} must be absolute`);
+  if (!process.cwd.startsWith("/"))
+    throw invalidArgument(`working directory ${process.cwd} must be absolute`);
   refuseNul(process);
   return {
     args: [...args],
@@ -45,7 +46,8 @@ export function compileProcess(process: RuntimeProcess, context: ProcessContext)
 /** The kernel would cut a string there and run something else than was asked for. */
 function refuseNul(process: RuntimeProcess): void {
   for (const text of [process.cwd, ...(process.args ?? []), ...(process.env ?? [])]) {
-    if (text.includes("\0")) throw invalidArgument("process arguments and environment must not contain NUL");
+    if (text.includes("\0"))
+      throw invalidArgument("process arguments and environment must not contain NUL");
   }
 }
 

@@ -39,7 +39,8 @@ export function compileRlimits(rlimits: readonly RuntimeRlimit[] = []): RlimitPl
     if (seen.has(resource)) throw invalidArgument(`rlimit ${type} is given twice`);
     seen.add(resource);
     const plan = { resource, soft: limit(soft), hard: limit(hard) };
-    if (plan.soft > plan.hard) throw invalidArgument(`rlimit ${type}: soft limit is above the hard limit`);
+    if (plan.soft > plan.hard)
+      throw invalidArgument(`rlimit ${type}: soft limit is above the hard limit`);
     return plan;
   });
 }

@@ -46,7 +46,9 @@ export function compileSysctls(
       throw invalidArgument(`sysctl "${key}" is not in a separate kernel namespace`);
     }
     if (!hasNamespace(namespaces, type)) {
-      throw invalidArgument(`sysctl "${key}" not allowed in host ${hostWords[type] ?? type} namespace`);
+      throw invalidArgument(
+        `sysctl "${key}" not allowed in host ${hostWords[type] ?? type} namespace`,
+      );
     }
   }
   return { ...sysctls };

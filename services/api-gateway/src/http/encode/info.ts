@@ -1,7 +1,7 @@
 /** The answer of GET /info, out of what both services say. */
 import type { GetImageInfoResponse } from "@gantry/proto/image";
 import type { GetInfoResponse } from "@gantry/proto/system";
-import { engineVersion, gantryVersion } from "../../identity.ts";
+import { engineVersion } from "../../identity.ts";
 import { snapshotter } from "./container-inspect.ts";
 import { type JsonOut, nullIfEmpty } from "./json.ts";
 import { opened } from "./version-gates.ts";
@@ -67,8 +67,8 @@ export function encodeInfo(
     Isolation: "",
     InitBinary: host.initBinary,
     ContainerdCommit: { ID: "" },
-    RuncCommit: { ID: gantryVersion },
-    InitCommit: { ID: gantryVersion },
+    RuncCommit: { ID: "" },
+    InitCommit: { ID: "" },
     SecurityOptions: host.securityOptions,
     DefaultAddressPools: host.defaultAddressPools.map(({ base, size }) => ({
       Base: base,

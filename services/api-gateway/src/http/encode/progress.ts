@@ -1,5 +1,5 @@
 /** Docker's progress stream: JSON objects separated by CRLF. */
-import { type EngineError, httpStatus } from "@gantry/errors";
+import type { EngineError } from "@gantry/errors";
 import type { ProgressMessage } from "@gantry/proto/image";
 import { type JsonOut, toHtmlSafeJson, unlessEmpty } from "./json.ts";
 
@@ -19,13 +19,12 @@ export function encodeProgress(message: ProgressMessage): string {
   return `${text.slice(0, -1)}${separator}"aux":${message.auxJson}}\r\n`;
 }
 
-/** The last object of a stream that failed. */
-export function encodeProgressError(error: EngineError): string {
-  const code = httpStatus(error.kind);
-  return `${toHtmlSafeJson({
-    errorDetail: code === 500 ? { message: error.message } : { code, message: error.message },
-    error: error.message,
-  })}\r\n`;
+/**
+ * The last object of a stream that failed. Without a code: the CLI replaces the text of a 401 by its own,
+ * and takes other codes for the exit code of a build.
+ */
+export function encodeProgressError({ message }: EngineError): string {
+  return `${toHtmlSafeJson({ errorDetail: { message }, error: message })}\r\n`;
 }
 
 function progressDetail(message: ProgressMessage): JsonOut {
@@ -46,7 +45,7 @@ function progressBar({ current, total, units }: ProgressMessage): string {
       ? `${String(current)} ${units}`
       : `${String(current)}/${String(total)} ${units}`;
   const done = humanSize(Number(current));
-  if (total <= 0n || current > total) return `${done.padStart(8)}`;
+  if (total <= 0n || current > total) return done.padStart(8);
   const half = Math.trunc(Number((current * 50n) / total));
   const bar = half === 50 ? "=".repeat(50) : `${"=".repeat(half)}>${" ".repeat(49 - half)}`;
   return `[${bar}]  ${done}/${humanSize(Number(total))}`;

@@ -1,6 +1,7 @@
 /** Handlers that tell of containers. */
 
 import { EngineError, invalidArgument } from "@gantry/errors";
+import { openWait } from "../../app/container-wait.ts";
 import type { ApiCall } from "../api-call.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { encodeContainer } from "../encode/container-inspect.ts";
@@ -92,20 +93,11 @@ const conditions = new Set(["", "not-running", "next-exit", "removed"]);
 export async function waitContainer(call: ApiCall): Promise<void> {
   const condition = call.query.text("condition");
   if (!conditions.has(condition)) throw invalidArgument(`invalid condition: "${condition}"`);
-  const stream = call.backends.containers.waitContainer(
-    { container: call.name, condition },
-    { signal: call.signal },
-  );
-  const { first, rest } = await openStream(stream);
+  const wait = await openWait(call.backends, { container: call.name, condition }, call.signal);
   const response = call.startStream("application/json");
-  const result = first.done ? first : await lastOf(rest);
-  const Error = result.error === "" ? undefined : { Message: result.error };
-  response.end(`${toJson({ StatusCode: result.exitCode, Error })}\n`);
-}
-
-async function lastOf<T extends { readonly done: boolean }>(rest: AsyncIterable<T>): Promise<T> {
-  for await (const each of rest) if (each.done) return each;
-  throw new EngineError("unavailable", "the wait ended without a result");
+  const { exitCode, error } = await wait.result();
+  const Error = error === "" ? undefined : { Message: error };
+  response.end(`${toJson({ StatusCode: exitCode, Error })}\n`);
 }
 
 /** GET /containers/{id}/stats */

@@ -75,7 +75,8 @@ export async function connectNetwork(call: ApiCall): Promise<void> {
   await call.backends.networks.connectNetwork({
     network: call.name,
     container: body.text("Container"),
-    endpoint: decodeEndpoint(body.object("EndpointConfig"), call.version),
+    // A MAC address is taken here from 1.54 on; before, Docker ignored it.
+    endpoint: { ...decodeEndpoint(body.object("EndpointConfig"), call.version), macAddress: "" },
     apiVersion: call.apiVersion,
   });
   call.empty(200);

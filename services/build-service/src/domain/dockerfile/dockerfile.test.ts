@@ -8,11 +8,22 @@ import { DockerfileSyntaxError } from "./syntax-error.ts";
 
 describe("lexDockerfile", () => {
   it("reads directives only at the top, with keys in any case", () => {
-    const { directives } = lexDockerfile("# Syntax = docker/dockerfile:1\n# escape=`\nFROM a\n# check=skip=all\n");
-    assert.deepEqual([...directives], [["syntax", "docker/dockerfile:1"], ["escape", "`"]]);
+    const { directives } = lexDockerfile(
+      "# Syntax = docker/dockerfile:1\n# escape=`\nFROM a\n# check=skip=all\n",
+    );
+    assert.deepEqual(
+      [...directives],
+      [
+        ["syntax", "docker/dockerfile:1"],
+        ["escape", "`"],
+      ],
+    );
   });
   it("refuses a directive given twice", () => {
-    assert.throws(() => lexDockerfile("# escape=`\n# escape=`\nFROM a"), /only one escape parser directive can be used/);
+    assert.throws(
+      () => lexDockerfile("# escape=`\n# escape=`\nFROM a"),
+      /only one escape parser directive can be used/,
+    );
   });
   it("joins continuations over comments and empty lines", () => {
     const { lines } = lexDockerfile("FROM a\nRUN one \\\n# comment\n\n  two \\\n three\nCMD x");
@@ -95,36 +106,79 @@ describe("expandWord", () => {
 });
 
 describe("IgnoreRules", () => {
-  const rules = new IgnoreRules("# comment\n/node_modules\n**/*.log\n!keep.log\ndocs/*\n!docs/README.md\n*/temp*\nsecret[0-9]\n");
-  const ignored = ["node_modules", "node_modules/a/b", "x.log", "a/b/x.log", "docs/a.md", "a/temporary", "secret1"];
+  const rules = new IgnoreRules(
+    "# comment\n/node_modules\n**/*.log\n!keep.log\ndocs/*\n!docs/README.md\n*/temp*\nsecret[0-9]\n",
+  );
+  const ignored = [
+    "node_modules",
+    "node_modules/a/b",
+    "x.log",
+    "a/b/x.log",
+    "docs/a.md",
+    "a/temporary",
+    "secret1",
+  ];
   const kept = ["src/node_modules", "keep.log", "docs/README.md", "temp", "secretx"];
-  for (const path of ignored) it(`leaves out ${path}`, () => assert.equal(rules.ignores(path), true));
+  for (const path of ignored)
+    it(`leaves out ${path}`, () => assert.equal(rules.ignores(path), true));
   for (const path of kept) it(`keeps ${path}`, () => assert.equal(rules.ignores(path), false));
 });
 
 describe("parseDockerfile", () => {
   const one = (text: string): unknown => {
-    const { lines: _lines, original: _original, ...rest } = parseDockerfile(text).instructions[0] ?? assert.fail();
+    const {
+      lines: _lines,
+      original: _original,
+      ...rest
+    } = parseDockerfile(text).instructions[0] ?? assert.fail();
     return rest;
   };
   it("understands FROM with platform and name", () => {
-    assert.deepEqual(one("FROM --platform=$BUILDPLATFORM alpine:3 AS Base"), { kind: "FROM", image: "alpine:3", platform: "$BUILDPLATFORM", as: "base" });
+    assert.deepEqual(one("FROM --platform=$BUILDPLATFORM alpine:3 AS Base"), {
+      kind: "FROM",
+      image: "alpine:3",
+      platform: "$BUILDPLATFORM",
+      as: "base",
+    });
   });
   it("tells exec form from shell form", () => {
-    assert.deepEqual(one('CMD ["a", "b c"]'), { kind: "CMD", command: { form: "exec", args: ["a", "b c"] } });
-    assert.deepEqual(one("CMD [a, b]"), { kind: "CMD", command: { form: "shell", text: "[a, b]" } });
+    assert.deepEqual(one('CMD ["a", "b c"]'), {
+      kind: "CMD",
+      command: { form: "exec", args: ["a", "b c"] },
+    });
+    assert.deepEqual(one("CMD [a, b]"), {
+      kind: "CMD",
+      command: { form: "shell", text: "[a, b]" },
+    });
   });
   it("understands COPY with flags and quoted sources", () => {
-    const copy = one('COPY --from=build --chown=1:2 --exclude=*.md --exclude=x "a b" c /d/') as Record<string, unknown>;
-    assert.deepEqual([copy["sources"], copy["destination"], copy["from"], copy["chown"], copy["exclude"]], [['"a b"', "c"], "/d/", "build", "1:2", ["*.md", "x"]]);
+    const copy = one(
+      'COPY --from=build --chown=1:2 --exclude=*.md --exclude=x "a b" c /d/',
+    ) as Record<string, unknown>;
+    assert.deepEqual(
+      [copy["sources"], copy["destination"], copy["from"], copy["chown"], copy["exclude"]],
+      [['"a b"', "c"], "/d/", "build", "1:2", ["*.md", "x"]],
+    );
   });
   it("understands both forms of ENV", () => {
-    assert.deepEqual(one('ENV a=1 b="2 3"'), { kind: "ENV", pairs: [{ key: "a", value: "1" }, { key: "b", value: '"2 3"' }] });
+    assert.deepEqual(one('ENV a=1 b="2 3"'), {
+      kind: "ENV",
+      pairs: [
+        { key: "a", value: "1" },
+        { key: "b", value: '"2 3"' },
+      ],
+    });
     assert.deepEqual(one("ENV a 1 2"), { kind: "ENV", pairs: [{ key: "a", value: "1 2" }] });
   });
   it("understands HEALTHCHECK with Go durations", () => {
-    const check = one("HEALTHCHECK --interval=1m30s --retries=2 CMD true") as Record<string, unknown>;
-    assert.deepEqual([check["intervalNs"], check["retries"], check["command"]], [90e9, 2, { form: "shell", text: "true" }]);
+    const check = one("HEALTHCHECK --interval=1m30s --retries=2 CMD true") as Record<
+      string,
+      unknown
+    >;
+    assert.deepEqual(
+      [check["intervalNs"], check["retries"], check["command"]],
+      [90e9, 2, { form: "shell", text: "true" }],
+    );
   });
   const errors: readonly (readonly [string, RegExp])[] = [
     ["FRM a", /unknown instruction: FRM \(did you mean FROM\?\)/],
@@ -138,7 +192,13 @@ describe("parseDockerfile", () => {
   ];
   for (const [text, message] of errors) {
     it(`refuses ${text}`, () => {
-      assert.throws(() => parseDockerfile(text), (error: unknown) => error instanceof DockerfileSyntaxError && message.test(error.message) && error.lines?.first === 1);
+      assert.throws(
+        () => parseDockerfile(text),
+        (error: unknown) =>
+          error instanceof DockerfileSyntaxError &&
+          message.test(error.message) &&
+          error.lines?.first === 1,
+      );
     });
   }
 });

@@ -26,7 +26,9 @@ export class IgnoreRules {
     let ignored = false;
     for (const rule of this.rules) {
       if (rule.exclude === ignored) continue;
-      const hit = segments.some((_, index) => rule.matches.test(segments.slice(0, index + 1).join("/")));
+      const hit = segments.some((_, index) =>
+        rule.matches.test(segments.slice(0, index + 1).join("/")),
+      );
       if (hit) ignored = rule.exclude;
     }
     return ignored;

@@ -103,7 +103,8 @@ class Expander {
 
   private singleQuoted(): string {
     const end = this.input.indexOf("'", this.position + 1);
-    if (end < 0) throw new Error("unexpected end of statement while looking for matching single-quote");
+    if (end < 0)
+      throw new Error("unexpected end of statement while looking for matching single-quote");
     const text = this.input.slice(this.position + 1, end);
     this.position = end + 1;
     return text;
@@ -113,11 +114,15 @@ class Expander {
     this.position += 1;
     let text = "";
     for (;;) {
-      if (this.position >= this.input.length) throw new Error("unexpected end of statement while looking for matching double-quote");
+      if (this.position >= this.input.length)
+        throw new Error("unexpected end of statement while looking for matching double-quote");
       const character = this.peek();
       if (character === '"') break;
       if (character === "$") text += this.variable();
-      else if (character === this.escape && '"$'.concat(this.escape).includes(this.input[this.position + 1] ?? "\0")) {
+      else if (
+        character === this.escape &&
+        '"$'.concat(this.escape).includes(this.input[this.position + 1] ?? "\0")
+      ) {
         text += this.input[this.position + 1] ?? "";
         this.position += 2;
       } else {
@@ -137,7 +142,9 @@ class Expander {
   }
 
   private name(): string {
-    const match = /^(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[*@#?$!-])/.exec(this.input.slice(this.position))?.[0] ?? "";
+    const match =
+      /^(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[*@#?$!-])/.exec(this.input.slice(this.position))?.[0] ??
+      "";
     this.position += match.length;
     return match;
   }
@@ -151,9 +158,17 @@ class Expander {
   private braced(): string {
     this.position += 1;
     const name = this.name();
-    if (name === "") throw new Error(this.position >= this.input.length ? "syntax error: missing '}'" : "bad substitution");
+    if (name === "")
+      throw new Error(
+        this.position >= this.input.length ? "syntax error: missing '}'" : "bad substitution",
+      );
     const operator = /^(?::[-+?]|##|%%|\/\/|[-+?#%/}])/.exec(this.input.slice(this.position))?.[0];
-    if (operator === undefined) throw new Error(this.position >= this.input.length ? "syntax error: missing '}'" : `unsupported modifier (${this.peek()}) in substitution`);
+    if (operator === undefined)
+      throw new Error(
+        this.position >= this.input.length
+          ? "syntax error: missing '}'"
+          : `unsupported modifier (${this.peek()}) in substitution`,
+      );
     this.position += operator.length;
     if (operator === "}") return this.value(name);
     const value = this.lookup(name);
@@ -169,8 +184,15 @@ class Expander {
     return text;
   }
 
-  private modified(name: string, value: string | undefined, operator: string, word: string): string {
-    const given = operator.startsWith(":") ? value !== undefined && value !== "" : value !== undefined;
+  private modified(
+    name: string,
+    value: string | undefined,
+    operator: string,
+    word: string,
+  ): string {
+    const given = operator.startsWith(":")
+      ? value !== undefined && value !== ""
+      : value !== undefined;
     switch (operator) {
       case ":-":
       case "-":
@@ -192,7 +214,10 @@ class Expander {
     if (stopped === "") throw new Error("syntax error: missing '}'");
     this.position += 1;
     const replacement = stopped === "/" ? this.closing() : "";
-    return value.replace(new RegExp(globSource(pattern, true), all ? "gs" : "s"), () => replacement);
+    return value.replace(
+      new RegExp(globSource(pattern, true), all ? "gs" : "s"),
+      () => replacement,
+    );
   }
 
   private peek(): string {
@@ -202,10 +227,13 @@ class Expander {
 
 function strip(value: string, operator: string, pattern: string): string {
   const greedy = operator.length === 2;
-  if (operator.startsWith("#")) return value.replace(new RegExp(`^${globSource(pattern, greedy)}`, "s"), "");
+  if (operator.startsWith("#"))
+    return value.replace(new RegExp(`^${globSource(pattern, greedy)}`, "s"), "");
   const source = new RegExp(`^${globSource(pattern, true)}$`, "s");
   const starts = Array.from({ length: value.length + 1 }, (_, index) => index);
-  const matching = (greedy ? starts : starts.reverse()).find((start) => source.test(value.slice(start)));
+  const matching = (greedy ? starts : starts.reverse()).find((start) =>
+    source.test(value.slice(start)),
+  );
   return matching === undefined ? value : value.slice(0, matching);
 }
 

@@ -10,7 +10,9 @@ interface Place {
 }
 
 /** Shell form or exec form. */
-export type Command = { readonly form: "shell"; readonly text: string } | { readonly form: "exec"; readonly args: readonly string[] };
+export type Command =
+  | { readonly form: "shell"; readonly text: string }
+  | { readonly form: "exec"; readonly args: readonly string[] };
 
 /** A key with its value, both unexpanded. */
 export interface KeyValue {

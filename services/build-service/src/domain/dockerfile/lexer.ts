@@ -2,8 +2,9 @@
  * Lines of a Dockerfile: parser directives, comments, continuations and heredocs
  * (https://docs.docker.com/reference/dockerfile/). What an instruction means is not decided here.
  */
-import { DockerfileSyntaxError } from "./syntax-error.ts";
+
 import type { LineRange } from "./syntax-error.ts";
+import { DockerfileSyntaxError } from "./syntax-error.ts";
 
 /** Longest line that is read, in bytes, as BuildKit's. */
 export const maxLineBytes = 64 * 1024;
@@ -57,7 +58,11 @@ export function lexDockerfile(text: string): LexedDockerfile {
 function splitLines(text: string): string[] {
   const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
   const long = lines.findIndex((line) => line.length > maxLineBytes);
-  if (long >= 0) throw new DockerfileSyntaxError(`dockerfile line greater than max allowed size of ${String(maxLineBytes)}`, single(long));
+  if (long >= 0)
+    throw new DockerfileSyntaxError(
+      `dockerfile line greater than max allowed size of ${String(maxLineBytes)}`,
+      single(long),
+    );
   return lines;
 }
 
@@ -68,7 +73,11 @@ function readDirectives(source: readonly string[]): Map<string, string> {
     const match = directiveForm.exec(line);
     const key = match?.[1]?.toLowerCase();
     if (key === undefined || !directiveNames.has(key)) break;
-    if (directives.has(key)) throw new DockerfileSyntaxError(`only one ${key} parser directive can be used`, single(index));
+    if (directives.has(key))
+      throw new DockerfileSyntaxError(
+        `only one ${key} parser directive can be used`,
+        single(index),
+      );
     directives.set(key, match?.[2] ?? "");
   }
   return directives;
@@ -76,7 +85,11 @@ function readDirectives(source: readonly string[]): Map<string, string> {
 
 function escapeCharacter(directives: ReadonlyMap<string, string>): string {
   const escape = directives.get("escape") ?? "\\";
-  if (escape !== "\\" && escape !== "`") throw new DockerfileSyntaxError(`invalid ESCAPE '${escape}'. Must be \` or \\`, { first: 1, last: 1 });
+  if (escape !== "\\" && escape !== "`")
+    throw new DockerfileSyntaxError(`invalid ESCAPE '${escape}'. Must be \` or \\`, {
+      first: 1,
+      last: 1,
+    });
   return escape;
 }
 
@@ -119,7 +132,12 @@ function joinContinuations(source: readonly string[], start: number, escape: str
   return { text, next: index };
 }
 
-function withHeredocs(source: readonly string[], start: number, joined: Joined, comments: readonly string[]): LogicalLine {
+function withHeredocs(
+  source: readonly string[],
+  start: number,
+  joined: Joined,
+  comments: readonly string[],
+): LogicalLine {
   const original = joined.text.trim();
   const [, word = "", rest = ""] = /^(\S+)\s*(.*)$/s.exec(original) ?? [];
   const keyword = word.toUpperCase();
@@ -128,7 +146,11 @@ function withHeredocs(source: readonly string[], start: number, joined: Joined, 
   for (const { name, expand, stripTabs } of heredocsOf(keyword, rest)) {
     const body: string[] = [];
     for (;;) {
-      if (next >= source.length) throw new DockerfileSyntaxError("unterminated heredoc", { first: start + 1, last: joined.next });
+      if (next >= source.length)
+        throw new DockerfileSyntaxError("unterminated heredoc", {
+          first: start + 1,
+          last: joined.next,
+        });
       const line = source[next] ?? "";
       next += 1;
       const shown = stripTabs ? line.replace(/^\t+/, "") : line;
@@ -140,7 +162,10 @@ function withHeredocs(source: readonly string[], start: number, joined: Joined, 
   return { keyword, rest, original, heredocs, lines: { first: start + 1, last: next }, comments };
 }
 
-function heredocsOf(keyword: string, rest: string): { name: string; expand: boolean; stripTabs: boolean }[] {
+function heredocsOf(
+  keyword: string,
+  rest: string,
+): { name: string; expand: boolean; stripTabs: boolean }[] {
   const words = rest.split(/\s+/);
   const inner = keyword === "ONBUILD" ? (words[0] ?? "").toUpperCase() : keyword;
   if (!heredocKeywords.has(inner)) return [];

@@ -1,10 +1,22 @@
 /** From text to instructions. */
-import type { CopyInstruction, HealthcheckInstruction, Instruction, RunInstruction } from "./instruction.ts";
-import { lexDockerfile } from "./lexer.ts";
+import type {
+  CopyInstruction,
+  HealthcheckInstruction,
+  Instruction,
+  RunInstruction,
+} from "./instruction.ts";
 import type { LogicalLine } from "./lexer.ts";
+import { lexDockerfile } from "./lexer.ts";
 import { nearest } from "./nearest.ts";
 import { DockerfileSyntaxError } from "./syntax-error.ts";
-import { parseCommand, parseGoDuration, parseJsonWords, parsePairs, splitWords, takeFlags } from "./words.ts";
+import {
+  parseCommand,
+  parseGoDuration,
+  parseJsonWords,
+  parsePairs,
+  splitWords,
+  takeFlags,
+} from "./words.ts";
 
 /** A Dockerfile, parsed. */
 export interface Dockerfile {
@@ -21,7 +33,8 @@ export function parseDockerfile(text: string): Dockerfile {
 /** Parses one instruction, as for an ONBUILD trigger. Throws DockerfileSyntaxError. */
 export function parseInstruction(line: LogicalLine): Instruction {
   const parser = parsers.get(line.keyword);
-  if (parser === undefined) throw new DockerfileSyntaxError(unknownInstruction(line.keyword), line.lines);
+  if (parser === undefined)
+    throw new DockerfileSyntaxError(unknownInstruction(line.keyword), line.lines);
   try {
     return parser(line);
   } catch (error) {
@@ -63,16 +76,28 @@ function place(line: LogicalLine): Pick<Instruction, "lines" | "original"> {
 }
 
 /** Flags by name; unknown and repeated ones are errors. */
-function readFlags(line: LogicalLine, known: readonly string[], repeatable: readonly string[] = []): { one: (name: string) => string | undefined; all: (name: string) => string[]; has: (name: string) => boolean; rest: string } {
+function readFlags(
+  line: LogicalLine,
+  known: readonly string[],
+  repeatable: readonly string[] = [],
+): {
+  one: (name: string) => string | undefined;
+  all: (name: string) => string[];
+  has: (name: string) => boolean;
+  rest: string;
+} {
   const { flags, rest } = takeFlags(line.rest);
   const values = new Map<string, (string | undefined)[]>();
   for (const { name, value } of flags) {
     if (!known.includes(name)) {
       const near = nearest(name, known);
-      throw new Error(`unknown flag: --${name}${near === undefined ? "" : ` (did you mean ${near}?)`}`);
+      throw new Error(
+        `unknown flag: --${name}${near === undefined ? "" : ` (did you mean ${near}?)`}`,
+      );
     }
     const list = values.get(name) ?? [];
-    if (list.length > 0 && !repeatable.includes(name)) throw new Error(`duplicate flag specified: ${name}`);
+    if (list.length > 0 && !repeatable.includes(name))
+      throw new Error(`duplicate flag specified: ${name}`);
     values.set(name, [...list, value]);
   }
   const one = (name: string): string | undefined => {
@@ -97,19 +122,26 @@ function booleanFlag(flags: ReturnType<typeof readFlags>, name: string): boolean
 function parseFrom(line: LogicalLine): Instruction {
   const flags = readFlags(line, ["platform"]);
   const [image, as, name, ...more] = splitWords(flags.rest);
-  if (image === undefined || more.length > 0 || (as !== undefined && (as.toUpperCase() !== "AS" || name === undefined))) {
+  if (
+    image === undefined ||
+    more.length > 0 ||
+    (as !== undefined && (as.toUpperCase() !== "AS" || name === undefined))
+  ) {
     throw new Error("FROM requires either one or three arguments");
   }
   const stage = name?.toLowerCase();
   if (stage !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(stage)) {
-    throw new Error(`invalid name for build stage: ${JSON.stringify(name)}, name can't start with a number or contain symbols`);
+    throw new Error(
+      `invalid name for build stage: ${JSON.stringify(name)}, name can't start with a number or contain symbols`,
+    );
   }
   return { kind: "FROM", ...place(line), image, platform: flags.one("platform"), as: stage };
 }
 
 function parseRun(line: LogicalLine): RunInstruction {
   const flags = readFlags(line, ["mount", "network", "security", "device"], ["mount", "device"]);
-  if (flags.rest === "" && line.heredocs.length === 0) throw new Error("RUN requires at least one argument");
+  if (flags.rest === "" && line.heredocs.length === 0)
+    throw new Error("RUN requires at least one argument");
   if (flags.has("device")) throw new Error("RUN --device is not supported");
   return {
     kind: "RUN",
@@ -131,7 +163,9 @@ function parseCopy(line: LogicalLine): CopyInstruction {
   const words = parseJsonWords(flags.rest) ?? splitWords(flags.rest);
   const destination = words.at(-1);
   if (destination === undefined || words.length < 2) {
-    throw new Error(`${kind} requires at least two arguments, but ${words.length === 1 ? "only one was" : "none were"} provided. Destination could not be determined`);
+    throw new Error(
+      `${kind} requires at least two arguments, but ${words.length === 1 ? "only one was" : "none were"} provided. Destination could not be determined`,
+    );
   }
   return {
     kind,
@@ -177,7 +211,8 @@ function parseText(line: LogicalLine): Instruction {
 
 function parseWords(line: LogicalLine): Instruction {
   const kind = line.keyword === "VOLUME" ? "VOLUME" : "EXPOSE";
-  const words = (kind === "VOLUME" ? parseJsonWords(line.rest) : undefined) ?? splitWords(line.rest);
+  const words =
+    (kind === "VOLUME" ? parseJsonWords(line.rest) : undefined) ?? splitWords(line.rest);
   if (words.length === 0) throw new Error(`${kind} requires at least one argument`);
   if (words.includes("")) throw new Error("VOLUME specified can not be an empty string");
   return { kind, ...place(line), words };
@@ -192,24 +227,39 @@ function parseShell(line: LogicalLine): Instruction {
 
 function parseCommandInstruction(line: LogicalLine): Instruction {
   const kind = line.keyword === "CMD" ? "CMD" : "ENTRYPOINT";
-  if (line.rest === "" && kind === "ENTRYPOINT") throw new Error("ENTRYPOINT requires at least one argument");
+  if (line.rest === "" && kind === "ENTRYPOINT")
+    throw new Error("ENTRYPOINT requires at least one argument");
   return { kind, ...place(line), command: parseCommand(line.rest) };
 }
 
 function parseHealthcheck(line: LogicalLine): HealthcheckInstruction {
-  const flags = readFlags(line, ["interval", "timeout", "start-period", "start-interval", "retries"]);
+  const flags = readFlags(line, [
+    "interval",
+    "timeout",
+    "start-period",
+    "start-interval",
+    "retries",
+  ]);
   const [, type = "", text = ""] = /^(\S*)\s*(.*)$/s.exec(flags.rest) ?? [];
   if (type === "") throw new Error("HEALTHCHECK requires at least one argument");
   const duration = (name: string): number => {
     const value = flags.one(name);
     if (value === undefined) return 0;
     const ns = parseGoDuration(value);
-    if (ns !== 0 && ns < 1e6) throw new Error(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
+    if (ns !== 0 && ns < 1e6)
+      throw new Error(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
     return ns;
   };
   const retries = Number(flags.one("retries") ?? 0);
-  if (!Number.isInteger(retries) || retries < 0) throw new Error(`--retries cannot be negative (${String(retries)})`);
-  const settings = { intervalNs: duration("interval"), timeoutNs: duration("timeout"), startPeriodNs: duration("start-period"), startIntervalNs: duration("start-interval"), retries };
+  if (!Number.isInteger(retries) || retries < 0)
+    throw new Error(`--retries cannot be negative (${String(retries)})`);
+  const settings = {
+    intervalNs: duration("interval"),
+    timeoutNs: duration("timeout"),
+    startPeriodNs: duration("start-period"),
+    startIntervalNs: duration("start-interval"),
+    retries,
+  };
   switch (type.toUpperCase()) {
     case "NONE":
       if (text !== "") throw new Error("HEALTHCHECK NONE takes no arguments");
@@ -225,8 +275,10 @@ function parseHealthcheck(line: LogicalLine): HealthcheckInstruction {
 function parseOnbuild(line: LogicalLine): Instruction {
   if (line.rest === "") throw new Error("ONBUILD requires at least one argument");
   const keyword = (line.rest.split(/\s/)[0] ?? "").toUpperCase();
-  if (keyword === "ONBUILD") throw new Error("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
-  if (keyword === "MAINTAINER" || keyword === "FROM") throw new Error(`${keyword} isn't allowed as an ONBUILD trigger`);
+  if (keyword === "ONBUILD")
+    throw new Error("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  if (keyword === "MAINTAINER" || keyword === "FROM")
+    throw new Error(`${keyword} isn't allowed as an ONBUILD trigger`);
   if (!parsers.has(keyword)) throw new Error(unknownInstruction(keyword));
   return { kind: "ONBUILD", ...place(line), trigger: line.rest };
 }

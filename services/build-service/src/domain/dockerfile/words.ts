@@ -65,7 +65,8 @@ export function parseJsonWords(text: string): string[] | undefined {
   }
   if (!Array.isArray(parsed)) return undefined;
   return parsed.map((member: unknown) => {
-    if (typeof member !== "string") throw new Error("only string type is allowed in JSON format arrays");
+    if (typeof member !== "string")
+      throw new Error("only string type is allowed in JSON format arrays");
     return member;
   });
 }
@@ -88,19 +89,32 @@ export function parsePairs(keyword: string, text: string): KeyValue[] {
   }
   return words.map((word) => {
     const equals = word.indexOf("=");
-    if (equals < 0) throw new Error(`Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`);
+    if (equals < 0)
+      throw new Error(
+        `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
+      );
     if (equals === 0) throw new Error(`${keyword} names can not be blank`);
     return { key: word.slice(0, equals), value: word.slice(equals + 1) };
   });
 }
 
-const durationUnits: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 };
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+};
 
 /** A Go duration such as `1m30s`, in nanoseconds. */
 export function parseGoDuration(text: string): number {
   if (text === "0") return 0;
-  if (!/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$/.test(text)) throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
+  if (!/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$/.test(text))
+    throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
   let sum = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) sum += Number(amount) * (durationUnits[unit ?? ""] ?? 0);
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g))
+    sum += Number(amount) * (durationUnits[unit ?? ""] ?? 0);
   return Math.round(sum);
 }

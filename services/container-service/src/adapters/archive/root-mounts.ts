@@ -1,5 +1,13 @@
 /** Roots of stopped containers, mounted at `<run>/container-service/roots/<id>` while they are looked at. */
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+} from "node:fs";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -83,7 +91,11 @@ async function bindInside(kernel: MountKernel, root: string, each: Bind): Promis
 async function remount(kernel: MountKernel, rootFd: number, destination: string): Promise<void> {
   const fd = kernel.openInRoot(rootFd, destination, 0o10000000, 0);
   try {
-    await kernel.mount({ source: "none", target: `/proc/self/fd/${String(fd)}`, flags: remountReadOnly });
+    await kernel.mount({
+      source: "none",
+      target: `/proc/self/fd/${String(fd)}`,
+      flags: remountReadOnly,
+    });
   } finally {
     kernel.closeFd(fd);
   }

@@ -4,12 +4,20 @@ import { closeSync, constants, openSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { internal } from "@gantry/errors";
-import { ArchiveError, type Archives, type RootView, type StatResult } from "../../ports/archives.ts";
+import {
+  ArchiveError,
+  type Archives,
+  type RootView,
+  type StatResult,
+} from "../../ports/archives.ts";
 
 export function openUnpackProgram(program: string): Archives {
   return {
     async stat(view, path, signal) {
-      const report = await runProgram(program, ["stat", "--path", path, "--with-mounts"], { view, signal });
+      const report = await runProgram(program, ["stat", "--path", path, "--with-mounts"], {
+        view,
+        signal,
+      });
       return statResult(report);
     },
     async pack(view, { path, name, withMounts }, to, signal) {
@@ -115,7 +123,9 @@ async function drain(child: ChildProcess, output: Writable | undefined): Promise
 function readReport(exit: string, report: string, complaint: string): Report {
   const line = report.trimEnd().split("\n").at(-1) ?? "";
   if (line === "") {
-    throw internal(`unpack program ended with ${exit}${complaint === "" ? "" : `: ${complaint.trim()}`}`);
+    throw internal(
+      `unpack program ended with ${exit}${complaint === "" ? "" : `: ${complaint.trim()}`}`,
+    );
   }
   const parsed = JSON.parse(line) as Report;
   if (parsed["ok"] === true) return parsed;

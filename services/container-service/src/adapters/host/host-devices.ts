@@ -15,11 +15,16 @@ export function openHostDevices(): HostDevices {
       const target = pathInContainer || pathOnHost;
       const found = statOf(pathOnHost);
       if (!found.isDirectory()) return [granted(pathOnHost, target, found, access)];
-      const devices = walk(pathOnHost, (file) => path.join(target, path.relative(pathOnHost, file)), access);
+      const devices = walk(
+        pathOnHost,
+        (file) => path.join(target, path.relative(pathOnHost, file)),
+        access,
+      );
       if (devices.length === 0) throw gathering(pathOnHost, "not a device node");
       return devices;
     },
-    all: () => walk("/dev", (file) => file, "rwm").filter(({ device }) => device.path !== "/dev/console"),
+    all: () =>
+      walk("/dev", (file) => file, "rwm").filter(({ device }) => device.path !== "/dev/console"),
     blockDevices: (paths) =>
       new Map(
         paths.map((file) => {
@@ -47,7 +52,8 @@ function statOf(file: string): Stats {
 }
 
 function granted(file: string, target: string, stats: Stats, access: string): GrantedDevice {
-  if (!stats.isCharacterDevice() && !stats.isBlockDevice()) throw gathering(file, "not a device node");
+  if (!stats.isCharacterDevice() && !stats.isBlockDevice())
+    throw gathering(file, "not a device node");
   return {
     device: {
       path: target,
@@ -64,7 +70,8 @@ function granted(file: string, target: string, stats: Stats, access: string): Gr
 function walk(folder: string, target: (file: string) => string, access: string): GrantedDevice[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const file = path.join(folder, entry.name);
-    if (entry.isDirectory()) return skippedFolders.has(entry.name) ? [] : walk(file, target, access);
+    if (entry.isDirectory())
+      return skippedFolders.has(entry.name) ? [] : walk(file, target, access);
     if (!entry.isCharacterDevice() && !entry.isBlockDevice()) return [];
     return [granted(file, target(file), lstatSync(file), access)];
   });

@@ -39,7 +39,7 @@ function parseOsRelease(text: string): Record<string, string> {
       const at = line.indexOf("=");
       return at === -1 ? [] : [[line.slice(0, at), line.slice(at + 1).replace(/^"(.*)"$/, "$1")]];
     }),
-  ) as Record<string, string>;
+  );
 }
 
 interface Cgroups {
@@ -54,7 +54,8 @@ function readCgroups(): Cgroups {
   const v1 = mounts.filter((mount) => mount?.type === "cgroup");
   const folder = (controller: string): string | undefined =>
     v1.find((mount) => mount?.options.includes(controller) === true)?.point;
-  if (v1.length === 0 && unified !== undefined) return { version: "2", features: featuresV2(unified) };
+  if (v1.length === 0 && unified !== undefined)
+    return { version: "2", features: featuresV2(unified) };
   return { version: "1", features: featuresV1(folder) };
 }
 

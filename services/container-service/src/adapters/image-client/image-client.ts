@@ -91,7 +91,9 @@ export function openImages(channel: Channel, logger: Logger): Images {
   };
 }
 
-function parsePlatform(text: string): { platform?: { os: string; architecture: string; variant: string } } {
+function parsePlatform(text: string): {
+  platform?: { os: string; architecture: string; variant: string };
+} {
   if (text === "") return {};
   const [os = "", architecture = "", variant = "", ...more] = text.toLowerCase().split("/");
   const word = /^[a-z0-9_.-]+$/;

@@ -32,7 +32,8 @@ export function openUserAnnouncer(
       await send(list);
       plan(gatherMs);
     } catch (error) {
-      if (resolveKind(error) !== "unavailable") logger.warn({ err: error }, "users of images are not told");
+      if (resolveKind(error) !== "unavailable")
+        logger.warn({ err: error }, "users of images are not told");
       newest ??= list;
       plan(retryMs);
     }

@@ -71,7 +71,12 @@ export async function* readFrom(file: ChainFile, position: number): AsyncGenerat
   }
   let at = position;
   for (;;) {
-    const { bytesRead, buffer } = await file.handle.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, at);
+    const { bytesRead, buffer } = await file.handle.read(
+      Buffer.allocUnsafe(chunkBytes),
+      0,
+      chunkBytes,
+      at,
+    );
     if (bytesRead === 0) return at;
     at += bytesRead;
     yield buffer.subarray(0, bytesRead);

@@ -73,7 +73,10 @@ async function planTail(chain: readonly ChainFile[], tail: number | undefined): 
   return parts;
 }
 
-async function planFile(file: ChainFile, count: number): Promise<Part & { readonly lines: number }> {
+async function planFile(
+  file: ChainFile,
+  count: number,
+): Promise<Part & { readonly lines: number }> {
   if (!file.compressed) {
     const { position, lines } = await tailPosition(file, count);
     return { file, from: position, skip: 0, lines };
@@ -199,7 +202,11 @@ async function* follow(
 }
 
 /** A log of one file only is emptied in place. */
-async function afterTruncation(file: ChainFile, at: number, splitter: LineSplitter): Promise<number> {
+async function afterTruncation(
+  file: ChainFile,
+  at: number,
+  splitter: LineSplitter,
+): Promise<number> {
   const { size } = await file.handle.stat();
   if (size >= at) return at;
   splitter.reset();

@@ -16,10 +16,9 @@ export function openMetadataStore(database: Database): MetadataStore {
   return {
     load: (collection) =>
       new Map(
-        read.all(collection).map((row): [string, unknown] => [
-          String(row["key"]),
-          JSON.parse(String(row["value"])),
-        ]),
+        read
+          .all(collection)
+          .map((row): [string, unknown] => [String(row["key"]), JSON.parse(String(row["value"]))]),
       ),
     async commit(changes, events, { durable = false } = {}) {
       database.transaction(() => {

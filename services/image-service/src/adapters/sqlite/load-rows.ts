@@ -18,12 +18,12 @@ type Row = Readonly<Record<string, unknown>>;
 function* rows(db: DatabaseSync, sql: string): Generator<Row> {
   const statement = db.prepare(sql);
   statement.setReadBigInts(true);
-  for (const row of statement.iterate()) yield row as Row;
+  for (const row of statement.iterate()) yield row;
 }
 
 const text = (row: Row, key: string): string => row[key] as string;
 const big = (row: Row, key: string): bigint => row[key] as bigint;
-const number = (row: Row, key: string): number => Number(row[key] as bigint);
+const number = (row: Row, key: string): number => Number(row[key]);
 
 export function loadImages(db: DatabaseSync): Map<Digest, ImageRecord> {
   const found = new Map<Digest, ImageRecord>();

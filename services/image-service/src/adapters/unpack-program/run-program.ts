@@ -2,13 +2,8 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import {
-  canceled,
-  EngineError,
-  internal,
-  invalidArgument,
-  resourceExhausted,
-} from "@gantry/errors";
+import type { EngineError } from "@gantry/errors";
+import { canceled, internal, invalidArgument, resourceExhausted } from "@gantry/errors";
 
 /** A line of the report, as JSON. */
 export type ReportLine = Readonly<Record<string, unknown>>;

@@ -33,7 +33,9 @@ export async function writeText(file: string, value: string): Promise<boolean> {
 export async function childFolders(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => path.join(folder, entry.name));
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => path.join(folder, entry.name));
   } catch (error) {
     if (isGone(error)) return [];
     throw error;
@@ -51,7 +53,8 @@ export function parseCounters(text: string | undefined): Map<string, bigint> {
   const counters = new Map<string, bigint>();
   for (const line of (text ?? "").split("\n")) {
     const [key, value] = line.split(" ");
-    if (key !== undefined && value !== undefined && /^\d+$/.test(value)) counters.set(key, BigInt(value));
+    if (key !== undefined && value !== undefined && /^\d+$/.test(value))
+      counters.set(key, BigInt(value));
   }
   return counters;
 }

@@ -21,7 +21,10 @@ async function until(check: () => Promise<boolean>, deadlineMs: number): Promise
 }
 
 /** The directory whose files say who is in the container: v2's where it is used, else one of v1. */
-export async function mainFolder(layout: CgroupLayout, cgroupPath: string): Promise<string | undefined> {
+export async function mainFolder(
+  layout: CgroupLayout,
+  cgroupPath: string,
+): Promise<string | undefined> {
   const candidates = [layout.v2, v1With(layout, "freezer"), ...layout.v1];
   for (const hierarchy of candidates) {
     if (hierarchy === undefined) continue;
@@ -32,8 +35,15 @@ export async function mainFolder(layout: CgroupLayout, cgroupPath: string): Prom
 }
 
 export async function pidsBelow(folder: string): Promise<number[]> {
-  const texts = await Promise.all((await subtree(folder)).map((each) => readText(each, "cgroup.procs")));
-  return texts.flatMap((text) => (text ?? "").split("\n").filter((line) => line !== "").map(Number));
+  const texts = await Promise.all(
+    (await subtree(folder)).map((each) => readText(each, "cgroup.procs")),
+  );
+  return texts.flatMap((text) =>
+    (text ?? "")
+      .split("\n")
+      .filter((line) => line !== "")
+      .map(Number),
+  );
 }
 
 /** Where freezing happens and in which words. */
@@ -84,7 +94,8 @@ export async function freeze(layout: CgroupLayout, cgroupPath: string): Promise<
 export async function thaw(layout: CgroupLayout, cgroupPath: string): Promise<void> {
   // Whatever froze it: a container may have been frozen in v1 by somebody else.
   const v1 = v1With(layout, "freezer");
-  if (v1 !== undefined) await writeText(path.join(hierarchyPath(v1, cgroupPath), "freezer.state"), "THAWED");
+  if (v1 !== undefined)
+    await writeText(path.join(hierarchyPath(v1, cgroupPath), "freezer.state"), "THAWED");
   if (layout.v2 === undefined) return;
   await writeText(path.join(hierarchyPath(layout.v2, cgroupPath), "cgroup.freeze"), "0");
 }

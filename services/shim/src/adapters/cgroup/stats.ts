@@ -1,7 +1,12 @@
 /** Counters of a cgroup, each from the version that has its controller. */
 import os from "node:os";
 import { notFound } from "@gantry/errors";
-import { type CgroupLayout, controllerVersion, hierarchyPath, v1With } from "../../compile/cgroup-layout.ts";
+import {
+  type CgroupLayout,
+  controllerVersion,
+  hierarchyPath,
+  v1With,
+} from "../../compile/cgroup-layout.ts";
 import type { CgroupStats } from "../../ports.ts";
 import { parseCounters, parseNumber, readText } from "./files.ts";
 
@@ -11,7 +16,10 @@ type Entries = CgroupStats["blkio"];
 const unlimitedPids = (1n << 64n) - 1n;
 const nsPerUs = 1000n;
 
-export async function readCgroupStats(layout: CgroupLayout, cgroupPath: string): Promise<CgroupStats> {
+export async function readCgroupStats(
+  layout: CgroupLayout,
+  cgroupPath: string,
+): Promise<CgroupStats> {
   const folderOf = (controller: string): string => {
     const hierarchy = v1With(layout, controller) ?? layout.v2;
     return hierarchy === undefined ? "" : hierarchyPath(hierarchy, cgroupPath);
@@ -64,7 +72,9 @@ function parseUsageAll(text: string | undefined): { user: bigint; kernel: bigint
   const lines = (text ?? "").split("\n").slice(1);
   return lines.slice(0, os.cpus().length).flatMap((line) => {
     const [, user, kernel] = line.split(" ");
-    return user === undefined || kernel === undefined ? [] : [{ user: BigInt(user), kernel: BigInt(kernel) }];
+    return user === undefined || kernel === undefined
+      ? []
+      : [{ user: BigInt(user), kernel: BigInt(kernel) }];
   });
 }
 
@@ -85,11 +95,7 @@ async function cpuV2(folder: string): Promise<Cpu | undefined> {
 }
 
 type Memory = Part<
-  | "memoryUsageBytes"
-  | "memoryMaxUsageBytes"
-  | "memoryLimitBytes"
-  | "memoryFailcnt"
-  | "memoryStats"
+  "memoryUsageBytes" | "memoryMaxUsageBytes" | "memoryLimitBytes" | "memoryFailcnt" | "memoryStats"
 >;
 
 /** No limit, or one that no machine has, is the machine's memory. */
@@ -152,7 +158,9 @@ const blkioFiles = [
 async function blkioV1(folder: string): Promise<Entries> {
   const read = blkioFiles.map(async ([kind, file]) => {
     const bfq = parseBlkio(kind, await readText(folder, `blkio.bfq.${file}`));
-    return bfq.length > 0 ? bfq : parseBlkio(kind, await readText(folder, `blkio.throttle.${file}`));
+    return bfq.length > 0
+      ? bfq
+      : parseBlkio(kind, await readText(folder, `blkio.throttle.${file}`));
   });
   return (await Promise.all(read)).flat();
 }
@@ -161,7 +169,8 @@ async function blkioV1(folder: string): Promise<Entries> {
 function parseBlkio(kind: string, text: string | undefined): Entries {
   return (text ?? "").split("\n").flatMap((line) => {
     const [, major, minor, op, value] = /^(\d+):(\d+) (\w+) (\d+)$/.exec(line) ?? [];
-    if (major === undefined || minor === undefined || op === undefined || value === undefined) return [];
+    if (major === undefined || minor === undefined || op === undefined || value === undefined)
+      return [];
     return [{ kind, major: BigInt(major), minor: BigInt(minor), op, value: BigInt(value) }];
   });
 }

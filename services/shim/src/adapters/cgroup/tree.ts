@@ -5,8 +5,13 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { conflict, hasErrno, internal, invalidArgument } from "@gantry/errors";
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
-import { type CgroupLayout, type Hierarchy, hierarchyPath, v1With } from "../../compile/cgroup-layout.ts";
-import { compileLimits, type ControllerWrites } from "../../compile/cgroup-writes.ts";
+import {
+  type CgroupLayout,
+  type Hierarchy,
+  hierarchyPath,
+  v1With,
+} from "../../compile/cgroup-layout.ts";
+import { type ControllerWrites, compileLimits } from "../../compile/cgroup-writes.ts";
 import type { CgroupWrite } from "../../compile/plan-types.ts";
 import type { Cgroups } from "../../ports.ts";
 import { isGone, parseNumber, readText, subtree, writeText } from "./files.ts";
@@ -22,7 +27,8 @@ export function openCgroups(layout: CgroupLayout): Cgroups {
     layout,
     parentCpuset: () => rootCpuset(layout),
     ensureParent: (cgroupPath) => {
-      for (const hierarchy of hierarchies) ensureParents(hierarchy, layout, path.posix.dirname(cgroupPath));
+      for (const hierarchy of hierarchies)
+        ensureParents(hierarchy, layout, path.posix.dirname(cgroupPath));
     },
     async pids(cgroupPath) {
       const folder = await mainFolder(layout, cgroupPath);
@@ -49,7 +55,8 @@ export function openCgroups(layout: CgroupLayout): Cgroups {
 function rootCpuset(layout: CgroupLayout): { cpus: string; mems: string } | undefined {
   const hierarchy = v1With(layout, "cpuset");
   if (hierarchy === undefined) return undefined;
-  const read = (file: string): string => readFileSync(path.join(hierarchy.mountPoint, file), "utf8").trim();
+  const read = (file: string): string =>
+    readFileSync(path.join(hierarchy.mountPoint, file), "utf8").trim();
   return { cpus: read("cpuset.cpus"), mems: read("cpuset.mems") };
 }
 
@@ -82,12 +89,18 @@ function makeFolder(folder: string): boolean {
 function inheritCpuset(parent: string, folder: string): void {
   for (const file of ["cpuset.cpus", "cpuset.mems"]) {
     const own = readFileSync(path.join(folder, file), "utf8").trim();
-    if (own === "") writeFileSync(path.join(folder, file), readFileSync(path.join(parent, file), "utf8"));
+    if (own === "")
+      writeFileSync(path.join(folder, file), readFileSync(path.join(parent, file), "utf8"));
   }
 }
 
 /** v2: a controller has to be handed down at every level. One that cannot be is missing below. */
-function enableBelow(hierarchy: Hierarchy, layout: CgroupLayout, folder: string, wanted: boolean): void {
+function enableBelow(
+  hierarchy: Hierarchy,
+  layout: CgroupLayout,
+  folder: string,
+  wanted: boolean,
+): void {
   if (!wanted || hierarchy !== layout.v2) return;
   const file = path.join(folder, "cgroup.subtree_control");
   const enabled = readFileSync(file, "utf8").split(/\s+/);
@@ -97,7 +110,10 @@ function enableBelow(hierarchy: Hierarchy, layout: CgroupLayout, folder: string,
       writeFileSync(file, `+${controller}`);
     } catch (error) {
       // Busy with processes of its own, or not handed down to us: limits of it are refused later.
-      if (!["EBUSY", "ENOENT", "EOPNOTSUPP", "EINVAL", "EACCES"].some((code) => hasErrno(error, code))) throw error;
+      if (
+        !["EBUSY", "ENOENT", "EOPNOTSUPP", "EINVAL", "EACCES"].some((code) => hasErrno(error, code))
+      )
+        throw error;
     }
   }
 }
@@ -131,12 +147,18 @@ async function removeIfEmpty(folder: string): Promise<void> {
   }
 }
 
-async function update(layout: CgroupLayout, cgroupPath: string, resources: RuntimeResources): Promise<void> {
+async function update(
+  layout: CgroupLayout,
+  cgroupPath: string,
+  resources: RuntimeResources,
+): Promise<void> {
   const memory = v1With(layout, "memory");
   const memsw =
     memory === undefined
       ? undefined
-      : parseNumber(await readText(hierarchyPath(memory, cgroupPath), "memory.memsw.limit_in_bytes"));
+      : parseNumber(
+          await readText(hierarchyPath(memory, cgroupPath), "memory.memsw.limit_in_bytes"),
+        );
   const current = memsw === undefined ? undefined : { memoryAndSwapBytes: memsw };
   for (const limits of compileLimits(resources, layout, current)) {
     const folder = folderOf(layout, limits, cgroupPath);
@@ -150,14 +172,19 @@ function folderOf(layout: CgroupLayout, limits: ControllerWrites, cgroupPath: st
   return hierarchyPath(hierarchy, cgroupPath);
 }
 
-async function applyWrite(folder: string, { file = "", value = "", optional }: CgroupWrite): Promise<void> {
+async function applyWrite(
+  folder: string,
+  { file = "", value = "", optional }: CgroupWrite,
+): Promise<void> {
   try {
     const written = await writeText(path.join(folder, file), value);
-    if (!written && optional !== true) throw invalidArgument(`cannot set ${file}: the kernel has no such limit`);
+    if (!written && optional !== true)
+      throw invalidArgument(`cannot set ${file}: the kernel has no such limit`);
   } catch (error) {
     if (optional === true) return;
     const refused = `cannot set ${file} to ${value}`;
-    if (hasErrno(error, "EBUSY")) throw conflict(`${refused}: device or resource busy`, { cause: error });
+    if (hasErrno(error, "EBUSY"))
+      throw conflict(`${refused}: device or resource busy`, { cause: error });
     if (hasErrno(error, "EINVAL") || hasErrno(error, "ERANGE")) {
       throw invalidArgument(`${refused}: invalid argument`, { cause: error });
     }
