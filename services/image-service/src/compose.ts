@@ -23,6 +23,7 @@ import { contentHandlers } from "./rpc/content-handlers.ts";
 import { imageHandlers } from "./rpc/image-handlers.ts";
 import { registryHandlers } from "./rpc/registry-handlers.ts";
 import { snapshotHandlers } from "./rpc/snapshot-handlers.ts";
+import { storeHandlers } from "./rpc/store-handlers.ts";
 
 /** The service without its sockets. */
 export interface ComposedService {
@@ -76,6 +77,7 @@ export async function compose(
         ...imageHandlers(store),
         ...archiveHandlers(store, data, registries.fetchUrl),
         ...registryHandlers(parts),
+        ...storeHandlers(store, config.registry),
       }),
       implement(ContentService, contentHandlers(store)),
       implement(SnapshotService, snapshotHandlers(store)),

@@ -1,0 +1,75 @@
+/** Words for failed connections, as Docker's clients know them. */
+
+import { canceled, EngineError, internal } from "@gantry/errors";
+import { plainText } from "../../domain/foreign-text.ts";
+
+/** The error of a request that got no answer. */
+export function connectionError(method: string, url: URL, error: unknown): EngineError {
+  if (error instanceof EngineError) return error;
+  if (error instanceof Error && error.name === "AbortError") {
+    return canceled("the request was canceled", { cause: error });
+  }
+  const verb = method.charAt(0) + method.slice(1).toLowerCase();
+  return internal(`${verb} "${shown(url)}": ${reasonOf(url, error)}`, { cause: error });
+}
+
+/** Without anything secret: signed URLs carry credentials in their query, odd ones before the host. */
+export function shown(url: URL): string {
+  return `${url.protocol}//${url.host}${url.pathname}`;
+}
+
+function reasonOf(url: URL, error: unknown): string {
+  const code = codeOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  const address = addressOf(error) ?? url.host;
+  switch (code) {
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+    case "EAI_NODATA":
+      return `dial tcp: lookup ${url.hostname}: no such host`;
+    case "ECONNREFUSED":
+      return `dial tcp ${address}: connect: connection refused`;
+    case "EHOSTUNREACH":
+      return `dial tcp ${address}: connect: no route to host`;
+    case "ENETUNREACH":
+      return `dial tcp ${address}: connect: network is unreachable`;
+    case "ETIMEDOUT":
+      return `dial tcp ${address}: i/o timeout`;
+    case "ECONNRESET":
+    case "EPIPE":
+      return "EOF";
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+      return "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    case "CERT_HAS_EXPIRED":
+      return "tls: failed to verify certificate: x509: certificate has expired or is not yet valid";
+    case "EPROTO":
+      return "http: server gave HTTP response to HTTPS client";
+    default:
+      return plainText(message);
+  }
+}
+
+/** Node's code of an error, of the first one where several addresses were tried. */
+export function codeOf(error: unknown): string {
+  if (error instanceof AggregateError) return codeOf(error.errors[0]);
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "";
+}
+
+function addressOf(error: unknown): string | undefined {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  if (!(first instanceof Error) || !("address" in first) || !("port" in first)) return undefined;
+  const [address, port] = [String(first.address), String(first.port)];
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Whether the other side does not speak TLS, or not ours: plain HTTP may be tried where that is allowed. */
+export function isTlsFailure(error: unknown): boolean {
+  const cause = error instanceof EngineError ? error.cause : error;
+  const code = codeOf(cause);
+  return code === "EPROTO" || code.startsWith("ERR_SSL") || code === "ECONNRESET";
+}

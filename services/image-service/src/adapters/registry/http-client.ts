@@ -1,0 +1,181 @@
+/** Requests over node:http and node:https: one try, no redirects, no credentials of its own. */
+import http from "node:http";
+import https from "node:https";
+import type { Readable } from "node:stream";
+import type { SecureContext } from "node:tls";
+import { EngineError } from "@gantry/errors";
+import { connectionError } from "./go-errors.ts";
+
+/** TLS towards one host. */
+export interface TlsChoice {
+  /** Undefined: the machine's authorities. */
+  readonly context: SecureContext | undefined;
+  /** False: any certificate will do. */
+  readonly verify: boolean;
+}
+
+/** One request. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Buffer | AsyncIterable<Uint8Array> | undefined;
+  readonly tls: TlsChoice;
+  readonly signal: AbortSignal;
+}
+
+/** The head of an answer; the body is to be read or dropped. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: Readonly<http.IncomingHttpHeaders>;
+  readonly body: Readable;
+  readonly url: URL;
+}
+
+/** The client. */
+export interface HttpClient {
+  send(request: HttpRequest): Promise<HttpResponse>;
+  close(): void;
+}
+
+/** No byte for so long ends a request. */
+const idleTimeoutMs = 60_000;
+
+/** A connection must be made within this time. */
+const connectTimeoutMs = 15_000;
+
+const agentOptions = {
+  keepAlive: true,
+  keepAliveMsecs: 15_000,
+  maxSockets: 16,
+  timeout: idleTimeoutMs,
+};
+
+/** @param proxyEnv HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case */
+export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): HttpClient {
+  const plain = new http.Agent({ ...agentOptions, proxyEnv });
+  const secure = new Map<SecureContext | undefined, Map<boolean, https.Agent>>();
+  const secureAgent = ({ context, verify }: TlsChoice): https.Agent => {
+    const byVerify = secure.get(context) ?? new Map<boolean, https.Agent>();
+    secure.set(context, byVerify);
+    const known = byVerify.get(verify);
+    if (known !== undefined) return known;
+    const agent = new https.Agent({
+      ...agentOptions,
+      proxyEnv,
+      rejectUnauthorized: verify,
+      ...(context !== undefined && { secureContext: context }),
+    });
+    byVerify.set(verify, agent);
+    return agent;
+  };
+  return {
+    send: (request) =>
+      send(request, request.url.protocol === "https:" ? secureAgent(request.tls) : plain),
+    close() {
+      plain.destroy();
+      for (const agents of secure.values()) for (const agent of agents.values()) agent.destroy();
+    },
+  };
+}
+
+function send(request: HttpRequest, agent: http.Agent): Promise<HttpResponse> {
+  const { method, url, headers, body, signal } = request;
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      reject(connectionError(method, url, error));
+    };
+    const open = url.protocol === "https:" ? https.request : http.request;
+    const outgoing = open(url, {
+      method,
+      headers: { "user-agent": userAgent, ...headers },
+      agent,
+      signal,
+      timeout: idleTimeoutMs,
+    });
+    const connectTimer = setTimeout(() => {
+      outgoing.destroy(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }));
+    }, connectTimeoutMs);
+    const connected = (): void => {
+      clearTimeout(connectTimer);
+    };
+    outgoing.once("socket", (socket) => {
+      if (socket.connecting) socket.once("connect", connected);
+      else connected();
+    });
+    outgoing.once("timeout", () => {
+      outgoing.destroy(
+        new Error("net/http: request canceled (Client.Timeout exceeded while awaiting headers)"),
+      );
+    });
+    outgoing.once("close", connected);
+    outgoing.on("error", fail);
+    outgoing.once("response", (incoming) => {
+      resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: incoming, url });
+    });
+    write(outgoing, body).catch((error: unknown) => {
+      // A reader's failure is the caller's to see as it is.
+      if (error instanceof EngineError) reject(error);
+      outgoing.destroy(error instanceof Error ? error : new Error(String(error)));
+    });
+  });
+}
+
+const userAgent = "docker/29.0.0 gantry (linux)";
+
+async function write(
+  outgoing: http.ClientRequest,
+  body: Buffer | AsyncIterable<Uint8Array> | undefined,
+): Promise<void> {
+  if (body === undefined || Buffer.isBuffer(body)) {
+    outgoing.end(body);
+    return;
+  }
+  for await (const chunk of body) {
+    if (outgoing.destroyed) return;
+    if (!outgoing.write(chunk)) await drained(outgoing);
+  }
+  outgoing.end();
+}
+
+function drained(outgoing: http.ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      outgoing.off("drain", done);
+      outgoing.off("close", done);
+      resolve();
+    };
+    outgoing.once("drain", done);
+    outgoing.once("close", done);
+  });
+}
+
+/** Reads at most so many bytes of a body; a longer one is cut there and its connection dropped. */
+export async function readBody(
+  response: HttpResponse,
+  limitBytes: number,
+): Promise<{ readonly bytes: Buffer; readonly whole: boolean }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limitBytes) {
+        chunks.push(chunk.subarray(0, chunk.length - (size - limitBytes)));
+        return { bytes: Buffer.concat(chunks), whole: false };
+      }
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    throw connectionError("GET", response.url, error);
+  }
+  return { bytes: Buffer.concat(chunks), whole: true };
+}
+
+/** Lets a body go. A short one is read, so that the connection can be used again. */
+export function dropBody(response: HttpResponse): void {
+  const length = Number(response.headers["content-length"] ?? Number.NaN);
+  if (length <= 64 * 1024) response.body.resume();
+  else response.body.destroy();
+  response.body.on("error", () => undefined);
+}

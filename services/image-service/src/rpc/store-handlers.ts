@@ -1,0 +1,41 @@
+/** ImageService: commit, disk usage and what `docker info` shows. */
+import type { ImageService } from "@gantry/proto/image";
+import type { Handlers } from "@gantry/rpc";
+import { commitImage } from "../app/commit-image.ts";
+import { diskUsage } from "../app/disk-usage.ts";
+import type { Store } from "../app/store.ts";
+import { wireImage } from "./messages.ts";
+
+/** What is configured of registries. */
+export interface RegistryInfo {
+  readonly mirrors: readonly string[];
+  readonly insecure: readonly string[];
+}
+
+export function storeHandlers(
+  store: Store,
+  registry: RegistryInfo,
+): Pick<Handlers<typeof ImageService>, "commitImage" | "getDiskUsage" | "getImageInfo"> {
+  return {
+    async commitImage(request, { signal }) {
+      return { imageId: await commitImage(store, { ...request, signal }) };
+    },
+
+    async getDiskUsage() {
+      const { images, layersSizeBytes } = await diskUsage(store);
+      return { images: images.map(wireImage), layersSizeBytes: BigInt(layersSizeBytes) };
+    },
+
+    async getImageInfo() {
+      const cidrs = registry.insecure.filter((each) => each.includes("/"));
+      return {
+        images: store.metadata.images.size,
+        driver: "overlayfs",
+        driverStatus: [{ key: "driver-type", value: "io.containerd.snapshotter.v1" }],
+        insecureRegistryCidrs: ["::1/128", "127.0.0.0/8", ...cidrs],
+        insecureRegistries: registry.insecure.filter((each) => !each.includes("/")),
+        mirrors: [...registry.mirrors],
+      };
+    },
+  };
+}
