@@ -296,6 +296,23 @@ describe("the server", () => {
     assert.equal(existsSync(socketPath), false);
   });
 
+  it("cuts calls that are still running when its grace is over", async (t) => {
+    const aborted = Promise.withResolvers<undefined>();
+    const { server, echo } = await start(t, {
+      async *repeat(_request, { signal }) {
+        yield { value: "begun" };
+        await untilAborted(signal);
+        aborted.resolve(undefined);
+      },
+    });
+    const answers = echo.repeat({ value: "" })[Symbol.asyncIterator]();
+    await answers.next();
+    const cut = assert.rejects(answers.next(), { kind: "unavailable" });
+    await server.close(0);
+    await cut;
+    await aborted.promise;
+  });
+
   it("replaces a stale socket and refuses a living one", async (t) => {
     const { socketPath } = await start(t);
     const again = () =>

@@ -1,3 +1,4 @@
+import type { Http2Session } from "node:http2";
 import { setTimeout as after } from "node:timers/promises";
 import { internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -88,10 +89,22 @@ async function shutDown(server: Server, graceMs: number): Promise<void> {
   const timer = new AbortController();
   const late = after(graceMs, undefined, { signal: timer.signal }).then(
     () => {
+      for (const session of sessionsOf(server)) session.destroy();
       server.forceShutdown();
     },
     () => undefined,
   );
   await Promise.race([ended, late]);
   timer.abort();
+}
+
+/**
+ * Without channelz grpc-js's forceShutdown knows of no sessions: their calls would go on, and the
+ * process with them.
+ */
+function sessionsOf(server: Server): Http2Session[] {
+  const { http2Servers } = server as unknown as {
+    http2Servers: ReadonlyMap<unknown, { readonly sessions: ReadonlySet<Http2Session> }>;
+  };
+  return [...http2Servers.values()].flatMap(({ sessions }) => [...sessions]);
 }
