@@ -21,12 +21,28 @@ const families = ["ip", "ip6"] as const;
 
 export class NftForeignFirewall implements ForeignFirewall {
   readonly #options: ForeignFirewallOptions;
+  /** What is found is changed before anybody looks again. */
+  #queue: Promise<void> = Promise.resolve();
 
   constructor(options: ForeignFirewallOptions) {
     this.#options = options;
   }
 
-  async admit(links: readonly string[]): Promise<void> {
+  admit(links: readonly string[]): Promise<void> {
+    return this.#inOrder(() => this.#admit(links));
+  }
+
+  withdraw(): Promise<void> {
+    return this.#inOrder(() => this.#withdraw());
+  }
+
+  #inOrder(run: () => Promise<void>): Promise<void> {
+    const result = this.#queue.then(run);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+
+  async #admit(links: readonly string[]): Promise<void> {
     for (const family of families) {
       const chains = await this.#chains(family);
       const place = placeFor(chains);
@@ -47,7 +63,7 @@ export class NftForeignFirewall implements ForeignFirewall {
     }
   }
 
-  async withdraw(): Promise<void> {
+  async #withdraw(): Promise<void> {
     for (const family of families) {
       const commands = this.#removals(family, await this.#chains(family), () => true);
       if (commands.length > 0) await this.#options.nft.apply(`${commands.join("\n")}\n`);

@@ -45,6 +45,7 @@ export interface BridgeNetworkingOptions {
 export class BridgeNetworking implements Networking {
   readonly #context: NetworkContext;
   readonly #options: BridgeNetworkingOptions;
+  /** Present from `open` to the end: afterwards nothing may be put into the kernel any more. */
   #watch: Held | undefined;
   #pruning = false;
 
@@ -68,6 +69,7 @@ export class BridgeNetworking implements Networking {
   }
 
   async #admitBridges(): Promise<void> {
+    if (this.#watch === undefined) return;
     const links = bridgeNetworks(this.#context.registry).map((network) => network.link);
     await this.#options.firewall.admit(links);
   }

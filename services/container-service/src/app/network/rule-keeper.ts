@@ -66,6 +66,8 @@ export class RuleKeeper {
     await this.#settled();
     if (this.#stale) return;
     const listing = await this.#options.filter.readTable(this.#options.table);
+    // It was removed meanwhile.
+    if (this.#stale) return;
     const problems = tableProblems(listing, this.#options.bridges(), [...this.#written.values()]);
     if (problems.length === 0) return;
     this.#options.logger.warn({ problems }, "rules were changed by others: putting them back");
