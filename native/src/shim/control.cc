@@ -15,6 +15,7 @@ namespace {
 constexpr size_t kMessageMax = 1 << 20;
 constexpr size_t kPendingMax = 1 << 20;
 constexpr size_t kConnectionsMax = 64;
+constexpr size_t kUnheardMax = 256;
 constexpr size_t kLengthBytes = 4;
 
 uint32_t read_length(const char* bytes) {
@@ -89,6 +90,9 @@ bool ControlConnection::take_message(std::string_view bytes) {
       return true;
     }
     said_hello_ = true;
+    server_.handler_.handle(*this, request);
+    server_.tell_unheard(*this);
+    return socket_.valid();
   } else if (!said_hello_) {
     send(encode_error(request.seq, {.code = "invalid", .message = "the first message has to be Hello"}));
     return true;
@@ -153,6 +157,19 @@ void ControlServer::broadcast(std::string_view message) {
     // One that could not be written to has left the list.
     if (i < connections_.size() && connections_[i].get() == connection) ++i;
   }
+}
+
+void ControlServer::report(std::string_view message) {
+  broadcast(message);
+  // Looked at afterwards: a peer that is gone shows itself by the write.
+  if (std::any_of(connections_.begin(), connections_.end(), [](const auto& held) { return held->said_hello(); })) return;
+  if (unheard_.size() >= kUnheardMax) unheard_.erase(unheard_.begin());
+  unheard_.emplace_back(message);
+}
+
+void ControlServer::tell_unheard(ControlConnection& connection) {
+  for (const std::string& message : unheard_) connection.send(message);
+  unheard_.clear();
 }
 
 ControlConnection* ControlServer::find(uint64_t key) {

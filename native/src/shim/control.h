@@ -71,6 +71,9 @@ class ControlServer : public Watch {
   // Sends an event to every connection that has said Hello.
   void broadcast(std::string_view message);
 
+  // As broadcast; where nobody is there to hear it, the next one to say Hello does.
+  void report(std::string_view message);
+
   // The connection of this key, or null when it is gone.
   ControlConnection* find(uint64_t key);
 
@@ -83,12 +86,14 @@ class ControlServer : public Watch {
   friend class ControlConnection;
   void connect(UniqueFd socket, bool said_hello);
   void forget(ControlConnection* connection);
+  void tell_unheard(ControlConnection& connection);
 
   Loop& loop_;
   ControlHandler& handler_;
   UniqueFd listener_;
   uint64_t last_key_ = 0;
   std::vector<std::unique_ptr<ControlConnection>> connections_;
+  std::vector<std::string> unheard_;
 };
 
 }  // namespace gantry::shim

@@ -184,7 +184,7 @@ void Shim::exec_failed(Exec& exec, const Failure& failure) {
 void Shim::exec_ended(Exec& exec, const ExitStatus& status, std::string_view message) {
   exec.stdio().finish();
   const int64_t now = realtime_ns();
-  control_.broadcast(encode_exec_exited(exec.id(), status, now, message));
+  control_.report(encode_exec_exited(exec.id(), status, now, message));
   publish("exec-exited", ",\"execId\":\"" + exec.id() + "\",\"pid\":" + std::to_string(exec.pid()) +
                              ",\"exitCode\":" + std::to_string(status.exit_code) +
                              ",\"signal\":" + std::to_string(status.signal) + ",\"timeNano\":" + std::to_string(now));
