@@ -116,6 +116,9 @@ async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetwor
     cgroupParent: config.cgroupParent,
     natsUrlPath: path.join(config.runRoot, "nats.url"),
   });
+  const directory = containerDirectory(registry);
+  const unpackProgram = nativeArtifact("unpack");
+  const volumes = createVolumes({ dataDir, kernel, store: metadata, images, directory, unpackProgram, logger });
   const networking = await createNetworking({
     options: {
       ...config.network,
@@ -126,19 +129,10 @@ async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetwor
     },
     kernel,
     store: metadata,
-    directory: containerDirectory(registry),
+    directory,
     folders,
     relayProgram: nativeArtifact("relay"),
     relaySocketPath: path.join(runDir, "relay.sock"),
-    logger,
-  });
-  const volumes = createVolumes({
-    dataDir,
-    kernel,
-    store: metadata,
-    images,
-    directory: containerDirectory(registry),
-    unpackProgram: nativeArtifact("unpack"),
     logger,
   });
   const app: App = {
@@ -150,7 +144,7 @@ async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetwor
     volumes,
     images,
     logs: openLogFiles(),
-    archives: openUnpackProgram(nativeArtifact("unpack")),
+    archives: openUnpackProgram(unpackProgram),
     roots: openRootMounts(runDir, kernel, logger),
     folders,
     devices: openHostDevices(),

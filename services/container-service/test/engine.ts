@@ -6,12 +6,18 @@ import {
   type ContainerConfigSchema,
   ContainerService,
   type CreateContainerRequestSchema,
-  type HostConfigSchema,
   ExecService,
+  type HostConfigSchema,
 } from "@gantry/proto/container";
 import { EventService } from "@gantry/proto/event";
 import { SystemService } from "@gantry/proto/system";
-import { type Channel, connectData, type DataTarget, openChannel, type ServiceClient } from "@gantry/rpc";
+import {
+  type Channel,
+  connectData,
+  type DataTarget,
+  openChannel,
+  type ServiceClient,
+} from "@gantry/rpc";
 import {
   type EngineRoots,
   findLeaks,
@@ -26,7 +32,10 @@ type Plain<T> = Exclude<T, { $typeName: string }>;
 
 /** Parts of a create call. */
 export interface CreateInit
-  extends Omit<Plain<MessageInitShape<typeof CreateContainerRequestSchema>>, "config" | "hostConfig"> {
+  extends Omit<
+    Plain<MessageInitShape<typeof CreateContainerRequestSchema>>,
+    "config" | "hostConfig"
+  > {
   readonly config?: Plain<MessageInitShape<typeof ContainerConfigSchema>>;
   readonly hostConfig?: Plain<MessageInitShape<typeof HostConfigSchema>>;
 }
@@ -58,7 +67,10 @@ export async function startEngine(
 ): Promise<TestEngine> {
   const roots = await openEngineRoots({ daemon, env: { GANTRY_LOG_LEVEL: "debug", ...env } });
   const images = await startFakeImages(roots);
-  let service = await startService({ roots, name: "container-service" });
+  let service = await startService({ roots, name: "container-service" }).catch(async (error: unknown) => {
+    await images[Symbol.asyncDispose]();
+    throw error;
+  });
   const channel: Channel = openChannel(servicePaths(roots.config, "container-service").grpcSocket);
   const containers = channel.client(ContainerService);
   const events = channel.client(EventService);
@@ -86,7 +98,9 @@ export async function startEngine(
       return id;
     },
     async run(id) {
-      const wait = containers.waitContainer({ container: id, condition: "next-exit" })[Symbol.asyncIterator]();
+      const wait = containers
+        .waitContainer({ container: id, condition: "next-exit" })
+        [Symbol.asyncIterator]();
       await wait.next();
       await containers.startContainer({ container: id });
       const { value } = await wait.next();

@@ -33,7 +33,11 @@ describe("exec", () => {
   };
 
   it("runs a command and gives output and exit code", async () => {
-    const { stdout, stderr, exitCode, execId } = await exec(["sh", "-c", "echo o; echo e >&2; exit 3"]);
+    const { stdout, stderr, exitCode, execId } = await exec([
+      "sh",
+      "-c",
+      "echo o; echo e >&2; exit 3",
+    ]);
     assert.deepEqual([stdout, stderr, exitCode], ["o\n", "e\n", 3]);
     const { exec: found } = await engine.execs.inspectExec({ execId });
     assert.equal(found?.running, false);
@@ -47,7 +51,11 @@ describe("exec", () => {
 
   it("lays its environment over the container's, and takes user and folder", async () => {
     const script = "echo $FROM $MORE; id -u; pwd";
-    const { stdout } = await exec(["sh", "-c", script], { env: ["MORE=exec"], user: "nobody", workingDir: "/tmp" });
+    const { stdout } = await exec(["sh", "-c", script], {
+      env: ["MORE=exec"],
+      user: "nobody",
+      workingDir: "/tmp",
+    });
     assert.equal(stdout, "container exec\n65534\n/tmp\n");
   });
 
@@ -63,7 +71,10 @@ describe("exec", () => {
   });
 
   it("starts detached, and fails at once when it cannot", async () => {
-    const { execId } = await engine.execs.createExec({ container: id, cmd: ["sh", "-c", "exit 8"] });
+    const { execId } = await engine.execs.createExec({
+      container: id,
+      cmd: ["sh", "-c", "exit 8"],
+    });
     await engine.execs.startExec({ execId, detach: true });
     assert.equal((await engine.execs.waitExec({ execId })).exitCode, 8);
     const bad = await engine.execs.createExec({ container: id, cmd: ["no-such"] });
@@ -98,7 +109,11 @@ describe("exec", () => {
     assert.deepEqual(container?.execIds, [execId]);
     await engine.execs.waitExec({ execId });
     const actions = await engine.actions(id);
-    assert.deepEqual(actions.slice(-3), ["exec_create: sleep 0.2", "exec_start: sleep 0.2", "exec_die"]);
+    assert.deepEqual(actions.slice(-3), [
+      "exec_create: sleep 0.2",
+      "exec_start: sleep 0.2",
+      "exec_die",
+    ]);
   });
 
   it("refuses an exec without command, and an unknown one", async () => {
@@ -131,7 +146,10 @@ describe("exec", () => {
     assert.equal((await health())?.status, "starting");
     await eventually(async () => (await health())?.status === "healthy");
     assert.equal((await health())?.log[0]?.output, "probe\n");
-    const { execId } = await engine.execs.createExec({ container: checked, cmd: ["touch", "/tmp/ill"] });
+    const { execId } = await engine.execs.createExec({
+      container: checked,
+      cmd: ["touch", "/tmp/ill"],
+    });
     await engine.execs.startExec({ execId, detach: true });
     await eventually(async () => (await health())?.status === "unhealthy");
     assert.ok(((await health())?.failingStreak ?? 0) >= 2);

@@ -100,7 +100,11 @@ function describe(config: Record<string, unknown>) {
   return {
     id: imageId,
     configJson: Buffer.from(JSON.stringify({ config })),
-    manifest: { mediaType: "application/vnd.oci.image.manifest.v1+json", digest: imageId, platform },
+    manifest: {
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      digest: imageId,
+      platform,
+    },
     platform,
   };
 }
@@ -112,7 +116,8 @@ function overlay(folder: string, lower: string) {
     workDir: path.join(folder, "work"),
     mountpoint: path.join(folder, "mnt"),
   };
-  for (const dir of [mount.upperDir, mount.workDir, mount.mountpoint]) mkdirSync(dir, { recursive: true });
+  for (const dir of [mount.upperDir, mount.workDir, mount.mountpoint])
+    mkdirSync(dir, { recursive: true });
   return mount;
 }
 

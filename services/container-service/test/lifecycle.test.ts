@@ -61,7 +61,9 @@ describe("lifecycle", () => {
   });
 
   it("carries standard input to a container that reads it", async () => {
-    const id = await engine.create("cat", { config: { image: "busybox", openStdin: true, stdinOnce: true } });
+    const id = await engine.create("cat", {
+      config: { image: "busybox", openStdin: true, stdinOnce: true },
+    });
     const { stream } = await engine.containers.attachContainer({
       container: id,
       stdin: true,
@@ -84,7 +86,9 @@ describe("lifecycle", () => {
     const { state } = await inspect(id);
     assert.equal(state.status, "exited");
     assert.equal(state.exitCode, 3);
-    await assert.rejects(engine.containers.stopContainer({ container: id }), { kind: "not_modified" });
+    await assert.rejects(engine.containers.stopContainer({ container: id }), {
+      kind: "not_modified",
+    });
     const actions = await engine.actions(id);
     assert.deepEqual(actions.slice(-4), ["kill", "network disconnect", "die", "stop"]);
     await remove(id);
@@ -143,7 +147,9 @@ describe("lifecycle", () => {
   });
 
   it("says in state and error why a command cannot be started", async () => {
-    const id = await engine.create("", { config: { image: "busybox", cmd: { values: ["no-such"] } } });
+    const id = await engine.create("", {
+      config: { image: "busybox", cmd: { values: ["no-such"] } },
+    });
     await assert.rejects(start(id), {
       kind: "invalid_argument",
       message: /exec: "no-such": executable file not found in \$PATH/,
@@ -202,7 +208,9 @@ describe("lifecycle", () => {
   });
 
   it("restarts for a user: die, stop, start, restart", async () => {
-    const id = await engine.create("while :; do sleep 0.05; done", { hostConfig: { autoRemove: true } });
+    const id = await engine.create("while :; do sleep 0.05; done", {
+      hostConfig: { autoRemove: true },
+    });
     await start(id);
     const { pid } = (await inspect(id)).state;
     await engine.containers.restartContainer({ container: id, timeoutSeconds: 0 });
@@ -247,7 +255,11 @@ describe("lifecycle", () => {
     const id = await engine.create("while :; do stty size; sleep 0.05; done", {
       config: { image: "busybox", tty: true },
     });
-    const { stream } = await engine.containers.attachContainer({ container: id, stdout: true, stream: true });
+    const { stream } = await engine.containers.attachContainer({
+      container: id,
+      stdout: true,
+      stream: true,
+    });
     assert.ok(stream);
     const output = readAll(stream);
     await start(id);
@@ -264,7 +276,10 @@ describe("lifecycle", () => {
   it("waits for what runs, and answers at once for what does not", async () => {
     const id = await engine.create("exit 9");
     const waitFor = async (condition: string) => {
-      for await (const { done, exitCode } of engine.containers.waitContainer({ container: id, condition })) {
+      for await (const { done, exitCode } of engine.containers.waitContainer({
+        container: id,
+        condition,
+      })) {
         if (done) return exitCode;
       }
       return -1;
@@ -280,13 +295,21 @@ describe("lifecycle", () => {
   });
 
   it("lists with filters, newest first", async () => {
-    const one = await engine.create("exit 6", { name: "list-one", config: { image: "busybox", labels: { a: "1" } } });
+    const one = await engine.create("exit 6", {
+      name: "list-one",
+      config: { image: "busybox", labels: { a: "1" } },
+    });
     const two = await engine.create("while :; do sleep 0.05; done", { name: "list-two" });
     await engine.run(one);
     await start(two);
     const list = async (filters: Record<string, string[]>, all = true) => {
-      const set = Object.fromEntries(Object.entries(filters).map(([key, values]) => [key, { values }]));
-      const { containers } = await engine.containers.listContainers({ all, filters: { filters: set } });
+      const set = Object.fromEntries(
+        Object.entries(filters).map(([key, values]) => [key, { values }]),
+      );
+      const { containers } = await engine.containers.listContainers({
+        all,
+        filters: { filters: set },
+      });
       return containers.map((each) => each.name);
     };
     assert.deepEqual(await list({}), ["list-two", "list-one"]);
@@ -313,7 +336,10 @@ describe("lifecycle", () => {
       assert.ok(titles.includes("PID"));
       return processes.some(({ values }) => values.at(-1) === "sleep 54321");
     });
-    for await (const { current, previous } of engine.containers.statsContainer({ container: id, oneShot: true })) {
+    for await (const { current, previous } of engine.containers.statsContainer({
+      container: id,
+      oneShot: true,
+    })) {
       assert.ok(current !== undefined && current.cpuTotalNs > 0n && current.pidsCurrent >= 2n);
       assert.equal(previous, undefined);
     }
@@ -325,10 +351,16 @@ describe("lifecycle", () => {
       hostConfig: { resources: { memoryBytes: 64n << 20n } },
     });
     await start(id);
-    await engine.containers.updateContainer({ container: id, resources: { pidsLimit: 77n, memoryBytes: 32n << 20n } });
+    await engine.containers.updateContainer({
+      container: id,
+      resources: { pidsLimit: 77n, memoryBytes: 32n << 20n },
+    });
     const { hostConfig } = await inspect(id);
     assert.equal(hostConfig?.resources?.memoryBytes, 32n << 20n);
-    for await (const { current } of engine.containers.statsContainer({ container: id, oneShot: true })) {
+    for await (const { current } of engine.containers.statsContainer({
+      container: id,
+      oneShot: true,
+    })) {
       assert.equal(current?.memoryLimitBytes, 32n << 20n);
       assert.equal(current?.pidsLimit, 77n);
     }
@@ -359,7 +391,9 @@ describe("lifecycle", () => {
   });
 
   it("prunes what does not run", async () => {
-    const id = await engine.create("true", { config: { image: "busybox", labels: { prune: "me" } } });
+    const id = await engine.create("true", {
+      config: { image: "busybox", labels: { prune: "me" } },
+    });
     const filters = { filters: { label: { values: ["prune=me"] } } };
     const { deleted } = await engine.containers.pruneContainers({ filters });
     assert.deepEqual(deleted, [id]);

@@ -9,6 +9,7 @@ import { endRun } from "./container-ended.ts";
 import { type App, advanceSurely, announceImageUse } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
 import { execEnded } from "./exec-ended.ts";
+import type { ExecEntry } from "./exec-table.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { removeAfterExit } from "./remove-container.ts";
 import { restartNow } from "./schedule-restart.ts";
@@ -63,19 +64,29 @@ function followPause(app: App, entry: Entry, paused: boolean): void {
   if (!paused && status === "paused") advanceSurely(app, entry, { type: "unpause" });
 }
 
-/** Exit code of an exec that ended while nobody listened. */
+/** Exit code of what ended while nobody listened and left no record. */
 const unknownExitCode = 255;
+/** A shim process tells right after its greeting which execs have ended meanwhile. */
+const execReportMs = 1000;
 
 function adoptExecs(app: App, entry: Entry, running: ReadonlyMap<string, number>): void {
   for (const exec of app.execs.of(entry.id)) {
-    const { status, id } = { status: exec.record.state.status, id: exec.record.id };
-    const pid = running.get(id);
-    if (status === "ended") {
+    const { state, id } = exec.record;
+    const pid = running.get(id) ?? 0;
+    if (state.status === "ended") {
       exec.started.resolve(undefined);
-      exec.ended.resolve(exec.record.state.status === "ended" ? exec.record.state.exitCode : 0);
-    } else if (pid !== undefined && pid !== 0) execRuns(exec, pid);
-    else if (status === "running") execEnded(app, entry, exec, unknownExitCode);
+      exec.ended.resolve(state.exitCode);
+    } else if (pid !== 0) execRuns(exec, pid);
+    else if (state.status === "running") expectEnd(app, entry, exec);
   }
+}
+
+/** It does not run any more: its end is about to be told, or is unknown. */
+function expectEnd(app: App, entry: Entry, exec: ExecEntry): void {
+  exec.started.resolve(undefined);
+  setTimeout(() => {
+    execEnded(app, entry, exec, unknownExitCode);
+  }, execReportMs).unref();
 }
 
 interface AdoptedEnd {

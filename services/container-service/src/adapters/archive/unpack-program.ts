@@ -61,8 +61,10 @@ interface RunOptions {
 
 async function runProgram(program: string, args: string[], options: RunOptions): Promise<Report> {
   const { view, signal, input, output } = options;
-  const fd = openView(view);
   const inside = view.kind === "process";
+  const fd = openView(view);
+  // The program wants a directory there even where the namespace says what it works on.
+  const root = inside ? openSync("/", constants.O_RDONLY | constants.O_DIRECTORY) : fd;
   const child = spawn(program, inside ? [...args, "--mntns"] : args, {
     cwd: "/",
     env: {},
@@ -72,12 +74,13 @@ async function runProgram(program: string, args: string[], options: RunOptions):
       input === undefined ? "ignore" : "pipe",
       output === undefined ? "ignore" : "pipe",
       "pipe",
-      inside ? "ignore" : fd,
+      root,
       "pipe",
       ...(inside ? [fd] : []),
     ],
   });
   closeSync(fd);
+  if (root !== fd) closeSync(root);
   const [exit, report, complaint] = await Promise.all([
     ended(child),
     text(child.stdio[4] as Readable),
