@@ -84,7 +84,9 @@ async function makeContainer(
   undo.defer(() => {
     app.networking.forget(id);
   });
-  const declared = app.networking.declare(base, request.endpoints, request.apiVersion);
+  // What was asked for: a default host name is in nobody's way.
+  const asked = { ...base, config: { ...base.config, hostname: draft.config.hostname } };
+  const declared = app.networking.declare(asked, request.endpoints, request.apiVersion);
   const rootfs = await app.images.prepareSnapshot(id, resolved.image.chainId, signal);
   app.folders.make(id);
   undo.defer(() => {

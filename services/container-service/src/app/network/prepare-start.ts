@@ -5,7 +5,7 @@ import type { ContainerNetworks } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { NetworkFiles } from "../../ports/network-host.ts";
 import type { NetworkedContainer, PreparedNetwork } from "../../ports/networking.ts";
-import { hostModeFiles, ownFiles } from "./container-texts.ts";
+import { hostModeFiles, hostnameOf, ownFiles } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import {
   chooseGateways,
@@ -30,7 +30,7 @@ export async function prepareStart(
   // A start that was cut short by a crash may have left something.
   releaseNetworks(context, container.id);
   const mode = parseMode(normalizeMode(container.hostConfig.networkMode));
-  if (mode.kind === "container") return joinOther(context, container, mode.reference);
+  if (mode.kind === "container") return joinOther(context, mode.reference);
   const placed = placeEndpoints(
     context,
     resolveEndpoints(context, declared.endpoints, declared.mode),
@@ -99,11 +99,7 @@ export function connectEvent(containerId: string, { network }: PlacedEndpoint): 
   };
 }
 
-function joinOther(
-  context: NetworkContext,
-  container: NetworkedContainer,
-  reference: string,
-): PreparedNetwork {
+function joinOther(context: NetworkContext, reference: string): PreparedNetwork {
   const other = context.directory.find(reference);
   const paths = context.files.paths(other.id);
   return {
@@ -112,11 +108,7 @@ function joinOther(
     resolvConfPath: paths.resolvConf,
     hostsPath: paths.hosts,
     hostnamePath: paths.hostname,
-    hostname: container.config.hostname === "" ? hostnameOfOther(other) : "",
+    hostname: hostnameOf(other),
     events: [],
   };
-}
-
-function hostnameOfOther(other: NetworkedContainer): string {
-  return other.config.hostname === "" ? other.id.slice(0, 12) : other.config.hostname;
 }
