@@ -65,13 +65,16 @@ struct ChildPlan {
   int failed_errno;
 };
 
-[[noreturn]] void fail(ChildPlan* plan, ChildStep step) {
+// Sanitizers keep locks and shadow memory that the child shares with the parent: it must not touch them.
+#define GANTRY_IN_CHILD __attribute__((no_sanitize("address"))) __attribute__((no_sanitize("undefined")))
+
+[[noreturn]] GANTRY_IN_CHILD void fail(ChildPlan* plan, ChildStep step) {
   plan->failed_step = step;
   plan->failed_errno = errno;
-  _exit(127);
+  for (;;) syscall(SYS_exit_group, 127);
 }
 
-void to_default(int signal) {
+GANTRY_IN_CHILD void to_default(int signal) {
   struct sigaction fresh = {};
   fresh.sa_handler = SIG_DFL;
   sigaction(signal, &fresh, nullptr);
@@ -79,7 +82,7 @@ void to_default(int signal) {
 
 // No handler of ours may run in the child, so signals go back to their defaults before the mask is lifted. Without
 // CLONE_SIGHAND the table is the child's own copy.
-void reset_signals(ChildPlan* plan) {
+GANTRY_IN_CHILD void reset_signals(ChildPlan* plan) {
   if (plan->handlers_are_clear) {
     for (int signal = 1; signal < NSIG; ++signal) {
       if (sigismember(plan->ignored, signal) == 1) to_default(signal);
@@ -92,14 +95,14 @@ void reset_signals(ChildPlan* plan) {
   if (sigprocmask(SIG_SETMASK, &none, nullptr) != 0) fail(plan, ChildStep::kSetMask);
 }
 
-bool is_mapped(const ChildPlan* plan, int fd) {
+GANTRY_IN_CHILD bool is_mapped(const ChildPlan* plan, int fd) {
   for (size_t i = 0; i < plan->fd_count; ++i) {
     if (plan->fds[i].child_fd == fd) return true;
   }
   return false;
 }
 
-void place_descriptors(ChildPlan* plan) {
+GANTRY_IN_CHILD void place_descriptors(ChildPlan* plan) {
   // Also what we were born with ourselves and never marked; dup2 below lifts the mark from what is to be kept.
   if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC) != 0) fail(plan, ChildStep::kCloseRange);
   for (int fd = 0; fd <= 2; ++fd) {
@@ -117,7 +120,7 @@ void place_descriptors(ChildPlan* plan) {
   }
 }
 
-int child_main(void* argument) {
+GANTRY_IN_CHILD int child_main(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   reset_signals(plan);
   if (plan->cwd != nullptr && chdir(plan->cwd) != 0) fail(plan, ChildStep::kChdir);
