@@ -140,6 +140,19 @@ export class Playground {
     return shim;
   }
 
+  /** Connects a client with this ticket, and launches when its ticket waits in the backlog. */
+  async launchAttached(
+    changes: PlanInit,
+    ticket: Uint8Array,
+  ): Promise<{ shim: Shim; stream: Stream }> {
+    const listeners = new Listeners(this);
+    const stream = new Stream(this.path("io.sock"), ticket);
+    await stream.ticketSent;
+    const shim = new Shim(this, changes, listeners);
+    this.#shims.push(shim);
+    return { shim, stream };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const shim of this.#shims) await shim.end();
     rmSync(this.folder, { recursive: true, force: true });
@@ -217,6 +230,17 @@ function standardPlan(playground: Playground): PlanInit {
   };
 }
 
+/** The two listening sockets that a shim is given. */
+class Listeners {
+  readonly control: number;
+  readonly io: number;
+
+  constructor(playground: Playground) {
+    this.control = kernel.listenUnix(playground.path("shim.sock"), 0o600, 16);
+    this.io = kernel.listenUnix(playground.path("io.sock"), 0o600, 16);
+  }
+}
+
 /** A running shim process. */
 export class Shim {
   readonly pid: number;
@@ -231,13 +255,12 @@ export class Shim {
   #exit: unknown;
   #controlClosed = false;
 
-  constructor(playground: Playground, changes: PlanInit) {
+  constructor(playground: Playground, changes: PlanInit, listeners = new Listeners(playground)) {
     this.#playground = playground;
     const plan = create(LaunchPlanSchema, { ...standardPlan(playground), ...changes });
     if (changes.$unknown !== undefined) plan.$unknown = changes.$unknown;
     const memfd = kernel.memfd("plan", toBinary(LaunchPlanSchema, plan), true);
-    const control = kernel.listenUnix(playground.path("shim.sock"), 0o600, 16);
-    const io = kernel.listenUnix(playground.path("io.sock"), 0o600, 16);
+    const { control, io } = listeners;
     const [ours, theirs] = kernel.socketpair();
     const fds: [number, number][] = [
       [2, 2],
@@ -444,12 +467,17 @@ export class Shim {
 export class Stream {
   readonly socket: Socket;
   readonly closed: Promise<void>;
+  readonly ticketSent: Promise<void>;
   #chunks: Buffer[] = [];
   #wake: (() => void)[] = [];
 
   constructor(path: string, ticket: Uint8Array) {
     this.socket = connect({ path, allowHalfOpen: true });
-    this.socket.write(ticket);
+    this.ticketSent = new Promise((resolve) => {
+      this.socket.write(ticket, () => {
+        resolve();
+      });
+    });
     this.socket.on("data", (chunk: Buffer) => {
       this.#chunks.push(chunk);
       for (const wake of this.#wake.splice(0)) wake();

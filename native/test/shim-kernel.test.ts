@@ -444,9 +444,7 @@ describe("hooks", () => {
 
 describe("events on NATS", () => {
   /** Messages of a subscription to everything under gantry.process, by the text protocol. */
-  async function subscribe(
-    url: string,
-  ): Promise<{
+  async function subscribe(url: string): Promise<{
     messages: { subject: string; id: string; body: Record<string, unknown> }[];
     end: () => void;
   }> {

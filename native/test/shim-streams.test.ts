@@ -150,8 +150,10 @@ describe("the log on a full disk", () => {
 describe("an attached client", () => {
   it("gets all output in frames, when it came before the start, and then the end", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch({ ...sh("echo out; echo err >&2"), tickets: [allStreams] });
-    const stream = shim.stream(ticket);
+    const { shim, stream } = await playground.launchAttached(
+      { ...sh("echo out; echo err >&2"), tickets: [allStreams] },
+      ticket,
+    );
     await stream.closed;
     assert.deepEqual(stream.frames(), { stdout: "out\n", stderr: "err\n" });
     assert.equal((await shim.message("exited")).exitCode, 0);
@@ -159,12 +161,14 @@ describe("an attached client", () => {
 
   it("feeds standard input, whose end passes on with StdinOnce", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch({
-      ...sh("cat; echo done"),
-      stdio: { openStdin: true, stdinOnce: true },
-      tickets: [allStreams],
-    });
-    const stream = shim.stream(ticket);
+    const { stream } = await playground.launchAttached(
+      {
+        ...sh("cat; echo done"),
+        stdio: { openStdin: true, stdinOnce: true },
+        tickets: [allStreams],
+      },
+      ticket,
+    );
     const input = "x".repeat(3_000_000);
     stream.socket.end(input);
     await stream.closed;
@@ -245,8 +249,10 @@ describe("an attached client", () => {
 
   it("reads the rest after the exit was reported", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch({ ...sh("head -c 1000000 /dev/zero"), tickets: [allStreams] });
-    const stream = shim.stream(ticket);
+    const { stream } = await playground.launchAttached(
+      { ...sh("head -c 1000000 /dev/zero"), tickets: [allStreams] },
+      ticket,
+    );
     await stream.closed;
     assert.equal(stream.frames().stdout.length, 1_000_000);
   });
@@ -285,12 +291,12 @@ describe("a terminal", () => {
 
   it("is resized, interrupted and ended by its keys", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch(
+    const { shim, stream } = await playground.launchAttached(
       terminal(
         "trap 'echo winch' WINCH; trap 'echo int' INT; echo ready; while [ x$x != xq ]; do read x; stty size; done; cat; echo bye",
       ),
+      ticket,
     );
-    const stream = shim.stream(ticket);
     await stream.until("ready");
     assert.equal(
       (await shim.request({ case: "resize", value: { height: 10, width: 20 } })).case,
@@ -309,8 +315,10 @@ describe("a terminal", () => {
 
   it("lets go of a client who types the detach keys, and swallows them", async () => {
     await using playground = await Playground.make();
-    const shim = playground.launch(terminal("stty -echo raw; echo ready; head -c 4 | od -An -tx1"));
-    const stream = shim.stream(ticket);
+    const { shim, stream } = await playground.launchAttached(
+      terminal("stty -echo raw; echo ready; head -c 4 | od -An -tx1"),
+      ticket,
+    );
     await stream.until("ready");
     stream.socket.write("\u0010a\u0010\u0010");
     stream.socket.write("\u0011zzz");

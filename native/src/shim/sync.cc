@@ -80,9 +80,9 @@ ReadResult read_report(int socket, Report& report, UniqueFd& master, UniqueFd& s
   ssize_t length = 0;
   do {
     length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (length < 0 && errno == EINTR);
+    // A child that ends with an order unread makes the socket say ECONNRESET once, before what it had reported.
+  } while (length < 0 && (errno == EINTR || errno == ECONNRESET));
   if (length < 0 && errno == EAGAIN) return ReadResult::kWouldBlock;
-  // A socket that the child closed with our orders unread answers ECONNRESET: an end too.
   if (length < static_cast<ssize_t>(sizeof(Header))) return ReadResult::kEnd;
   report.notice = body.header.notice;
   report.value = body.header.value;
