@@ -2,11 +2,19 @@
 import type { PathChange } from "../ports/images.ts";
 import type { App } from "./context.ts";
 
+const added = 1;
+/** Mount points of what every container has bound there; Docker keeps them in a layer below. */
+const ourFiles = new Set(["/etc/hostname", "/etc/hosts", "/etc/resolv.conf"]);
+
 /** Sorted by path. */
 export async function containerChanges(
   app: App,
   reference: string,
   signal: AbortSignal,
 ): Promise<readonly PathChange[]> {
-  return await app.images.changes(app.registry.find(reference).id, signal);
+  const all = await app.images.changes(app.registry.find(reference).id, signal);
+  const own = all.filter(({ path, kind }) => kind !== added || !ourFiles.has(path));
+  const hasOurs = own.length < all.length;
+  const othersInEtc = own.some(({ path }) => path.startsWith("/etc/"));
+  return hasOurs && !othersInEtc ? own.filter(({ path }) => path !== "/etc") : own;
 }

@@ -17,6 +17,8 @@ export interface HostFacts {
   readonly features: KernelFeatures;
   readonly apparmor: boolean;
   readonly seccomp: boolean;
+  /** The host has POSIX message queues mounted at /dev/mqueue. */
+  readonly messageQueues: boolean;
 }
 
 /** Limits that this kernel has, by Docker's names. */

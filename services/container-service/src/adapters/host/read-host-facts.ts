@@ -21,6 +21,7 @@ export function readHostFacts(): HostFacts {
     features: cgroups.features,
     apparmor: read("/sys/module/apparmor/parameters/enabled") === "Y",
     seccomp: existsSync("/proc/sys/kernel/seccomp"),
+    messageQueues: existsSync("/dev/mqueue"),
   };
 }
 

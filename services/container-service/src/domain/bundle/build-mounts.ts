@@ -29,7 +29,9 @@ function ipcMount(input: BundleInput, mount: RuntimeMount): RuntimeMount[] {
     if (input.record.hostConfig.ipcMode === "none") return [];
     if (input.shmPath !== "") return [bind(destination, input.shmPath)];
   }
-  return input.ipc === "host" ? [bind(destination, destination)] : [mount];
+  if (input.ipc !== "host") return [mount];
+  const isThere = destination === "/dev/shm" || input.host.messageQueues;
+  return isThere ? [bind(destination, destination)] : [];
 }
 
 function bind(destination: string, source: string): RuntimeMount {
