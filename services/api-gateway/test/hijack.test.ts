@@ -217,6 +217,22 @@ describe("exec start", () => {
     assert.equal(bodyOf(await client.untilEnd()), frame(1, "4").toString("latin1"));
   });
 
+  it("ends the stream only when the exit is recorded, so that the client can ask for its code", async () => {
+    const recorded = Promise.withResolvers<void>();
+    stack.containers.execRecorded = recorded.promise;
+    const id = await exec(["wc"]);
+    const client = await RawClient.connect(stack.socket);
+    client.socket.end(`${request(id, "{}", upgrade)}{}abc`);
+    await client.until((all) => all.endsWith(frame(1, "3").toString("latin1")));
+    await eventually(() =>
+      stack.containers.seen.some(({ method, request: of }) => method === "waitExec" && of === id),
+    );
+    assert.equal(client.ended, false);
+    recorded.resolve();
+    await client.untilEnd();
+    stack.containers.execRecorded = Promise.resolve();
+  });
+
   it("of an unknown exec is a JSON 404", async () => {
     for (const headers of [upgrade, ""]) {
       const client = await RawClient.connect(stack.socket);

@@ -61,6 +61,8 @@ export class FakeContainerService implements AsyncDisposable {
   readonly uploads: Buffer[] = [];
   /** What programs do, by first word of the command. */
   readonly programs = new Map<string, Program>();
+  /** Execs are recorded as ended when this resolves. */
+  execRecorded: Promise<void> = Promise.resolve();
   /** Streams that are open now. */
   openStreams = 0;
   readonly #stop: (() => Promise<void>)[] = [];
@@ -429,6 +431,11 @@ export class FakeContainerService implements AsyncDisposable {
         });
       },
       resizeExec: () => Promise.resolve({}),
+      waitExec: async ({ execId }) => {
+        this.seen.push({ method: "waitExec", request: execId });
+        await this.execRecorded;
+        return { exitCode: 0 };
+      },
     });
   }
 

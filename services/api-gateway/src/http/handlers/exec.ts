@@ -49,7 +49,23 @@ export async function startExec(call: ApiCall): Promise<void> {
   const data = await connectEndpoint(stream, call.signal);
   const contentType = streamType(tty, call.version);
   await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
-  await join(socket, data, { input: true, connection: call.request.socket });
+  await join(socket, data, {
+    input: true,
+    connection: call.request.socket,
+    beforeEnd: () => exitRecorded(call),
+  });
+}
+
+/** A client that was detached by its keys leaves a process that goes on: it is let go after this time. */
+const exitRecordedMs = 1000;
+
+/**
+ * Clients ask for the exit code as soon as their stream ends. The end comes straight from the process,
+ * its exit code by way of the service's records: the end waits for those.
+ */
+async function exitRecorded({ backends, name, signal }: ApiCall): Promise<void> {
+  const options = { signal, timeoutMs: exitRecordedMs };
+  await backends.execs.waitExec({ execId: name }, options).catch(() => undefined);
 }
 
 /** POST /exec/{id}/resize */

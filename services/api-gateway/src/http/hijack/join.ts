@@ -12,6 +12,8 @@ export interface JoinOptions {
   readonly input: boolean;
   /** The connection below the client's stream. */
   readonly connection: Socket;
+  /** Held back until this resolves: the end of the client's connection. It must not reject. */
+  readonly beforeEnd?: () => Promise<void>;
 }
 
 /**
@@ -19,21 +21,23 @@ export interface JoinOptions {
  * socket's end ends the client's connection, as Docker does when the process is gone.
  * Never rejects: a broken side closes the other.
  */
-export function join(
-  client: Duplex,
-  data: Socket,
-  { input, connection }: JoinOptions,
-): Promise<void> {
+export function join(client: Duplex, data: Socket, options: JoinOptions): Promise<void> {
+  const { input, connection, beforeEnd = () => Promise.resolve() } = options;
   return new Promise((resolve) => {
     client.on("error", () => undefined);
     data.on("error", () => undefined);
-    data.pipe(client);
+    data.pipe(client, { end: false });
     if (input) client.pipe(data);
     else client.resume();
-    const onDataClosed = (): void => {
+    let ending = false;
+    const onDataEnded = (): void => {
       client.unpipe(data);
-      if (!client.writableEnded) client.end();
-      closeSoon(client);
+      if (ending) return;
+      ending = true;
+      void beforeEnd().then(() => {
+        if (!client.writableEnded) client.end();
+        closeSoon(client);
+      });
     };
     client.once("end", () => {
       // Half-closed or gone? A container that prints nothing would never find out.
@@ -45,8 +49,8 @@ export function join(
       data.destroy();
       resolve();
     });
-    data.once("end", onDataClosed);
-    data.once("close", onDataClosed);
+    data.once("end", onDataEnded);
+    data.once("close", onDataEnded);
     if (client.destroyed) {
       data.destroy();
       resolve();
