@@ -352,6 +352,17 @@ for (const build of builds) {
       }
     });
 
+    it("ends with an error on a tree that is too deep to walk", async (t) => {
+      const root = makeRoot(t);
+      sh(`perl -e 'for (1..4500) { mkdir "d" or die; chdir "d" or die }'`, root);
+      const { report } = await runUnpack(build, root, ["pack", "--gzip"]);
+      assert.deepEqual(
+        [report?.ok, report?.errno],
+        [false, 24],
+        JSON.stringify(report).slice(-300),
+      );
+    });
+
     it("refuses an upper directory that an archive cannot express", async (t) => {
       const root = makeRoot(t, "mkdir d && setfattr -n trusted.overlay.redirect -v /elsewhere d");
       const { report } = await runUnpack(build, root, ["pack", "--overlay-upper"]);

@@ -188,6 +188,9 @@ ExitCode run_and_report(const Options& options) {
   } catch (const std::bad_alloc&) {
     line = failure_line(Failure{"memory", ENOMEM, "", "out of memory"});
     code = kFailed;
+  } catch (const std::exception& error) {
+    line = failure_line(Failure{"internal", 0, "", error.what()});
+    code = kFailed;
   }
   return write_report(line) ? code : kReportLost;
 }
