@@ -218,7 +218,7 @@ describe("exec start", () => {
   });
 
   it("ends the stream only when the exit is recorded, so that the client can ask for its code", async () => {
-    const recorded = Promise.withResolvers<void>();
+    const recorded = Promise.withResolvers<undefined>();
     stack.containers.execRecorded = recorded.promise;
     const id = await exec(["wc"]);
     const client = await RawClient.connect(stack.socket);
@@ -228,7 +228,7 @@ describe("exec start", () => {
       stack.containers.seen.some(({ method, request: of }) => method === "waitExec" && of === id),
     );
     assert.equal(client.ended, false);
-    recorded.resolve();
+    recorded.resolve(undefined);
     await client.untilEnd();
     stack.containers.execRecorded = Promise.resolve();
   });

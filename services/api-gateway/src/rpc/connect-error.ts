@@ -1,6 +1,5 @@
 /** Errors on the Connect side of the wire: the code, the message, and our detail in both of its forms. */
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { Code } from "@connectrpc/connect";
 import { ConnectError } from "@connectrpc/connect";
 import { grpcCode, toEngineError } from "@gantry/errors";
 import { ErrorDetailSchema } from "@gantry/proto/error";

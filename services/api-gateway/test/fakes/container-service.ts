@@ -62,7 +62,7 @@ export class FakeContainerService implements AsyncDisposable {
   /** What programs do, by first word of the command. */
   readonly programs = new Map<string, Program>();
   /** Execs are recorded as ended when this resolves. */
-  execRecorded: Promise<void> = Promise.resolve();
+  execRecorded: Promise<unknown> = Promise.resolve();
   /** Streams that are open now. */
   openStreams = 0;
   readonly #stop: (() => Promise<void>)[] = [];

@@ -9,7 +9,7 @@ import { opened } from "./version-gates.ts";
 export function encodeEndpoint(
   endpoint: EndpointSettings,
   version: number,
-  shortId: string | undefined = undefined,
+  shortId?: string,
 ): JsonOut {
   return {
     IPAMConfig: endpoint.ipamConfig

@@ -23,7 +23,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfigView {
 }
 
 function readView(bytes: Uint8Array): ImageConfigView {
-  const value = bytes.length === 0 ? new Map() : parseJson(Buffer.from(bytes).toString());
+  const value = bytes.length === 0 ? null : parseJson(Buffer.from(bytes).toString());
   const fields = new Fields(value instanceof Map ? value : new Map());
   return {
     comment: fields.text("comment"),
