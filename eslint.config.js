@@ -111,13 +111,11 @@ export default defineConfig(
         "error",
         { argsIgnorePattern: "^_", varsIgnorePattern: "^_", ignoreUsingDeclarations: true },
       ],
-      "@typescript-eslint/prefer-nullish-coalescing": [
-        "error",
-        { ignorePrimitives: true },
-      ],
+      "@typescript-eslint/prefer-nullish-coalescing": ["error", { ignorePrimitives: true }],
       // TypeScript keeps a narrowed type across await: `signal.aborted` checked again is "always false".
       "@typescript-eslint/no-unnecessary-condition": "off",
       "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/no-misused-spread": ["error", { allow: ["string"] }],
       "@typescript-eslint/no-non-null-assertion": "error",
       // Takes `return problem(…)`, whose type is undefined, for a mistake.
       "@typescript-eslint/no-confusing-void-expression": "off",

@@ -8,7 +8,11 @@ import {
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import * as proto from "@gantry/proto/shim";
 import { openCgroups } from "./adapters/cgroup/tree.ts";
+import { openControlLink } from "./adapters/control-link.ts";
+import { exitRecordFiles } from "./adapters/exit-record.ts";
 import { readMachine } from "./adapters/machine.ts";
+import { openProcesses } from "./adapters/process-handle.ts";
+import { runFolder } from "./adapters/run-folder.ts";
 import { openSeccompCache } from "./adapters/seccomp-cache.ts";
 import type { ShimApi } from "./api.ts";
 import { adopt } from "./app/adopt.ts";
@@ -39,9 +43,12 @@ function openBrain(options: ShimOptions): Brain {
     logger,
     cgroups: openCgroups(machine.layout),
     seccomp: openSeccompCache({ kernel, cacheDir: options.cacheDir, logger }),
+    processes: openProcesses(kernel),
+    exitRecords: exitRecordFiles,
+    openLink: openControlLink,
+    runFolder: (id) => runFolder(options.runRoot, id),
     events: createEventHub(),
     containers: new Map(),
-    runRoot: options.runRoot,
     cgroupParent: options.cgroupParent ?? "gantry",
     natsUrlPath: options.natsUrlPath ?? "",
     program: () => {

@@ -1,8 +1,10 @@
 /** What the brain's use cases need of the world. */
+import type { Socket } from "node:net";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RuntimeResources, RuntimeSeccomp } from "@gantry/oci/runtime-spec";
 import type {
   BlkioEntry,
+  Exited,
   GetStatsResponseSchema,
   ShimMessage,
   ShimRequestSchema,
@@ -70,4 +72,92 @@ export interface Cgroups {
   update(path: string, resources: RuntimeResources): Promise<void>;
   /** Throws not_found when it does not exist. */
   stats(path: string): Promise<CgroupStats>;
+}
+
+/** Facts about this machine that do not change while we run. */
+export interface Machine {
+  readonly layout: CgroupLayout;
+  readonly bootId: string;
+  /** Capabilities that this process may pass on (CapBnd and CapPrm). */
+  readonly capabilityBound: bigint;
+}
+
+/** A process that is held by its pidfd: whatever happens to its number, a signal reaches it or nobody. */
+export interface ProcessHandle {
+  readonly pid: number;
+  /** Whether it was there to get the signal. Throws invalid_argument's errno EINVAL for a number that is none. */
+  signal(signal: number): boolean;
+  /** Lets go of it; signals reach nobody afterwards. */
+  close(): void;
+}
+
+/** A handle that also tells when the process ends. */
+export interface WatchedProcess extends ProcessHandle {
+  /** Resolves when the process has ended (and was reaped, if it is our child); never after `close`. */
+  readonly ended: Promise<void>;
+}
+
+/** Processes of this machine. */
+export interface Processes {
+  /** Takes over a pidfd. */
+  hold(pid: number, pidfd: number): ProcessHandle;
+  /** Takes over a pidfd and watches it. */
+  watch(pid: number, pidfd: number): WatchedProcess;
+  /** The pidfd of exactly this process, or undefined when it is gone. */
+  open(pid: number, startTicks: bigint): number | undefined;
+}
+
+/** What a shim process wrote about its container's end. */
+export interface ExitRecord {
+  /** Hex; tells launches of one container apart. */
+  readonly nonce: string;
+  readonly exited: Exited;
+}
+
+/** The records that shim processes write before they tell anybody. An empty path has none. */
+export interface ExitRecords {
+  /** Undefined when there is none, or none that can be read: then the process was cut off while writing its first. */
+  read(path: string): Promise<ExitRecord | undefined>;
+  /** Removes the record of an earlier launch, so that it is never taken for this one's. */
+  remove(path: string): Promise<void>;
+}
+
+/** What a later brain needs to find a shim process, or to clean up after it. */
+export interface RunRecord {
+  readonly shimPid: number;
+  /** Decimal. */
+  readonly shimStartTicks: string;
+  readonly bootId: string;
+  /** Hex. */
+  readonly nonce: string;
+  /** Below each hierarchy's root. */
+  readonly cgroupPath: string;
+  readonly bundlePath: string;
+  readonly exitRecordPath: string;
+  /** Names of links on the host that this launch makes. */
+  readonly hostLinks: readonly string[];
+}
+
+/** Paths of one container. */
+export interface RunFolder {
+  readonly path: string;
+  readonly ioSocket: string;
+  readonly controlSocket: string;
+  /** Makes the folder. */
+  create(): void;
+  writeRecord(record: RunRecord): void;
+  /** Undefined when nothing was launched, or not to the end of writing. */
+  readRecord(): RunRecord | undefined;
+  /** Removes the folder and everything in it. */
+  remove(): void;
+}
+
+/** How to speak to a shim process. */
+export interface LinkOptions {
+  /** Connected; owned by the link from here on. */
+  readonly socket: Socket;
+  /** How long an answer may take before `ask` throws deadline_exceeded. */
+  readonly answerTimeoutMs: number;
+  /** Every event, in order. */
+  readonly onEvent: (message: ShimMessage["message"]) => void;
 }

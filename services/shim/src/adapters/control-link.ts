@@ -2,22 +2,11 @@
  * The framed protocol of a control connection: little-endian uint32 length, then one message.
  * See proto/gantry/shim/v1/process.proto.
  */
-import type { Socket } from "node:net";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { dataLoss, deadlineExceeded, type EngineError, unavailable } from "@gantry/errors";
 import { type ShimMessage, ShimMessageSchema, ShimRequestSchema } from "@gantry/proto/shim";
-import type { ProcessLink, ShimRequestBody } from "../ports.ts";
-import { toEngineErrorOf } from "./process-error.ts";
-
-/** Options of openControlLink. */
-export interface ControlLinkOptions {
-  /** Connected; owned by the link from here on. */
-  readonly socket: Socket;
-  /** How long an answer may take before `ask` throws deadline_exceeded. */
-  readonly answerTimeoutMs: number;
-  /** Every event, in order. */
-  readonly onEvent: (message: ShimMessage["message"]) => void;
-}
+import type { LinkOptions, ProcessLink, ShimRequestBody } from "../ports.ts";
+import { toEngineErrorOf } from "../process-error.ts";
 
 const lengthBytes = 4;
 const maxFrameBytes = 1 << 20;
@@ -28,7 +17,7 @@ interface Pending {
   readonly timer: NodeJS.Timeout;
 }
 
-export function openControlLink(options: ControlLinkOptions): ProcessLink {
+export function openControlLink(options: LinkOptions): ProcessLink {
   const { socket, onEvent } = options;
   const pending = new Map<bigint, Pending>();
   let sequence = 0n;

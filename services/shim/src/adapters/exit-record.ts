@@ -2,17 +2,13 @@
 import { readFile, rm } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
-import { type Exited, ExitedSchema } from "@gantry/proto/shim";
+import { ExitedSchema } from "@gantry/proto/shim";
+import type { ExitRecord, ExitRecords } from "../ports.ts";
 
-/** What the file says. */
-export interface ExitRecord {
-  /** Hex; tells launches of one container apart. */
-  readonly nonce: string;
-  readonly exited: Exited;
-}
+/** Exit records as files. */
+export const exitRecordFiles: ExitRecords = { read: readExitRecord, remove: removeExitRecord };
 
-/** Undefined when there is none, or none that can be read: then the process was cut off while writing its first. */
-export async function readExitRecord(path: string): Promise<ExitRecord | undefined> {
+async function readExitRecord(path: string): Promise<ExitRecord | undefined> {
   if (path === "") return undefined;
   try {
     return parse(JSON.parse(await readFile(path, "utf8")));
@@ -39,7 +35,6 @@ function parse(value: unknown): ExitRecord | undefined {
   };
 }
 
-/** Removes the record of an earlier launch, so that it is never taken for this one's. */
-export async function removeExitRecord(path: string): Promise<void> {
+async function removeExitRecord(path: string): Promise<void> {
   if (path !== "") await rm(path, { force: true });
 }

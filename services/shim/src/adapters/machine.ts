@@ -2,13 +2,7 @@
 import { readFileSync } from "node:fs";
 import { hasErrno } from "@gantry/errors";
 import { type CgroupLayout, parseCgroupLayout } from "../compile/cgroup-layout.ts";
-
-export interface Machine {
-  readonly layout: CgroupLayout;
-  readonly bootId: string;
-  /** Capabilities that this process may pass on (CapBnd and CapPrm). */
-  readonly capabilityBound: bigint;
-}
+import type { Machine } from "../ports.ts";
 
 export function readMachine(): Machine {
   return {

@@ -1,28 +1,23 @@
 /** Hold on a process by its pidfd: whatever happens to its number, a signal reaches it or nobody. */
 import { hasErrno } from "@gantry/errors";
 import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
+import type { Processes, ProcessHandle, WatchedProcess } from "../ports.ts";
 
-export type HandleKernel = Pick<
+type HandleKernel = Pick<
   ProcessKernel & DescriptorKernel,
   "closeFd" | "pidfdOpen" | "pidfdSendSignal" | "processStartTicks" | "watchPidfd"
 >;
 
-export interface ProcessHandle {
-  readonly pid: number;
-  /** Whether it was there to get the signal. Throws invalid_argument's errno EINVAL for a number that is none. */
-  signal(signal: number): boolean;
-  /** Lets go of it; signals reach nobody afterwards. */
-  close(): void;
+/** Processes of this machine. */
+export function openProcesses(kernel: HandleKernel): Processes {
+  return {
+    hold: (pid, pidfd) => holdProcess(kernel, pid, pidfd),
+    watch: (pid, pidfd) => watchProcess(kernel, pid, pidfd),
+    open: (pid, startTicks) => openProcess(kernel, pid, startTicks),
+  };
 }
 
-/** A handle that also tells when the process ends. */
-export interface WatchedProcess extends ProcessHandle {
-  /** Resolves when the process has ended (and was reaped, if it is our child); never after `close`. */
-  readonly ended: Promise<void>;
-}
-
-/** Takes over a pidfd. */
-export function holdProcess(kernel: HandleKernel, pid: number, pidfd: number): ProcessHandle {
+function holdProcess(kernel: HandleKernel, pid: number, pidfd: number): ProcessHandle {
   let open = true;
   return {
     pid,
@@ -43,12 +38,11 @@ export function holdProcess(kernel: HandleKernel, pid: number, pidfd: number): P
   };
 }
 
-/** Takes over a pidfd and watches it. */
-export function watchProcess(kernel: HandleKernel, pid: number, pidfd: number): WatchedProcess {
+function watchProcess(kernel: HandleKernel, pid: number, pidfd: number): WatchedProcess {
   const handle = holdProcess(kernel, pid, pidfd);
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const { promise: ended, resolve } = Promise.withResolvers<undefined>();
   const watch = kernel.watchPidfd(pidfd, () => {
-    resolve();
+    resolve(undefined);
   });
   return {
     ...handle,
@@ -60,12 +54,7 @@ export function watchProcess(kernel: HandleKernel, pid: number, pidfd: number): 
   };
 }
 
-/** The pidfd of exactly this process, or undefined when it is gone. */
-export function openProcess(
-  kernel: HandleKernel,
-  pid: number,
-  startTicks: bigint,
-): number | undefined {
+function openProcess(kernel: HandleKernel, pid: number, startTicks: bigint): number | undefined {
   if (pid <= 0) return undefined;
   let pidfd: number;
   try {

@@ -9,36 +9,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { hasErrno, invalidArgument } from "@gantry/errors";
-
-/** What a later brain needs to find a shim process, or to clean up after it. */
-export interface RunRecord {
-  readonly shimPid: number;
-  /** Decimal. */
-  readonly shimStartTicks: string;
-  readonly bootId: string;
-  /** Hex. */
-  readonly nonce: string;
-  /** Below each hierarchy's root. */
-  readonly cgroupPath: string;
-  readonly bundlePath: string;
-  readonly exitRecordPath: string;
-  /** Names of links on the host that this launch makes. */
-  readonly hostLinks: readonly string[];
-}
-
-/** Paths of one container. */
-export interface RunFolder {
-  readonly path: string;
-  readonly ioSocket: string;
-  readonly controlSocket: string;
-  /** Makes the folder. */
-  create(): void;
-  writeRecord(record: RunRecord): void;
-  /** Undefined when nothing was launched, or not to the end of writing. */
-  readRecord(): RunRecord | undefined;
-  /** Removes the folder and everything in it. */
-  remove(): void;
-}
+import type { RunFolder, RunRecord } from "../ports.ts";
 
 const idForm = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 

@@ -16,12 +16,8 @@ import {
   type HelloReply,
   LaunchResponseSchema,
 } from "@gantry/proto/shim";
-import { openControlLink } from "../adapters/control-link.ts";
-import { readExitRecord } from "../adapters/exit-record.ts";
-import { openProcess, watchProcess } from "../adapters/process-handle.ts";
-import type { RunRecord } from "../adapters/run-folder.ts";
 import { protocolVersion } from "../compile/launch-plan.ts";
-import type { ProcessLink } from "../ports.ts";
+import type { ProcessLink, RunRecord } from "../ports.ts";
 import { type Brain, type Container, containerOf, type Run } from "./container.ts";
 import { answerTimeoutMs, openInit } from "./launch.ts";
 import { cleanUpKilled, handleEvent, killedExit, watchShim } from "./run-end.ts";
@@ -38,7 +34,7 @@ export async function adopt(brain: Brain, request: AdoptRequest): Promise<AdoptR
     const record = recordOf(brain, container, request);
     const pidfd =
       record?.bootId === brain.machine.bootId
-        ? openProcess(brain.kernel, record.shimPid, BigInt(record.shimStartTicks))
+        ? brain.processes.open(record.shimPid, BigInt(record.shimStartTicks))
         : undefined;
     if (record === undefined || pidfd === undefined)
       return await ended(brain, container, request, record);
@@ -72,7 +68,7 @@ function recordOf(
 function openRun(brain: Brain, record: RunRecord, pidfd: number, request: AdoptRequest): Run {
   return {
     record,
-    shim: watchProcess(brain.kernel, record.shimPid, pidfd),
+    shim: brain.processes.watch(record.shimPid, pidfd),
     init: undefined,
     link: undefined,
     launched: request.launched,
@@ -94,7 +90,7 @@ async function takeOver(
   container.state = { status: "running", run };
   const hello = await greet(brain, container, run);
   // It may have told of its container's end between our two looks at it.
-  const record = run.hasExited ? undefined : await endOnRecord(run);
+  const record = run.hasExited ? undefined : await endOnRecord(brain, run);
   if (hello === undefined && record !== undefined)
     return await alreadyEnded(brain, container, run, record);
   watchShim(brain, container, run);
@@ -122,8 +118,8 @@ async function alreadyEnded(
   return create(AdoptResponseSchema, { exited });
 }
 
-async function endOnRecord(run: Run): Promise<Exited | undefined> {
-  const record = await readExitRecord(run.record.exitRecordPath);
+async function endOnRecord(brain: Brain, run: Run): Promise<Exited | undefined> {
+  const record = await brain.exitRecords.read(run.record.exitRecordPath);
   return record?.nonce === run.record.nonce ? record.exited : undefined;
 }
 
@@ -149,7 +145,7 @@ async function greet(
   let link: ProcessLink | undefined;
   try {
     const socket = await connected(container.folder.controlSocket);
-    link = openControlLink({
+    link = brain.openLink({
       socket,
       answerTimeoutMs: helloTimeoutMs,
       onEvent: (message) => {
@@ -235,8 +231,7 @@ async function ended(
   record: RunRecord | undefined,
 ): Promise<AdoptResponse> {
   const exited = await howItEnded(brain, request, record);
-  if (record !== undefined && record.bootId === brain.machine.bootId)
-    await cleanUpKilled(brain, { record });
+  if (record?.bootId === brain.machine.bootId) await cleanUpKilled(brain, { record });
   else await brain.cgroups.remove(`/${brain.cgroupParent}/${request.id}`);
   container.folder.remove();
   container.state = { status: "idle" };
@@ -248,7 +243,7 @@ async function howItEnded(
   request: AdoptRequest,
   record: RunRecord | undefined,
 ): Promise<Exited> {
-  const written = await readExitRecord(request.exitRecordPath);
+  const written = await brain.exitRecords.read(request.exitRecordPath);
   const nonce = nonceOf(request, record);
   if (written !== undefined && (nonce === "" || written.nonce === nonce)) return written.exited;
   const sameBoot = (record?.bootId ?? request.bootId) === brain.machine.bootId;

@@ -11,10 +11,20 @@ import {
   type StreamTicket,
   WatchResponseSchema,
 } from "@gantry/proto/shim";
-import type { Machine } from "../adapters/machine.ts";
-import type { ProcessHandle, WatchedProcess } from "../adapters/process-handle.ts";
-import { type RunFolder, type RunRecord, runFolder } from "../adapters/run-folder.ts";
-import type { Cgroups, ProcessLink, SeccompCompiler, SeccompProgram } from "../ports.ts";
+import type {
+  Cgroups,
+  ExitRecords,
+  LinkOptions,
+  Machine,
+  Processes,
+  ProcessHandle,
+  ProcessLink,
+  RunFolder,
+  RunRecord,
+  SeccompCompiler,
+  SeccompProgram,
+  WatchedProcess,
+} from "../ports.ts";
 import type { EventHub } from "./events.ts";
 
 /** The brain's tools and memory. */
@@ -23,10 +33,14 @@ export interface Brain {
   readonly machine: Machine;
   readonly cgroups: Cgroups;
   readonly seccomp: SeccompCompiler;
+  readonly processes: Processes;
+  readonly exitRecords: ExitRecords;
+  readonly openLink: (options: LinkOptions) => ProcessLink;
+  /** Throws invalid_argument for an ID that could lead elsewhere. */
+  readonly runFolder: (id: string) => RunFolder;
   readonly logger: Logger;
   readonly events: EventHub;
   readonly containers: Map<string, Container>;
-  readonly runRoot: string;
   readonly cgroupParent: string;
   readonly natsUrlPath: string;
   /** Descriptor of the sealed shim program, made at the first launch. */
@@ -82,7 +96,7 @@ export interface Container {
 export function containerOf(brain: Brain, id: string): Container {
   const known = brain.containers.get(id);
   if (known !== undefined) return known;
-  const folder = runFolder(brain.runRoot, id);
+  const folder = brain.runFolder(id);
   let last: Promise<unknown> = Promise.resolve();
   const container: Container = {
     id,

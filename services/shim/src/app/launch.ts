@@ -13,19 +13,11 @@ import {
   LaunchResponseSchema,
   type Started,
 } from "@gantry/proto/shim";
-import { openControlLink } from "../adapters/control-link.ts";
-import { removeExitRecord } from "../adapters/exit-record.ts";
-import { toLaunchError } from "../adapters/process-error.ts";
-import {
-  holdProcess,
-  openProcess,
-  type ProcessHandle,
-  watchProcess,
-} from "../adapters/process-handle.ts";
 import { cgroupPathOf } from "../compile/cgroup-layout.ts";
 import { compileLaunchPlan } from "../compile/launch-plan.ts";
 import type { LaunchPlanInit } from "../compile/plan-types.ts";
-import type { SeccompProgram } from "../ports.ts";
+import type { ProcessHandle, SeccompProgram } from "../ports.ts";
+import { toLaunchError } from "../process-error.ts";
 import {
   type Brain,
   type Container,
@@ -104,7 +96,7 @@ async function start(
   const phases = new Phases();
   const [spec] = await Promise.all([
     readBundle(attempt.request.bundlePath),
-    removeExitRecord(attempt.request.exitRecordPath),
+    brain.exitRecords.remove(attempt.request.exitRecordPath),
   ]);
   phases.mark("readMs");
   const profile = spec.linux?.seccomp;
@@ -172,7 +164,10 @@ function spawnShim(
 ): Spawned {
   const { kernel } = brain;
   using opened = new DisposableStack();
-  const own = (fd: number): number => opened.adopt(fd, kernel.closeFd);
+  const own = (fd: number): number =>
+    opened.adopt(fd, (each) => {
+      kernel.closeFd(each);
+    });
   const bytes = toBinary(LaunchPlanSchema, create(LaunchPlanSchema, plan));
   const planFd = own(kernel.memfd("gantry-plan", bytes, true));
   const control = own(kernel.listenUnix(container.folder.controlSocket, 0o600, controlBacklog));
@@ -219,7 +214,7 @@ function openRun(brain: Brain, container: Container, from: NewRun): Run {
       exitRecordPath: from.request.exitRecordPath,
       hostLinks: from.request.interfaces.map((each) => each.hostName).filter((name) => name !== ""),
     },
-    shim: watchProcess(brain.kernel, pid, pidfd),
+    shim: brain.processes.watch(pid, pidfd),
     init: undefined,
     link: undefined,
     launched: undefined,
@@ -243,7 +238,7 @@ async function awaitStart(
   signal: AbortSignal | undefined,
 ): Promise<Started> {
   const outcome = Promise.withResolvers<Started>();
-  run.link = openControlLink({
+  run.link = brain.openLink({
     socket,
     answerTimeoutMs,
     onEvent: (message) => {
@@ -306,6 +301,6 @@ export function openInit(
   brain: Brain,
   process: { readonly pid: number; readonly pidStartTicks: bigint },
 ): ProcessHandle | undefined {
-  const pidfd = openProcess(brain.kernel, process.pid, process.pidStartTicks);
-  return pidfd === undefined ? undefined : holdProcess(brain.kernel, process.pid, pidfd);
+  const pidfd = brain.processes.open(process.pid, process.pidStartTicks);
+  return pidfd === undefined ? undefined : brain.processes.hold(process.pid, pidfd);
 }

@@ -2,7 +2,6 @@
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
 import { ExecExitedSchema, type Exited, ExitedSchema, type ShimMessage } from "@gantry/proto/shim";
-import { readExitRecord } from "../adapters/exit-record.ts";
 import { type Brain, type Container, publish, type Run } from "./container.ts";
 
 /** What its cgroup may take to die after a killed shim process. */
@@ -70,8 +69,8 @@ async function shimEnded(brain: Brain, container: Container, run: Run): Promise<
 
 /** The process ended without a word: its record says how, or else it was killed, and its container with it. */
 async function findOutEnd(brain: Brain, container: Container, run: Run): Promise<void> {
-  const record = await readExitRecord(run.record.exitRecordPath);
-  if (record !== undefined && record.nonce === run.record.nonce) {
+  const record = await brain.exitRecords.read(run.record.exitRecordPath);
+  if (record?.nonce === run.record.nonce) {
     finish(brain, container, run, record.exited);
     return;
   }

@@ -83,7 +83,7 @@ function normalise(rule: RuntimeDeviceRule): DeviceRule {
     throw invalidArgument(`unknown device type ${type}`);
   const asked = rule.access ?? "rwm";
   if (!/^[rwm]*$/.test(asked)) throw invalidArgument(`unknown device access ${asked}`);
-  const access = [..."rwm"].filter((letter) => asked.includes(letter)).join("");
+  const access = ["r", "w", "m"].filter((letter) => asked.includes(letter)).join("");
   const number = (value: number | undefined): number | undefined =>
     value === undefined || value < 0 ? undefined : value;
   return { allow: rule.allow, type, major: number(rule.major), minor: number(rule.minor), access };

@@ -33,7 +33,7 @@ export function compileMounts(
     }
     result.mounts.push(...expandCgroup(plan, context));
     // Its folders are made after the tmpfs is mounted, so that can only become read-only at the end.
-    if (isV1(context.layout) && (BigInt(plan.flags ?? 0n) & ms.rdonly) !== 0n) {
+    if (isV1(context.layout) && ((plan.flags ?? 0n) & ms.rdonly) !== 0n) {
       result.readonlyPaths.push(mount.destination);
     }
   }
@@ -81,7 +81,7 @@ function expandCgroup(plan: MountPlan, context: MountContext): MountPlan[] {
 
 function hierarchyMounts(plan: MountPlan, context: MountContext, flags: bigint): MountPlan[] {
   const { layout, cgroupPath, cgroupNamespace } = context;
-  const readonly = BigInt(plan.flags ?? 0n) & ms.rdonly;
+  const readonly = (plan.flags ?? 0n) & ms.rdonly;
   const below = (name: string): string => `${plan.destination ?? ""}/${name}`;
   const hierarchies = layout.v2 === undefined ? layout.v1 : [...layout.v1, layout.v2];
   return hierarchies.map((hierarchy) => {

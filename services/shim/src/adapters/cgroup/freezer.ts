@@ -86,7 +86,7 @@ export async function freeze(layout: CgroupLayout, cgroupPath: string): Promise<
   if (freezer === undefined) throw deadlineExceeded(`cgroup ${cgroupPath} cannot be frozen`);
   const file = path.join(freezer.folder, freezer.file);
   await writeText(file, freezer.frozen);
-  if (await until(freezer.isFrozen, freezeTimeoutMs)) return;
+  if (await until(() => freezer.isFrozen(), freezeTimeoutMs)) return;
   await writeText(file, freezer.thawed);
   throw deadlineExceeded(`cgroup ${cgroupPath} could not be frozen`);
 }
