@@ -10,13 +10,13 @@ import {
 export async function twoLayers(
   config: Readonly<Record<string, unknown>> = {},
 ): Promise<MadeImage> {
-  const lower = await makeLayer([
+  const lower = await sameLayer([
     { header: { name: "etc/", type: "directory", mode: 0o755 } },
     { header: { name: "etc/keep", mode: 0o644 }, content: "keep" },
     { header: { name: "etc/gone", mode: 0o644 }, content: "gone" },
     { header: { name: "etc/changed", mode: 0o644 }, content: "old" },
   ]);
-  const upper = await makeLayer([
+  const upper = await sameLayer([
     { header: { name: "etc/.wh.gone", mode: 0o644 }, content: "" },
     { header: { name: "etc/changed", mode: 0o600 }, content: "new" },
     { header: { name: "bin/", type: "directory", mode: 0o755 } },
@@ -36,7 +36,7 @@ export async function oneLayer(
     readonly config?: Readonly<Record<string, unknown>>;
   } = {},
 ): Promise<MadeImage> {
-  const layer = await makeLayer([{ header: { name: "content", mode: 0o644 }, content }]);
+  const layer = await sameLayer([{ header: { name: "content", mode: 0o644 }, content }]);
   return makeImage({ layers: [layer], ...recipe });
 }
 

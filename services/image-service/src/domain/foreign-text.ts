@@ -6,7 +6,5 @@ const maxLength = 1024;
 /** Control characters (escape sequences begin with one) and bidirectional overrides become spaces. */
 export function plainText(text: string): string {
   const short = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must go
-  // eslint-disable-next-line no-control-regex
   return short.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]+/g, " ").trim();
 }
