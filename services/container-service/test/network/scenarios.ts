@@ -3,27 +3,13 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import { untilPasses } from "@gantry/testkit/until-passes";
 import { World } from "./world.ts";
 
 type Scenario = (world: World) => Promise<void>;
 
 function nft(...args: string[]): string {
   return execFileSync("nft", args, { encoding: "utf8" });
-}
-
-/** Until the check holds; its last failure otherwise. */
-async function eventually(check: () => void | Promise<void>, limitMs = 5000): Promise<void> {
-  const endMs = performance.now() + limitMs;
-  for (;;) {
-    try {
-      await check();
-      return;
-    } catch (error) {
-      if (performance.now() > endMs) throw error;
-      await delay(20);
-    }
-  }
 }
 
 const publishedPorts: Scenario = async (world) => {
@@ -43,7 +29,7 @@ const publishedPorts: Scenario = async (world) => {
   assert.equal(await world.ask("tcp", "::1", 8080), "172.16.0.1");
   // Neighbours, and the container itself, by the host's address.
   assert.equal(await other.place.ask("tcp", "10.99.0.1", 8080), "172.16.0.1");
-  await eventually(async () => {
+  await untilPasses(async () => {
     assert.equal(await web.place.ask("tcp", "10.99.0.1", 8080), "172.16.0.1");
   });
   assert.deepEqual(world.networking.settings(web.id).ports, [
@@ -63,7 +49,7 @@ const publishedPorts: Scenario = async (world) => {
     },
   ]);
   await web.stop();
-  await eventually(async () => {
+  await untilPasses(async () => {
     assert.equal(await world.outside.ask("tcp", "10.99.0.1", 8080), "refused");
   });
 };
@@ -173,7 +159,7 @@ const connecting: Scenario = async (world) => {
   await world.connect("net", "two");
   assert.match(one.place.run("ip", "route"), /^default via 172\.17\.0\.1 dev eth1/);
   assert.match(two.place.run("ip", "route"), /^default via 172\.16\.0\.1 dev eth0/);
-  await eventually(() => {
+  await untilPasses(() => {
     assert.match(two.file("hosts"), /^172\.17\.0\.2\tone alias /m);
   });
   assert.equal(await two.place.ask("tcp", one.address("net"), 80), two.address("net"));
@@ -193,7 +179,7 @@ const connecting: Scenario = async (world) => {
   await assert.rejects(world.networking.disconnect("net", "one", false), {
     message: `container ${one.id} is not connected to network net`,
   });
-  await eventually(() => {
+  await untilPasses(() => {
     assert.doesNotMatch(two.file("hosts"), /one/);
   });
 };
@@ -251,7 +237,7 @@ const flushed: Scenario = async (world) => {
     "flush map inet gantry_t dnat4any",
   ]) {
     nft(...attack.split(" "));
-    await eventually(() => {
+    await untilPasses(() => {
       assert.equal(nft("list", "table", "inet", "gantry_t"), before, attack);
     });
   }
@@ -288,7 +274,7 @@ const tornDown: Scenario = async (world) => {
   await web.stop();
   await world.networking.teardownHost();
   assert.equal(nft("list", "ruleset"), "");
-  await eventually(() => {
+  await untilPasses(() => {
     assert.doesNotMatch(execFileSync("ip", ["-br", "link"], { encoding: "utf8" }), /gtryt/);
   });
   assert.equal(await world.ask("tcp", "127.0.0.1", 8080), "refused");
@@ -311,7 +297,7 @@ const besideDockerd: Scenario = async (world) => {
   const web = await world.run("web", { publish: ["8080:80/tcp"] });
   await web.place.serve("tcp", 80);
   await world.outside.serve("tcp", 80);
-  await eventually(() => {
+  await untilPasses(() => {
     assert.match(
       nft("list", "chain", "ip", "filter", "DOCKER-USER"),
       /iifname "gtryt0".*accept comment "gantry_t"/,

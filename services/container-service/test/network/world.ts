@@ -11,41 +11,20 @@ import path from "node:path";
 import { notFound } from "@gantry/errors";
 import { silentLogger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
-import { createNetworking } from "../../src/adapters/network/compose.ts";
+import { createNetworking } from "../../src/compose-networking.ts";
 import type { BridgeNetworking } from "../../src/app/network/bridge-networking.ts";
 import type { NewNetwork } from "../../src/app/network/create-network.ts";
-import type { DocumentChange, MetadataStore, NewEvent } from "../../src/ports/metadata.ts";
+import type { NewEvent } from "../../src/ports/metadata.ts";
 import type {
   EndpointRequest,
   FoundContainer,
   PreparedNetwork,
 } from "../../src/ports/networking.ts";
+import { MemoryStore } from "../memory-store.ts";
 import { ask, type PeerOrder, type Protocol } from "./peer.ts";
 
 const kernel = loadKernel();
 const peerProgram = path.join(import.meta.dirname, "peer.ts");
-
-/** Documents in memory: what a database would give after a restart. */
-export class MemoryStore implements MetadataStore {
-  readonly #documents = new Map<string, Map<string, string>>();
-  readonly events: NewEvent[] = [];
-
-  load(collection: string): ReadonlyMap<string, unknown> {
-    const entries = [...(this.#documents.get(collection) ?? [])];
-    return new Map(entries.map(([key, text]) => [key, JSON.parse(text) as unknown]));
-  }
-
-  commit(changes: readonly DocumentChange[], events: readonly NewEvent[]): Promise<void> {
-    for (const { collection, key, value } of changes) {
-      const documents = this.#documents.get(collection) ?? new Map<string, string>();
-      this.#documents.set(collection, documents);
-      if (value === undefined) documents.delete(key);
-      else documents.set(key, JSON.stringify(value));
-    }
-    this.events.push(...events);
-    return Promise.resolve();
-  }
-}
 
 /** What a test says of a container. */
 export interface ContainerChoice {

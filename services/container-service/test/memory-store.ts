@@ -1,0 +1,23 @@
+import type { DocumentChange, MetadataStore, NewEvent } from "../src/ports/metadata.ts";
+
+/** Documents in memory: what a database would give after a restart. */
+export class MemoryStore implements MetadataStore {
+  readonly #documents = new Map<string, Map<string, string>>();
+  readonly events: NewEvent[] = [];
+
+  load(collection: string): ReadonlyMap<string, unknown> {
+    const entries = [...(this.#documents.get(collection) ?? [])];
+    return new Map(entries.map(([key, text]) => [key, JSON.parse(text) as unknown]));
+  }
+
+  commit(changes: readonly DocumentChange[], events: readonly NewEvent[]): Promise<void> {
+    for (const { collection, key, value } of changes) {
+      const documents = this.#documents.get(collection) ?? new Map<string, string>();
+      this.#documents.set(collection, documents);
+      if (value === undefined) documents.delete(key);
+      else documents.set(key, JSON.stringify(value));
+    }
+    this.events.push(...events);
+    return Promise.resolve();
+  }
+}

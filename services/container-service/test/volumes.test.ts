@@ -1,0 +1,329 @@
+/** Volumes over real files, mounts and the unpack program (root is needed). */
+import assert from "node:assert/strict";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import path from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { silentLogger } from "@gantry/logging";
+import { loadKernel, nativeArtifact } from "@gantry/native";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { createVolumes } from "../src/compose-volumes.ts";
+import type { LocalVolumes } from "../src/app/volume/local-volumes.ts";
+import type { ImageRootfs, MountedContainer, MountPointView } from "../src/ports/volumes.ts";
+import { MemoryStore } from "./memory-store.ts";
+
+const signal = new AbortController().signal;
+let dir: string;
+let store: MemoryStore;
+let volumes: LocalVolumes;
+let image: ImageRootfs;
+
+function create(): LocalVolumes {
+  return createVolumes({
+    dataDir: dir,
+    kernel: loadKernel(),
+    store,
+    images: { open: () => Promise.resolve(image) },
+    directory: { resolveId: (reference) => reference },
+    unpackProgram: nativeArtifact("unpack"),
+    logger: silentLogger(),
+  });
+}
+
+/** Two layers: `upper` over `lower`. */
+function makeImage(): ImageRootfs {
+  const upper = path.join(dir, "upper");
+  const lower = path.join(dir, "lower");
+  mkdirSync(path.join(lower, "data/sub"), { recursive: true });
+  mkdirSync(path.join(lower, "etc"));
+  mkdirSync(path.join(upper, "data"), { recursive: true });
+  mkdirSync(path.join(upper, "empty"));
+  writeFileSync(path.join(lower, "etc/passwd"), "the image's");
+  writeFileSync(path.join(lower, "data/old"), "old");
+  writeFileSync(path.join(lower, "data/sub/owned"), "x");
+  chownSync(path.join(lower, "data/sub/owned"), 1000, 1001);
+  chmodSync(path.join(lower, "data/sub/owned"), 0o4750);
+  writeFileSync(path.join(upper, "data/new"), "new");
+  linkSync(path.join(upper, "data/new"), path.join(upper, "data/hard"));
+  symlinkSync("/etc/passwd", path.join(upper, "data/link"));
+  chownSync(path.join(upper, "data"), 33, 34);
+  chmodSync(path.join(upper, "data"), 0o1777);
+  symlinkSync("/etc", path.join(upper, "outside"));
+  symlinkSync("../../../../../../data", path.join(upper, "climbing"));
+  return { lowerDirs: [upper, lower] };
+}
+
+function attach(id: string, choice: Partial<MountedContainer>): Promise<unknown> {
+  const nothing = { volumes: [], mounts: [], tmpfs: {}, volumeDriver: "", workingDir: "" };
+  return volumes.attach({ id, ...nothing, ...choice }, image, "", signal);
+}
+
+function mountPoint(id: string, destination: string): MountPointView {
+  const found = volumes.mountPoints(id).find((each) => each.destination === destination);
+  return found ?? assert.fail(`no mount at ${destination}`);
+}
+
+function actions(): string[] {
+  return store.events.map(({ action }) => action);
+}
+
+function volumeNames(): string[] {
+  return readdirSync(path.join(dir, "volumes"));
+}
+
+describe("volumes", () => {
+  beforeEach(async () => {
+    dir = mkdtempSync("/tmp/gantry-volumes-");
+    store = new MemoryStore();
+    image = makeImage();
+    volumes = create();
+    await volumes.open();
+  });
+  afterEach(async () => {
+    await volumes.teardownHost();
+    assert.ok(
+      !readFileSync("/proc/self/mountinfo", "utf8").includes(dir),
+      "a mount was left behind",
+    );
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it("are filled from the merged layers of the image, with owners, modes and links", async () => {
+    await attach("a", { volumes: ["/data"] });
+    const { source, name, mode, rw, propagation } = mountPoint("a", "/data");
+    assert.match(name, /^[0-9a-f]{64}$/);
+    assert.deepEqual({ mode, rw, propagation }, { mode: "", rw: true, propagation: "" });
+    assert.deepEqual(readdirSync(source).sort(), ["hard", "link", "new", "old", "sub"]);
+    const top = statSync(source);
+    assert.deepEqual([top.uid, top.gid, top.mode & 0o7777], [33, 34, 0o1777]);
+    const owned = statSync(path.join(source, "sub/owned"));
+    assert.deepEqual([owned.uid, owned.gid, owned.mode & 0o7777], [1000, 1001, 0o4750]);
+    assert.equal(statSync(path.join(source, "hard")).ino, statSync(path.join(source, "new")).ino);
+    assert.ok(lstatSync(path.join(source, "link")).isSymbolicLink());
+  });
+
+  it("resolve links of the image inside the image", async () => {
+    await attach("a", { volumes: ["/outside", "/climbing"] });
+    const { source } = mountPoint("a", "/outside");
+    assert.equal(readFileSync(path.join(source, "passwd"), "utf8"), "the image's");
+    assert.ok(existsSync(path.join(mountPoint("a", "/climbing").source, "new")));
+  });
+
+  it("stay empty with nocopy, for a path that is no directory, and when they hold something", async () => {
+    await volumes.create({ name: "used", driver: "", options: {}, labels: {} });
+    writeFileSync(path.join(dir, "volumes/used/_data/mine"), "");
+    await attach("a", {
+      binds: {
+        values: ["plain:/data:nocopy", "file:/etc/passwd", "nowhere:/nowhere", "used:/etc"],
+      },
+    });
+    const files = (destination: string): string[] =>
+      readdirSync(mountPoint("a", destination).source);
+    assert.deepEqual(files("/data"), []);
+    assert.deepEqual(files("/etc/passwd"), []);
+    assert.deepEqual(files("/nowhere"), []);
+    assert.deepEqual(files("/etc"), ["mine"]);
+  });
+
+  it("leave nothing behind when the container is refused", async () => {
+    const asked = { binds: { values: ["fresh:/data"] } };
+    const mounts = [
+      { type: "bind", source: "/nope", target: "/x", readOnly: false, consistency: "" },
+    ];
+    await assert.rejects(attach("a", { ...asked, mounts }), {
+      kind: "invalid_argument",
+      message: 'invalid mount config for type "bind": bind source path does not exist: /nope',
+    });
+    const driverOptions = { type: "tmpfs" };
+    const volumeOptions = { noCopy: false, labels: {}, driverName: "", driverOptions, subpath: "" };
+    const wrong = [
+      {
+        type: "volume",
+        source: "v2",
+        target: "/y",
+        readOnly: false,
+        consistency: "",
+        volumeOptions,
+      },
+    ];
+    await assert.rejects(
+      attach("a", { ...asked, mounts: wrong }),
+      /missing required option: "device"/,
+    );
+    assert.deepEqual(volumeNames(), []);
+    assert.deepEqual(volumes.mountPoints("a"), []);
+  });
+
+  it("refuse the same destination twice", async () => {
+    const binds = { values: ["v1:/data", "v2:/data/"] };
+    await assert.rejects(attach("a", { binds }), { message: "Duplicate mount point: /data" });
+    await assert.rejects(attach("a", { binds: { values: ["v1:/t"] }, tmpfs: { "/t": "" } }), {
+      message: "Duplicate mount point: /t",
+    });
+  });
+
+  it("become mounts of the runtime-spec, outer ones first", async () => {
+    const host = path.join(dir, "made/by/bind");
+    await attach("a", {
+      binds: { values: [`${host}:/data/inner:ro,rshared`, "named:/data"] },
+      tmpfs: { "/t": "size=1m" },
+      volumes: ["/data"],
+    });
+    assert.ok(!existsSync(host));
+    const prepared = await volumes.prepareStart("a", signal);
+    assert.ok(statSync(host).isDirectory());
+    assert.equal(prepared.rootfsPropagation, "rshared");
+    assert.deepEqual(prepared.mounts, [
+      {
+        destination: "/data",
+        type: "bind",
+        source: path.join(dir, "volumes/named/_data"),
+        options: ["rbind", "rprivate"],
+      },
+      {
+        destination: "/t",
+        type: "tmpfs",
+        source: "tmpfs",
+        options: ["noexec", "nosuid", "nodev", "size=1m", "rprivate"],
+      },
+      {
+        destination: "/data/inner",
+        type: "bind",
+        source: host,
+        options: ["rbind", "rshared", "ro", "x-gantry.rro-if-possible"],
+      },
+    ]);
+    assert.deepEqual(prepared.events, [
+      {
+        type: "volume",
+        action: "mount",
+        actorId: "named",
+        attributes: {
+          container: "a",
+          destination: "/data",
+          driver: "local",
+          propagation: "",
+          "read/write": "true",
+        },
+      },
+    ]);
+  });
+
+  it("with driver options are mounted for as long as a container uses them", async () => {
+    const options = { type: "tmpfs", device: "tmpfs", o: "size=1m,uid=5" };
+    await volumes.create({ name: "memory", driver: "local", options, labels: {} });
+    for (const id of ["a", "b"]) {
+      await attach(id, { binds: { values: ["memory:/m"] } });
+      await volumes.prepareStart(id, signal);
+    }
+    const uid = (): number => statSync(path.join(dir, "volumes/memory/_data")).uid;
+    assert.equal(uid(), 5);
+    assert.equal(volumes.release("a").length, 1);
+    assert.equal(volumes.release("a").length, 0);
+    assert.equal(uid(), 5);
+    volumes.release("b");
+    await untilPasses(() => {
+      assert.equal(uid(), 0);
+    });
+  });
+
+  it("show images read-only until the container ends", async () => {
+    const mounts = [
+      { type: "image", source: "busybox", target: "/img", readOnly: false, consistency: "" },
+    ];
+    await attach("a", { mounts });
+    const [mount] = (await volumes.prepareStart("a", signal)).mounts;
+    assert.ok(existsSync(path.join(mount?.source ?? "", "data/old")));
+    assert.ok(mount?.options.includes("ro"));
+    volumes.release("a");
+    await untilPasses(() => {
+      assert.ok(!existsSync(mount?.source ?? ""));
+    });
+  });
+
+  it("are taken from other containers, read-only where that is asked, and stay with their owner", async () => {
+    await attach("a", { volumes: ["/data"], binds: { values: ["named:/n"] } });
+    await attach("b", { volumesFrom: { values: ["a:ro"] }, volumes: ["/data"] });
+    assert.equal(mountPoint("b", "/data").name, mountPoint("a", "/data").name);
+    assert.equal(mountPoint("b", "/n").rw, false);
+    await volumes.detach("b", true);
+    assert.equal(volumeNames().length, 2);
+  });
+
+  it("without a name go with their container when that is asked, others never", async () => {
+    await attach("a", { volumes: ["/data"], binds: { values: ["named:/n"] } });
+    await assert.rejects(volumes.remove("named", false), {
+      kind: "conflict",
+      message: "remove named: volume is in use - [a]",
+    });
+    await volumes.detach("a", true);
+    assert.deepEqual(volumeNames(), ["named"]);
+    await volumes.remove("named", false);
+    await assert.rejects(volumes.remove("named", false), { message: "get named: no such volume" });
+    await volumes.remove("named", true);
+    assert.deepEqual(actions(), ["create", "create", "destroy", "destroy"]);
+  });
+
+  it("are pruned by Docker's rules", async () => {
+    const make = (name: string, labels = {}, options = {}) =>
+      volumes.create({ name, driver: "", options, labels });
+    await make("named", { keep: "1" });
+    await make("optioned", {}, { type: "tmpfs", device: "tmpfs" });
+    await make("");
+    const names = async (all: boolean): Promise<number> =>
+      (await volumes.prune(new Map(), all, signal)).deleted.length;
+    assert.equal(await names(false), 1);
+    assert.deepEqual(
+      (await volumes.prune(new Map([["label!", ["keep=1"]]]), true, signal)).deleted,
+      [],
+    );
+    assert.equal(await names(true), 1);
+    assert.deepEqual(volumeNames(), ["optioned"]);
+  });
+
+  it("are listed by filters, and measured when that is asked", async () => {
+    await attach("a", { binds: { values: ["used:/data"] } });
+    await volumes.create({ name: "idle", driver: "", options: {}, labels: { x: "1" } });
+    const list = async (key: string, value: string): Promise<string[]> =>
+      (await volumes.list(new Map([[key, [value]]]), false, signal)).map(
+        ({ record }) => record.name,
+      );
+    assert.deepEqual(await list("dangling", "true"), ["idle"]);
+    assert.deepEqual(await list("label", "x=1"), ["idle"]);
+    assert.deepEqual(await list("name", "us"), ["used"]);
+    await assert.rejects(list("foo", "x"), { message: "invalid filter 'foo'" });
+    const [measured] = await volumes.list(new Map([["name", ["used"]]]), true, signal);
+    assert.equal(measured?.refCount, 1);
+    assert.ok((measured?.sizeBytes ?? 0n) >= 4096n);
+  });
+
+  it("are adopted when the database is lost, and none is removed", async () => {
+    await attach("a", { binds: { values: ["named:/data"] } });
+    store = new MemoryStore();
+    volumes = create();
+    await volumes.open();
+    assert.ok(existsSync(path.join(volumes.inspect("named").mountpoint, "new")));
+  });
+
+  it("of a container that a crash left half made are let go, but kept", async () => {
+    await attach("gone", { binds: { values: ["named:/data"] } });
+    volumes = create();
+    await volumes.open();
+    await volumes.reconcile(new Set(), new Set());
+    assert.deepEqual(volumes.mountPoints("gone"), []);
+    await volumes.remove("named", false);
+  });
+});
