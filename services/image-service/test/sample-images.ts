@@ -1,10 +1,17 @@
 /** Small images for tests. */
 import {
+  type LayerEntry,
   type MadeImage,
   makeDockerArchive,
   makeImage,
   makeLayer,
 } from "@gantry/testkit/image-maker";
+
+/** The same bytes at any time. */
+const sameLayer = (entries: readonly LayerEntry[]): Promise<Uint8Array> =>
+  makeLayer(
+    entries.map(({ header, ...rest }) => ({ header: { mtime: new Date(0), ...header }, ...rest })),
+  );
 
 /** An image of two layers: the second changes and removes files of the first. */
 export async function twoLayers(

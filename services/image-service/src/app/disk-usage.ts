@@ -18,8 +18,8 @@ export async function diskUsage(store: Store): Promise<DiskUsage> {
   let layersSizeBytes = 0;
   for (const { sizeBytes } of store.metadata.blobs.values()) layersSizeBytes += onDisk(sizeBytes);
   for (const { kind, sizeBytes } of store.metadata.snapshots.values()) {
-    // A layer's folder and the one of its tree.
-    if (kind === "layer") layersSizeBytes += sizeBytes + blockBytes;
+    // Beside its files: a layer's folder, and its tree's root.
+    if (kind === "layer") layersSizeBytes += sizeBytes + 2 * blockBytes;
   }
   return { images: withSharedSizes(store, images), layersSizeBytes };
 }
