@@ -253,10 +253,19 @@ describe("the life of a container", () => {
     assert.equal(await docker("logs", "-f", id), "1\n2\n3");
     await docker("rm", id);
   });
-  it("attaches to a running container", async () => {
-    const id = await docker("run", "-d", "-i", "busybox", "cat");
-    assert.equal(await engine.docker(["attach", id], { input: "typed later\n" }), "typed later");
-    await docker("rm", "-f", id);
+  it("attaches to a running container and returns its exit code", async () => {
+    const script = "while [ ! -e /go ]; do sleep 0.05; done; echo later; exit 4";
+    const id = await docker("run", "-d", "busybox", "sh", "-c", script);
+    const attached = engine.tryDocker(["attach", "--no-stdin", id]);
+    await untilPasses(async () => {
+      const now = String(Math.ceil(Date.now() / 1000));
+      const filters = ["--filter", `container=${id}`, "--filter", "event=attach"];
+      assert.notEqual(await docker("events", "--since", "0", "--until", now, ...filters), "");
+    });
+    await docker("exec", id, "touch", "/go");
+    const { code, stdout } = await attached;
+    assert.deepEqual([code, stdout], [4, "later\n"]);
+    await docker("rm", id);
   });
   it("tells its story by events", async () => {
     const since = String(Math.floor(Date.now() / 1000));
