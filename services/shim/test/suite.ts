@@ -421,6 +421,20 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       await shim().delete({ id: bundle.id });
     });
 
+    it("waits for a shim process that was too busy to be adopted, when something is asked of it", async () => {
+      const bundle = await launch(forever);
+      await crash();
+      process.kill(bundle.launched.shimPid, "SIGSTOP");
+      assert.equal((await adopt(bundle, bundle.launched)).running, true);
+      const processJson = Buffer.from(
+        JSON.stringify({ cwd: "/", args: ["true"], env: ["PATH=/bin"] }),
+      );
+      const asked = shim().execProcess({ id: bundle.id, execId: "late", processJson });
+      process.kill(bundle.launched.shimPid, "SIGCONT");
+      assert.ok((await asked).pid > 0);
+      await bundle.remove();
+    });
+
     it("takes a container of another boot for lost", async () => {
       const launched = { pid: 1, shimPid: 1, shimStartTicks: 1n, nonce: new Uint8Array([1]) };
       const adopted = await shim().adopt({ id: "lost", bootId: "another", launched });

@@ -4,26 +4,19 @@
  * Who the process is, is proved thrice: by its start time (a pid may be somebody else's by now), by
  * the boot ID, and by the nonce of its plan.
  */
-import { connect, type Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
-import { hasKind } from "@gantry/errors";
 import {
   type AdoptRequest,
   type AdoptResponse,
   AdoptResponseSchema,
   type Exited,
   ExitedSchema,
-  type HelloReply,
-  LaunchResponseSchema,
 } from "@gantry/proto/shim";
-import { protocolVersion } from "../compile/launch-plan.ts";
-import type { ProcessLink, RunRecord } from "../ports.ts";
+import type { RunRecord } from "../ports.ts";
 import { type Brain, type Container, containerOf, type Run } from "./container.ts";
-import { answerTimeoutMs, openInit } from "./launch.ts";
-import { cleanUpKilled, handleEvent, killedExit, watchShim } from "./run-end.ts";
+import { greet, keepConnected } from "./link.ts";
+import { cleanUpKilled, killedExit, watchShim } from "./run-end.ts";
 
-/** A frozen process must not hold up the start of the engine: it is asked again in the background. */
-const helloTimeoutMs = 1_000;
 /** Exit code of a container that the machine went down with. */
 const lostExitCode = 255;
 
@@ -71,6 +64,7 @@ function openRun(brain: Brain, record: RunRecord, pidfd: number, request: AdoptR
     shim: brain.processes.watch(record.shimPid, pidfd),
     init: undefined,
     link: undefined,
+    connected: Promise.withResolvers(),
     launched: request.launched,
     execs: new Set(),
     exited: Promise.withResolvers(),
@@ -95,12 +89,10 @@ async function takeOver(
     return await alreadyEnded(brain, container, run, record);
   watchShim(brain, container, run);
   if (hello === undefined) {
-    brain.logger.warn(
-      { container: request.id, shimPid: run.record.shimPid },
-      "shim process does not answer",
-    );
-    void keepGreeting(brain, container, run);
+    const { shimPid } = run.record;
+    brain.logger.warn({ container: request.id, shimPid }, "shim process does not answer");
   }
+  keepConnected(brain, container, run);
   return await running(brain, run, hello?.execs ?? []);
 }
 
@@ -134,93 +126,6 @@ async function running(
     AdoptResponseSchema,
     run.launched === undefined ? base : { ...base, launched: run.launched },
   );
-}
-
-/** Connects and says Hello. Undefined when the process does not answer now. */
-async function greet(
-  brain: Brain,
-  container: Container,
-  run: Run,
-): Promise<HelloReply | undefined> {
-  let link: ProcessLink | undefined;
-  try {
-    const socket = await connected(container.folder.controlSocket);
-    link = brain.openLink({
-      socket,
-      answerTimeoutMs: helloTimeoutMs,
-      onEvent: (message) => {
-        handleEvent(brain, container, run, message);
-      },
-    });
-    const answer = await link.ask({ case: "hello", value: { protocolVersion } });
-    if (answer.case !== "hello" || !isOurs(answer.value, container, run)) {
-      link.close();
-      return undefined;
-    }
-    accept(brain, run, link, answer.value);
-    return answer.value;
-  } catch (error) {
-    link?.close();
-    const isSilent = hasKind(error, "deadline_exceeded") || hasKind(error, "unavailable");
-    if (!isSilent && !isSocketError(error)) throw error;
-    return undefined;
-  }
-}
-
-function isOurs(hello: HelloReply, container: Container, run: Run): boolean {
-  return hello.id === container.id && Buffer.from(hello.nonce).toString("hex") === run.record.nonce;
-}
-
-function accept(brain: Brain, run: Run, link: ProcessLink, hello: HelloReply): void {
-  run.link = link;
-  for (const exec of hello.execs) run.execs.add(exec.execId);
-  run.launched ??= create(LaunchResponseSchema, {
-    shimPid: run.record.shimPid,
-    shimStartTicks: BigInt(run.record.shimStartTicks),
-    nonce: Buffer.from(run.record.nonce, "hex"),
-  });
-  run.launched.pid = hello.pid;
-  run.launched.pidStartTicks = hello.pidStartTicks;
-  if (!run.hasExited) run.init = openInit(brain, hello);
-}
-
-/** Asks again until the process answers or is gone. */
-async function keepGreeting(brain: Brain, container: Container, run: Run): Promise<void> {
-  let gone = false;
-  void run.shimEnded.promise.then(() => {
-    gone = true;
-  });
-  while (!gone && run.link === undefined) {
-    try {
-      if ((await greet(brain, container, run)) !== undefined) return;
-    } catch (error) {
-      brain.logger.error({ err: error, container: container.id }, "shim process cannot be adopted");
-      return;
-    }
-    await Promise.race([run.shimEnded.promise, pause(answerTimeoutMs / 10)]);
-  }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
-}
-
-function connected(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    socket.once("error", reject);
-    socket.once("connect", () => {
-      socket.off("error", reject);
-      resolve(socket);
-    });
-  });
-}
-
-/** Nobody listens (any more). */
-function isSocketError(error: unknown): boolean {
-  return error instanceof Error && "syscall" in error && error.syscall === "connect";
 }
 
 /** Nothing of it runs: the record, the boot ID, or the silence says how it ended. Puts away what is left. */

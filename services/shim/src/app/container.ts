@@ -1,6 +1,6 @@
 /** What the brain knows of containers, and the tools that its use cases share. */
 import { create } from "@bufbuild/protobuf";
-import { conflict } from "@gantry/errors";
+import { conflict, deadlineExceeded } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import {
@@ -54,6 +54,8 @@ export interface Run {
   /** The first process while it runs. */
   init: ProcessHandle | undefined;
   link: ProcessLink | undefined;
+  /** Resolves when there is a link. */
+  connected: PromiseWithResolvers<void>;
   launched: LaunchResponse | undefined;
   /** Execs that have been started and not ended. */
   readonly execs: Set<string>;
@@ -125,10 +127,19 @@ export function anyRun(container: Container): Run | undefined {
   return "run" in container.state ? container.state.run : undefined;
 }
 
-/** The run's connection; throws conflict while there is none. */
-export function linkOf(run: Run, id: string): ProcessLink {
-  if (run.link === undefined) throw conflict(`shim process of container ${id} is not connected`);
-  return run.link;
+/** An adopted process that was too busy to answer is waited for as long as one that is asked something. */
+const connectTimeoutMs = 10_000;
+
+/** The run's connection. Throws deadline_exceeded when there is none in time, conflict when it is over. */
+export async function linkOf(run: Run, id: string): Promise<ProcessLink> {
+  if (run.link !== undefined) return run.link;
+  const late = Promise.withResolvers<"late">();
+  const timer = setTimeout(late.resolve, connectTimeoutMs, "late");
+  const first = await Promise.race([run.connected.promise, run.shimEnded.promise, late.promise]);
+  clearTimeout(timer);
+  if (run.link !== undefined) return run.link;
+  if (first === "late") throw deadlineExceeded(`shim process of container ${id} does not answer`);
+  throw conflict(`container ${id} is not running`);
 }
 
 /** Tells all readers, but not before the caller of Launch has its answer. */

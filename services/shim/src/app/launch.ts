@@ -16,7 +16,7 @@ import {
 import { cgroupPathOf } from "../compile/cgroup-layout.ts";
 import { compileLaunchPlan } from "../compile/launch-plan.ts";
 import type { LaunchPlanInit } from "../compile/plan-types.ts";
-import type { ProcessHandle, SeccompProgram } from "../ports.ts";
+import type { SeccompProgram } from "../ports.ts";
 import { toLaunchError } from "../process-error.ts";
 import {
   type Brain,
@@ -26,11 +26,10 @@ import {
   type Run,
   releaseBacklog,
 } from "./container.ts";
+import { answerTimeoutMs, keepConnected, openInit } from "./link.ts";
 import { prepareForLaunch } from "./prepare.ts";
 import { cleanUpKilled, handleEvent, putAway, watchShim } from "./run-end.ts";
 
-/** A request to a shim process is answered within this time, or it is frozen. */
-export const answerTimeoutMs = 10_000;
 const controlBacklog = 16;
 const nonceBytes = 16;
 const sigkill = 9;
@@ -217,6 +216,7 @@ function openRun(brain: Brain, container: Container, from: NewRun): Run {
     shim: brain.processes.watch(pid, pidfd),
     init: undefined,
     link: undefined,
+    connected: Promise.withResolvers(),
     launched: undefined,
     execs: new Set(),
     exited: Promise.withResolvers(),
@@ -291,16 +291,8 @@ function running(brain: Brain, container: Container, run: Run, started: Started)
   if (!run.hasExited) run.init = openInit(brain, started);
   container.state = run.hasExited ? { status: "ended", run } : { status: "running", run };
   watchShim(brain, container, run);
+  keepConnected(brain, container, run);
   // The caller hears of the start first, then of whatever came after it.
   setImmediate(releaseBacklog, brain, container.id, run);
   return launched;
-}
-
-/** Undefined when it has ended already. */
-export function openInit(
-  brain: Brain,
-  process: { readonly pid: number; readonly pidStartTicks: bigint },
-): ProcessHandle | undefined {
-  const pidfd = brain.processes.open(process.pid, process.pidStartTicks);
-  return pidfd === undefined ? undefined : brain.processes.hold(process.pid, pidfd);
 }
