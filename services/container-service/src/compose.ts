@@ -9,23 +9,23 @@ import { type Channel, type DataListener, type Implementation, openChannel } fro
 import { createShim } from "@gantry/shim";
 import { openRootMounts } from "./adapters/archive/root-mounts.ts";
 import { openUnpackProgram } from "./adapters/archive/unpack-program.ts";
-import { createDefaults, runtimeDefaults } from "./adapters/defaults.ts";
 import { openContainerFolders } from "./adapters/host/container-folders.ts";
 import { openHostDevices } from "./adapters/host/host-devices.ts";
 import { readHostFacts } from "./adapters/host/read-host-facts.ts";
 import { openImages } from "./adapters/image-client/image-client.ts";
 import { openLogFiles } from "./adapters/log/log-files.ts";
-import { createNetworking } from "./adapters/network/compose.ts";
 import { openContainerStore } from "./adapters/sqlite/container-store.ts";
 import { type Database, openDatabase } from "./adapters/sqlite/database.ts";
 import { openMetadataStore } from "./adapters/sqlite/metadata-store.ts";
-import { createVolumes } from "./adapters/volume/compose.ts";
 import type { App } from "./app/context.ts";
-import type { BridgeNetworking } from "./app/network/bridge-networking.ts";
-import type { LocalVolumes } from "./app/volume/local-volumes.ts";
 import { containerDirectory } from "./app/directories.ts";
 import { openExecTable } from "./app/exec-table.ts";
+import type { BridgeNetworking } from "./app/network/bridge-networking.ts";
 import { openRegistry } from "./app/registry.ts";
+import type { LocalVolumes } from "./app/volume/local-volumes.ts";
+import { createNetworking } from "./compose-networking.ts";
+import { createVolumes } from "./compose-volumes.ts";
+import { createDefaults, runtimeDefaults } from "./container-defaults.ts";
 import { containerService } from "./rpc/container-handlers.ts";
 import { execService } from "./rpc/exec-handlers.ts";
 import { networkHandlers } from "./rpc/network-handlers.ts";
@@ -51,9 +51,17 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const kernel = loadKernel();
   const database = await openDatabase(paths.dataDir);
   const store = openContainerStore(database, logger);
-  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket);
+  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, { patienceMs: 2000 });
   const lifetime = new AbortController();
-  const { app, networks, volumes } = await openApp({ config, logger, kernel, database, store, imageChannel, lifetime });
+  const { app, networks, volumes } = await openApp({
+    config,
+    logger,
+    kernel,
+    database,
+    store,
+    imageChannel,
+    lifetime,
+  });
   const reconfigure = (next: EngineConfig): void => {
     app.runtimeDefaults = runtimeDefaults(next, app.host.cpus);
     app.createDefaults = createDefaults(next);
@@ -101,7 +109,9 @@ interface Parts {
   readonly lifetime: AbortController;
 }
 
-async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetworking; volumes: LocalVolumes }> {
+async function openApp(
+  parts: Parts,
+): Promise<{ app: App; networks: BridgeNetworking; volumes: LocalVolumes }> {
   const { config, logger, kernel, database } = parts;
   const { dataDir, runDir } = servicePaths(config, "container-service");
   const registry = openRegistry();
@@ -118,7 +128,15 @@ async function openApp(parts: Parts): Promise<{ app: App; networks: BridgeNetwor
   });
   const directory = containerDirectory(registry);
   const unpackProgram = nativeArtifact("unpack");
-  const volumes = createVolumes({ dataDir, kernel, store: metadata, images, directory, unpackProgram, logger });
+  const volumes = createVolumes({
+    dataDir,
+    kernel,
+    store: metadata,
+    images,
+    directory,
+    unpackProgram,
+    logger,
+  });
   const networking = await createNetworking({
     options: {
       ...config.network,

@@ -111,7 +111,7 @@ export function withSharedSizes(store: Store, images: readonly ImageDetails[]): 
     let shared = 0;
     for (const part of view === undefined ? [] : partsOf(view)) {
       if ((uses.get(part) ?? 0) < 2) continue;
-      const [type, id = ""] = [part.slice(0, 1), part.slice(2)];
+      const [type, id] = [part.slice(0, 1), part.slice(2)];
       shared +=
         (type === "c" ? sizeOf.layer(id) : store.metadata.blobs.get(id as never)?.sizeBytes) ?? 0;
     }

@@ -107,7 +107,7 @@ export class KernelHostLinks implements HostLinks {
 
   async hasIpv6(): Promise<boolean> {
     const disabled = await readIfPresent(`${procNet}/ipv6/conf/all/disable_ipv6`);
-    return disabled !== undefined && disabled.trim() === "0";
+    return disabled?.trim() === "0";
   }
 
   async setHairpin(hostName: string): Promise<void> {

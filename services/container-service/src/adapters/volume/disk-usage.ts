@@ -1,4 +1,5 @@
 /** Bytes that a tree takes on disk, as du counts them: blocks, each inode once, one file system. */
+import type { BigIntStats } from "node:fs";
 import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
@@ -15,7 +16,7 @@ export async function diskUsageBytes(root: string, signal: AbortSignal): Promise
     for await (const name of namesIn(folder)) {
       const file = path.join(folder, name);
       const facts = await lstatOrNothing(file);
-      if (facts === undefined || facts.dev !== first.dev) continue;
+      if (facts?.dev !== first.dev) continue;
       if (facts.nlink > 1n && !facts.isDirectory()) {
         const inode = String(facts.ino);
         if (counted.has(inode)) continue;
@@ -36,7 +37,7 @@ async function* namesIn(folder: string): AsyncGenerator<string> {
   }
 }
 
-async function lstatOrNothing(file: string): Promise<import("node:fs").BigIntStats | undefined> {
+async function lstatOrNothing(file: string): Promise<BigIntStats | undefined> {
   try {
     return await lstat(file, { bigint: true });
   } catch (error) {

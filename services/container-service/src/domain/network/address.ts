@@ -1,5 +1,5 @@
 /** IP addresses and subnets as numbers. Text forms are parsed once, at the edge. */
-import net from "node:net";
+import { isIP } from "node:net";
 
 export type Family = 4 | 6;
 
@@ -29,7 +29,7 @@ export function familyBits(family: Family): number {
 
 /** Undefined when the text is not an address. Zones (`%eth0`) and mapped IPv4 are not addresses here. */
 export function parseAddress(text: string): Address | undefined {
-  switch (net.isIP(text)) {
+  switch (isIP(text)) {
     case 4:
       return { family: 4, value: valueOfIpv4(text) };
     case 6:

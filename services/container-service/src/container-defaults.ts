@@ -12,8 +12,8 @@ import {
   ociVersion,
   thermalThrottlePaths,
 } from "@gantry/shim";
-import type { CreateDefaults } from "../app/context.ts";
-import type { RuntimeDefaults } from "../domain/bundle/bundle-input.ts";
+import type { CreateDefaults } from "./app/context.ts";
+import type { RuntimeDefaults } from "./domain/bundle/bundle-input.ts";
 
 export function runtimeDefaults(config: EngineConfig, cpus: number): RuntimeDefaults {
   const { containers } = config;

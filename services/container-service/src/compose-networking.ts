@@ -3,21 +3,21 @@ import { randomBytes } from "node:crypto";
 import { nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
-import { BridgeNetworking } from "../../app/network/bridge-networking.ts";
-import { bridgeRules } from "../../app/network/bridge-state.ts";
-import type { IdSource, NetworkOptions } from "../../app/network/context.ts";
-import { NetworkRegistry } from "../../app/network/registry.ts";
-import { RuleKeeper } from "../../app/network/rule-keeper.ts";
-import { randomMac } from "../../domain/network/mac-address.ts";
-import { fallbackEphemeralRange, PortAllocator } from "../../domain/network/port-allocator.ts";
-import type { MetadataStore } from "../../ports/metadata.ts";
-import type { HostLinks } from "../../ports/network-host.ts";
-import type { ContainerDirectory, ContainerFolders } from "../../ports/networking.ts";
-import { NftForeignFirewall } from "./foreign-firewall.ts";
-import { KernelHostLinks } from "./host-links.ts";
-import { DiskNetworkFiles } from "./network-files.ts";
-import { NftProgram } from "./nft-program.ts";
-import { RelayClient } from "./relay-client.ts";
+import { NftForeignFirewall } from "./adapters/network/foreign-firewall.ts";
+import { KernelHostLinks } from "./adapters/network/host-links.ts";
+import { DiskNetworkFiles } from "./adapters/network/network-files.ts";
+import { NftProgram } from "./adapters/network/nft-program.ts";
+import { RelayClient } from "./adapters/network/relay-client.ts";
+import { BridgeNetworking } from "./app/network/bridge-networking.ts";
+import { bridgeRules } from "./app/network/bridge-state.ts";
+import type { IdSource, NetworkOptions } from "./app/network/context.ts";
+import { NetworkRegistry } from "./app/network/registry.ts";
+import { RuleKeeper } from "./app/network/rule-keeper.ts";
+import { randomMac } from "./domain/network/mac-address.ts";
+import { fallbackEphemeralRange, PortAllocator } from "./domain/network/port-allocator.ts";
+import type { MetadataStore } from "./ports/metadata.ts";
+import type { HostLinks } from "./ports/network-host.ts";
+import type { ContainerDirectory, ContainerFolders } from "./ports/networking.ts";
 
 /** What networks are made from. */
 export interface NetworkingParts {

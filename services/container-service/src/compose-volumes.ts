@@ -3,11 +3,11 @@ import { randomBytes } from "node:crypto";
 import { nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
-import { LocalVolumes } from "../../app/volume/local-volumes.ts";
-import { VolumeRegistry } from "../../app/volume/registry.ts";
-import type { MetadataStore } from "../../ports/metadata.ts";
-import type { MountedImages, VolumesFromDirectory } from "../../ports/volumes.ts";
-import { VolumeFolder } from "./volume-folder.ts";
+import { VolumeFolder } from "./adapters/volume/volume-folder.ts";
+import { LocalVolumes } from "./app/volume/local-volumes.ts";
+import { VolumeRegistry } from "./app/volume/registry.ts";
+import type { MetadataStore } from "./ports/metadata.ts";
+import type { MountedImages, VolumesFromDirectory } from "./ports/volumes.ts";
 
 /** What volumes are made from. */
 export interface VolumeParts {
