@@ -99,3 +99,12 @@ it("hasErrno tells one system error from another", () => {
   assert.ok(hasErrno(Object.assign(new Error("x"), { code: "EEXIST" }), "EEXIST"));
   assert.equal(hasErrno(new Error("x"), "EEXIST"), false);
 });
+
+describe("an error that clean-up suppressed", () => {
+  it("is the one that is told", () => {
+    const first = notFound("container", "x");
+    const told = toEngineError(new SuppressedError(new Error("clean-up failed, too"), first));
+    assert.equal(told, first);
+    assert.equal(resolveKind(new SuppressedError(new Error("later"), first)), "not_found");
+  });
+});

@@ -4,12 +4,21 @@ import type { ErrorKind } from "./kinds.ts";
 /** A cause chain longer than this is a cycle. */
 const maxDepth = 32;
 
+/** What went wrong first, where disposing of resources (`using`) failed as well. */
+function origin(error: unknown): unknown {
+  let current = error;
+  for (let depth = 0; depth < maxDepth && current instanceof SuppressedError; depth++) {
+    current = current.suppressed;
+  }
+  return current;
+}
+
 /** The error and its causes, outermost first. */
 function* chain(error: unknown): Generator {
-  let current = error;
+  let current = origin(error);
   for (let depth = 0; depth < maxDepth && current !== undefined && current !== null; depth++) {
     yield current;
-    current = current instanceof Error ? current.cause : undefined;
+    current = current instanceof Error ? origin(current.cause) : undefined;
   }
 }
 
@@ -40,7 +49,8 @@ function foreignKind(error: unknown): ErrorKind | undefined {
  * The single door for caught values at an edge: any value as an EngineError, whose message is
  * safe to send. An EngineError comes back as it is; a foreign one keeps its message and is the cause.
  */
-export function toEngineError(error: unknown): EngineError {
+export function toEngineError(thrown: unknown): EngineError {
+  const error = origin(thrown);
   if (isEngineError(error)) return error;
   const message = error instanceof Error ? error.message : String(error);
   for (const link of chain(error)) {

@@ -6,6 +6,7 @@ import {
   type ClientDuplexStream,
   type ClientReadableStream,
   type ClientWritableStream,
+  connectivityState,
   credentials,
   Metadata,
   type ServiceError,
@@ -37,8 +38,17 @@ const channelOptions = {
   "grpc.service_config_disable_resolution": 1,
 };
 
+/** Options of openChannel. */
+export interface ChannelOptions {
+  /**
+   * A call that finds the peer away waits so long for it to come back, before it fails with
+   * `unavailable`: for callers whose own caller should not notice that a peer is restarted. Default 0.
+   */
+  readonly patienceMs?: number;
+}
+
 /** Opens a channel to a Unix socket. The connection is made in the background. */
-export function openChannel(socketPath: string): Channel {
+export function openChannel(socketPath: string, options: ChannelOptions = {}): Channel {
   const wire = new Client(`unix:${socketPath}`, credentials.createInsecure(), channelOptions);
   wire.getChannel().getConnectivityState(true);
   const peer = path.basename(socketPath, ".sock");
@@ -46,7 +56,7 @@ export function openChannel(socketPath: string): Channel {
     wire.close();
   };
   return {
-    client: (service) => clientOf(wire, service, peer),
+    client: (service) => clientOf({ wire, peer, patienceMs: options.patienceMs ?? 0 }, service),
     ready: (timeoutMs) => waitReady(wire, timeoutMs, peer),
     close,
     [Symbol.dispose]: close,
@@ -67,10 +77,17 @@ function waitReady(wire: Client, timeoutMs: number, peer: string): Promise<void>
   });
 }
 
-function clientOf<S extends DescService>(wire: Client, service: S, peer: string): ServiceClient<S> {
+/** The other side of a channel. */
+interface Peer {
+  readonly wire: Client;
+  readonly peer: string;
+  readonly patienceMs: number;
+}
+
+function clientOf<S extends DescService>(peer: Peer, service: S): ServiceClient<S> {
   const entries = service.methods.map((method) => [
     method.localName,
-    callerOf(new Calls(wire, describeMethod(method), peer), method),
+    callerOf(new Calls(peer, describeMethod(method)), method),
   ]);
   return Object.fromEntries(entries) as ServiceClient<S>;
 }
@@ -93,14 +110,24 @@ class Calls {
   readonly #wire: Client;
   readonly #method: WireMethod;
   readonly #peer: string;
+  readonly #patienceMs: number;
 
-  constructor(wire: Client, method: WireMethod, peer: string) {
+  constructor({ wire, peer, patienceMs }: Peer, method: WireMethod) {
     this.#wire = wire;
     this.#method = method;
     this.#peer = peer;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** With patience, waits for a peer that is away; one that stays away fails the call itself. */
+  async #present(): Promise<void> {
+    if (this.#patienceMs === 0) return;
+    if (this.#wire.getChannel().getConnectivityState(true) === connectivityState.READY) return;
+    await waitReady(this.#wire, this.#patienceMs, this.#peer);
   }
 
   async unary(request: Message, options: CallOptions = {}): Promise<Message> {
+    await this.#present();
     const { path, requestSerialize, responseDeserialize } = this.#method;
     return this.#answer(options, (callback) =>
       this.#wire.makeUnaryRequest(
@@ -119,6 +146,7 @@ class Calls {
     requests: AsyncIterable<Message>,
     options: CallOptions = {},
   ): Promise<Message> {
+    await this.#present();
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const source = openSource();
     try {
@@ -142,6 +170,7 @@ class Calls {
   }
 
   async *serverStreaming(request: Message, options: CallOptions = {}): AsyncGenerator<Message> {
+    await this.#present();
     throwIfAborted(options.signal);
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const call = this.#wire.makeServerStreamRequest(
@@ -159,6 +188,7 @@ class Calls {
     requests: AsyncIterable<Message>,
     options: CallOptions = {},
   ): AsyncGenerator<Message> {
+    await this.#present();
     throwIfAborted(options.signal);
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const call = this.#wire.makeBidiStreamRequest(

@@ -188,16 +188,33 @@ function serve(socket: net.Socket, handler: DataHandler, logger: Logger): void {
   );
 }
 
+/** Options of connectData. */
+export interface ConnectDataOptions {
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Reads into one buffer of the caller's instead of emitting `data` (see net.connect). Reading begins
+   * with resume().
+   */
+  readonly onread?: net.OnReadOpts;
+}
+
 /**
  * Connects to a data plane socket and shows the ticket. The socket allows half-open. A refused ticket
  * is seen as a connection that ends at once. Throws `unavailable` when nobody listens.
  */
 export function connectData(
   target: DataTarget,
-  options: { readonly signal?: AbortSignal | undefined } = {},
+  options: ConnectDataOptions = {},
 ): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = net.connect({ path: target.path, allowHalfOpen: true });
+    const { onread } = options;
+    const socket = net.connect({
+      path: target.path,
+      allowHalfOpen: true,
+      ...(onread !== undefined && { onread }),
+    });
+    if (onread !== undefined) socket.pause();
     const onAbort = (): void => {
       socket.destroy();
       reject(new EngineError("canceled", "the connection was canceled"));

@@ -1,5 +1,6 @@
-export { type Channel, openChannel } from "./channel.ts";
+export { type Channel, type ChannelOptions, openChannel } from "./channel.ts";
 export {
+  type ConnectDataOptions,
   connectData,
   type DataHandler,
   type DataListener,
