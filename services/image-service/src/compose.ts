@@ -8,6 +8,7 @@ import { loadKernel, nativeArtifact } from "@gantry/native";
 import { hostPlatform } from "@gantry/oci";
 import { ContentService, ImageService, SnapshotService } from "@gantry/proto/image";
 import { type DataListener, type Implementation, implement } from "@gantry/rpc";
+import { createStepping, failpointStep } from "./adapters/failpoint/kill-at-step.ts";
 import { openContentStore } from "./adapters/file-content/content-store.ts";
 import { reconcile } from "./adapters/reconcile.ts";
 import { createRegistries } from "./adapters/registry/registries.ts";
@@ -54,7 +55,16 @@ export async function compose(
     createMergeLayers(paths.runDir, loadKernel),
   );
   const host = hostPlatform();
-  const store = createStore({ metadata, content, dirs, program, logger, nowNano, host });
+  const stepping = createStepping(failpointStep(cleanEnvironment()));
+  const store = createStore({
+    metadata: stepping(metadata),
+    content: stepping(content),
+    dirs: stepping(dirs),
+    program: stepping(program),
+    logger,
+    nowNano,
+    host,
+  });
   store.collector.schedule();
   const registries = createRegistries({
     mirrors: config.registry.mirrors,
