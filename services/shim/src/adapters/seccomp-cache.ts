@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { hasErrno, invalidArgument } from "@gantry/errors";
+import { invalidArgument } from "@gantry/errors";
 import { writeFileAtomic } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, parseSeccomp, seccompFlags } from "@gantry/native";
@@ -103,14 +103,14 @@ async function load(
   return program;
 }
 
+/** Whatever keeps the file from being read, the program can be compiled. */
 async function readStored(file: string): Promise<Uint8Array | undefined> {
   try {
     const bytes = await readFile(file);
     const instructions = bytes.length / instructionBytes;
     return Number.isInteger(instructions) && instructions > 0 ? bytes : undefined;
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
-    throw error;
+  } catch {
+    return undefined;
   }
 }
 
