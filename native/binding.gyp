@@ -5,6 +5,7 @@
       "sources": [
         "src/addon.cc",
         "<!@(ls src/addon/*.cc)",
+        "src/kernel/conntrack.cc",
         "src/kernel/container_links.cc",
         "src/kernel/ip_prefix.cc",
         "src/kernel/links.cc",

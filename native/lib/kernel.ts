@@ -222,6 +222,11 @@ export interface NetworkKernel {
   attachInterface(pid: number, plan: ContainerInterface): Promise<void>;
   /** In the network namespace of a process; no error when there is no such interface. */
   detachInterface(pid: number, name: string): Promise<void>;
+  /**
+   * Forgets the tracked UDP flows to these ports of this host's addresses, so that the rules of now
+   * decide about their next packets. Resolves to their number.
+   */
+  forgetUdpFlows(ports: readonly number[]): Promise<number>;
   /** Replaces the default routes of a process's network namespace; an empty gateway: none. */
   setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void>;
 }

@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/worker.h"
+#include "kernel/conntrack.h"
 #include "kernel/container_links.h"
 #include "kernel/links.h"
 
@@ -150,6 +151,16 @@ Napi::Value set_default_routes_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value forget_udp_flows_js(const Napi::CallbackInfo& info) {
+  std::set<uint16_t> ports;
+  const auto array = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    ports.insert(static_cast<uint16_t>(array.Get(i).As<Napi::Number>().Uint32Value()));
+  }
+  return PromiseWorker<unsigned>::start(info.Env(), [ports] { return forget_udp_flows(ports); },
+                                        [](Napi::Env env, unsigned& count) { return Napi::Number::New(env, count); });
+}
+
 }  // namespace
 
 void export_network(Napi::Env env, Napi::Object exports) {
@@ -165,6 +176,7 @@ void export_network(Napi::Env env, Napi::Object exports) {
   exports.Set("attachInterface", Napi::Function::New(env, attach_interface_js, "attachInterface"));
   exports.Set("detachInterface", Napi::Function::New(env, detach_interface_js, "detachInterface"));
   exports.Set("setDefaultRoutes", Napi::Function::New(env, set_default_routes_js, "setDefaultRoutes"));
+  exports.Set("forgetUdpFlows", Napi::Function::New(env, forget_udp_flows_js, "forgetUdpFlows"));
   exports.Set("removeAddress", Napi::Function::New(env, remove_address_js, "removeAddress"));
 }
 

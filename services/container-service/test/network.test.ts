@@ -33,6 +33,7 @@ describe("networks", () => {
   const behaviours = {
     publishedPorts:
       "a published port answers from outside, from the host, from neighbours and from itself",
+    udpFlows: "a UDP flow that never pauses follows its port from container to container",
     portConflicts: "a port in use is Docker's error at start, and nothing is left behind",
     loopbackOnly: "a port published on the loopback is not reached from outside",
     isolation: "networks are kept apart, internal ones from everything",

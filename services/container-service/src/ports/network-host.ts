@@ -33,6 +33,11 @@ export interface HostLinks {
   /** Whether the host has IPv6 at all. */
   hasIpv6(): Promise<boolean>;
   /**
+   * Lets the next packet of every UDP flow to these host ports be translated by the rules of now: a flow
+   * that never pauses would else keep the translation, or the lack of one, that it began with.
+   */
+  forgetUdpFlows(hostPorts: readonly number[]): Promise<void>;
+  /**
    * Lets a bridge port send frames back where they came from: where bridged packets pass the packet
    * filter, a container reaches its own published port only so. No error when there is no such port.
    */

@@ -7,7 +7,7 @@ export type Protocol = "tcp" | "udp";
 
 /** What the program is told by its parent. */
 export interface PeerOrder {
-  readonly verb: "serve" | "ask";
+  readonly verb: "serve" | "ask" | "flow";
   readonly protocol: Protocol;
   readonly address: string;
   readonly port: number;
@@ -87,8 +87,32 @@ function askUdp(address: string, port: number): Promise<string> {
   });
 }
 
+const flows = new Map<number, dgram.Socket>();
+
+/** As ask over UDP, but always from the same socket for a port. */
+async function askFlow(address: string, port: number): Promise<string> {
+  let socket = flows.get(port);
+  if (socket === undefined) {
+    socket = dgram.createSocket("udp4");
+    socket.on("error", () => undefined);
+    flows.set(port, socket);
+    socket.bind();
+    await once(socket, "listening");
+  }
+  socket.send("?", port, address);
+  try {
+    const [text] = (await once(socket, "message", {
+      signal: AbortSignal.timeout(answerTimeoutMs),
+    })) as [Buffer];
+    return text.toString();
+  } catch {
+    return "timeout";
+  }
+}
+
 async function obey({ verb, protocol, address, port }: PeerOrder): Promise<string> {
   if (verb === "ask") return ask(protocol, address, port);
+  if (verb === "flow") return askFlow(address, port);
   await serve(protocol, address, port);
   return "ready";
 }

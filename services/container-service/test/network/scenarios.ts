@@ -334,8 +334,23 @@ const manyPorts: Scenario = async (world) => {
   assert.equal(await world.ask("tcp", "127.0.0.1", 10_999), "172.16.0.1");
 };
 
+const udpFlows: Scenario = async (world) => {
+  // One socket outside that sends all the time, before, between and after two containers.
+  const flow = (): Promise<string> => world.outside.askFlow("10.99.0.1", 5353);
+  assert.equal(await flow(), "timeout");
+  const first = await world.run("first", { publish: ["5353:53/udp"] });
+  await first.place.serve("udp", 53);
+  assert.equal(await flow(), "10.99.0.2");
+  await first.stop();
+  const second = await world.run("second", { publish: ["5353:53/udp"] });
+  await second.place.serve("udp", 53);
+  assert.notEqual(second.address("bridge"), first.address("bridge"));
+  assert.equal(await flow(), "10.99.0.2");
+};
+
 const scenarios: Readonly<Record<string, Scenario>> = {
   publishedPorts,
+  udpFlows,
   portConflicts,
   loopbackOnly,
   isolation,

@@ -11,9 +11,9 @@ import path from "node:path";
 import { notFound } from "@gantry/errors";
 import { silentLogger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
-import { createNetworking } from "../../src/compose-networking.ts";
 import type { BridgeNetworking } from "../../src/app/network/bridge-networking.ts";
 import type { NewNetwork } from "../../src/app/network/create-network.ts";
+import { createNetworking } from "../../src/compose-networking.ts";
 import type { NewEvent } from "../../src/ports/metadata.ts";
 import type {
   EndpointRequest,
@@ -74,6 +74,11 @@ export class Place {
 
   ask(protocol: Protocol, address: string, port: number): Promise<string> {
     return this.#order({ verb: "ask", protocol, address, port });
+  }
+
+  /** Asks over UDP from one socket per port. */
+  askFlow(address: string, port: number): Promise<string> {
+    return this.#order({ verb: "flow", protocol: "udp", address, port });
   }
 
   async #order(order: PeerOrder): Promise<string> {

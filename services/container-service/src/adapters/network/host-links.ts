@@ -110,6 +110,10 @@ export class KernelHostLinks implements HostLinks {
     return disabled?.trim() === "0";
   }
 
+  async forgetUdpFlows(hostPorts: readonly number[]): Promise<void> {
+    await this.#kernel.forgetUdpFlows(hostPorts);
+  }
+
   async setHairpin(hostName: string): Promise<void> {
     await writeIfPresent(`/sys/class/net/${hostName}/brport/hairpin_mode`, "1");
   }

@@ -34,7 +34,7 @@ export async function publishPorts(
   const published: PublishedPort[] = [];
   try {
     await bindAll(context, wanted, target, published);
-    await context.rules.change(published.flatMap(redirectOf), []);
+    await changeRules(context, published.flatMap(redirectOf), []);
     return published;
   } catch (error) {
     unpublishPorts(context, published);
@@ -49,9 +49,20 @@ export function unpublishPorts(context: NetworkContext, published: readonly Publ
   inBackground(
     context,
     "remove redirects",
-    context.rules.change([], published.flatMap(redirectOf)),
+    changeRules(context, [], published.flatMap(redirectOf)),
   );
   inBackground(context, "close relay ports", context.relay.close(relayPorts(published)));
+}
+
+async function changeRules(
+  context: NetworkContext,
+  added: readonly RedirectedPort[],
+  removed: readonly RedirectedPort[],
+): Promise<void> {
+  await context.rules.change(added, removed);
+  const udp = [...added, ...removed].filter(({ protocol }) => protocol === "udp");
+  if (udp.length === 0) return;
+  await context.links.forgetUdpFlows(udp.map(({ hostPort }) => hostPort));
 }
 
 /** First all at once, which nearly always goes well; then one by one, to find out what is in the way. */
