@@ -158,8 +158,8 @@ describe("subscribing", () => {
 
   it("ends at a time to come, after the events before it", async () => {
     const { log } = open();
-    // Intentionally short.
-    const untilNano = BigInt(Date.now() + 30) * 1_000_000n;
+    // Long enough for a loaded machine to append before it.
+    const untilNano = BigInt(Date.now() + 1000) * 1_000_000n;
     const steps = follow(log, 99, { untilNano });
     setImmediate(() => add(log, "a"));
     assert.deepEqual(actions(await steps), [undefined, "a"]);

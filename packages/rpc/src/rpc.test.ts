@@ -283,7 +283,7 @@ describe("the channel", () => {
       services,
       logger: silentLogger(),
     });
-    await channel.ready(2000);
+    await channel.ready(20_000);
     assert.equal((await echo.unary({ value: "c" })).value, "c");
   });
 });

@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 /** Options of eventually. */
 export interface EventuallyOptions {
-  /** Give up after this time and throw the last failure. Default 10 s. */
+  /** Give up after this time and throw the last failure. Default 30 s: a loaded machine is slow, not broken. */
   readonly timeoutMs?: number;
   /** Pause between checks. Default 20 ms. */
   readonly intervalMs?: number;
@@ -17,7 +17,7 @@ export async function eventually<T>(
   check: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false | undefined>> {
-  const until = performance.now() + (options.timeoutMs ?? 10_000);
+  const until = performance.now() + (options.timeoutMs ?? 30_000);
   for (;;) {
     const result = await attempt(check);
     if (result.ok) return result.value as Exclude<T, false | undefined>;

@@ -14,7 +14,7 @@ export interface StartServiceOptions {
   readonly name: ServiceName;
   /** More variables of the environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** How long it may take until it answers. Default 15 s. */
+  /** How long it may take until it answers. Default 60 s. */
   readonly readyTimeoutMs?: number;
   /** Program to run under Node, from the repository's root. Default: the service's src/main.ts. */
   readonly entry?: string;
@@ -54,7 +54,7 @@ export async function startService(options: StartServiceOptions): Promise<Servic
   }
 }
 
-async function ready(child: ChildProcess, socket: string, timeoutMs = 15_000): Promise<void> {
+async function ready(child: ChildProcess, socket: string, timeoutMs = 60_000): Promise<void> {
   using channel = openChannel(socket);
   const exited = once(child, "exit").then(([code, signal]) => {
     throw new Error(`ended with ${String(code ?? signal)}`);
