@@ -10,6 +10,7 @@ import {
 import { startOutbox } from "@gantry/events";
 import { createLogger } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
+import { followImageNames } from "./app/image-names.ts";
 import { followProcesses } from "./app/process-events.ts";
 import { recover, resume } from "./app/recover.ts";
 import { sweepExecs } from "./app/sweep-execs.ts";
@@ -49,6 +50,7 @@ using _reload = onReload({
 using _sweep = sweepExecs(app);
 logger.info({ containers: app.registry.list().length }, "serving");
 void resume(app);
+void followImageNames(app);
 
 const signal = await terminated;
 logger.info({ signal }, "ending");

@@ -128,7 +128,9 @@ describe("kill -9 of container-service", () => {
     process.kill(shimPid, "SIGKILL");
     await eventually(async () => (await stateOf(id)).status === "exited", { timeoutMs: 1500 });
     assert.equal((await stateOf(id)).exitCode, 137);
-    await eventually(() => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")));
+    await eventually(
+      () => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")),
+    );
     await remove(id);
   });
 

@@ -67,10 +67,12 @@ export async function startEngine(
 ): Promise<TestEngine> {
   const roots = await openEngineRoots({ daemon, env: { GANTRY_LOG_LEVEL: "debug", ...env } });
   const images = await startFakeImages(roots);
-  let service = await startService({ roots, name: "container-service" }).catch(async (error: unknown) => {
-    await images[Symbol.asyncDispose]();
-    throw error;
-  });
+  let service = await startService({ roots, name: "container-service" }).catch(
+    async (error: unknown) => {
+      await images[Symbol.asyncDispose]();
+      throw error;
+    },
+  );
   const channel: Channel = openChannel(servicePaths(roots.config, "container-service").grpcSocket);
   const containers = channel.client(ContainerService);
   const events = channel.client(EventService);

@@ -31,6 +31,11 @@ export async function containerEnded(app: App, entry: Entry, ending: Ending): Pr
   });
 }
 
+/** A restart by a user is no end; the shutdown of the engine is. */
+function goesAfterExit(app: App, entry: Entry): boolean {
+  return app.shuttingDown || entry.intent !== "restart";
+}
+
 /** The same, already inside the queue. */
 export function endRun(app: App, entry: Entry, ending: Ending): void {
   const { state } = entry.record;
@@ -56,7 +61,6 @@ export function endRun(app: App, entry: Entry, ending: Ending): void {
   entry.waiters.exited(ending.exitCode);
   const runMs = Number((ending.atNano - state.run.startedAtNano) / 1_000_000n);
   if (restart) scheduleRestart(app, entry, runMs);
-  else if (record.hostConfig.autoRemove && intent !== "restart" && !app.shuttingDown)
-    removeAfterExit(app, entry);
+  else if (record.hostConfig.autoRemove && goesAfterExit(app, entry)) removeAfterExit(app, entry);
   announceImageUse(app);
 }

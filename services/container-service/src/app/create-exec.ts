@@ -7,6 +7,7 @@ import { validateEnv } from "../domain/validate/validate-config.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import type { ExecEntry } from "./exec-table.ts";
+import { settled } from "./settled.ts";
 
 /** What a user asks for. */
 export interface ExecOptions {
@@ -25,10 +26,15 @@ export interface ExecOptions {
 }
 
 /** Errors: not_found, conflict (not running, paused, restarting), invalid_argument. */
-export function createExec(app: App, reference: string, options: ExecOptions): ExecEntry {
+export async function createExec(
+  app: App,
+  reference: string,
+  options: ExecOptions,
+): Promise<ExecEntry> {
   if (options.cmd.length === 0) throw invalidArgument("No exec command specified");
   for (const variable of options.env) validateEnv(variable);
   const entry = app.registry.find(reference);
+  await settled(entry);
   refuseExec(entry, reference);
   return declareExec(app, entry, options);
 }

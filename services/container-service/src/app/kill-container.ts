@@ -5,6 +5,7 @@ import { parseSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
+import { settled } from "./settled.ts";
 import { stopSignalOf } from "./stop-container.ts";
 
 const sigkill = 9;
@@ -13,6 +14,7 @@ const sigkill = 9;
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
   const entry = app.registry.find(reference);
   const number = parseSignal(signal || "KILL");
+  await settled(entry);
   if (!isLive(entry.record.state)) {
     throw conflict(`cannot kill container: ${reference}: container ${entry.id} is not running`);
   }

@@ -8,6 +8,7 @@ import { type App, advanceSurely, announceImageUse, change, containerEvent } fro
 import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { cancelRestart } from "./schedule-restart.ts";
+import { settled } from "./settled.ts";
 import { releaseShm } from "./shareable-shm.ts";
 
 /** How to remove. */
@@ -34,6 +35,7 @@ export async function removeContainer(
   if (entry.removing) {
     throw conflict(`removal of container ${reference} is already in progress`);
   }
+  if (!options.force) await settled(entry);
   if (isRunning(entry.record.state) && !options.force) {
     throw conflict(`cannot remove container "${reference}": ${refusal(entry)}`);
   }

@@ -7,6 +7,7 @@ import type { Entry, StopIntent } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
 import { cancelRestart } from "./schedule-restart.ts";
+import { settled } from "./settled.ts";
 import { untilExit } from "./until-exit.ts";
 
 /** How to stop. */
@@ -27,6 +28,7 @@ export async function stopContainer(
 ): Promise<void> {
   const entry = app.registry.find(reference);
   if (options.signal !== "") parseSignal(options.signal);
+  await settled(entry);
   if (entry.record.state.status === "restarting") {
     await entry.serial.run(() => {
       cancelRestart(app, entry, true);

@@ -72,6 +72,11 @@ export interface Images extends MountedImages {
   commit(request: CommitRequest, signal: AbortSignal): Promise<string>;
   /** Tells which images are in use; only the newest list is sent when many come at once. */
   setUsers(uses: readonly ImageUse[]): void;
+  /**
+   * Calls back whenever names may point elsewhere (also when image-service is there again), until the
+   * signal aborts. Never rejects.
+   */
+  watchNames(onChange: () => void, signal: AbortSignal): Promise<void>;
   /** ID that a reference points to now, or undefined when there is no such image. */
   currentId(reference: string, signal: AbortSignal): Promise<string | undefined>;
 }

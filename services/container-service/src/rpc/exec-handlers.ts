@@ -10,8 +10,9 @@ import type { ExecRecord } from "../domain/exec-record.ts";
 
 export function execService(app: App): Implementation {
   return implement(ExecService, {
-    createExec({ container, $typeName: _, ...options }) {
-      return Promise.resolve({ execId: createExec(app, container, options).record.id });
+    async createExec({ container, $typeName: _, ...options }) {
+      const exec = await createExec(app, container, options);
+      return { execId: exec.record.id };
     },
     async startExec({ execId, $typeName: _, ...options }) {
       const stream = await startExec(app, execId, options);

@@ -1,6 +1,7 @@
 /** Images over gRPC to image-service. */
 import { hasKind, invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
+import { EventService } from "@gantry/proto/event";
 import {
   ContentService,
   type Image,
@@ -13,6 +14,7 @@ import type { Channel } from "@gantry/rpc";
 import type { ManifestDescriptor, RootfsMount, UsedImage } from "../../domain/container-record.ts";
 import { parseImageConfig } from "../../domain/image-config.ts";
 import type { Images, ImageUse, ResolvedImage } from "../../ports/images.ts";
+import { watchNames } from "./name-watcher.ts";
 import { openUserAnnouncer } from "./user-announcer.ts";
 
 /** Keys of snapshots and leases that belong to containers. */
@@ -74,6 +76,7 @@ export function openImages(channel: Channel, logger: Logger): Images {
     setUsers(uses: readonly ImageUse[]) {
       announcer.announce(uses);
     },
+    watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),
     async currentId(reference, signal) {
       try {
         return (await images.inspectImage({ image: reference }, { signal })).image?.id;
