@@ -215,7 +215,7 @@ describe("a hostile registry", () => {
         return true;
       };
       assert.match(
-        (await pull().catch((e: Error) => [e.message])).at(-1) ?? "",
+        (await pull().catch((error: unknown) => [String(error)])).at(-1) ?? "",
         /wrong diff id|failed to extract|Downloaded newer/,
       );
       assert.ok(registry.seen.some(({ headers }) => headers.range?.startsWith("bytes=")));

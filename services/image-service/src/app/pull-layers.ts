@@ -33,7 +33,10 @@ export async function pullLayers(deps: PullDeps, request: LayersRequest): Promis
     view: request.view,
     hold: request.hold,
     sourceOf: (index) => sourceOf(deps, fetches, layers[index]),
-    blobReady: async (index) => fetches.get(layers[index]?.digest as Digest)?.done,
+    blobReady: async (index) => {
+      const layer = layers[index];
+      if (layer !== undefined) await fetches.get(layer.digest)?.done;
+    },
     onBegin: (index) => {
       reporter.begin(index);
     },

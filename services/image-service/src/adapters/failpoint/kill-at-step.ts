@@ -29,7 +29,7 @@ function wrap<T extends object>(port: T, step: () => void): T {
     get(target, name) {
       const member: unknown = Reflect.get(target, name, target);
       if (typeof member !== "function" || !changesDisk(name)) {
-        return typeof member === "function" ? member.bind(target) : member;
+        return typeof member === "function" ? (member.bind(target) as unknown) : member;
       }
       return (...args: unknown[]): unknown => {
         step();

@@ -94,7 +94,7 @@ async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine>
   ]);
   const last = await report;
   if (run.signal.aborted) throw canceled("unpacking was canceled");
-  if (ours !== undefined) throw ours;
+  if (ours !== undefined) throw ours instanceof Error ? ours : internal(String(ours));
   if (last === undefined) {
     throw internal(`the unpack program ended without a report: ${await ended}`);
   }
