@@ -41,7 +41,7 @@ function openBrain(options: ShimOptions): Brain {
     kernel,
     machine,
     logger,
-    cgroups: openCgroups(machine.layout),
+    cgroups: openCgroups(options.cgroupLayout ?? machine.layout),
     seccomp: openSeccompCache({ kernel, cacheDir: options.cacheDir, logger }),
     processes: openProcesses(kernel),
     exitRecords: exitRecordFiles,

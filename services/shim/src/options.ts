@@ -1,6 +1,7 @@
 /** What the brain needs to know about the machine and the engine. */
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
+import type { CgroupLayout } from "./compile/cgroup-layout.ts";
 
 /** Options of {@link createShim}. Paths are absolute. */
 export interface ShimOptions {
@@ -16,6 +17,8 @@ export interface ShimOptions {
   readonly shimProgramPath?: string;
   /** File that holds the NATS URL for process events; empty or absent: no process events on NATS. */
   readonly natsUrlPath?: string;
+  /** The cgroup hierarchies to use. Default: all that the machine has. */
+  readonly cgroupLayout?: CgroupLayout;
   /** The kernel. Default: the addon. */
   readonly kernel?: Kernel;
 }

@@ -21,7 +21,7 @@ type Linux = NonNullable<RuntimeSpec["linux"]>;
 type Process = NonNullable<RuntimeSpec["process"]>;
 
 const applets =
-  "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd unshare".split(
+  "sh cat echo ls id sleep true false env head grep stat touch mkdir kill ps ip hostname mount dd unshare mknod".split(
     " ",
   );
 

@@ -1,0 +1,100 @@
+/**
+ * The brain on cgroup v2 alone, also where the machine has v1 beside it: cloning into the cgroup,
+ * device programs, the v2 freezer, cgroup.kill. Limits need controllers, which only some machines
+ * have in v2.
+ */
+import assert from "node:assert/strict";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { silentLogger } from "@gantry/logging";
+import type { RuntimeDeviceRule } from "@gantry/oci/runtime-spec";
+import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
+import { parseCgroupLayout } from "../src/compile/cgroup-layout.ts";
+import { createShim, type ShimApi } from "../src/index.ts";
+import { type Bundle, makeBundle, makeLower } from "./bundle.ts";
+import { type EventLog, openEventLog } from "./event-log.ts";
+
+const mountinfo = readFileSync("/proc/self/mountinfo", "utf8")
+  .split("\n")
+  .filter((line) => line.includes(" - cgroup2 "))
+  .join("\n");
+const mounted = parseCgroupLayout(mountinfo, "").v2?.mountPoint;
+const controllers =
+  mounted === undefined ? "" : readFileSync(path.join(mounted, "cgroup.controllers"), "utf8");
+const layout = parseCgroupLayout(mountinfo, controllers);
+
+describe("on cgroup v2 alone", { skip: mounted === undefined && "no cgroup v2 here" }, () => {
+  let roots: EngineRoots;
+  let shim: ShimApi;
+  let events: EventLog;
+  let lower: string;
+
+  before(async () => {
+    roots = await openEngineRoots();
+    lower = await makeLower(roots.config.dataRoot);
+    shim = createShim({
+      runRoot: roots.config.runRoot,
+      cacheDir: path.join(roots.config.dataRoot, "seccomp"),
+      cgroupParent: roots.config.cgroupParent,
+      cgroupLayout: layout,
+      logger: silentLogger(),
+    });
+    events = openEventLog(shim);
+  });
+
+  after(async () => {
+    events[Symbol.dispose]();
+    await shim.close();
+    await roots.close();
+  });
+
+  const launch = async (script: string, devices: RuntimeDeviceRule[]): Promise<Bundle> => {
+    const bundle = await makeBundle(roots.config.dataRoot, lower, ["sh", "-c", script], {
+      linux: { resources: { devices } },
+    });
+    await shim.launch(bundle.request);
+    return bundle;
+  };
+
+  const log = (bundle: Bundle): string =>
+    existsSync(bundle.logFile) ? readFileSync(bundle.logFile, "utf8") : "";
+
+  const script =
+    "mknod /tmp/none c 240 0 && (dd if=/tmp/none of=/dev/null count=0 2>&1; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero)";
+
+  it("keeps devices from a container by a program, and lets the default ones through", async () => {
+    const bundle = await launch(script, [{ allow: false, access: "rwm" }]);
+    await events.first(bundle.id, "exited");
+    assert.match(log(bundle), /none.*Operation not permitted/);
+    assert.match(log(bundle), /zero/);
+    await shim.delete({ id: bundle.id });
+  });
+
+  it("lets a device through that a rule allows", async () => {
+    const rules = [
+      { allow: false, access: "rwm" },
+      { allow: true, type: "c", major: 240, minor: 0, access: "r" },
+    ];
+    const bundle = await launch(script, rules);
+    await events.first(bundle.id, "exited");
+    // Nobody has this device: the kernel gets as far as looking for its driver.
+    assert.match(log(bundle), /No such device or address/);
+    await shim.delete({ id: bundle.id });
+  });
+
+  it("freezes, thaws and kills, and leaves no folder", async () => {
+    const bundle = await launch("while :; do sleep 0.05; done", [{ allow: true, access: "rwm" }]);
+    await shim.pause({ id: bundle.id });
+    const folder = path.join(layout.v2?.mountPoint ?? "", roots.config.cgroupParent, bundle.id);
+    assert.match(readFileSync(path.join(folder, "cgroup.events"), "utf8"), /frozen 1/);
+    await shim.resume({ id: bundle.id });
+    assert.match(readFileSync(path.join(folder, "cgroup.events"), "utf8"), /frozen 0/);
+    const stats = await shim.getStats({ id: bundle.id });
+    assert.equal(stats.cgroupVersion, "2");
+    assert.deepEqual((await shim.kill({ id: bundle.id })).unkillablePids, []);
+    assert.equal((await events.first(bundle.id, "exited")).exitCode, 137);
+    await shim.delete({ id: bundle.id });
+    await eventually(() => globSync(folder).length === 0);
+  });
+});
