@@ -26,6 +26,9 @@ export type ServiceName =
   | "nats-server"
   | "supervisor";
 
+/** A machine that is busy with other things may take its time. */
+const startDeadline = { timeoutMs: 60_000 };
+
 /** Options of {@link TestEngine.start}. */
 export interface TestEngineOptions {
   /** Contents of daemon.json. */
@@ -83,6 +86,13 @@ export class TestEngine implements AsyncDisposable {
     );
     await once(child, "spawn");
     child.unref();
+    // An earlier supervisor's services may still answer while this one replaces them.
+    await untilPasses(async () => {
+      const lines = (await readFile(log, "utf8")).split("\n");
+      const own = lines.filter((line) => line.includes(`"pid":${String(child.pid)},`));
+      if (own.some((line) => line.includes("engine is ready"))) return;
+      throw new Error(`the supervisor is not ready:\n${lines.slice(-10).join("\n")}`);
+    }, startDeadline);
     await this.ready();
   }
 
@@ -96,7 +106,7 @@ export class TestEngine implements AsyncDisposable {
             throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
         }
       },
-      { timeoutMs: 30_000 },
+      startDeadline,
     );
   }
 
