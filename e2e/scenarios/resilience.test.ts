@@ -91,7 +91,7 @@ describe("kill -9 of a container's shim process", () => {
       },
       { timeoutMs: 5_000 },
     );
-    await assert.rejects(readFile(`/proc/${pid}/cmdline`, "utf8"));
+    assert.equal(await commandLine(pid), "", "the container's process lives on");
     await onlyOneDie(id, "137");
     await engine.docker(["rm", id]);
   });
@@ -137,4 +137,9 @@ async function onlyOneDie(id: string, exitCode: string): Promise<void> {
     "{{.Actor.Attributes.exitCode}}",
   ]);
   assert.equal(lines, exitCode);
+}
+
+/** Empty for a process that has ended, even where the machine's init is slow to reap it. */
+async function commandLine(pid: string): Promise<string> {
+  return await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
 }
