@@ -1,7 +1,7 @@
 /**
- * The brain on cgroup v2 alone, also where the machine has v1 beside it: cloning into the cgroup,
- * device programs, the v2 freezer, cgroup.kill. Limits need controllers, which only some machines
- * have in v2.
+ * The brain on cgroup v2 alone and on v1 alone, also where the machine has both: cloning into the
+ * cgroup or attaching to it, device program or rules, the one and the other freezer. Limits need
+ * controllers, which only some machines have in v2.
  */
 import assert from "node:assert/strict";
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -10,21 +10,49 @@ import { after, before, describe, it } from "node:test";
 import { silentLogger } from "@gantry/logging";
 import type { RuntimeDeviceRule } from "@gantry/oci/runtime-spec";
 import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
-import { parseCgroupLayout } from "../src/compile/cgroup-layout.ts";
+import { type CgroupLayout, parseCgroupLayout, v1With } from "../src/compile/cgroup-layout.ts";
 import { createShim, type ShimApi } from "../src/index.ts";
 import { type Bundle, makeBundle, makeLower } from "./bundle.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 
-const mountinfo = readFileSync("/proc/self/mountinfo", "utf8")
-  .split("\n")
-  .filter((line) => line.includes(" - cgroup2 "))
-  .join("\n");
-const mounted = parseCgroupLayout(mountinfo, "").v2?.mountPoint;
-const controllers =
-  mounted === undefined ? "" : readFileSync(path.join(mounted, "cgroup.controllers"), "utf8");
-const layout = parseCgroupLayout(mountinfo, controllers);
+const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
 
-describe("on cgroup v2 alone", { skip: mounted === undefined && "no cgroup v2 here" }, () => {
+function layoutOf(type: "cgroup" | "cgroup2"): CgroupLayout {
+  const own = mounts.filter((line) => line.includes(` - ${type} `)).join("\n");
+  const mounted = parseCgroupLayout(own, "").v2?.mountPoint;
+  const controllers =
+    mounted === undefined ? "" : readFileSync(path.join(mounted, "cgroup.controllers"), "utf8");
+  return parseCgroupLayout(own, controllers);
+}
+
+const v1 = layoutOf("cgroup");
+const v2 = layoutOf("cgroup2");
+
+describe("on cgroup v2 alone", { skip: v2.v2 === undefined && "no cgroup v2 here" }, () => {
+  versionSuite(v2, "2", v2.v2?.mountPoint ?? "", {
+    file: "cgroup.events",
+    frozen: /frozen 1/,
+    thawed: /frozen 0/,
+  });
+});
+
+describe("on cgroup v1 alone", { skip: v1.v1.length === 0 && "no cgroup v1 here" }, () => {
+  const freezer = v1With(v1, "freezer")?.mountPoint ?? "";
+  versionSuite(v1, "1", freezer, { file: "freezer.state", frozen: /FROZEN/, thawed: /THAWED/ });
+});
+
+interface FreezerWords {
+  readonly file: string;
+  readonly frozen: RegExp;
+  readonly thawed: RegExp;
+}
+
+function versionSuite(
+  layout: CgroupLayout,
+  version: string,
+  freezer: string,
+  words: FreezerWords,
+): void {
   let roots: EngineRoots;
   let shim: ShimApi;
   let events: EventLog;
@@ -63,7 +91,7 @@ describe("on cgroup v2 alone", { skip: mounted === undefined && "no cgroup v2 he
   const script =
     "mknod /tmp/none c 240 0 && (dd if=/tmp/none of=/dev/null count=0 2>&1; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero)";
 
-  it("keeps devices from a container by a program, and lets the default ones through", async () => {
+  it("keeps devices from a container, and lets the default ones through", async () => {
     const bundle = await launch(script, [{ allow: false, access: "rwm" }]);
     await events.first(bundle.id, "exited");
     assert.match(log(bundle), /none.*Operation not permitted/);
@@ -86,15 +114,17 @@ describe("on cgroup v2 alone", { skip: mounted === undefined && "no cgroup v2 he
   it("freezes, thaws and kills, and leaves no folder", async () => {
     const bundle = await launch("while :; do sleep 0.05; done", [{ allow: true, access: "rwm" }]);
     await shim.pause({ id: bundle.id });
-    const folder = path.join(layout.v2?.mountPoint ?? "", roots.config.cgroupParent, bundle.id);
-    assert.match(readFileSync(path.join(folder, "cgroup.events"), "utf8"), /frozen 1/);
+    const folder = path.join(freezer, roots.config.cgroupParent, bundle.id);
+    const state = (): string => readFileSync(path.join(folder, words.file), "utf8");
+    assert.match(state(), words.frozen);
     await shim.resume({ id: bundle.id });
-    assert.match(readFileSync(path.join(folder, "cgroup.events"), "utf8"), /frozen 0/);
+    assert.match(state(), words.thawed);
     const stats = await shim.getStats({ id: bundle.id });
-    assert.equal(stats.cgroupVersion, "2");
+    assert.equal(stats.cgroupVersion, version);
+    await shim.pause({ id: bundle.id });
     assert.deepEqual((await shim.kill({ id: bundle.id })).unkillablePids, []);
     assert.equal((await events.first(bundle.id, "exited")).exitCode, 137);
     await shim.delete({ id: bundle.id });
     await eventually(() => globSync(folder).length === 0);
   });
-});
+}
