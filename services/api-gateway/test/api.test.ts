@@ -1,5 +1,6 @@
 /** The API over raw HTTP: statuses, headers, bodies. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import { eventually } from "@gantry/testkit";
 import { ask, post, RawClient } from "./fakes/http.ts";
@@ -626,3 +627,32 @@ describe("system", () => {
     assert.deepEqual(info.Swarm.LocalNodeState, "inactive");
   });
 });
+
+it("a big download to a slow reader arrives unharmed, and is cut when the service fails", async () => {
+  const client = await RawClient.connect(stack.socket);
+  client.socket.pause();
+  client.socket.write("GET /images/get?names=big HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+  await eventually(() => stack.images.saving > 0);
+  client.socket.resume();
+  const text = await client.untilEnd();
+  assert.ok(text.endsWith("\r\n0\r\n\r\n"));
+  const body = dechunk(client.received.subarray(client.received.indexOf("\r\n\r\n") + 4));
+  assert.equal(body.length, 16 * 1024 * 1024);
+  assert.equal(createHash("sha256").update(body).digest("hex"), stack.images.bigDigest);
+  const broken = await RawClient.connect(stack.socket);
+  broken.socket.write("GET /images/get?names=broken HTTP/1.1\r\nHost: d\r\n\r\n");
+  const cut = await broken.untilEnd();
+  assert.match(cut, /^HTTP\/1\.1 200 /);
+  assert.ok(!cut.endsWith("0\r\n\r\n"), "a cut tar must not look complete");
+});
+
+function dechunk(bytes: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const line = bytes.indexOf("\r\n", at);
+    const size = Number.parseInt(bytes.toString("latin1", at, line), 16);
+    if (size === 0) return Buffer.concat(parts);
+    parts.push(bytes.subarray(line + 2, line + 2 + size));
+    at = line + 2 + size + 2;
+  }
+}

@@ -5,6 +5,7 @@ import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { EngineError } from "@gantry/errors";
 import { connectData } from "@gantry/rpc";
+import type { OutputConnection } from "./output.ts";
 
 /** Where a service says that its bytes are. Both message kinds have this shape. */
 export interface Endpoint {
@@ -28,13 +29,14 @@ export async function connectEndpoint(
  * Copies what comes from a data socket until its end. The target stays open.
  * Rejects when the data socket breaks; destroys it when the target is closed.
  */
-export async function copyOut(data: Socket, target: Writable): Promise<void> {
+export async function copyOut(output: OutputConnection, target: Writable): Promise<void> {
+  const { socket: data } = output;
   const onTargetClosed = (): void => {
     data.destroy();
   };
   if (target.destroyed) onTargetClosed();
   target.once("close", onTargetClosed);
-  data.pipe(target, { end: false });
+  output.sendTo(target);
   try {
     await finished(data, { writable: false });
   } finally {
@@ -107,7 +109,7 @@ export function write(response: ServerResponse, text: string): Promise<void> | u
  */
 export async function sendData(
   response: ServerResponse,
-  data: Socket,
+  data: OutputConnection,
   ended: () => Promise<void>,
 ): Promise<void> {
   await Promise.all([copyOut(data, response), ended()]);

@@ -59,7 +59,7 @@ export function post(socketPath: string, path: string, body?: object): Promise<A
 /** A raw connection that remembers what came. */
 export class RawClient {
   readonly socket: net.Socket;
-  #received = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
   #ended = false;
 
   #changed = Promise.withResolvers<undefined>();
@@ -67,7 +67,7 @@ export class RawClient {
   private constructor(socket: net.Socket) {
     this.socket = socket;
     socket.on("data", (chunk: Buffer) => {
-      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#chunks.push(chunk);
       this.#wake();
     });
     for (const event of ["end", "close"]) {
@@ -100,11 +100,12 @@ export class RawClient {
   }
 
   get received(): Buffer {
-    return this.#received;
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? Buffer.alloc(0);
   }
 
   get text(): string {
-    return this.#received.toString("latin1");
+    return this.received.toString("latin1");
   }
 
   get ended(): boolean {

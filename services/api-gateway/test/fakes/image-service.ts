@@ -1,5 +1,6 @@
 /** An image-service in memory. */
-import { EventEmitter } from "node:events";
+import { createHash } from "node:crypto";
+import { EventEmitter, once } from "node:events";
 import { buffer } from "node:stream/consumers";
 import { create } from "@bufbuild/protobuf";
 import { notFound, unauthenticated } from "@gantry/errors";
@@ -14,6 +15,11 @@ import {
 } from "@gantry/rpc";
 import { type EventInit, fakeEvents, type Seen } from "./container-service.ts";
 
+/** Bytes that tell their place. */
+const big = Buffer.from(
+  Uint32Array.from({ length: 4 * 1024 * 1024 }, (_, i) => i * 2_654_435_761).buffer,
+);
+
 /** The fake. */
 export class FakeImageService implements AsyncDisposable {
   readonly images = new Map<string, Image>();
@@ -21,6 +27,10 @@ export class FakeImageService implements AsyncDisposable {
   readonly events: EventInit[] = [];
   readonly eventAdded = new EventEmitter();
   readonly uploads: Buffer[] = [];
+  /** Bytes of saves that were taken by the gateway. */
+  saving = 0;
+  /** What a save of `big` has. */
+  readonly bigDigest = createHash("sha256").update(big).digest("hex");
   /** Pulls that were canceled. */
   canceled = 0;
   readonly #stop: (() => Promise<void>)[] = [];
@@ -158,14 +168,19 @@ export class FakeImageService implements AsyncDisposable {
       async *saveImages(request) {
         self.seen.push({ method: "saveImages", request });
         const finished = Promise.withResolvers<undefined>();
+        const broken = request.images.includes("broken");
         yield {
-          data: self.#data.issue((socket) => {
-            socket.write(Buffer.alloc(1_000_000, 7));
+          data: self.#data.issue(async (socket) => {
+            const bytes = request.images.includes("big") ? big : Buffer.alloc(1_000_000, 7);
+            for (let at = 0; at < bytes.length; at += 50_000) {
+              self.saving += 50_000;
+              if (!socket.write(bytes.subarray(at, at + 50_000))) await once(socket, "drain");
+            }
             finished.resolve(undefined);
-            return Promise.resolve();
           }),
         };
         await finished.promise;
+        if (broken) throw new Error("blob is gone");
       },
       login: (request) => {
         if (request.auth?.password !== "right")

@@ -6,6 +6,7 @@ import { parseTimestamp } from "../decode/timestamp.ts";
 import { encodePathStat } from "../encode/path-stat.ts";
 import { opened } from "../encode/version-gates.ts";
 import { closeSoon, join } from "../hijack/join.ts";
+import { connectOutput } from "../output.ts";
 import { multiplexedStream, rawStream, writeRawText, writeTakeoverHead } from "../raw-answer.ts";
 import { connectEndpoint, copyIn, copyOut, openStream, sendData } from "../relay.ts";
 
@@ -33,8 +34,8 @@ export async function attachContainer(call: ApiCall): Promise<void> {
   const request = attachRequest(call);
   try {
     const answer = await call.backends.containers.attachContainer(request);
-    const logs = answer.logs && (await connectEndpoint(answer.logs, call.signal));
-    const stream = answer.stream && (await connectEndpoint(answer.stream, call.signal));
+    const logs = answer.logs && (await connectOutput(answer.logs, call.signal));
+    const stream = answer.stream && (await connectOutput(answer.stream, call.signal));
     const contentType = streamType(answer.tty, call.version);
     await writeTakeoverHead(socket, { upgrade, contentType, headers: [] });
     if (logs !== undefined) await copyOut(logs, socket);
@@ -73,7 +74,7 @@ export async function containerLogs(call: ApiCall): Promise<void> {
     }),
     { signal: call.signal },
   );
-  const data = await connectEndpoint(answer.data, call.signal);
+  const data = await connectOutput(answer.data, call.signal);
   const response = call.startStream(streamType(answer.tty, call.version));
   await copyOut(data, response);
   response.end();
@@ -93,7 +94,7 @@ export async function exportContainer(call: ApiCall): Promise<void> {
   const { signal } = call;
   const stream = call.backends.containers.exportContainer({ container: call.name }, { signal });
   const opening = await openStream(stream);
-  const data = await connectEndpoint(opening.first.data, signal);
+  const data = await connectOutput(opening.first.data, signal);
   await sendData(call.startStream("application/octet-stream"), data, () => opening.ended());
 }
 
@@ -119,7 +120,7 @@ export async function getArchive(call: ApiCall): Promise<void> {
   const stream = call.backends.containers.getArchive({ container: call.name, path }, { signal });
   const opening = await openStream(stream);
   const { stat, data: endpoint } = opening.first;
-  const data = await connectEndpoint(endpoint, signal);
+  const data = await connectOutput(endpoint, signal);
   const more = stat === undefined ? [] : [statHeader, encodePathStat(stat)];
   await sendData(call.startStream("application/x-tar", more), data, () => opening.ended());
 }

@@ -5,8 +5,8 @@ import { consoleSize } from "../decode/host-config.ts";
 import { encodeExec } from "../encode/exec.ts";
 import { commonHeaders } from "../headers.ts";
 import { join } from "../hijack/join.ts";
+import { connectOutput } from "../output.ts";
 import { writeRawEmpty, writeTakeoverHead } from "../raw-answer.ts";
-import { connectEndpoint } from "../relay.ts";
 import { terminalSize } from "./container-read.ts";
 import { streamType } from "./container-streams.ts";
 
@@ -46,7 +46,7 @@ export async function startExec(call: ApiCall): Promise<void> {
     return;
   }
   // The process starts when this connection arrives; where it can't start, the stream says so.
-  const data = await connectEndpoint(stream, call.signal);
+  const data = await connectOutput(stream, call.signal);
   const contentType = streamType(tty, call.version);
   await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
   await join(socket, data, {

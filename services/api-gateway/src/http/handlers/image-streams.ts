@@ -8,6 +8,7 @@ import { parsePlatformJson, parsePlatformText } from "../decode/platform.ts";
 import { parseRegistryAuth } from "../decode/registry-auth.ts";
 import { encodeProgress, encodeProgressError } from "../encode/progress.ts";
 import { opened } from "../encode/version-gates.ts";
+import { connectOutput } from "../output.ts";
 import { connectEndpoint, copyIn, type Endpoint, openStream, sendData, write } from "../relay.ts";
 
 /** A message of any of the streams. */
@@ -112,7 +113,7 @@ async function save(call: ApiCall, images: string[]): Promise<void> {
     { signal },
   );
   const opening = await openStream(stream);
-  const data = await connectEndpoint(opening.first.data, signal);
+  const data = await connectOutput(opening.first.data, signal);
   await sendData(call.startStream("application/x-tar"), data, () => opening.ended());
 }
 

@@ -1,6 +1,7 @@
 /** Joins a client's socket with a data-plane socket: bytes both ways, with back-pressure and half-close. */
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import type { OutputConnection } from "../output.ts";
 import { onHangup } from "./hangup.ts";
 
 /** After our side has ended, the client gets this long to close its own. */
@@ -21,12 +22,17 @@ export interface JoinOptions {
  * socket's end ends the client's connection, as Docker does when the process is gone.
  * Never rejects: a broken side closes the other.
  */
-export function join(client: Duplex, data: Socket, options: JoinOptions): Promise<void> {
+export function join(
+  client: Duplex,
+  output: OutputConnection,
+  options: JoinOptions,
+): Promise<void> {
+  const { socket: data } = output;
   const { input, connection, beforeEnd = () => Promise.resolve() } = options;
   return new Promise((resolve) => {
     client.on("error", () => undefined);
     data.on("error", () => undefined);
-    data.pipe(client, { end: false });
+    output.sendTo(client);
     if (input) client.pipe(data);
     else client.resume();
     let ending = false;
