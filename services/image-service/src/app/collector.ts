@@ -17,6 +17,9 @@ import type { SnapshotDirs } from "../ports/snapshot-dirs.ts";
 import type { Catalog } from "./catalog.ts";
 import type { Holds } from "./holds.ts";
 
+/** A container's end releases several things at once, and the way of a short `docker run` is no place to collect. */
+const scheduleDelayMs = 500;
+
 /** What a collection gave back. */
 export interface Collected {
   readonly blobs: readonly Digest[];
@@ -28,9 +31,9 @@ export interface Collected {
 export interface Collector {
   /** Collects now. Calls during a collection share the one that follows. */
   collect(): Promise<Collected>;
-  /** Collects soon, in the background. */
+  /** Collects soon, in the background: many calls make one collection. */
   schedule(): void;
-  /** Resolves when nothing is under way. */
+  /** Resolves when nothing is under way; what was scheduled is done first. */
   idle(): Promise<void>;
 }
 
@@ -52,6 +55,7 @@ class MarkAndSweep implements Collector {
   readonly #deps: CollectorDeps;
   #running: Promise<Collected> | undefined;
   #next: Promise<Collected> | undefined;
+  #scheduled: NodeJS.Timeout | undefined;
 
   constructor(deps: CollectorDeps) {
     this.#deps = deps;
@@ -69,13 +73,21 @@ class MarkAndSweep implements Collector {
   }
 
   schedule(): void {
-    if (this.#next !== undefined) return;
+    this.#scheduled ??= setTimeout(() => {
+      this.#collectScheduled();
+    }, scheduleDelayMs).unref();
+  }
+
+  #collectScheduled(): void {
+    clearTimeout(this.#scheduled);
+    this.#scheduled = undefined;
     this.collect().catch((error: unknown) => {
       this.#deps.logger.error({ err: error }, "garbage collection failed");
     });
   }
 
   async idle(): Promise<void> {
+    if (this.#scheduled !== undefined) this.#collectScheduled();
     while (this.#running !== undefined) await this.#running.catch(() => undefined);
   }
 

@@ -1,6 +1,6 @@
 /** Between what the use cases say and gantry.image.v1. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Descriptor, Platform } from "@gantry/oci";
+import { type Descriptor, type Platform, parsePlatform } from "@gantry/oci";
 import type {
   DescriptorSchema,
   FilterSet,
@@ -20,6 +20,8 @@ import type { Progress } from "../domain/progress.ts";
 
 export function platformOf(wire: WirePlatform | undefined): Platform | undefined {
   if (wire === undefined || (wire.os === "" && wire.architecture === "")) return undefined;
+  // One word alone is an operating system or an architecture, and the host says the other.
+  if (wire.architecture === "") return parsePlatform(wire.os);
   return {
     os: wire.os,
     architecture: wire.architecture,
