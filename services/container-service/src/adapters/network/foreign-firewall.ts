@@ -43,8 +43,9 @@ export class NftForeignFirewall implements ForeignFirewall {
   }
 
   async #admit(links: readonly string[]): Promise<void> {
+    const listing = await this.#options.nft.listRuleset();
     for (const family of families) {
-      const chains = await this.#chains(family);
+      const chains = parseFilterTable(listing, family, this.#options.tag);
       const place = placeFor(chains);
       const commands = [
         ...this.#removals(
@@ -64,15 +65,12 @@ export class NftForeignFirewall implements ForeignFirewall {
   }
 
   async #withdraw(): Promise<void> {
+    const listing = await this.#options.nft.listRuleset();
     for (const family of families) {
-      const commands = this.#removals(family, await this.#chains(family), () => true);
+      const chains = parseFilterTable(listing, family, this.#options.tag);
+      const commands = this.#removals(family, chains, () => true);
       if (commands.length > 0) await this.#options.nft.apply(`${commands.join("\n")}\n`);
     }
-  }
-
-  async #chains(family: string): Promise<readonly FilterChain[]> {
-    const json = await this.#options.nft.list(["-j", "-a", "list", "table", family, "filter"]);
-    return json === undefined ? [] : parseFilterTable(json, this.#options.tag);
   }
 
   #removals(

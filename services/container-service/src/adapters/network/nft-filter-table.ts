@@ -1,4 +1,5 @@
-/** What is needed of `nft -j -a list table ip filter`. */
+/** The table `filter` of iptables-nft, in which other engines keep their rules. */
+import { type NftRule, parseNftItems } from "./nft-json.ts";
 
 /** A chain of another engine's table, and our rules in it. */
 export interface FilterChain {
@@ -18,32 +19,15 @@ export interface OwnRule {
   readonly link: string;
 }
 
-interface NftItem {
-  readonly chain?: { readonly name: string; readonly policy?: string };
-  readonly rule?: NftRule;
-}
-
-interface NftRule {
-  readonly chain: string;
-  readonly handle: number;
-  readonly comment?: string;
-  readonly expr?: readonly NftExpression[];
-}
-
-interface NftExpression {
-  readonly jump?: { readonly target: string } | undefined;
-  readonly match?: {
-    readonly left?: { readonly meta?: { readonly key?: string } };
-    readonly right?: unknown;
-  };
-}
-
-/** Throws SyntaxError for what is not JSON. */
-export function parseFilterTable(json: string, tag: string): FilterChain[] {
-  const { nftables = [] } = JSON.parse(json) as { nftables?: readonly NftItem[] };
-  const rules = nftables.flatMap(({ rule }) => rule ?? []);
-  return nftables
+/** Its chains in one family (`ip`, `ip6`). Throws SyntaxError for what is not JSON. */
+export function parseFilterTable(json: string, family: string, tag: string): FilterChain[] {
+  const items = parseNftItems(json);
+  const isTheirs = (each: { family: string; table?: string }): boolean =>
+    each.family === family && each.table === "filter";
+  const rules = items.flatMap(({ rule }) => rule ?? []).filter(isTheirs);
+  return items
     .flatMap(({ chain }) => chain ?? [])
+    .filter(isTheirs)
     .map(({ name, policy = "" }) => {
       const own = rules.filter((rule) => rule.chain === name);
       return {

@@ -15,8 +15,8 @@ export interface NftOptions {
 /** Own processes that are remembered, to tell our changes from others'. */
 const rememberedProcesses = 256;
 /** Changes by others come in bursts: wait for their end, but not for ever. */
-const quietMs = 200;
-const longestDelayMs = 1000;
+const quietMs = 300;
+const longestDelayMs = 1500;
 
 const cleanEnvironment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" };
 
@@ -24,6 +24,7 @@ export class NftProgram implements PacketFilter {
   readonly #program: string;
   readonly #kernel: NftablesKernel;
   readonly #own = new Set<number>();
+  #listing: Promise<string> | undefined;
 
   constructor(options: NftOptions) {
     this.#program = options.program ?? "nft";
@@ -36,14 +37,21 @@ export class NftProgram implements PacketFilter {
   }
 
   async readTable(table: string): Promise<TableListing | undefined> {
-    const { exitCode, output } = await this.#run(["-j", "list", "table", "inet", table], "");
-    return exitCode === 0 ? parseTableListing(output) : undefined;
+    return parseTableListing(await this.listRuleset(), table);
   }
 
-  /** Output of a listing command; undefined when nft refuses (no such table or chain). */
-  async list(args: readonly string[]): Promise<string | undefined> {
-    const { exitCode, output } = await this.#run(args, "");
-    return exitCode === 0 ? output : undefined;
+  /** The whole ruleset in nft's JSON, with handles. Those who ask meanwhile share the answer. */
+  listRuleset(): Promise<string> {
+    this.#listing ??= this.#readRuleset().finally(() => {
+      this.#listing = undefined;
+    });
+    return this.#listing;
+  }
+
+  async #readRuleset(): Promise<string> {
+    const { exitCode, output, error } = await this.#run(["-j", "-a", "list", "ruleset"], "");
+    if (exitCode !== 0) throw internal(`nft: ${firstLine(error)}`);
+    return output;
   }
 
   watch(onForeignChange: () => void): Held {

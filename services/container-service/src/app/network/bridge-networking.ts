@@ -64,8 +64,7 @@ export class BridgeNetworking implements Networking {
 
   /** Others have changed rules: ours may be gone, and theirs may be in our way. */
   async #lookAfterRules(): Promise<void> {
-    await this.#context.rules.verify();
-    await this.#admitBridges();
+    await Promise.all([this.#context.rules.verify(), this.#admitBridges()]);
   }
 
   async #admitBridges(): Promise<void> {
