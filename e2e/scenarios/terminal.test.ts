@@ -38,6 +38,7 @@ describe("docker run -it busybox sh", () => {
     await terminal.waitFor(prompt);
     terminal.type("echo status $?\r");
     await terminal.waitFor(/status 130/);
+    await terminal.waitFor(prompt);
     terminal.type("\x04");
     await terminal.exited();
   });
