@@ -354,6 +354,18 @@ describe("network interfaces", () => {
     });
   });
 
+  it("do not hide why the container's own part failed", async () => {
+    await withBridge(async (playground) => {
+      const shim = playground.launch({
+        ...sh("true"),
+        cgroup: cgroups(),
+        mounts: [{ destination: "/x", type: "bind", source: "/no/such/source", flags: ms.bind }],
+        interfaces: [veth],
+      });
+      assert.equal((await shim.message("startFailed")).step, "mount");
+    });
+  });
+
   it("name a bridge that is missing", async () => {
     await using playground = await Playground.make();
     const shim = playground.launch({

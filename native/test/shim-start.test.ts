@@ -70,7 +70,7 @@ describe("the end of the first process", () => {
       await using playground = await Playground.make();
       // As a child of the first process: signals without a handler do not reach the init of a PID namespace from inside.
       const shim = playground.launch(
-        signal === 0 ? sh(script) : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }] },
+        signal === 0 ? sh(script) : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }], hostname: "" },
       );
       const exited = await shim.message("exited");
       assert.equal(exited.exitCode, exitCode);
@@ -637,6 +637,11 @@ describe("what the container must not see", () => {
 });
 
 describe("namespaces", () => {
+  it("that are not its own keep their names", async () => {
+    const failed = await failure({ namespaces: [{ cloneFlag: 0x20000n }], hostname: "mine" });
+    assert.equal(failed.step, "hostname");
+  });
+
   it("carry host name, domain name and sysctls", async () => {
     const text = await output({
       ...sh(

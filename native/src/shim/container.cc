@@ -215,10 +215,27 @@ void ContainerStart::undo(Container& container) {
   cgroups_.remove_all();
 }
 
+// A child that failed takes its namespaces and its /proc entry along, so that what is done around it fails too. What it
+// said itself is the reason.
+void ContainerStart::prefer_childs_failure() {
+  if (!sync_) return;
+  fcntl(sync_.get(), F_SETFL, O_NONBLOCK);
+  Report report;
+  UniqueFd none;
+  while (read_report(sync_.get(), report, none, none) == ReadResult::kReport) {
+    if (report.notice == Notice::kFailed) failure_ = report.failure;
+  }
+}
+
+bool ContainerStart::start_process(Container& container) {
+  if (!create_process(container)) return false;
+  if (prepare_around(container)) return await_program(container);
+  prefer_childs_failure();
+  return false;
+}
+
 bool ContainerStart::run(Container& container) {
-  const bool started = make_cgroups() && make_streams(container) && create_process(container) &&
-                       prepare_around(container) && await_program(container);
-  if (!started) {
+  if (!make_cgroups() || !make_streams(container) || !start_process(container)) {
     undo(container);
     return false;
   }

@@ -61,6 +61,8 @@ class ContainerStart {
   bool make_cgroups();
   bool make_streams(Container& container);
   bool create_process(Container& container);
+  bool start_process(Container& container);
+  void prefer_childs_failure();
   bool await_pid(Container& container);
   bool prepare_around(Container& container);
   bool write_process_files(pid_t pid);

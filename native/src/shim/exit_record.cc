@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cinttypes>
@@ -12,6 +13,9 @@
 
 namespace gantry::shim {
 namespace {
+
+// Size of the file that the brain reserves before a launch, all blanks.
+constexpr size_t kReservedBytes = 512;
 
 std::string to_hex(std::string_view bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -46,11 +50,29 @@ int write_synced(const std::string& path, const std::string& text) {
   return fsync(file.get()) != 0 ? -errno : 0;
 }
 
+// Fills the place that the brain reserved: one block that is on disk already, so this needs no journal and no space. A
+// sector is written whole or not at all.
+int write_in_place(const std::string& path, std::string text) {
+  if (text.size() > kReservedBytes) return -EFBIG;
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) return -errno;
+  struct stat info;
+  if (fstat(file.get(), &info) != 0) return -errno;
+  if (!S_ISREG(info.st_mode) || info.st_size != static_cast<off_t>(kReservedBytes)) return -ENOENT;
+  text.resize(kReservedBytes, ' ');
+  const ssize_t written = pwrite(file.get(), text.data(), text.size(), 0);
+  if (written < 0) return -errno;
+  if (static_cast<size_t>(written) != text.size()) return -EIO;
+  return fdatasync(file.get()) != 0 ? -errno : 0;
+}
+
 }  // namespace
 
 int write_exit_record(const std::string& path, const ExitRecord& record) {
+  const std::string text = to_json(record);
+  if (write_in_place(path, text) == 0) return 0;
   const std::string temporary = path + ".tmp";
-  const int error = write_synced(temporary, to_json(record));
+  const int error = write_synced(temporary, text);
   if (error < 0) {
     unlink(temporary.c_str());
     return error;

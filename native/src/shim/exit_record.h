@@ -22,7 +22,8 @@ struct ExitRecord {
   uint64_t seq = 0;
 };
 
-// Writes the record as a temporary file, syncs it, renames it to `path` and syncs the directory. 0 or negative errno.
+// Writes the record to disk: into the file of 512 blanks that was reserved at `path`, else as a temporary file that is
+// renamed to it. 0 or negative errno.
 int write_exit_record(const std::string& path, const ExitRecord& record);
 
 }  // namespace gantry::shim

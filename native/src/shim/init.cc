@@ -97,6 +97,9 @@ bool Init::configure_namespaces() {
   if (!await_order(context_.sync, Order::kLinked)) return order_failed();
   const bool new_network = plan_.makes_namespace(CLONE_NEWNET);
   if ((new_network || !plan_.interfaces.empty()) && !configure_links(plan_.interfaces, host_, failure_)) return false;
+  if (!plan_.makes_namespace(CLONE_NEWUTS) && !(plan_.hostname.empty() && plan_.domainname.empty())) {
+    return failure_.say("hostname", EPERM, "unable to set hostname without a private UTS namespace");
+  }
   if (!plan_.hostname.empty() && sethostname(plan_.hostname.c_str(), plan_.hostname.size()) != 0) {
     return failure_.set("hostname", errno, plan_.hostname);
   }

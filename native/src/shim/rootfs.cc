@@ -154,6 +154,8 @@ bool prepare_mounts(const LaunchPlan& plan, PreparedMounts& out, Failure& failur
   for (const auto& mount : plan.mounts) {
     const int source = is_bind(mount) ? open_bind(mount) : -1;
     if (is_bind(mount) && source < 0) return failure.set("mount", -source, mount.source);
+    // A peer of the host's mount would carry the container's mounts to it.
+    if (source >= 0 && (mount.propagation & MS_SHARED) == 0) change_mount(source, 0, 0, MS_SLAVE, true);
     out.binds.emplace_back(source);
   }
   if (plan.init_binary_path.empty()) return true;
