@@ -44,10 +44,16 @@ export interface BackendSockets {
   readonly imageService: string;
 }
 
+/**
+ * A call waits so long for a service that is away: longer than a channel takes to find one that is back,
+ * short enough that a client learns soon of one that isn't.
+ */
+const patienceMs = 300;
+
 /** Opens the channels in the background; services may start later, and again. */
 export function openBackends(sockets: BackendSockets): BackendChannels {
-  const containerService = openChannel(sockets.containerService);
-  const imageService = openChannel(sockets.imageService);
+  const containerService = openChannel(sockets.containerService, { patienceMs });
+  const imageService = openChannel(sockets.imageService, { patienceMs });
   return {
     containerService,
     imageService,

@@ -13,7 +13,12 @@ export interface ImageListView {
   /** Containers that use an image; undefined: not counted (-1). */
   readonly countContainers: ((imageId: string) => number) | undefined;
   readonly manifests: boolean;
+  /** IDs of the containers that use a manifest. */
+  readonly containersOf?: ContainersOf | undefined;
 }
+
+/** IDs of the containers that use a manifest, by its digest. */
+export type ContainersOf = (manifest: string) => readonly string[];
 
 /** Encodes one row of GET /images/json. */
 export function encodeImageSummary(image: Image, view: ImageListView): JsonOut {
@@ -31,7 +36,7 @@ export function encodeImageSummary(image: Image, view: ImageListView): JsonOut {
     VirtualSize: opened("noVirtualSize", version) ? undefined : image.sizeBytes,
     Descriptor:
       opened("descriptors", version) && image.target ? encodeDescriptor(image.target) : undefined,
-    Manifests: view.manifests ? image.manifests.map(encodeManifest) : undefined,
+    Manifests: view.manifests ? encodeManifests(image, view.containersOf) : undefined,
   };
 }
 
@@ -46,8 +51,12 @@ function namesOrNone(
   return dangling && !opened("untaggedEmpty", version) ? [placeholder] : names;
 }
 
-/** One manifest of an image. */
-export function encodeManifest(manifest: ImageManifest): JsonOut {
+/** All manifests of an image. */
+function encodeManifests(image: Image, containersOf: ContainersOf = () => []): JsonOut {
+  return image.manifests.map((each) => encodeManifest(each, containersOf(each.id)));
+}
+
+function encodeManifest(manifest: ImageManifest, containers: readonly string[]): JsonOut {
   return {
     ID: manifest.id,
     Descriptor: manifest.descriptor ? encodeDescriptor(manifest.descriptor) : null,
@@ -62,7 +71,7 @@ export function encodeManifest(manifest: ImageManifest): JsonOut {
         ? {
             Platform: manifest.platform ? encodePlatform(manifest.platform) : null,
             Size: { Unpacked: manifest.unpackedSizeBytes },
-            Containers: [],
+            Containers: containers,
           }
         : undefined,
     AttestationData: manifest.kind === "attestation" ? { For: manifest.attestationFor } : undefined,
@@ -70,7 +79,12 @@ export function encodeManifest(manifest: ImageManifest): JsonOut {
 }
 
 /** Encodes the answer of GET /images/{name}/json. */
-export function encodeImage(image: Image, version: number, manifests: boolean): JsonOut {
+export function encodeImage(
+  image: Image,
+  version: number,
+  manifests: boolean,
+  containersOf?: ContainersOf,
+): JsonOut {
   const config = parseImageConfig(image.configJson);
   const terse = opened("omitEmptyImageFields", version);
   const text = (value: string): string | undefined => (terse ? unlessEmpty(value) : value);
@@ -97,7 +111,9 @@ export function encodeImage(image: Image, version: number, manifests: boolean): 
     Descriptor:
       opened("descriptors", version) && image.target ? encodeDescriptor(image.target) : undefined,
     Manifests:
-      manifests && opened("descriptors", version) ? image.manifests.map(encodeManifest) : undefined,
+      manifests && opened("descriptors", version)
+        ? encodeManifests(image, containersOf)
+        : undefined,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Handlers of images that answer at once. */
 import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
+import type { Container } from "@gantry/proto/container";
 import type { ApiCall } from "../api-call.ts";
 import { decodeConfig } from "../decode/container-config.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
@@ -8,7 +9,12 @@ import { parsePlatformJson } from "../decode/platform.ts";
 import { decodeAuth, parseRegistryAuth } from "../decode/registry-auth.ts";
 import { encodeDescriptor, encodePlatform } from "../encode/descriptor.ts";
 import { containersByImage } from "../encode/disk-usage.ts";
-import { encodeHistory, encodeImage, encodeImageSummary } from "../encode/image.ts";
+import {
+  type ContainersOf,
+  encodeHistory,
+  encodeImage,
+  encodeImageSummary,
+} from "../encode/image.ts";
 import { nullIfEmpty, unlessEmpty } from "../encode/json.ts";
 import { opened } from "../encode/version-gates.ts";
 
@@ -20,26 +26,39 @@ export async function listImages(call: ApiCall): Promise<void> {
   const manifests = opened("listManifests", version) && query.flag("manifests");
   const sharedSize = opened("sharedSize", version) && query.flag("shared-size");
   const filters = filterSet(readFilters(query, listKeys));
-  const [{ images }, countContainers] = await Promise.all([
+  const [{ images }, containers] = await Promise.all([
     call.backends.images.listImages({ all: query.flag("all"), filters, sharedSize, manifests }),
-    imageCounter(call),
+    opened("containerCount", version) || manifests ? imageUsers(call) : undefined,
   ]);
-  call.json(
-    images.map((each) => encodeImageSummary(each, { version, countContainers, manifests })),
-  );
+  const counts = containers && containersByImage(containers);
+  const view = {
+    version,
+    manifests,
+    countContainers:
+      opened("containerCount", version) && counts
+        ? (id: string): number => counts.get(id) ?? 0
+        : undefined,
+    containersOf: containers && byManifest(containers),
+  };
+  call.json(images.map((each) => encodeImageSummary(each, view)));
 }
 
-/** Counts containers per image; without container-service images are listed uncounted. */
-async function imageCounter(call: ApiCall): Promise<((id: string) => number) | undefined> {
-  if (!opened("containerCount", call.version)) return undefined;
+/** All containers; undefined without container-service: images are listed without their users then. */
+async function imageUsers(call: ApiCall): Promise<readonly Container[] | undefined> {
   try {
     const { containers } = await call.backends.containers.listContainers({ all: true });
-    const counts = containersByImage(containers);
-    return (id) => counts.get(id) ?? 0;
+    return containers;
   } catch (error) {
     if (hasKind(error, "unavailable")) return undefined;
     throw error;
   }
+}
+
+function byManifest(containers: readonly Container[]): ContainersOf {
+  return (digest) =>
+    containers
+      .filter(({ imageManifestDescriptor: used }) => used?.digest === digest)
+      .map(({ id }) => id);
 }
 
 /** GET /images/{name}/json */
@@ -52,11 +71,12 @@ export async function inspectImage(call: ApiCall): Promise<void> {
   if (manifests && platform !== undefined) {
     throw invalidArgument("conflicting options: manifests and platform options cannot both be set");
   }
-  const { image } = await call.backends.images.inspectImage(
-    given({ image: call.name, platform, manifests }),
-  );
+  const [{ image }, containers] = await Promise.all([
+    call.backends.images.inspectImage(given({ image: call.name, platform, manifests })),
+    manifests ? imageUsers(call) : undefined,
+  ]);
   if (image === undefined) throw new EngineError("internal", "the answer has no image");
-  call.json(encodeImage(image, version, manifests));
+  call.json(encodeImage(image, version, manifests, containers && byManifest(containers)));
 }
 
 /** GET /images/{name}/history */

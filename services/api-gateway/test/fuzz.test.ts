@@ -1,0 +1,128 @@
+/** Every route under random queries and bodies: refused or answered, never our own fault. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import fc from "fast-check";
+import { allRoutes } from "../src/http/routes/all.ts";
+import { ask } from "./fakes/http.ts";
+import { openStack, type Stack } from "./fakes/stack.ts";
+
+let stack: Stack;
+before(async () => {
+  stack = await openStack();
+});
+after(async () => {
+  assert.equal((await ask(stack.socket, "/_ping")).body, "OK");
+  await stack[Symbol.asyncDispose]();
+});
+
+/** Streams that go on for ever, and hijacked ones: tested elsewhere. */
+const endless = /\/(events|attach|attach\/ws|start|stats|logs|wait)$/;
+const parameters = [
+  "all",
+  "limit",
+  "filters",
+  "size",
+  "t",
+  "signal",
+  "h",
+  "w",
+  "path",
+  "platform",
+  "fromImage",
+  "fromSrc",
+  "tag",
+  "repo",
+  "name",
+  "names",
+  "type",
+  "condition",
+  "force",
+  "manifests",
+  "changes",
+];
+const fields = [
+  "Image",
+  "Cmd",
+  "Env",
+  "HostConfig",
+  "Binds",
+  "Memory",
+  "PortBindings",
+  "Mounts",
+  "NetworkingConfig",
+  "EndpointsConfig",
+  "Name",
+  "Driver",
+  "IPAM",
+  "Config",
+  "Labels",
+  "Container",
+  "EndpointConfig",
+  "Detach",
+  "Tty",
+  "RestartPolicy",
+  "username",
+  "Force",
+  "ConsoleSize",
+];
+
+const text = fc.oneof(
+  fc.string(),
+  fc.constantFrom(
+    "1",
+    "0",
+    "true",
+    "-1",
+    "99999999999999999999",
+    "{}",
+    '{"label":["a"]}',
+    '{"label":{"a":true}}',
+    "[]",
+    "null",
+    '{"os":"linux","architecture":"amd64"}',
+    "\0",
+    "../..",
+    "%00",
+    "ä",
+    "1.5",
+  ),
+);
+const query = fc.dictionary(fc.constantFrom(...parameters), text, { maxKeys: 4 });
+const value = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: "small" },
+    text,
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.array(tie("value"), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...fields), tie("value"), { maxKeys: 4 }),
+  ),
+})).value;
+const body = fc.oneof(
+  value.map((each) => JSON.stringify(each)),
+  text,
+  fc.constant(""),
+);
+const version = fc.constantFrom("", "/v1.24", "/v1.40", "/v1.44", "/v1.52");
+
+describe("random input", () => {
+  for (const { method, path } of allRoutes) {
+    if (endless.test(path) || method === "OPTIONS") continue;
+    it(`to ${method} ${path}`, async () => {
+      await fc.assert(
+        fc.asyncProperty(version, query, body, text, async (prefix, parameter, content, name) => {
+          const target = path.replaceAll(/\{[a-z]+\}/g, () => encodeURIComponent(name));
+          const search = new URLSearchParams(parameter).toString();
+          const answer = await ask(stack.socket, {
+            method,
+            path: `${prefix}${target}?${search}`,
+            ...(method !== "GET" && method !== "HEAD" && { body: content }),
+          });
+          assert.notEqual(answer.status, 500, answer.body);
+        }),
+        { numRuns: 15 },
+      );
+    });
+  }
+});
