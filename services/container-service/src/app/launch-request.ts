@@ -8,6 +8,7 @@ import type { BundleInput, NamespaceSource } from "../domain/bundle/bundle-input
 import type { ContainerRecord } from "../domain/container-record.ts";
 import { isLive } from "../domain/container-state.ts";
 import { logPlanOf } from "../domain/log-plan.ts";
+import { byDepth } from "../domain/volume/oci-mounts.ts";
 import type { PreparedNetwork } from "../ports/networking.ts";
 import type { PreparedMounts } from "../ports/volumes.ts";
 import type { App } from "./context.ts";
@@ -73,7 +74,8 @@ async function bundleInput(
     ipc: sharedNamespace(app, hostConfig.ipcMode, "IPC"),
     pid: sharedNamespace(app, hostConfig.pidMode, "PID"),
     hostname: network.hostname || record.config.hostname,
-    mounts: [...fileMounts(network, mounts), ...mounts.mounts],
+    // A volume at /etc must not hide the files in it.
+    mounts: [...fileMounts(network, mounts), ...mounts.mounts].sort(byDepth),
     rootfsPropagation: mounts.rootfsPropagation,
     shmPath: await takeShm(app, record),
     devices,

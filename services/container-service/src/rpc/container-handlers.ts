@@ -27,7 +27,7 @@ import { updateContainer } from "../app/update-container.ts";
 import { waitContainer } from "../app/wait-container.ts";
 import type { Filters } from "../domain/container-filters.ts";
 import { archiveMethods } from "./archive-handlers.ts";
-import { containerMessage } from "./container-message.ts";
+import { containerMessage, containerSummary } from "./container-message.ts";
 import { emptyHostConfig } from "./empty-messages.ts";
 
 export function containerService(app: App, data: DataListener): Implementation {
@@ -128,10 +128,10 @@ function views(app: App): Methods {
     },
     async listContainers({ all, limit, size, filters }, { signal }) {
       const entries = listContainers(app, { all, limit, filters: filtersOf(filters) });
-      const containers: ReturnType<typeof containerMessage>[] = [];
+      const containers: ReturnType<typeof containerSummary>[] = [];
       for (const entry of entries) {
         const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;
-        containers.push(containerMessage(app, entry, sizes));
+        containers.push(containerSummary(app, entry, sizes));
       }
       return { containers };
     },

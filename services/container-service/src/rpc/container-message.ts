@@ -8,7 +8,8 @@ import { isLive, isRunning } from "../domain/container-state.ts";
 import type { Health } from "../domain/health.ts";
 import { linkNames } from "../domain/link-names.ts";
 
-type ContainerMessage = MessageInitShape<typeof ContainerSchema>;
+// Init shapes also take whole messages; here only plain objects are made.
+type ContainerMessage = Exclude<MessageInitShape<typeof ContainerSchema>, { $typeName: string }>;
 
 /** Sizes, when they were asked for. */
 export interface Sizes {
@@ -47,6 +48,17 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     ),
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
+  };
+}
+
+/** As containerMessage, with as much of the configuration as lists show: the rest would be most of the bytes. */
+export function containerSummary(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
+  const { image, labels } = entry.record.config;
+  const { networkMode, annotations } = entry.record.hostConfig;
+  return {
+    ...containerMessage(app, entry, sizes),
+    config: { image, labels },
+    hostConfig: { networkMode, annotations },
   };
 }
 
