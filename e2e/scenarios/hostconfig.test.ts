@@ -355,13 +355,12 @@ describe("HostConfig", () => {
     await engine.docker(["rm", "-v", "giver"]);
   });
   it("IpcMode and PidMode of another container", async () => {
+    const namespaces = ["sh", "-c", "readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid"];
     const id = await engine.docker(["run", "-d", "--ipc", "shareable", "busybox", "sleep", "1000"]);
     const own = await engine.docker([
       "exec",
       id,
-      "readlink",
-      "/proc/self/ns/ipc",
-      "/proc/self/ns/pid",
+      ...namespaces,
     ]);
     assert.equal(
       await engine.docker([
@@ -372,9 +371,7 @@ describe("HostConfig", () => {
         "--pid",
         `container:${id}`,
         "busybox",
-        "readlink",
-        "/proc/self/ns/ipc",
-        "/proc/self/ns/pid",
+        ...namespaces,
       ]),
       own,
     );

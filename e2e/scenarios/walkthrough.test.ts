@@ -254,7 +254,7 @@ describe("the life of a container", () => {
     await docker("rm", id);
   });
   it("attaches to a running container and returns its exit code", async () => {
-    const script = "while [ ! -e /go ]; do sleep 0.05; done; echo later; exit 4";
+    const script = "trap 'echo later; exit 4' USR1; while :; do sleep 0.05; done";
     const id = await docker("run", "-d", "busybox", "sh", "-c", script);
     const attached = engine.tryDocker(["attach", "--no-stdin", id]);
     await untilPasses(async () => {
@@ -262,7 +262,7 @@ describe("the life of a container", () => {
       const filters = ["--filter", `container=${id}`, "--filter", "event=attach"];
       assert.notEqual(await docker("events", "--since", "0", "--until", now, ...filters), "");
     });
-    await docker("exec", id, "touch", "/go");
+    await docker("kill", "-s", "USR1", id);
     const { code, stdout } = await attached;
     assert.deepEqual([code, stdout], [4, "later\n"]);
     await docker("rm", id);
