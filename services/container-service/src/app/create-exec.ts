@@ -53,8 +53,16 @@ export function refuseExec(entry: Entry, reference: string): void {
   }
 }
 
-/** Adds the exec to memory and store. */
-export function declareExec(app: App, entry: Entry, options: ExecOptions): ExecEntry {
+/**
+ * Adds the exec to memory and store.
+ * @param transient ours: not kept on disk, and forgotten when it has ended.
+ */
+export function declareExec(
+  app: App,
+  entry: Entry,
+  options: ExecOptions,
+  transient = false,
+): ExecEntry {
   const { detachKeys, ...asked } = options;
   const record: ExecRecord = {
     ...asked,
@@ -64,6 +72,8 @@ export function declareExec(app: App, entry: Entry, options: ExecOptions): ExecE
     state: { status: "created" },
   };
   const action = `exec_create: ${execCommandText(record)}`;
-  app.store.putExec(record, [containerEvent(entry.record, action, { execID: record.id })]);
-  return app.execs.add(record);
+  const event = containerEvent(entry.record, action, { execID: record.id });
+  if (transient) app.store.append([event]);
+  else app.store.putExec(record, [event]);
+  return app.execs.add(record, transient);
 }

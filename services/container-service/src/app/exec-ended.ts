@@ -22,6 +22,7 @@ export function execEnded(app: App, entry: Entry, exec: ExecEntry, exitCode: num
   saveExec(app, exec, [event]);
   exec.started.resolve(undefined);
   exec.ended.resolve(exitCode);
+  if (exec.transient) app.execs.remove(record.id);
 }
 
 /** Keeps an exec's record. What the disk refuses is lost with the next restart of ours only. */
@@ -30,6 +31,10 @@ export function saveExec(
   exec: ExecEntry,
   events: Parameters<App["store"]["putExec"]>[1],
 ): void {
+  if (exec.transient) {
+    app.store.append(events);
+    return;
+  }
   try {
     app.store.putExec(exec.record, events);
   } catch (error) {

@@ -11,6 +11,8 @@ export interface ExecEntry {
   readonly ended: PromiseWithResolvers<number>;
   /** Seen ended by the last sweep: the next one forgets it. */
   swept: boolean;
+  /** Ours (a health probe): not kept on disk, and forgotten when it has ended. */
+  readonly transient: boolean;
 }
 
 /** All execs of this engine. */
@@ -18,7 +20,7 @@ export interface ExecTable {
   /** Throws not_found in Docker's words. */
   find(id: string): ExecEntry;
   byId(id: string): ExecEntry | undefined;
-  add(record: ExecRecord): ExecEntry;
+  add(record: ExecRecord, transient?: boolean): ExecEntry;
   /** Of one container. */
   of(containerId: string): ExecEntry[];
   remove(id: string): void;
@@ -35,12 +37,13 @@ export function openExecTable(): ExecTable {
       return entry;
     },
     byId: (id) => entries.get(id),
-    add(record) {
+    add(record, transient = false) {
       const entry: ExecEntry = {
         record,
         started: Promise.withResolvers(),
         ended: Promise.withResolvers(),
         swept: false,
+        transient,
       };
       entries.set(record.id, entry);
       const ids = byContainer.get(record.containerId) ?? new Set();

@@ -77,7 +77,7 @@ function adoptExecs(app: App, entry: Entry, running: ReadonlyMap<string, number>
       exec.started.resolve(undefined);
       exec.ended.resolve(state.exitCode);
     } else if (pid !== 0) execRuns(exec, pid);
-    else if (state.status === "running") expectEnd(app, entry, exec);
+    else if (state.status !== "created" && !running.has(id)) expectEnd(app, entry, exec);
   }
 }
 

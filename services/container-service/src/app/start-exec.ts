@@ -59,10 +59,11 @@ export async function beginExec(
   options: StartExecOptions,
 ): Promise<StreamEndpoint | undefined> {
   setState(exec, { status: "starting" });
+  // Told before the deed: the end of a quick one may come with the answer.
+  saveExec(app, exec, [startEvent(entry, exec.record)]);
   try {
     const { pid, ticket } = await app.shim.execProcess(requestOf(app, entry, exec.record, options));
     if (pid !== 0) execRuns(exec, pid);
-    saveExec(app, exec, [startEvent(entry, exec.record)]);
     return ticket === undefined ? undefined : { path: ticket.path, ticket: ticket.ticket };
   } catch (error) {
     const { details } = toEngineError(error);
