@@ -9,8 +9,12 @@ export function connectionError(method: string, url: URL, error: unknown): Engin
   if (error instanceof Error && error.name === "AbortError") {
     return canceled("the request was canceled", { cause: error });
   }
-  const verb = method.charAt(0) + method.slice(1).toLowerCase();
-  return internal(`${verb} "${shown(url)}": ${reasonOf(url, error)}`, { cause: error });
+  return internal(`${goVerb(method)} "${shown(url)}": ${reasonOf(url, error)}`, { cause: error });
+}
+
+/** `Get` of `GET`, as Go's client writes it. */
+export function goVerb(method: string): string {
+  return method.charAt(0) + method.slice(1).toLowerCase();
 }
 
 /** Without anything secret: signed URLs carry credentials in their query, odd ones before the host. */

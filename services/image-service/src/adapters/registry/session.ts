@@ -4,7 +4,7 @@ import { EngineError, permissionDenied, unauthenticated } from "@gantry/errors";
 import { type Challenge, parseChallenges } from "../../domain/www-authenticate.ts";
 import type { Credential } from "../../ports/registry.ts";
 import type { Endpoint, Endpoints } from "./endpoints.ts";
-import { connectionError, isTlsFailure } from "./go-errors.ts";
+import { connectionError, goVerb, isTlsFailure, shown } from "./go-errors.ts";
 import { dropBody, type HttpClient, type HttpResponse, readBody } from "./http-client.ts";
 import { isForbiddenTarget, isLoopback } from "./network-rules.ts";
 import { maxErrorBytes, RegistryError, registryError } from "./registry-error.ts";
@@ -117,27 +117,32 @@ export class RegistrySession {
   }
 
   async #authenticated(endpoint: Endpoint, request: SessionRequest): Promise<HttpResponse> {
-    const url = new URL(request.target, `${endpoint.base}/`);
-    if (!request.target.startsWith("http")) url.href = `${endpoint.base}${request.target}`;
+    const url = this.#urlOf(endpoint, request.target);
+    const used = this.#authorization;
     const response = await this.#following(endpoint, request, url);
     if (response.status !== 401) return response;
     const challenges = parseChallenges(headerText(response, "www-authenticate"));
-    const authorization = await this.#answer(endpoint, challenges, url, request.signal);
-    if (authorization === undefined) {
-      if (
-        this.#authorization === undefined &&
-        challenges.some(({ scheme }) => scheme === "basic")
-      ) {
-        dropBody(response);
-        throw unauthenticated(
-          `${request.method.charAt(0)}${request.method.slice(1).toLowerCase()} "${url.origin}${url.pathname}": no basic auth credentials`,
-        );
-      }
-      return response;
+    // Requests run side by side: another one may have been challenged meanwhile, and answered.
+    const authorization =
+      this.#authorization === used
+        ? await this.#answer(endpoint, challenges, url, request.signal)
+        : this.#authorization;
+    if (authorization === undefined || authorization === used) {
+      if (used !== undefined || !challenges.some(({ scheme }) => scheme === "basic"))
+        return response;
+      dropBody(response);
+      throw unauthenticated(`${goVerb(request.method)} "${shown(url)}": no basic auth credentials`);
     }
     dropBody(response);
     this.#authorization = authorization;
     return this.#following(endpoint, request, url);
+  }
+
+  /** A whole URL is where the registry wants an upload: no better than a redirect. */
+  #urlOf(endpoint: Endpoint, target: string): URL {
+    if (target.startsWith("/")) return new URL(`${endpoint.base}${target}`);
+    const base = new URL(endpoint.base);
+    return redirectTarget(base, target, base);
   }
 
   /** An answer to a challenge, or undefined when there is none (any more). */
@@ -164,8 +169,7 @@ export class RegistrySession {
     }
     const basic = challenges.some(({ scheme }) => scheme === "basic");
     if (!basic || credential === undefined || credential.username === "") return undefined;
-    const authorization = basicAuthorization(credential);
-    return authorization === this.#authorization ? undefined : authorization;
+    return basicAuthorization(credential);
   }
 
   /** Follows redirects of reading requests; credentials stay with the registry's own origin. */
