@@ -118,8 +118,11 @@ export interface ExitRecord {
 export interface ExitRecords {
   /** Undefined when there is none, or none that can be read: then the process was cut off while writing its first. */
   read(path: string): Promise<ExitRecord | undefined>;
-  /** Removes the record of an earlier launch, so that it is never taken for this one's. */
-  remove(path: string): Promise<void>;
+  /**
+   * Puts a blank record in the place of an earlier launch's, so that the process has only to fill a
+   * block that is on disk already. Resolves when the blank is there; making it durable goes on.
+   */
+  reserve(path: string): Promise<void>;
 }
 
 /** What a later brain needs to find a shim process, or to clean up after it. */

@@ -116,9 +116,13 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
     };
 
     it("runs a bundle and tells of its end exactly once, with code and log", async () => {
-      const { id, logFile, launched } = await launch(["sh", "-c", "echo hello; exit 3"]);
+      const { id, logFile, launched, request } = await launch(["sh", "-c", "echo hello; exit 3"]);
       assert.ok(launched.pid > 0 && launched.shimPid > 0 && launched.pidStartTicks > 0n);
       assert.equal((await events.first(id, "exited")).exitCode, 3);
+      // The record was on disk before the event, in the place that was reserved for it.
+      const record = readFileSync(request.exitRecordPath ?? "", "utf8");
+      assert.equal(record.length, 512);
+      assert.equal((JSON.parse(record) as { exitCode: number }).exitCode, 3);
       assert.match(readFileSync(logFile, "utf8"), /"log":"hello\\n"/);
       await eventually(() => !isAlive(launched.shimPid));
       assert.equal(events.of(id, "exited").length, 1);

@@ -1,17 +1,19 @@
 /** The exit record that a shim process writes before it tells anybody. */
-import { readFile, rm } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
+import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
+import { syncFolder } from "@gantry/fs";
 import { ExitedSchema } from "@gantry/proto/shim";
 import type { ExitRecord, ExitRecords } from "../ports.ts";
 
 /** Exit records as files. */
-export const exitRecordFiles: ExitRecords = { read: readExitRecord, remove: removeExitRecord };
+export const exitRecordFiles: ExitRecords = { read: readExitRecord, reserve: reserveExitRecord };
 
-async function readExitRecord(path: string): Promise<ExitRecord | undefined> {
-  if (path === "") return undefined;
+async function readExitRecord(file: string): Promise<ExitRecord | undefined> {
+  if (file === "") return undefined;
   try {
-    return parse(JSON.parse(await readFile(path, "utf8")));
+    return parse(JSON.parse(await readFile(file, "utf8")));
   } catch (error) {
     if (hasErrno(error, "ENOENT") || error instanceof SyntaxError) return undefined;
     throw error;
@@ -35,6 +37,24 @@ function parse(value: unknown): ExitRecord | undefined {
   };
 }
 
-async function removeExitRecord(path: string): Promise<void> {
-  if (path !== "") await rm(path, { force: true });
+/** The shim process looks for exactly this size. */
+const reservedBytes = 512;
+
+async function reserveExitRecord(file: string): Promise<void> {
+  if (file === "") return;
+  const handle = await open(file, "w", 0o600);
+  await handle.write(" ".repeat(reservedBytes));
+  void makeDurable(handle, path.dirname(file));
+}
+
+/** A block that is not on disk yet only costs the process more at the end, which reports what fails. */
+async function makeDurable(handle: FileHandle, folder: string): Promise<void> {
+  try {
+    await handle.sync();
+    await syncFolder(folder);
+  } catch {
+    // Nothing depends on it.
+  } finally {
+    await handle.close();
+  }
 }

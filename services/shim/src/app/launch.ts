@@ -95,7 +95,7 @@ async function start(
   const phases = new Phases();
   const [spec] = await Promise.all([
     readBundle(attempt.request.bundlePath),
-    brain.exitRecords.remove(attempt.request.exitRecordPath),
+    brain.exitRecords.reserve(attempt.request.exitRecordPath),
   ]);
   phases.mark("readMs");
   const profile = spec.linux?.seccomp;
