@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { applyChanges } from "./apply-changes.ts";
+
+describe("applyChanges", () => {
+  const cases: readonly [string, Record<string, unknown>][] = [
+    ['CMD ["a","b"]', { Cmd: ["a", "b"] }],
+    ["cmd echo hi", { Cmd: ["/bin/sh", "-c", "echo hi"] }],
+    ["ENV A=1 B='2 3'", { Env: ["A=1", "B=2 3"] }],
+    ["ENV A some words", { Env: ["A=some words"] }],
+    ['LABEL a="b c" d=e', { Labels: { a: "b c", d: "e" } }],
+    [
+      "EXPOSE 80 53/udp 8000-8001",
+      { ExposedPorts: { "80/tcp": {}, "53/udp": {}, "8000/tcp": {}, "8001/tcp": {} } },
+    ],
+    ["VOLUME /a /b", { Volumes: { "/a": {}, "/b": {} } }],
+    ["WORKDIR ../a/./b", { WorkingDir: "/a/b" }],
+    ["USER 1:2", { User: "1:2" }],
+    ["STOPSIGNAL SIGINT", { StopSignal: "SIGINT" }],
+    ["ONBUILD RUN x", { OnBuild: ["RUN x"] }],
+    ["HEALTHCHECK NONE", { Healthcheck: { Test: ["NONE"] } }],
+    [
+      "HEALTHCHECK --interval=5s --retries=2 CMD curl x",
+      { Healthcheck: { Interval: 5e9, Retries: 2, Test: ["CMD-SHELL", "curl x"] } },
+    ],
+  ];
+  for (const [line, expected] of cases) {
+    it(`applies ${line}`, () => {
+      assert.deepEqual(applyChanges({}, [line]), expected);
+    });
+  }
+
+  it("changes a copy, in order, and drops the old arguments with the old entry point", () => {
+    const config = { Env: ["A=0", "B=1"], Cmd: ["old"] };
+    const changed = applyChanges(config, ["ENV A=2", 'ENTRYPOINT ["x"]\nENV C=3']);
+    assert.deepEqual(changed, { Env: ["A=2", "B=1", "C=3"], Entrypoint: ["x"] });
+    assert.deepEqual(config, { Env: ["A=0", "B=1"], Cmd: ["old"] });
+  });
+
+  for (const bad of [
+    "RUN x",
+    "EXPOSE x",
+    "EXPOSE 99999",
+    "ENV",
+    'LABEL a="b',
+    "HEALTHCHECK x",
+    "HEALTHCHECK --interval=x CMD a",
+    "ENV =x",
+  ]) {
+    it(`refuses ${bad}`, () => {
+      assert.throws(() => applyChanges({}, [bad]), { kind: "invalid_argument" });
+    });
+  }
+});
