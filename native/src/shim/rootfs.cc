@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <utility>
@@ -28,6 +29,21 @@ bool append(char* text, size_t capacity, size_t& used, const char* part) {
   std::memcpy(text + used, part, length + 1);
   used += length;
   return true;
+}
+
+// The folder that all these absolute paths are in, "/" at least; how many characters of each path it takes with the
+// slash after it.
+size_t shared_folder(const std::vector<std::string>& paths, char (&folder)[PATH_MAX]) {
+  size_t length = paths.empty() ? 0 : std::min(paths.front().size(), sizeof(folder) - 1);
+  for (const auto& path : paths) {
+    size_t equal = 0;
+    while (equal < length && equal < path.size() && path[equal] == paths.front()[equal]) ++equal;
+    length = equal;
+  }
+  while (length > 0 && paths.front()[length - 1] != '/') --length;
+  std::snprintf(folder, sizeof(folder), "%.*s", static_cast<int>(length), length > 0 ? paths.front().c_str() : "");
+  if (length == 0) std::strcpy(folder, "/");
+  return length;
 }
 
 bool root_failed(const RootfsPlan& root, const char* complaint, int error, Failure& failure) {
@@ -63,14 +79,18 @@ bool Rootfs::free_parent_of_sharing() {
   }
 }
 
-// For kernels before 6.7, which know one `lowerdir` text of at most 255 bytes through fsconfig(2): mount(2) takes a page.
+// For kernels before 6.7, which know one `lowerdir` text of at most 255 bytes through fsconfig(2): mount(2) takes a
+// page. Paths are given from the folder that all layers share, so that a page holds some hundred of them.
 int Rootfs::mount_by_option_string(const RootfsPlan& root) {
+  char shared[PATH_MAX];
+  const size_t skipped = shared_folder(root.lower_dirs, shared);
+  if (chdir(shared) != 0) return -errno;
   char options[4096] = "lowerdir=";
   size_t used = std::strlen(options);
   bool fits = true;
   for (size_t i = 0; i < root.lower_dirs.size(); ++i) {
     if (i > 0) fits = fits && append(options, sizeof(options), used, ":");
-    fits = fits && append(options, sizeof(options), used, root.lower_dirs[i].c_str());
+    fits = fits && append(options, sizeof(options), used, root.lower_dirs[i].c_str() + skipped);
   }
   if (!root.upper_dir.empty()) {
     fits = fits && append(options, sizeof(options), used, ",upperdir=") &&
@@ -100,11 +120,11 @@ int open_overlay(const RootfsPlan& root, char (&complaint)[160]) {
   }
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("upperdir", root.upper_dir.c_str());
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("workdir", root.work_dir.c_str());
-  // Before 6.7 there is no lowerdir+, before 6.13 no directory by descriptor, which long paths need.
-  if (error == -EINVAL) return -EOPNOTSUPP;
   const int mount = error < 0 ? error : overlay.create(0);
   if (mount < 0) std::snprintf(complaint, sizeof(complaint), "%s", overlay.complaint());
-  return mount;
+  // Before 6.7 there is no lowerdir+ (before 6.5 only the creation says so), before 6.13 no directory by descriptor,
+  // which long paths need.
+  return mount == -EINVAL ? -EOPNOTSUPP : mount;
 }
 
 bool Rootfs::attach_root() {
@@ -134,6 +154,7 @@ bool Rootfs::mount_root() {
   int mounted = open_overlay(root, complaint_);
   if (mounted == -EOPNOTSUPP) {
     mounted = mount_by_option_string(root);
+    // The mount is where it belongs already.
     if (mounted >= 0) {
       root_.reset(mounted);
       return true;
