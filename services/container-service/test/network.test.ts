@@ -45,6 +45,7 @@ describe("networks", () => {
     flushed: "rules that others flush come back",
     restarted:
       "after a crash of the service, containers keep addresses and ports, and the dead give theirs back",
+    relayKilled: "a killed relay is replaced",
     tornDown: "the end of the engine leaves no link, no rule and no relay",
     besideDockerd:
       "a dockerd that drops forwarded packets is coped with, its rules and subnets left alone",

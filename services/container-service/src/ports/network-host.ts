@@ -98,7 +98,7 @@ export interface RelayPort {
   readonly targetPort: number;
 }
 
-/** The relay: one process that holds a bound socket for each published port. */
+/** The relay: one process that holds a bound socket for each published port. A killed one is replaced at once. */
 export interface PortRelay {
   /**
    * Binds all of them or none, starting the relay when there is none. Resolves false when a port is in
@@ -115,6 +115,8 @@ export interface PortRelay {
   restore(ports: readonly RelayPort[]): Promise<RelayPort[]>;
   /** Ends the relay. */
   stop(): Promise<void>;
+  /** Lets go of the relay without ending it: this service ends, or gives way to another one. */
+  disconnect(): void;
 }
 
 /** Texts of a container's network files. */

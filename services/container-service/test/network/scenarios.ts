@@ -268,6 +268,16 @@ const restarted: Scenario = async (world) => {
   assert.notEqual(next.address("bridge"), address);
 };
 
+const relayKilled: Scenario = async (world) => {
+  const web = await world.run("web", { publish: ["8080:80/tcp"] });
+  await web.place.serve("tcp", 80);
+  assert.equal(await world.ask("tcp", "127.0.0.1", 8080), "172.16.0.1");
+  process.kill(world.relayPid(), "SIGKILL");
+  await untilPasses(async () => {
+    assert.equal(await world.ask("tcp", "127.0.0.1", 8080), "172.16.0.1");
+  });
+};
+
 const tornDown: Scenario = async (world) => {
   await world.createNetwork("net");
   const web = await world.run("web", { network: "net", publish: ["8080:80/tcp"] });
@@ -360,6 +370,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   links,
   flushed,
   restarted,
+  relayKilled,
   tornDown,
   besideDockerd,
   manyPorts,

@@ -300,6 +300,13 @@ export class World {
     return this.networking.connect(network, container, { ...nothing, ...wish });
   }
 
+  /** The process that listens on the relay's socket of this world. */
+  relayPid(): number {
+    const sockets = execFileSync("ss", ["-xlpH"], { encoding: "utf8" });
+    const line = sockets.split("\n").find((text) => text.includes(`${this.dir}/relay.sock`)) ?? "";
+    return Number(/pid=(\d+)/.exec(line)?.[1]);
+  }
+
   /** Asks from the host itself. */
   ask(protocol: Protocol, address: string, port: number): Promise<string> {
     return ask(protocol, address, port);

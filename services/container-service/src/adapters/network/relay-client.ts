@@ -5,6 +5,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import net from "node:net";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -42,6 +43,8 @@ type Request = Readonly<Record<string, string | number>>;
 export class RelayClient implements PortRelay {
   readonly #options: RelayOptions;
   #connection: RelayConnection | undefined;
+  /** What the relay must hold: for a new one, when it was killed. */
+  readonly #held = new Map<string, RelayPort>();
   /** Operations are done in the order of the calls. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -55,7 +58,10 @@ export class RelayClient implements PortRelay {
       const connection = await this.#connectOrStart();
       const answers = await connection.askAll(ports.map(addRequest));
       const refused = answers.find((answer) => !answer.ok);
-      if (refused === undefined) return true;
+      if (refused === undefined) {
+        for (const port of ports) this.#held.set(portId(port), port);
+        return true;
+      }
       const bound = ports.filter((_, index) => answers[index]?.ok);
       await connection.askAll(bound.map(removeRequest));
       if (refused.errno === "EADDRINUSE") return false;
@@ -66,6 +72,7 @@ export class RelayClient implements PortRelay {
   close(ports: readonly RelayPort[]): Promise<void> {
     return this.#inOrder(async () => {
       if (ports.length === 0) return;
+      for (const port of ports) this.#held.delete(portId(port));
       const connection = await this.#connect();
       // Without a relay nothing is held.
       await connection?.askAll(ports.map(removeRequest));
@@ -82,24 +89,41 @@ export class RelayClient implements PortRelay {
       const strays = held.filter(({ id }) => !wanted.has(id));
       await connection.askAll(strays.map(({ id }) => ({ op: "del", id })));
       const answers = await connection.askAll(ports.map(addRequest));
-      return ports.filter((_, index) => answers[index]?.ok !== true);
+      const isHeld = (index: number): boolean => answers[index]?.ok === true;
+      this.#held.clear();
+      for (const [index, port] of ports.entries()) {
+        if (isHeld(index)) this.#held.set(portId(port), port);
+      }
+      return ports.filter((_, index) => !isHeld(index));
     });
   }
 
   stop(): Promise<void> {
     return this.#inOrder(async () => {
+      this.#held.clear();
       const connection = await this.#connect();
       if (connection === undefined) return;
       await connection.askAll([{ op: "shutdown" }]);
       await connection.ended();
       this.#connection = undefined;
+      await rm(this.#options.socketPath, { force: true });
     });
   }
 
   /** Lets go of the relay without ending it. */
   disconnect(): void {
+    this.#held.clear();
     this.#connection?.destroy();
     this.#connection = undefined;
+  }
+
+  /** The connection has ended: with ports to hold, the relay was killed, and a new one takes its place. */
+  async #replace(): Promise<void> {
+    const ports = [...this.#held.values()];
+    if (ports.length === 0) return;
+    this.#options.logger.warn({ ports: ports.length }, "the relay is gone: starting another one");
+    const lost = await this.restore(ports);
+    if (lost.length > 0) this.#options.logger.error({ ports: lost }, "ports are held by others");
   }
 
   #inOrder<T>(run: () => Promise<T>): Promise<T> {
@@ -131,6 +155,11 @@ export class RelayClient implements PortRelay {
       return undefined;
     }
     this.#connection = connection;
+    connection.closed
+      .then(() => this.#replace())
+      .catch((error: unknown) => {
+        this.#options.logger.error({ err: error }, "the relay cannot be replaced");
+      });
     return connection;
   }
 
@@ -226,6 +255,11 @@ class RelayConnection {
     return Promise.all(answers.map(({ promise }) => promise)).finally(() => {
       if (this.#waiting.length === 0) this.#socket.unref();
     });
+  }
+
+  /** Resolves when the relay has gone or was let go; does not keep the service alive. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
   }
 
   ended(): Promise<void> {

@@ -140,13 +140,18 @@ export class BridgeNetworking implements Networking {
   }
 
   close(): Promise<void> {
-    this.#watch?.close();
-    this.#watch = undefined;
+    this.#stopWatching();
+    this.#context.relay.disconnect();
     return Promise.resolve();
   }
 
+  #stopWatching(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+  }
+
   async teardownHost(): Promise<void> {
-    await this.close();
+    this.#stopWatching();
     for (const { containerId } of this.#context.registry.containers()) {
       releaseNetworks(this.#context, containerId);
     }
