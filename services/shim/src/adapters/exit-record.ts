@@ -43,7 +43,12 @@ const reservedBytes = 512;
 async function reserveExitRecord(file: string): Promise<void> {
   if (file === "") return;
   const handle = await open(file, "w", 0o600);
-  await handle.write(" ".repeat(reservedBytes));
+  try {
+    await handle.write(" ".repeat(reservedBytes));
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
   void makeDurable(handle, path.dirname(file));
 }
 
