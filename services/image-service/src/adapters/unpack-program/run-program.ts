@@ -2,8 +2,14 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
-import type { EngineError } from "@gantry/errors";
-import { canceled, internal, invalidArgument, resourceExhausted } from "@gantry/errors";
+import {
+  canceled,
+  type EngineError,
+  internal,
+  invalidArgument,
+  resourceExhausted,
+  toEngineError,
+} from "@gantry/errors";
 
 /** A line of the report, as JSON. */
 export type ReportLine = Readonly<Record<string, unknown>>;
@@ -94,7 +100,7 @@ async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine>
   ]);
   const last = await report;
   if (run.signal.aborted) throw canceled("unpacking was canceled");
-  if (ours !== undefined) throw ours instanceof Error ? ours : internal(String(ours));
+  if (ours !== undefined) throw toEngineError(ours);
   if (last === undefined) {
     throw internal(`the unpack program ended without a report: ${await ended}`);
   }
