@@ -252,7 +252,7 @@ describe("cgroups", () => {
     assert.equal(exited.exitCode, 137);
     assert.equal(shim.exitRecord()["oomKilled"], true);
     const order = shim.messages.map(({ message }) => message.case);
-    assert.ok(order.indexOf("oom") >= 0 && order.indexOf("oom") < order.indexOf("exited"));
+    assert.ok(order.includes("oom") && order.indexOf("oom") < order.indexOf("exited"));
   });
 
   it("do not call a kill by a user one for memory", async () => {
