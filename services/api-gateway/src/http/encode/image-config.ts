@@ -1,6 +1,6 @@
 /** The config blob of an image → inspect's Config. The blob came from a registry: nothing of it is trusted. */
 import { Fields } from "../decode/fields.ts";
-import { type JsonObject, parseJson } from "../decode/json-value.ts";
+import { type JsonValue, parseJson } from "../decode/json-value.ts";
 import { type JsonOut, nullIfEmpty, sorted, unlessEmpty } from "./json.ts";
 import { opened } from "./version-gates.ts";
 
@@ -24,7 +24,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfigView {
 
 function readView(bytes: Uint8Array): ImageConfigView {
   const value = bytes.length === 0 ? null : parseJson(Buffer.from(bytes).toString());
-  const fields = new Fields(value instanceof Map ? (value as JsonObject) : new Map());
+  const fields = new Fields(value instanceof Map ? value : new Map<string, JsonValue>());
   return {
     comment: fields.text("comment"),
     author: fields.text("author"),
