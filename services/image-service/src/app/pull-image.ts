@@ -12,6 +12,7 @@ import {
   parseReference,
   type Reference,
   repositoryOf,
+  shortDigest,
 } from "@gantry/oci";
 import { isAvailable } from "../domain/image-view.ts";
 import type { Emit } from "../domain/progress.ts";
@@ -115,12 +116,13 @@ async function pullOne(
     const { target, fetched } = await fetchDocuments(store, documents, reference, request);
     request.emit({
       id: reference.digest ?? reference.tag ?? "",
-      status: `Pulling from ${shownPath(reference)}`,
+      status: `Pulling from ${reference.path}`,
     });
     const name = canonicalName(reference);
     const known = store.metadata.names.get(name)?.digest === target.digest;
     const complete = isComplete(store, fetched);
     if (!complete) await pullContent(deps, repository, fetched, hold, request);
+    else if (!known) tellPresent(fetched, request.emit);
     finish(store, reference, target, fetched);
     await store.metadata.flush();
     request.emit({ status: `Digest: ${target.digest}` });
@@ -131,9 +133,11 @@ async function pullOne(
   }
 }
 
-/** Docker shows the path in the registry, with the registry where it is not the hub. */
-function shownPath({ domain, path }: Reference): string {
-  return domain === "docker.io" ? path : path;
+/** All layers came with another name. */
+function tellPresent({ manifest }: FetchedTarget, emit: Emit): void {
+  for (const digest of new Set(manifest.layers.map((layer) => layer.digest))) {
+    emit({ id: shortDigest(digest), status: "Already exists", detail: {} });
+  }
 }
 
 async function fetchDocuments(

@@ -76,7 +76,7 @@ export class RegistrySession {
         return response;
       } catch (error) {
         if (!this.#nextEndpoint(endpoint, error, request.signal)) {
-          throw this.#settled ? error : unreachable(endpoint, error);
+          throw this.#settled ? error : unreachable(endpoint, request, error);
         }
       }
     }
@@ -213,7 +213,8 @@ function redirectTarget(from: URL, location: string, first: URL): URL {
 }
 
 /** Who cannot be reached at all is named without the request, as Docker's first ping would. */
-function unreachable(endpoint: Endpoint, error: unknown): unknown {
+function unreachable(endpoint: Endpoint, { target }: SessionRequest, error: unknown): unknown {
+  if (!target.startsWith("/v2/")) return error;
   if (!isBroken(error) || !(error instanceof EngineError) || error.cause === undefined)
     return error;
   return connectionError("GET", new URL(`${endpoint.base}/v2/`), error.cause);
