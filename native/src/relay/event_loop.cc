@@ -50,10 +50,10 @@ int EventLoop::wait_ms() const {
   return ticking_ ? kTickMs : -1;
 }
 
-void EventLoop::run() {
+void EventLoop::run(const sigset_t& signals) {
   std::array<epoll_event, 128> events;
   while (!stopped_) {
-    int count = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
+    int count = epoll_pwait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms(), &signals);
     if (count < 0 && errno != EINTR) abort();
     now_ = monotonic_seconds();
     std::vector<Handler*> soon = std::move(soon_);

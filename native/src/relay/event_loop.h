@@ -2,6 +2,7 @@
 // that no event can reach a handler that is gone.
 #pragma once
 
+#include <signal.h>
 #include <sys/epoll.h>
 
 #include <cstdint>
@@ -34,8 +35,9 @@ class EventLoop {
   // Called about once a second while it returns true, and after events, so that an idle loop sleeps undisturbed.
   void on_tick(std::function<bool()> tick) { tick_ = std::move(tick); }
 
-  // Runs until stop().
-  void run();
+  // Runs until stop(). Signals are taken only while it waits, as `signals` masks them then: one that is blocked
+  // otherwise cannot come between the look at stop() and the wait.
+  void run(const sigset_t& signals);
   void stop() { stopped_ = true; }
 
   // Monotonic seconds at the start of the current batch.

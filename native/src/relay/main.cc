@@ -37,15 +37,17 @@ void on_terminate(int) { running_loop->stop(); }
 }
 
 // Whoever holds the lock owns the path, so a socket file that lies there is a dead process' and may go.
-// The descriptor of the lock stays open for as long as we live.
+// The descriptor of the lock stays open for as long as we live. The socket gets its name once it listens, so that
+// whoever sees it can connect.
 UniqueFd listen_on_path(const std::string& path) {
+  std::string early = path + ".new";
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
+  if (early.size() >= sizeof address.sun_path) {
     errno = ENAMETOOLONG;
     die(path.c_str());
   }
-  memcpy(address.sun_path, path.c_str(), path.size());
+  memcpy(address.sun_path, early.c_str(), early.size());
   umask(0177);
   UniqueFd lock(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) die("lock");
@@ -55,10 +57,10 @@ UniqueFd listen_on_path(const std::string& path) {
     exit(kAlreadyRunning);
   }
   (void)lock.release();
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) die("unlink");
+  if (unlink(early.c_str()) != 0 && errno != ENOENT) die("unlink");
   UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listener || bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-      listen(listener.get(), kControlBacklog) != 0)
+      listen(listener.get(), kControlBacklog) != 0 || rename(early.c_str(), path.c_str()) != 0)
     die(path.c_str());
   return listener;
 }
@@ -72,6 +74,14 @@ UniqueFd inherit_listener(const char* number) {
 }
 
 int serve(UniqueFd listener) {
+  sigset_t ending;
+  sigset_t while_waiting;
+  sigemptyset(&ending);
+  sigaddset(&ending, SIGTERM);
+  sigaddset(&ending, SIGINT);
+  sigprocmask(SIG_BLOCK, &ending, &while_waiting);
+  sigdelset(&while_waiting, SIGTERM);
+  sigdelset(&while_waiting, SIGINT);
   EventLoop loop;
   running_loop = &loop;
   struct sigaction action{};
@@ -86,7 +96,7 @@ int serve(UniqueFd listener) {
   raise_descriptor_limit();
   if (chdir("/") != 0) die("chdir");  // not to keep a mount busy
   if (!confine()) die("confine");
-  loop.run();
+  loop.run(while_waiting);
   return kOk;
 }
 
