@@ -94,7 +94,10 @@ class ContainerWait implements OpenWait {
     for (;;) {
       const step = await this.#steps?.next();
       if (step === undefined || step.done === true) throw unfinished();
-      if (step.value.done) return step.value;
+      if (!step.value.done) continue;
+      // Read to its end, which comes right behind: cancelling costs an error on both sides.
+      this.#steps?.next().catch(() => undefined);
+      return step.value;
     }
   }
 

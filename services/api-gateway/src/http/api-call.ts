@@ -10,6 +10,9 @@ import { type JsonOut, toJson } from "./encode/json.ts";
 import { commonHeaders } from "./headers.ts";
 import type { Query } from "./query.ts";
 
+/** Why signals abort. One for all: an error for each costs more than most answers. */
+const clientGone = new EngineError("canceled", "the client has gone");
+
 /** The socket of a call that takes it over: raw bytes both ways from here on. */
 export interface Takeover {
   readonly socket: Duplex;
@@ -80,16 +83,17 @@ export class ApiCall {
     return takeover;
   }
 
-  /** Aborts when the client goes away before the answer is complete. */
+  /** Aborts when the client goes away before the answer is complete; of a takeover, before our end of it. */
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       const abort = new AbortController();
       this.#abort = abort;
       const output = this.#init.takeover?.socket ?? this.response;
-      if (output.destroyed) abort.abort();
+      if (output.destroyed) abort.abort(clientGone);
       else {
         output.once("close", () => {
-          abort.abort();
+          // After a whole answer there is nothing left to cancel.
+          if (!output.writableFinished) abort.abort(clientGone);
         });
       }
     }
