@@ -120,7 +120,7 @@ function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: st
 
 /** Tells image-service which images are in use; the client sends only the newest list. */
 export function announceImageUse(app: App): void {
-  app.images.setUsers(
+  app.images.setUsers(() =>
     app.registry.list().map(({ record }) => ({
       containerId: record.id,
       imageId: record.image.id,

@@ -35,6 +35,8 @@ class MapRegistry implements Registry {
   readonly #entries = new Map<string, Entry>();
   readonly #names = new Map<string, string>();
   readonly #linking = new Set<Entry>();
+  /** Undefined when a container came or went since. */
+  #newestFirst: Entry[] | undefined;
 
   find(reference: string): Entry {
     const entry = this.#exact(reference) ?? this.#byPrefix(reference);
@@ -67,9 +69,10 @@ class MapRegistry implements Registry {
   }
 
   list(): Entry[] {
-    return [...this.#entries.values()].sort((one, other) =>
+    this.#newestFirst ??= [...this.#entries.values()].sort((one, other) =>
       Number(other.record.createdNano - one.record.createdNano),
     );
+    return [...this.#newestFirst];
   }
 
   linking(): Entry[] {
@@ -99,6 +102,7 @@ class MapRegistry implements Registry {
     const entry = openEntry(record);
     this.#names.set(record.name, record.id);
     this.#entries.set(record.id, entry);
+    this.#newestFirst = undefined;
     if ((record.hostConfig.links?.values.length ?? 0) > 0) this.#linking.add(entry);
     return entry;
   }
@@ -107,6 +111,7 @@ class MapRegistry implements Registry {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
     this.#entries.delete(id);
+    this.#newestFirst = undefined;
     this.#linking.delete(entry);
     this.releaseName(entry.record.name, id);
   }

@@ -70,8 +70,8 @@ export interface Images extends MountedImages {
   changes(containerId: string, signal: AbortSignal): Promise<PathChange[]>;
   /** Makes an image; returns its ID. */
   commit(request: CommitRequest, signal: AbortSignal): Promise<string>;
-  /** Tells which images are in use; only the newest list is sent when many come at once. */
-  setUsers(uses: readonly ImageUse[]): void;
+  /** Tells soon which images are in use; the list is asked for when it is sent, once for many calls. */
+  setUsers(uses: () => readonly ImageUse[]): void;
   /**
    * Calls back whenever names may point elsewhere (also when image-service is there again), until the
    * signal aborts. Never rejects.

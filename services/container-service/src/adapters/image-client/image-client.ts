@@ -73,7 +73,7 @@ export function openImages(channel: Channel, logger: Logger): Images {
       );
       return imageId;
     },
-    setUsers(uses: readonly ImageUse[]) {
+    setUsers(uses: () => readonly ImageUse[]) {
       announcer.announce(uses);
     },
     watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),

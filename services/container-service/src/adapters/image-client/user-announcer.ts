@@ -4,7 +4,7 @@ import type { Logger } from "@gantry/logging";
 import type { ImageUse } from "../../ports/images.ts";
 
 export interface UserAnnouncer {
-  announce(uses: readonly ImageUse[]): void;
+  announce(uses: () => readonly ImageUse[]): void;
 }
 
 /** Lists that come while one is on its way are sent together. */
@@ -15,7 +15,7 @@ export function openUserAnnouncer(
   send: (uses: readonly ImageUse[]) => Promise<unknown>,
   logger: Logger,
 ): UserAnnouncer {
-  let newest: readonly ImageUse[] | undefined;
+  let newest: (() => readonly ImageUse[]) | undefined;
   let busy = false;
   const plan = (delayMs: number): void => {
     busy = true;
@@ -29,7 +29,7 @@ export function openUserAnnouncer(
       return;
     }
     try {
-      await send(list);
+      await send(list());
       plan(gatherMs);
     } catch (error) {
       if (resolveKind(error) !== "unavailable")
