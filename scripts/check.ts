@@ -14,7 +14,7 @@ interface Check {
 const program = (name: string, ...args: string[]): readonly string[] => [npmProgram(name), ...args];
 
 const checks: readonly Check[] = [
-  { name: "format", argv: program("biome", "ci", ".") },
+  { name: "format", argv: program("biome", "ci", "--colors=off", ".") },
   { name: "types", argv: program("tsc", "-p", "tsconfig.json", "--noEmit") },
   { name: "lint", argv: program("eslint", "--cache", "--cache-location", ".cache/eslint", ".") },
   { name: "proto lint", argv: program("buf", "lint") },

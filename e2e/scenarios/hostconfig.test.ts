@@ -357,11 +357,7 @@ describe("HostConfig", () => {
   it("IpcMode and PidMode of another container", async () => {
     const namespaces = ["sh", "-c", "readlink /proc/self/ns/ipc; readlink /proc/self/ns/pid"];
     const id = await engine.docker(["run", "-d", "--ipc", "shareable", "busybox", "sleep", "1000"]);
-    const own = await engine.docker([
-      "exec",
-      id,
-      ...namespaces,
-    ]);
+    const own = await engine.docker(["exec", id, ...namespaces]);
     assert.equal(
       await engine.docker([
         "run",

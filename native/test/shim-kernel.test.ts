@@ -12,10 +12,10 @@ import {
   kernel,
   ms,
   ns,
+  type PlanInit,
   Playground,
   processOf,
   standardMounts,
-  type PlanInit,
 } from "./shim-driver.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });

@@ -70,7 +70,9 @@ describe("the end of the first process", () => {
       await using playground = await Playground.make();
       // As a child of the first process: signals without a handler do not reach the init of a PID namespace from inside.
       const shim = playground.launch(
-        signal === 0 ? sh(script) : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }], hostname: "" },
+        signal === 0
+          ? sh(script)
+          : { ...sh(script), namespaces: [{ cloneFlag: 0x20000n }], hostname: "" },
       );
       const exited = await shim.message("exited");
       assert.equal(exited.exitCode, exitCode);

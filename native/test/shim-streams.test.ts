@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { holds, Playground, processOf, type PlanInit, type Shim } from "./shim-driver.ts";
+import { holds, type PlanInit, Playground, processOf, type Shim } from "./shim-driver.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 const ticket = new Uint8Array(32).fill(9);

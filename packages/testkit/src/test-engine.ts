@@ -98,16 +98,13 @@ export class TestEngine implements AsyncDisposable {
 
   /** Resolves when every endpoint group answers. */
   async ready(): Promise<void> {
-    await untilPasses(
-      async () => {
-        for (const command of [["info"], ["ps"], ["images"]]) {
-          const ran = await run(["docker", ...command], { env: this.clientEnv() });
-          if (ran.code !== 0)
-            throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
-        }
-      },
-      startDeadline,
-    );
+    await untilPasses(async () => {
+      for (const command of [["info"], ["ps"], ["images"]]) {
+        const ran = await run(["docker", ...command], { env: this.clientEnv() });
+        if (ran.code !== 0)
+          throw new Error(`docker ${command.join(" ")}: ${ran.stderr}${await this.logTail()}`);
+      }
+    }, startDeadline);
   }
 
   /** Environment of a client of this engine. */

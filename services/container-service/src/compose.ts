@@ -51,7 +51,9 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const kernel = loadKernel();
   const database = await openDatabase(paths.dataDir);
   const store = openContainerStore(database, logger);
-  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, { patienceMs: 2000 });
+  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
+    patienceMs: 2000,
+  });
   const lifetime = new AbortController();
   const { app, networks, volumes } = await openApp({
     config,

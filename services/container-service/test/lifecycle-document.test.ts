@@ -4,10 +4,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { nextStatuses, recoveryRules } from "../src/domain/container-state.ts";
 
-const document = readFileSync(
-  path.join(import.meta.dirname, "../../../docs/lifecycle.md"),
-  "utf8",
-);
+const document = readFileSync(path.join(import.meta.dirname, "../../../docs/lifecycle.md"), "utf8");
 
 describe("docs/lifecycle.md", () => {
   it("draws exactly the transitions of the table", () => {

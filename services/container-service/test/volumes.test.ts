@@ -20,8 +20,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { silentLogger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import { untilPasses } from "@gantry/testkit/until-passes";
-import { createVolumes } from "../src/compose-volumes.ts";
 import type { LocalVolumes } from "../src/app/volume/local-volumes.ts";
+import { createVolumes } from "../src/compose-volumes.ts";
 import type { ImageRootfs, MountedContainer, MountPointView } from "../src/ports/volumes.ts";
 import { MemoryStore } from "./memory-store.ts";
 
