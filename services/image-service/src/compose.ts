@@ -19,6 +19,7 @@ import { createMergeLayers } from "./adapters/unpack-program/merged-view.ts";
 import { createBlobFetcher } from "./app/blob-fetcher.ts";
 import { createSlots } from "./app/slots.ts";
 import { createStore, type Store } from "./app/store.ts";
+import type { Registries } from "./ports/registry.ts";
 import { archiveHandlers } from "./rpc/archive-handlers.ts";
 import { contentHandlers } from "./rpc/content-handlers.ts";
 import { imageHandlers } from "./rpc/image-handlers.ts";
@@ -31,6 +32,8 @@ export interface ComposedService {
   readonly store: Store;
   readonly events: EventLog;
   services(data: DataListener): Implementation[];
+  /** Takes over another configuration of registries. */
+  reconfigure(config: EngineConfig): void;
   /** Waits for what runs in the background and closes the database. */
   close(): Promise<void>;
 }
@@ -66,12 +69,15 @@ export async function compose(
     host,
   });
   store.collector.schedule();
-  const registries = createRegistries({
-    mirrors: config.registry.mirrors,
-    insecure: config.registry.insecure,
-    certificateDirs: [path.join(path.dirname(config.configFile), "certs.d"), "/etc/docker/certs.d"],
-    proxyEnv: cleanEnvironment(),
-  });
+  let settings = config.registry;
+  let current = registriesOf(config);
+  const registries: Registries = {
+    repository: (reference, actions, credential) =>
+      current.repository(reference, actions, credential),
+    login: (credential, signal) => current.login(credential, signal),
+    search: (...question) => current.search(...question),
+    fetchUrl: (url, signal) => current.fetchUrl(url, signal),
+  };
   const parts = {
     store,
     registries,
@@ -85,18 +91,32 @@ export async function compose(
     services: (data) => [
       implement(ImageService, {
         ...imageHandlers(store),
-        ...archiveHandlers(store, data, registries.fetchUrl),
+        ...archiveHandlers(store, data, (url, signal) => registries.fetchUrl(url, signal)),
         ...registryHandlers(parts),
-        ...storeHandlers(store, config.registry),
+        ...storeHandlers(store, () => settings),
       }),
       implement(ContentService, contentHandlers(store)),
       implement(SnapshotService, snapshotHandlers(store)),
       implementEventService(metadata.events),
     ],
+    reconfigure(changed) {
+      // Running pulls end with what they began with.
+      settings = changed.registry;
+      current = registriesOf(changed);
+    },
     async close() {
-      registries.close();
+      current.close();
       await store.collector.idle();
       await metadata[Symbol.asyncDispose]();
     },
   };
+}
+
+function registriesOf(config: EngineConfig): ReturnType<typeof createRegistries> {
+  return createRegistries({
+    mirrors: config.registry.mirrors,
+    insecure: config.registry.insecure,
+    certificateDirs: [path.join(path.dirname(config.configFile), "certs.d"), "/etc/docker/certs.d"],
+    proxyEnv: cleanEnvironment(),
+  });
 }

@@ -1,6 +1,7 @@
 /** image-service: content, images, registries, snapshots. Composition root. */
 import {
   loadConfig,
+  onReload,
   readNatsUrl,
   servicePaths,
   socketAccess,
@@ -26,6 +27,15 @@ const server = await serveGrpc({
   access,
 });
 const outbox = startOutbox({ log: service.events, logger, natsUrl: () => readNatsUrl(config) });
+using _reload = onReload({
+  onConfig: (changed) => {
+    service.reconfigure(changed);
+    logger.setLevel(changed.logLevel);
+  },
+  onProblem: (error) => {
+    logger.error({ err: error }, "configuration stays as it was");
+  },
+});
 logger.info({ images: service.store.metadata.images.size }, "serving");
 
 const signal = await terminated;

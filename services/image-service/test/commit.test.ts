@@ -148,9 +148,9 @@ describe("lists", () => {
       filters: { filters: { dangling: { values: ["false"] } } },
     });
     assert.deepEqual(all.removed.flatMap(({ untagged }) => untagged || []).sort(), [
-      "two:1",
       "a/one:1",
       "a/one:2",
+      "two:1",
     ]);
     assert.deepEqual(await list({}), []);
   });

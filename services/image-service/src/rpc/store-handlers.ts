@@ -14,7 +14,7 @@ export interface RegistryInfo {
 
 export function storeHandlers(
   store: Store,
-  registry: RegistryInfo,
+  registryInfo: () => RegistryInfo,
 ): Pick<Handlers<typeof ImageService>, "commitImage" | "getDiskUsage" | "getImageInfo"> {
   return {
     async commitImage(request, { signal }) {
@@ -27,6 +27,7 @@ export function storeHandlers(
     },
 
     async getImageInfo() {
+      const registry = registryInfo();
       const cidrs = registry.insecure.filter((each) => each.includes("/"));
       return {
         images: store.metadata.images.size,
