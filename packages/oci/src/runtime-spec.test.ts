@@ -5,7 +5,8 @@ import { parseRuntimeProcess, parseRuntimeResources, parseRuntimeSpec } from "./
 function refuses(text: string, pattern: RegExp): void {
   assert.throws(
     () => parseRuntimeSpec(text),
-    (error: Error & { kind?: string }) => error.kind === "invalid_argument" && pattern.test(error.message),
+    (error: Error & { kind?: string }) =>
+      error.kind === "invalid_argument" && pattern.test(error.message),
   );
 }
 
@@ -16,12 +17,20 @@ describe("parseRuntimeSpec", () => {
   });
 
   it("takes null as absent, as Go writes empty lists", () => {
-    assert.deepEqual(parseRuntimeSpec('{"ociVersion":"1.0.2","mounts":null}'), { ociVersion: "1.0.2" });
+    assert.deepEqual(parseRuntimeSpec('{"ociVersion":"1.0.2","mounts":null}'), {
+      ociVersion: "1.0.2",
+    });
   });
 
   it("names the place of a wrong member", () => {
-    refuses('{"ociVersion":"1.2.0","process":{"cwd":"/","args":["a",1]}}', /^process\.args\[1\]: must be a string$/);
-    refuses('{"ociVersion":"1.2.0","linux":{"namespaces":[{"type":"disk"}]}}', /linux\.namespaces\[0\]\.type/);
+    refuses(
+      '{"ociVersion":"1.2.0","process":{"cwd":"/","args":["a",1]}}',
+      /^process\.args\[1\]: must be a string$/,
+    );
+    refuses(
+      '{"ociVersion":"1.2.0","linux":{"namespaces":[{"type":"disk"}]}}',
+      /linux\.namespaces\[0\]\.type/,
+    );
     refuses("[]", /must be an object/);
   });
 
@@ -38,6 +47,9 @@ describe("parseRuntimeSpec", () => {
   });
 
   it("refuses fractions where an integer belongs", () => {
-    assert.throws(() => parseRuntimeResources('{"cpu":{"shares":1.5}}'), /resources\.cpu\.shares: must be an integer/);
+    assert.throws(
+      () => parseRuntimeResources('{"cpu":{"shares":1.5}}'),
+      /resources\.cpu\.shares: must be an integer/,
+    );
   });
 });

@@ -2,20 +2,21 @@
  * The OCI runtime-spec 1.2 for Linux, as far as a runtime acts on it: types, and the parser that
  * makes them of a config.json. The types are those of the parser, so they cannot drift apart.
  */
+
+import { invalidArgument } from "@gantry/errors";
 import {
-  type Parse,
-  type Parsed,
   bigInteger,
   boolean,
   integer,
   list,
   object,
   oneOf,
+  type Parse,
+  type Parsed,
   parseExactJson,
   record,
   string,
 } from "./json-shape.ts";
-import { invalidArgument } from "@gantry/errors";
 
 const user = object(
   {},
@@ -70,7 +71,10 @@ const deviceRule = object(
   { type: string, major: integer, minor: integer, access: string },
 );
 
-const deviceWeight = object({ major: integer, minor: integer }, { weight: integer, leafWeight: integer });
+const deviceWeight = object(
+  { major: integer, minor: integer },
+  { weight: integer, leafWeight: integer },
+);
 const deviceRate = object({ major: integer, minor: integer, rate: bigInteger }, {});
 const deviceRates = list(deviceRate);
 
@@ -142,7 +146,10 @@ const seccomp = object(
     flags: list(string),
     listenerPath: string,
     syscalls: list(
-      object({ names: list(string), action: string }, { errnoRet: integer, args: list(seccompArgument) }),
+      object(
+        { names: list(string), action: string },
+        { errnoRet: integer, args: list(seccompArgument) },
+      ),
     ),
   },
 );

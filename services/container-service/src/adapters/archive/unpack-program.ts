@@ -41,14 +41,20 @@ export function openUnpackProgram(program: string): Archives {
 
 type Report = Readonly<Record<string, unknown>>;
 
+/** A member that should be text; empty when it is not. */
+function textMember(report: Report, key: string): string {
+  const value = report[key];
+  return typeof value === "string" ? value : "";
+}
+
 function statResult(report: Report): StatResult {
   const integer = (key: string): bigint => BigInt(Number(report[key] ?? 0));
   return {
-    name: String(report["name"] ?? ""),
+    name: textMember(report, "name"),
     sizeBytes: integer("size"),
     mode: Number(report["mode"] ?? 0),
     mtimeNano: integer("mtimeSeconds") * 1_000_000_000n + integer("mtimeNanoseconds"),
-    linkTarget: String(report["linkTarget"] ?? ""),
+    linkTarget: textMember(report, "linkTarget"),
   };
 }
 
@@ -133,9 +139,9 @@ function readReport(exit: string, report: string, complaint: string): Report {
   const parsed = JSON.parse(line) as Report;
   if (parsed["ok"] === true) return parsed;
   throw new ArchiveError({
-    step: String(parsed["step"]),
+    step: textMember(parsed, "step"),
     errno: Number(parsed["errno"]),
-    path: String(parsed["path"] ?? ""),
-    message: String(parsed["message"]),
+    path: textMember(parsed, "path"),
+    message: textMember(parsed, "message"),
   });
 }
