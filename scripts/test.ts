@@ -11,7 +11,7 @@ import "./lib/failure.ts";
 import { parseArgs } from "node:util";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
-import { buildAll } from "./lib/build.ts";
+import { buildForTests } from "./lib/build.ts";
 import { findDockerCli } from "./lib/docker-cli.ts";
 import { runTests } from "./lib/run-tests.ts";
 import { checkSkips, readSkips } from "./lib/skips.ts";
@@ -34,11 +34,11 @@ async function runKind(kind: TestKind): Promise<TestLine[]> {
   const files = testFiles(kind, positionals, { deep: values.deep });
   if (files.length === 0) return [];
   say(`\n${kind} tests: ${files.length} files`);
-  if (kind === "unit") return runTests(files, { oneProcess: true, timeoutMs: minuteMs, env });
+  if (kind === "unit") return runTests(files, { oneProcess: true, timeoutMs: 10 * minuteMs, env });
   const lines: TestLine[] = [];
   for (const file of files) {
     say(`\n${file}`);
-    const timeoutMs = (values.deep ? 60 : 5) * minuteMs;
+    const timeoutMs = (values.deep ? 60 : 15) * minuteMs;
     lines.push(...(await runTests([file], { oneProcess: false, timeoutMs, env })));
   }
   return lines;
@@ -48,7 +48,7 @@ function isSelected(kind: TestKind): boolean {
   return values.only === undefined || values.only === kind;
 }
 
-await buildAll();
+await buildForTests();
 // Fetched once, before the tests that need them.
 await debianProgram("nats-server", "/usr/sbin/nats-server");
 await findDockerCli();

@@ -27,6 +27,19 @@ const programs: BuildStep = {
   run: () => mustRun(["make", "-C", "native"], { quiet: true }),
 };
 
+/** The unpack program that turns against us once its sandbox is up: only tests run it. */
+const attackPrograms: BuildStep = {
+  name: "native-attack-programs",
+  inputs: [
+    "native/Makefile",
+    "native/src/unpack/**",
+    "native/src/kernel/**",
+    "native/test/attack/**",
+  ],
+  outputs: ["native/build-attack/unpack"],
+  run: () => mustRun(["make", "-C", "native", "attack"], { quiet: true }),
+};
+
 const addon: BuildStep = {
   name: "native-addon",
   inputs: ["native/binding.gyp", "native/src/**", "node_modules/node-addon-api/package.json"],
@@ -85,4 +98,10 @@ export async function buildAll(): Promise<void> {
   await runIfStale(addon);
   await runIfStale(helloWorld);
   await runIfStale(bundles());
+}
+
+/** Builds what only tests need. */
+export async function buildForTests(): Promise<void> {
+  await buildAll();
+  await runIfStale(attackPrograms);
 }
