@@ -21,6 +21,7 @@ import type { App } from "./app/context.ts";
 import { containerDirectory } from "./app/directories.ts";
 import { openExecTable } from "./app/exec-table.ts";
 import type { BridgeNetworking } from "./app/network/bridge-networking.ts";
+import { letGo } from "./app/let-go.ts";
 import { openRegistry } from "./app/registry.ts";
 import type { LocalVolumes } from "./app/volume/local-volumes.ts";
 import { createNetworking } from "./compose-networking.ts";
@@ -91,6 +92,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
       implementEventService(database.log),
     ],
     async close() {
+      letGo(app);
       lifetime.abort();
       await app.networking.close();
       await app.shim.close();

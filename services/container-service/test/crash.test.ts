@@ -19,6 +19,8 @@ describe("kill -9 of container-service", () => {
     assert.ok(container?.state);
     return container.state;
   };
+  const restartsOf = async (id: string) =>
+    (await engine.containers.inspectContainer({ container: id })).container?.restartCount ?? 0;
   const start = (id: string) => engine.containers.startContainer({ container: id });
   const remove = (id: string) => engine.containers.removeContainer({ container: id, force: true });
   const dies = async (id: string) =>
@@ -132,6 +134,29 @@ describe("kill -9 of container-service", () => {
       () => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")),
     );
     await remove(id);
+  });
+
+  it("ends at once when told to, with restarts and probes pending, and takes them up again", async () => {
+    const restarting = await engine.create("exit 1", {
+      hostConfig: { restartPolicy: { name: "always", maximumRetryCount: 0 } },
+    });
+    const checked = await engine.create("while :; do sleep 0.05; done", {
+      config: {
+        image: "busybox",
+        healthcheck: { test: { values: ["CMD", "true"] }, intervalNs: 60_000_000_000n },
+      },
+    });
+    await start(restarting);
+    await start(checked);
+    await eventually(async () => (await restartsOf(restarting)) >= 2);
+    const begun = performance.now();
+    await engine.service().end("SIGTERM");
+    assert.ok(performance.now() - begun < 5000);
+    const before = await engine.crash().then(() => restartsOf(restarting));
+    await eventually(async () => (await restartsOf(restarting)) > before);
+    assert.equal((await stateOf(checked)).status, "running");
+    await remove(restarting);
+    await remove(checked);
   });
 
   it("loses no line of the log", async () => {

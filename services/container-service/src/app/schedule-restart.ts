@@ -22,6 +22,8 @@ export async function restartNow(app: App, entry: Entry): Promise<void> {
       await launch(app, entry, { restartCount, manuallyStopped: false });
     } catch (error) {
       app.logger.warn({ err: error, container: entry.id }, "restart by policy has failed");
+      // Not even begun, since the disk refused: it is tried again.
+      if (entry.record.state.status === "restarting") scheduleRestart(app, entry, 0);
     }
   });
 }
