@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { openTempDir } from "@gantry/fs";
 import { eventually } from "@gantry/testkit";
-import { makeImage } from "@gantry/testkit/image-maker";
+import type { makeImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
 import { type FakeRegistry, serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { load, openImageService, type TestService } from "./image-client.ts";
