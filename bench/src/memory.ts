@@ -68,7 +68,7 @@ async function readProcess(pid: number, ownNamespace: string): Promise<Process |
       environment,
     };
   } catch (error) {
-    if (isGone(error)) return undefined;
+    if (isHidden(error)) return undefined;
     throw error;
   }
 }
@@ -77,13 +77,13 @@ async function readIfThere(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if (isGone(error)) return "";
+    if (isHidden(error)) return "";
     throw error;
   }
 }
 
-function isGone(error: unknown): boolean {
-  return (
-    error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ESRCH")
-  );
+/** Processes that have ended, and those of the machine that show themselves to nobody. */
+function isHidden(error: unknown): boolean {
+  const codes = ["ENOENT", "ESRCH", "EACCES"];
+  return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }
