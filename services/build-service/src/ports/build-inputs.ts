@@ -1,0 +1,74 @@
+/** What a build reads from its client: contexts, secrets, agents, credentials. Implemented by front ends. */
+import type { BuildResult } from "./build.ts";
+import type { RunningVertex } from "./progress.ts";
+
+/** What of a context a build needs. */
+export interface ContextRequest {
+  /**
+   * Paths and Go patterns relative to the context, without leading `/`; empty: everything. A path that
+   * doesn't exist is no error here.
+   */
+  readonly include: readonly string[];
+  /** Lines of `.dockerignore` (patterns, `!` for exceptions), to be left out. */
+  readonly exclude: readonly string[];
+}
+
+/** A context's files on this machine, unchanging until disposed. */
+export interface ContextTree extends AsyncDisposable {
+  /** Absolute path of a folder of ours. Symbolic links in it are not followed out of it. */
+  readonly root: string;
+  /**
+   * What stands for the tree between builds (path of the received copy that is kept, for example):
+   * checksums of unchanged files are remembered under it. Undefined: nothing is remembered.
+   */
+  readonly cacheName: string | undefined;
+}
+
+/** A source of files: a directory received by a session, or an archive received by HTTP. */
+export interface BuildContext {
+  /**
+   * Brings the files here. Called at most once in a build, for all of its platforms.
+   * @param vertex the vertex `[internal] load build context`, for `transferring context:`
+   */
+  open(request: ContextRequest, vertex: RunningVertex, signal: AbortSignal): Promise<ContextTree>;
+}
+
+/** Where files may come from that are not a stage. */
+export type ContextSource =
+  /** Files of the client. */
+  | { readonly kind: "local"; readonly context: BuildContext }
+  /** A git or http(s) URL, fetched here. */
+  | { readonly kind: "remote"; readonly url: string }
+  /** An image, by reference; `FROM name` and `--from=name` then mean it. */
+  | { readonly kind: "image"; readonly reference: string }
+  /** The result of a build that ran before, not disposed while this one runs (bake's linked targets). */
+  | { readonly kind: "result"; readonly result: BuildResult };
+
+/** A credential for a registry. Never logged. */
+export interface Credential {
+  readonly username: string;
+  readonly password: string;
+  /** OAuth refresh token; empty: none. */
+  readonly identityToken: string;
+}
+
+/** Everything a build reads from its client. */
+export interface BuildInputs {
+  /** The Dockerfile. */
+  readonly dockerfile: { readonly name: string; readonly bytes: Uint8Array };
+  /** Lines of the `.dockerignore` that counts; empty: none. */
+  readonly ignore: string;
+  /** The main context; undefined: COPY from it finds nothing. */
+  readonly context: ContextSource | undefined;
+  /** Named contexts by name in lower case. */
+  readonly namedContexts: ReadonlyMap<string, ContextSource>;
+  /** Value of a secret, or undefined when the client has none of that ID. */
+  secret(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * Path of a Unix socket, on this machine, that forwards to the client's agent until the build ends, or
+   * undefined when the client has none of that ID.
+   */
+  sshAgent(id: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Credential for a registry host (`registry-1.docker.io` for Docker Hub), or undefined. */
+  registryAuth(host: string, signal: AbortSignal): Promise<Credential | undefined>;
+}

@@ -1,0 +1,241 @@
+/** The builder as front ends see it: a Dockerfile with inputs becomes file system trees with configs. */
+import type { ImageConfigDocument } from "../domain/image-config.ts";
+import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
+import type { Platform } from "@gantry/oci";
+import type { BuildInputs } from "./build-inputs.ts";
+import type { ProgressSink } from "./progress.ts";
+
+/** Limits for the containers of RUN. 0 and empty: not given. */
+export interface RunLimits {
+  readonly memoryBytes: number;
+  /** -1: unlimited swap. */
+  readonly memorySwapBytes: number;
+  readonly cpuShares: number;
+  readonly cpuPeriodUs: number;
+  readonly cpuQuotaUs: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly cgroupParent: string;
+  /** Bytes of /dev/shm. */
+  readonly shmSizeBytes: number;
+  readonly ulimits: readonly {
+    readonly name: string;
+    readonly soft: number;
+    readonly hard: number;
+  }[];
+}
+
+/** What to build. */
+export interface BuildRequest {
+  /** ID of the build, unique; `cancel` and logs use it. */
+  readonly id: string;
+  /** Stage name or index; empty: the last one. */
+  readonly target: string;
+  /** Build arguments; undefined value: declared without a value (the argument then stays unset). */
+  readonly buildArgs: ReadonlyMap<string, string | undefined>;
+  /** Labels put on the result after all instructions. */
+  readonly labels: ReadonlyMap<string, string>;
+  /** Empty: the host's. One result each. */
+  readonly platforms: readonly Platform[];
+  readonly noCache: boolean;
+  /** Stages (in lower case) whose cache is passed over. */
+  readonly noCacheStages: readonly string[];
+  /** Ask the registry for base images even when they are here. */
+  readonly pull: boolean;
+  /** `default`, `none`, `host` or a network, for RUN without --network. `host` needs the entitlement. */
+  readonly networkMode: string;
+  /** Entitlements granted by client and engine: `network.host`, `security.insecure`. */
+  readonly entitlements: readonly string[];
+  /** `name:address` for /etc/hosts of RUN. */
+  readonly extraHosts: readonly string[];
+  readonly hostname: string;
+  readonly limits: RunLimits;
+  /** Namespace of cache mounts (BUILDKIT_CACHE_MOUNT_NS). */
+  readonly cacheMountNamespace: string;
+  /** Seconds since the epoch that times in the result are set to; undefined: now. */
+  readonly sourceDateEpoch: number | undefined;
+  /** Prefer stages side by side and pruned (BuildKit), or every stage up to the target in order (classic). */
+  readonly order: "parallel" | "sequential";
+}
+
+/** One finished image of a build: a chain of layers and what goes with it. */
+export interface PlatformResult {
+  readonly platform: Platform;
+  /** Key of the topmost snapshot; empty: `scratch` without anything in it. */
+  readonly snapshot: string;
+  /** Image config with history, without rootfs and times of creation: exporting fills them. */
+  readonly config: ImageConfigDocument;
+}
+
+/** What a build made. It and all it refers to is kept until disposed. */
+export interface BuildResult extends AsyncDisposable {
+  readonly platforms: readonly PlatformResult[];
+  /** Base images and files that went in, for provenance. */
+  readonly materials: readonly BuildMaterial[];
+}
+
+/** Something that went into a build from outside. */
+export interface BuildMaterial {
+  /** `pkg:docker/...` or a URL. */
+  readonly uri: string;
+  /** `sha256:<hex>`; empty: not known. */
+  readonly digest: string;
+}
+
+/** Where in a Dockerfile a build failed. */
+export interface ErrorPlace {
+  readonly file: string;
+  /** The whole file. */
+  readonly source: Uint8Array;
+  readonly lines: LineRange;
+}
+
+/**
+ * What builds throw for their own failures. `message` is BuildKit's text without `failed to solve: `;
+ * excerpts are made from `place`.
+ */
+export class BuildError extends Error {
+  override readonly name = "BuildError";
+  readonly place: ErrorPlace | undefined;
+  /** Digest of the vertex at fault; empty: none. */
+  readonly vertex: string;
+  /** Exit code of a RUN; undefined: it was something else. */
+  readonly exitCode: number | undefined;
+  /** The command of a RUN that failed, as one text (`/bin/sh -c make`); empty: something else failed. */
+  readonly command: string;
+
+  constructor(
+    message: string,
+    options: {
+      readonly place?: ErrorPlace | undefined;
+      readonly vertex?: string | undefined;
+      readonly exitCode?: number | undefined;
+      readonly command?: string | undefined;
+      readonly cause?: unknown;
+    } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.place = options.place;
+    this.vertex = options.vertex ?? "";
+    this.exitCode = options.exitCode;
+    this.command = options.command ?? "";
+  }
+}
+
+/** A layer of an image. */
+export interface ExportedLayer {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly diffId: string;
+}
+
+/** An image whose blobs are in the content store, held until the result is disposed. */
+export interface ExportedManifest {
+  readonly platform: Platform;
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly configDigest: string;
+  readonly layers: readonly ExportedLayer[];
+}
+
+/** An in-toto statement to attach to an image (provenance). */
+export interface Attestation {
+  readonly predicateType: string;
+  /** The statement's bytes, as JSON. */
+  readonly statement: Uint8Array;
+}
+
+/** How an image is stored. */
+export interface ImageExport {
+  /** References with tag; empty: an untagged image. */
+  readonly names: readonly string[];
+  /** Made for each platform's manifest; empty: the image is a plain manifest for one platform. */
+  readonly attestations: (manifest: ExportedManifest) => readonly Attestation[];
+  /** Annotations of manifests. */
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Of the index, if there is one. */
+  readonly indexAnnotations: ReadonlyMap<string, string>;
+  /** Called as each part is done: `exporting layers`, `exporting manifest sha256:…`, `naming to …`. */
+  readonly onStep: (text: string, done: boolean) => void;
+}
+
+/** A stored image. */
+export interface StoredImage {
+  /** Digest of the manifest or index: the image's ID. */
+  readonly digest: string;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  /** Config of the only, or the first, platform. */
+  readonly configDigest: string;
+  readonly manifests: readonly ExportedManifest[];
+}
+
+/** A tree that can be read until disposed. */
+export interface MountedResult extends AsyncDisposable {
+  /** Absolute path, read-only. */
+  readonly root: string;
+}
+
+/** One record of the build cache. */
+export interface CacheRecord {
+  readonly id: string;
+  readonly parents: readonly string[];
+  /** `regular`, `internal`, `frontend`, `source.local`, `source.git.checkout` or `exec.cachemount`. */
+  readonly type: string;
+  readonly description: string;
+  readonly inUse: boolean;
+  readonly shared: boolean;
+  readonly mutable: boolean;
+  readonly sizeBytes: number;
+  readonly createdNano: bigint;
+  /** 0: never. */
+  readonly lastUsedNano: bigint;
+  readonly usageCount: number;
+}
+
+/** What to prune. */
+export interface PruneRequest {
+  /** Also internal, frontend and shared records. */
+  readonly all: boolean;
+  /** Records for which this is false stay. */
+  readonly matches: (record: CacheRecord) => boolean;
+  /** Records used within this time stay. Milliseconds, 0 = no such limit. */
+  readonly keepDurationMs: number;
+  /** Delete only until the cache is under this. Bytes, 0 = no such limit. */
+  readonly maxUsedBytes: number;
+  /** Never below this. Bytes. */
+  readonly reservedBytes: number;
+  /** Delete only until so much is free on the disk. Bytes, 0 = no such limit. */
+  readonly minFreeBytes: number;
+}
+
+/** The builder. All methods throw BuildError, or EngineError for failures of the engine. */
+export interface Builder {
+  /** Builds. Equal steps of builds that run at once are done once. Cancelled by the signal. */
+  build(
+    request: BuildRequest,
+    inputs: BuildInputs,
+    progress: ProgressSink,
+    signal: AbortSignal,
+  ): Promise<BuildResult>;
+  /** Stores a result as an image of the engine. */
+  exportImage(result: BuildResult, options: ImageExport, signal: AbortSignal): Promise<StoredImage>;
+  /**
+   * Writes a result as an archive (`docker save`'s form, or an OCI layout), without naming it in the engine.
+   */
+  exportArchive(
+    result: BuildResult,
+    options: ImageExport & { readonly format: "docker" | "oci" },
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+  /** Mounts the tree of one platform's result for reading: directory exports. */
+  mount(result: PlatformResult, signal: AbortSignal): Promise<MountedResult>;
+  /** Writes the tree of one platform's result as a tar. */
+  exportTree(result: PlatformResult, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Records of the cache. */
+  diskUsage(signal: AbortSignal): Promise<readonly CacheRecord[]>;
+  /** Deletes records; yields each. */
+  prune(request: PruneRequest, signal: AbortSignal): AsyncIterable<CacheRecord>;
+}
