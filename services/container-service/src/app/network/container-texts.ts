@@ -105,7 +105,8 @@ export function hostsText(
 function ownEntries(container: NetworkedContainer, live: LiveEndpoint | undefined): HostsEntry[] {
   const hostname = hostnameOf(container);
   const { domainname } = container.config;
-  const names = domainname === "" ? [hostname] : [`${hostname}.${domainname}`, hostname];
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const names = [...new Set([full, full.replace(/\..*$/s, "")])];
   return addressesOf(live).map((address) => ({ address, names }));
 }
 
