@@ -167,6 +167,12 @@ std::string encode_exited(const ExitStatus& status, bool oom_killed, int64_t tim
 
 std::string encode_oom() { return envelope(0, 9, {}); }
 
+std::string encode_warning(std::string_view text) {
+  std::string body;
+  Writer(body).text(1, text);
+  return envelope(0, 13, body);
+}
+
 std::string encode_exec_exited(std::string_view exec_id, const ExitStatus& status, int64_t time_nano,
                                std::string_view message) {
   std::string body;

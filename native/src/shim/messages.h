@@ -86,6 +86,7 @@ std::string encode_started(int32_t pid, uint64_t start_ticks, int64_t time_nano)
 std::string encode_start_failed(const Failure& failure);
 std::string encode_exited(const ExitStatus& status, bool oom_killed, int64_t time_nano);
 std::string encode_oom();
+std::string encode_warning(std::string_view text);
 std::string encode_exec_exited(std::string_view exec_id, const ExitStatus& status, int64_t time_nano,
                                std::string_view message);
 std::string encode_attached(std::string_view exec_id);

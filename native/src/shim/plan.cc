@@ -68,6 +68,8 @@ static bool decode(std::string_view bytes, MountPlan& out) {
       case 10: return take(field, out.subpath);
       case 11: return take(field, out.recursive_readonly_if_possible);
       case 12: return take(field, out.tmpcopyup);
+      case 13: return take(field, out.recursive_flags);
+      case 14: return take(field, out.recursive_clear_flags);
       default: return false;
     }
   });

@@ -47,6 +47,8 @@ struct MountPlan {
   std::string subpath;
   bool recursive_readonly_if_possible = false;
   bool tmpcopyup = false;
+  uint64_t recursive_flags = 0;
+  uint64_t recursive_clear_flags = 0;
 };
 
 struct DevicePlan {

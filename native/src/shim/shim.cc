@@ -86,8 +86,9 @@ void Shim::report_start(const Failure* failure) {
 
 // What only the start needed is most of the memory.
 void Shim::forget_plan() {
-  Failure ignored = {};
-  if (!run_hooks(*plan_, "poststart", "running", container_.pid, ignored)) complain("poststart", ignored.message);
+  for (const auto& text : run_late_hooks(*plan_, "poststart", "running", container_.pid)) {
+    control_.broadcast(encode_warning(text));
+  }
   auto hooks = std::make_unique<LaunchPlan>();
   hooks->hooks = std::move(plan_->hooks);
   hooks->hook_state_json = std::move(plan_->hook_state_json);
@@ -204,8 +205,9 @@ void Shim::container_ended(const ExitStatus& status) {
   if (!remove_cgroups()) complain("cgroup", "still in use");
   control_.close();
   control_.broadcast(encode_exited(status, oom_killed_, now));
-  Failure ignored = {};
-  if (plan_ && !run_hooks(*plan_, "poststop", "stopped", 0, ignored)) complain("poststop", ignored.message);
+  if (plan_) {
+    for (const auto& text : run_late_hooks(*plan_, "poststop", "stopped", 0)) control_.broadcast(encode_warning(text));
+  }
   loop_.set_alarm(this, kLingerMs);
 }
 
