@@ -61,7 +61,7 @@ bool decode_empty(const Field& field) {
 bool decode(std::string_view bytes, ShimRequest& out) {
   return each_field(bytes, [&](const Field& field) {
     if (field.number == 1) return take(field, out.seq);
-    if (out.asked != Asked::kNothing || field.number > 9) return false;
+    if (out.asked != Asked::kNothing || field.number > 11) return false;
     out.asked = static_cast<Asked>(field.number - 1);
     switch (out.asked) {
       case Asked::kHello: return decode_single(field, out.protocol_version);
@@ -72,6 +72,8 @@ bool decode(std::string_view bytes, ShimRequest& out) {
       case Asked::kExec: return take_message(field, out.exec);
       case Asked::kState:
       case Asked::kReopenLog: return decode_empty(field);
+      case Asked::kSetNames: return take_message(field, out.names);
+      case Asked::kChangeNames: return take_message(field, out.names_change);
       case Asked::kNothing: return false;
     }
     return false;

@@ -32,7 +32,7 @@ struct ExecRequest {
 };
 
 // Which request a ShimRequest holds.
-enum class Asked { kNothing, kHello, kSignal, kResize, kCloseStdin, kAddTicket, kExec, kState, kReopenLog };
+enum class Asked { kNothing, kHello, kSignal, kResize, kCloseStdin, kAddTicket, kExec, kState, kReopenLog, kSetNames, kChangeNames };
 
 struct ShimRequest {
   uint64_t seq = 0;
@@ -43,6 +43,8 @@ struct ShimRequest {
   std::string close_stdin_exec_id;
   StreamTicket ticket;
   ExecRequest exec;
+  NameTablePlan names;
+  NamesChange names_change;
 };
 
 bool decode(std::string_view bytes, ShimRequest& out);

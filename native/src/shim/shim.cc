@@ -108,6 +108,10 @@ int Shim::run() {
   } else {
     stdio_.open(std::move(container_.streams));
     oom_.open(cgroups_.oom_dir, cgroups_.v2_dir);
+    if (plan_->has_names) {
+      names_ = std::make_unique<NameServer>(loop_, std::move(container_.name_sockets), container_.network.get());
+      names_->table().set(std::move(plan_->names));
+    }
     forget_plan();
     rlimit files = limits_.files;
     files.rlim_cur = files.rlim_max;
@@ -186,6 +190,7 @@ void Shim::container_ended(const ExitStatus& status) {
   if (kill_cgroup_on_exit_) cgroups_.kill_all();
   oom_.check();
   end_execs();
+  names_.reset();
   // Whoever connects from now on is refused; what was printed reaches the log and those who are attached.
   streams_.ready(0);
   streams_.close();

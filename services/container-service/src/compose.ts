@@ -155,6 +155,15 @@ async function openApp(
     store: metadata,
     directory,
     folders,
+    nameServers: {
+      async update(id, { table, changes }) {
+        await shim.updateNames({
+          id,
+          changes: [...changes],
+          ...(table === undefined ? {} : { table }),
+        });
+      },
+    },
     relayProgram: nativeArtifact("relay"),
     relaySocketPath: path.join(runDir, "relay.sock"),
     logger,

@@ -164,5 +164,6 @@ function launchRequest(
     additionalGroups: [...(hostConfig.groupAdd?.values ?? [])],
     exitRecordPath: paths.exitRecord,
     initBinaryPath: input.init ? app.initProgram : "",
+    ...(network.names === undefined ? {} : { names: network.names }),
   };
 }
