@@ -268,6 +268,16 @@ export interface MountKernel {
     readonly flags: bigint;
     readonly data?: string;
   }): Promise<void>;
+  /**
+   * Mounts on the descriptor `target` what the descriptor `source` is (a file or a directory), private:
+   * neither mounts nor unmounts pass between the two. Read-only goes as deep as `recursive`.
+   */
+  bind(mount: {
+    readonly source: number;
+    readonly target: number;
+    readonly recursive: boolean;
+    readonly readOnly: boolean;
+  }): Promise<void>;
   /** umount2(2) with MNT_* flags (2 = MNT_DETACH); EINVAL when nothing is mounted there. */
   unmount(target: string, flags: number): Promise<void>;
 }
@@ -279,6 +289,11 @@ export interface PathKernel {
    * below `root`. Reach further by `/proc/self/fd/<fd>/<name>`.
    */
   openInRoot(root: number, path: string, flags: number, mode: number): number;
+  /**
+   * An O_PATH descriptor of the directory or file `path` below `root`, resolved as by {@link openInRoot}.
+   * Where it is missing it is made (mode 0755, a file empty), its parents, too.
+   */
+  makeInRoot(root: number, path: string, directory: boolean): number;
   /** Undefined when the attribute is not set. */
   getXattr(path: string, name: string): Buffer | undefined;
   listXattrs(path: string): string[];

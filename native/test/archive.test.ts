@@ -407,6 +407,34 @@ for (const build of builds) {
     });
   });
 
+  describe(`unpack apply --chown-user (${build})`, () => {
+    it("looks users and groups up in the root's own files, whatever they are", async (t) => {
+      const root = makeRoot(
+        t,
+        "mkdir etc && printf 'app:x:70:71::/:/bin/sh\\n' > etc/passwd && printf 'app:x:71:\\nwheel:x:10:\\n' > etc/group",
+      );
+      const ownerFor = async (user: string): Promise<number[] | string | undefined> => {
+        const args = ["apply", "--path", "/", "--chown-user", user];
+        const ran = await runUnpack(build, root, args, { input: tarOf({ name: "f", data: "x" }) });
+        if (ran.exitCode !== 0) return ran.report?.message;
+        const file = lstatSync(path.join(root, "f"));
+        return [file.uid, file.gid];
+      };
+      assert.deepEqual(await ownerFor("app"), [70, 71]);
+      assert.deepEqual(await ownerFor("app:wheel"), [70, 10]);
+      assert.deepEqual(await ownerFor("1234"), [1234, 0]);
+      assert.deepEqual(await ownerFor("1234:5"), [1234, 5]);
+      assert.match(
+        String(await ownerFor("nobody")),
+        /unable to find user nobody: no matching entries in passwd file/,
+      );
+      sh("rm etc/passwd && ln -s /proc/self/status etc/passwd && mkfifo etc/fifo", root);
+      assert.match(String(await ownerFor("app")), /unable to find user app/);
+      sh("rm etc/passwd && mv etc/fifo etc/passwd", root);
+      assert.match(String(await ownerFor("app")), /unable to find user app/);
+    });
+  });
+
   describe(`unpack stat (${build})`, () => {
     it("describes the path itself and where a link leads", async (t) => {
       const root = makeRoot(
@@ -425,7 +453,10 @@ for (const build of builds) {
         mtimeSeconds: 981173106,
         mtimeNanoseconds: 700000000,
         linkTarget: "",
+        resolved: "/a/b/f",
       });
+      assert.equal((await stat("/up/../abs/none"))?.["resolved"], undefined);
+      assert.equal((await stat("/up/b/../../abs"))?.["resolved"], "/a/b");
       const links = { "/abs": "/a/b", "a/chain": "/a/b/f", "/dangling": "/gone/x", "/up": "/a" };
       for (const [target, expected] of Object.entries(links)) {
         const report = await stat(target);

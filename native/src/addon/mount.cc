@@ -4,6 +4,7 @@
 
 #include "addon/convert.h"
 #include "addon/worker.h"
+#include "kernel/mount.h"
 #include "kernel/overlay_mount.h"
 
 namespace gantry::addon {
@@ -35,6 +36,26 @@ Napi::Value mount_js(const Napi::CallbackInfo& info) {
                     });
 }
 
+void check(int result, const char* call) {
+  if (result >= 0) return;
+  errno = -result;
+  throw_errno(call);
+}
+
+Napi::Value bind_js(const Napi::CallbackInfo& info) {
+  const auto options = info[0].As<Napi::Object>();
+  return start_void(info.Env(), [source = options.Get("source").As<Napi::Number>().Int32Value(),
+                                 target = options.Get("target").As<Napi::Number>().Int32Value(),
+                                 recursive = options.Get("recursive").ToBoolean().Value(),
+                                 read_only = options.Get("readOnly").ToBoolean().Value()] {
+    const int cloned = clone_mount(source, "", recursive);
+    check(cloned, "open_tree");
+    const UniqueFd mount(cloned);
+    check(change_mount(cloned, read_only ? MOUNT_ATTR_RDONLY : 0, 0, MS_PRIVATE, recursive), "mount_setattr");
+    check(attach_mount(cloned, target), "move_mount");
+  });
+}
+
 Napi::Value unmount_js(const Napi::CallbackInfo& info) {
   return start_void(info.Env(), [target = info[0].As<Napi::String>().Utf8Value(),
                                  flags = info[1].As<Napi::Number>().Int32Value()] {
@@ -47,6 +68,7 @@ Napi::Value unmount_js(const Napi::CallbackInfo& info) {
 void export_mount(Napi::Env env, Napi::Object exports) {
   exports.Set("mountOverlay", Napi::Function::New(env, mount_overlay_js, "mountOverlay"));
   exports.Set("mount", Napi::Function::New(env, mount_js, "mount"));
+  exports.Set("bind", Napi::Function::New(env, bind_js, "bind"));
   exports.Set("unmount", Napi::Function::New(env, unmount_js, "unmount"));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "addon/convert.h"
+#include "kernel/in_root.h"
 #include "kernel/unique_fd.h"
 
 namespace gantry::addon {
@@ -31,6 +32,20 @@ Napi::Value open_in_root_js(const Napi::CallbackInfo& info) {
     UniqueFd fd = open_in_root(info[0].As<Napi::Number>().Int32Value(), info[1].As<Napi::String>(),
                                info[2].As<Napi::Number>().Uint32Value(), info[3].As<Napi::Number>().Uint32Value());
     return Napi::Number::New(info.Env(), fd.release());
+  });
+}
+
+Napi::Value make_in_root_js(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::string path = info[1].As<Napi::String>();
+    const int root = info[0].As<Napi::Number>().Int32Value();
+    const int fd = info[2].As<Napi::Boolean>() ? make_directory_in_root(root, path.c_str())
+                                               : make_file_in_root(root, path.c_str());
+    if (fd < 0) {
+      errno = -fd;
+      throw_errno("openat2", path);
+    }
+    return Napi::Number::New(info.Env(), fd);
   });
 }
 
@@ -100,6 +115,7 @@ void make_node_js(const Napi::CallbackInfo& info) {
 
 void export_path(Napi::Env env, Napi::Object exports) {
   exports.Set("openInRoot", Napi::Function::New(env, open_in_root_js, "openInRoot"));
+  exports.Set("makeInRoot", Napi::Function::New(env, make_in_root_js, "makeInRoot"));
   exports.Set("getXattr", Napi::Function::New(env, get_xattr_js, "getXattr"));
   exports.Set("listXattrs", Napi::Function::New(env, list_xattrs_js, "listXattrs"));
   exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));

@@ -122,6 +122,7 @@ std::string stat_path(const Sandbox& sandbox, const Options& options) {
       .number("mtimeSeconds", st.st_mtim.tv_sec)
       .number("mtimeNanoseconds", st.st_mtim.tv_nsec)
       .text("linkTarget", link_target)
+      .text("resolved", "/" + resolve_path(sandbox.root.get(), options.path, true))
       .finish();
 }
 

@@ -8,6 +8,7 @@
 #include <latch>
 #include <thread>
 
+#include "shim/user.h"
 #include "unpack/chunk_queue.h"
 #include "unpack/decoder.h"
 #include "unpack/digest.h"
@@ -110,11 +111,20 @@ void sync_files(const Sandbox& sandbox) {
   if (!top || syncfs(top.get()) != 0) fail_errno("sync", "");
 }
 
-ExtractRules rules_of(const Options& options) {
+// The sandbox's root is the container's: a link in it leads nowhere else.
+Owner owner_of_user(const Sandbox& sandbox, const std::string& spec) {
+  static shim::User user;
+  static gantry::Failure failure;
+  if (!shim::resolve_user(sandbox.root.get(), spec.c_str(), {}, user, failure)) fail("user", spec, failure.message);
+  return Owner{user.uid, user.gid};
+}
+
+ExtractRules rules_of(const Sandbox& sandbox, const Options& options) {
   ExtractRules rules;
   rules.layer = options.mode == Mode::kUnpack;
   rules.no_overwrite_dir_non_dir = options.no_overwrite_dir_non_dir;
   rules.chown = options.chown;
+  if (options.chown_user) rules.chown = owner_of_user(sandbox, *options.chown_user);
   rules.max_entries = options.max_entries;
   rules.destination = "/" + clean_path(options.path);
   return rules;
@@ -135,7 +145,7 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
   TarReader tar([] { return queue.next(); });
   std::vector<int> lowers;
   for (const UniqueFd& lower : sandbox.lowers) lowers.push_back(lower.get());
-  ExtractTotals totals = Extractor(destination.get(), rules_of(options), std::move(lowers)).run(tar);
+  ExtractTotals totals = Extractor(destination.get(), rules_of(sandbox, options), std::move(lowers)).run(tar);
   tar.drain();
   if (options.sync) sync_files(sandbox);
 

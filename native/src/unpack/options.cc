@@ -73,6 +73,11 @@ const std::map<std::string_view, Setter> kValues = {
      [](Options& o, std::string_view v) { return parse_number(v, o.lowers) && o.lowers <= kMaxLowers; }},
     {"--compression", [](Options& o, std::string_view v) { return parse_compression(v, o.compression); }},
     {"--chown", [](Options& o, std::string_view v) { return parse_owner(v, o.chown); }},
+    {"--chown-user",
+     [](Options& o, std::string_view v) {
+       o.chown_user = v;
+       return !v.empty();
+     }},
     {"--path",
      [](Options& o, std::string_view v) {
        o.path = v;

@@ -40,6 +40,8 @@ struct Options {
   // apply
   bool no_overwrite_dir_non_dir = false;
   std::optional<Owner> chown;
+  // As chown, by Docker's user string, looked up in the root's own /etc/passwd and /etc/group.
+  std::optional<std::string> chown_user;
   // pack
   std::optional<std::string> name;
   bool follow = true;

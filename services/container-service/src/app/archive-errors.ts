@@ -19,7 +19,8 @@ export function archiveError(error: unknown, reference: string, path: string): u
     case ELOOP:
       return invalidArgument(`${path}: too many links`, { cause: error });
     case EROFS:
-      return invalidArgument("container rootfs is marked read-only", { cause: error });
+      // A read-only root is refused before: this is a mount below another one.
+      return invalidArgument("mounted volume is marked read-only", { cause: error });
     case ENOSPC:
     case EDQUOT:
       return resourceExhausted("no space left on device", { cause: error });

@@ -1,7 +1,9 @@
 /** A container's file system, running or not, for as long as something looks at it. */
 import { conflict } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
-import type { RootView } from "../ports/archives.ts";
+import { subpathOption } from "../domain/volume/oci-mounts.ts";
+import type { RootBind, RootView } from "../ports/archives.ts";
+import type { OciMount } from "../ports/volumes.ts";
 import type { App } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
 
@@ -27,8 +29,22 @@ export async function withRoot<T>(
   });
 }
 
+/** A mount of the bundle, as the shim would read it. */
+function rootBind({ source, destination, options }: OciMount): RootBind {
+  const subpath = options.find((option) => option.startsWith(subpathOption));
+  return {
+    source,
+    subpath: subpath?.slice(subpathOption.length) ?? "",
+    destination,
+    readOnly: options.includes("ro"),
+    recursive: options.includes("rbind"),
+  };
+}
+
 function liveView(entry: Entry): RootView | undefined {
-  return isLive(entry.record.state) ? { kind: "process", pid: pidOf(entry) } : undefined;
+  const { state } = entry.record;
+  if (!isLive(state)) return undefined;
+  return { kind: "process", pid: pidOf(entry), startTicks: state.run.launched.pidStartTicks };
 }
 
 async function withMounted<T>(
@@ -39,13 +55,7 @@ async function withMounted<T>(
   const { id, rootfs } = entry.record;
   const prepared = await app.volumes.prepareStart(id, app.lifetime);
   try {
-    const binds = prepared.mounts
-      .filter((mount) => mount.type === "bind")
-      .map(({ source, destination, options }) => ({
-        source,
-        destination,
-        readOnly: options.includes("ro"),
-      }));
+    const binds = prepared.mounts.filter((mount) => mount.type === "bind").map(rootBind);
     await using root = await app.roots.mount(id, rootfs, binds);
     return await use({ kind: "folder", path: root.path });
   } finally {

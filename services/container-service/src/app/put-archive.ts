@@ -36,9 +36,10 @@ export async function putArchive(
   const found = Promise.withResolvers<OfferedArchive>();
   const { path } = options;
   withRoot(app, entry, async (view) => {
-    await requireDirectory(app, view, { reference, path }, signal);
-    refuseReadOnly(app, entry, path);
-    const owner = options.copyUidGid ? numericOwner(entry.record.config.user) : undefined;
+    const resolved = await resolveDirectory(app, view, { reference, path }, signal);
+    refuseReadOnly(app, entry, resolved);
+    const { user } = entry.record.config;
+    const owner = options.copyUidGid && user !== "" ? user : undefined;
     const offered = offerStream(data, signal, async (socket, ended) => {
       await app.archives
         .apply(view, { ...options, owner }, socket, ended)
@@ -55,19 +56,17 @@ export async function putArchive(
   return await found.promise;
 }
 
-/** A link to a directory is one. */
-async function requireDirectory(
+/** The path with its links followed. A link to a directory is one. */
+async function resolveDirectory(
   app: App,
   view: RootView,
   at: { readonly reference: string; readonly path: string },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string> {
   const stat = await statIn(app, view, at, signal);
-  if ((stat.mode & typeMask) === directory) return;
-  if (stat.linkTarget !== "") {
-    const target = await statIn(app, view, { ...at, path: stat.linkTarget }, signal);
-    if ((target.mode & typeMask) === directory) return;
-  }
+  const { mode } =
+    stat.linkTarget === "" ? stat : await statIn(app, view, { ...at, path: stat.resolved }, signal);
+  if ((mode & typeMask) === directory) return stat.resolved;
   throw invalidArgument("extraction point is not a directory");
 }
 
@@ -84,10 +83,4 @@ function refuseReadOnly(app: App, entry: Entry, path: string): void {
   } else if (entry.record.hostConfig.readonlyRootfs) {
     throw invalidArgument("container rootfs is marked read-only");
   }
-}
-
-/** `uid[:gid]` of the container's user; names are not looked up: the archive's owners stay then. */
-function numericOwner(user: string): { uid: number; gid: number } | undefined {
-  const match = /^(\d{1,10})(?::(\d{1,10}))?$/.exec(user);
-  return match === null ? undefined : { uid: Number(match[1]), gid: Number(match[2] ?? match[1]) };
 }

@@ -10,8 +10,6 @@ export interface SecurityOptions {
   readonly apparmor: string | undefined;
   /** `systempaths=unconfined`: nothing masked or read-only. */
   readonly systemPathsUnconfined: boolean;
-  /** `writable-cgroups`: /sys/fs/cgroup may be written without being privileged. */
-  readonly writableCgroups: boolean | undefined;
 }
 
 /** Reads `key=value` (or `key:value`, an older form). Throws invalid_argument. */
@@ -21,7 +19,6 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
     seccomp: undefined,
     apparmor: undefined,
     systemPathsUnconfined: false,
-    writableCgroups: undefined,
   };
   for (const option of options) result = { ...result, ...parseOption(option) };
   return result;
@@ -35,9 +32,8 @@ function parseOption(option: string): Partial<SecurityOptions> {
   const value = match[2] ?? "";
   switch (match[1]) {
     case "label":
-      return {};
     case "writable-cgroups":
-      return { writableCgroups: parseBool(option, value) };
+      return {};
     case "apparmor":
       return { apparmor: value };
     case "seccomp":

@@ -6,7 +6,7 @@ import type { Readable, Writable } from "node:stream";
  * folder on the host with everything mounted below it.
  */
 export type RootView =
-  | { readonly kind: "process"; readonly pid: number }
+  | { readonly kind: "process"; readonly pid: number; readonly startTicks: bigint }
   | { readonly kind: "folder"; readonly path: string };
 
 /** A path of a container. */
@@ -18,6 +18,8 @@ export interface StatResult {
   readonly mtimeNano: bigint;
   /** Where a symbolic link leads inside the root, else empty. */
   readonly linkTarget: string;
+  /** The path with every link followed; what does not exist is taken by its name. */
+  readonly resolved: string;
 }
 
 /** What to pack. */
@@ -33,8 +35,8 @@ export interface PackOptions {
 export interface ApplyOptions {
   readonly path: string;
   readonly noOverwriteDirNonDir: boolean;
-  /** Owner of everything, instead of the archive's. */
-  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  /** Docker's user string, looked up in the root: owner of everything, instead of the archive's. */
+  readonly owner: string | undefined;
 }
 
 /** What the program says about a failure. */
@@ -66,11 +68,23 @@ export interface Archives {
   apply(view: RootView, options: ApplyOptions, from: Readable, signal: AbortSignal): Promise<void>;
 }
 
+/** What is mounted below a root. */
+export interface RootBind {
+  /** Host path. */
+  readonly source: string;
+  /** Path below the source, resolved inside it; empty: the source itself. */
+  readonly subpath: string;
+  readonly destination: string;
+  readonly readOnly: boolean;
+  /** With the mounts below the source. */
+  readonly recursive: boolean;
+}
+
 /** File systems of containers that do not run, mounted for as long as they are looked at. */
 export interface RootMounts {
   /**
-   * Mounts an overlay and binds below it. Destinations are resolved inside the root. Dispose to
-   * unmount.
+   * Mounts an overlay and binds below it. Destinations are resolved inside the root, and made where
+   * they are missing. Dispose to unmount.
    */
   mount(
     id: string,
@@ -79,11 +93,7 @@ export interface RootMounts {
       readonly upperDir: string;
       readonly workDir: string;
     },
-    binds: readonly {
-      readonly source: string;
-      readonly destination: string;
-      readonly readOnly: boolean;
-    }[],
+    binds: readonly RootBind[],
   ): Promise<{ readonly path: string } & AsyncDisposable>;
   /** Unmounts what an engine that was killed left. */
   cleanUp(): Promise<void>;

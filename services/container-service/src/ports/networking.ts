@@ -15,7 +15,6 @@
  * Types here are plain. They are shaped so that messages of gantry.container.v1 and
  * gantry.network.v1 can be passed in as they are, and results be put into responses as they are.
  */
-import type { NameTable } from "../domain/network/name-table.ts";
 import type { NewEvent } from "./metadata.ts";
 
 /** A list that can be absent (Docker's null) or empty. */
@@ -167,8 +166,6 @@ export interface PreparedNetwork {
   readonly hostnamePath: string;
   /** Host name for the UTS namespace when the network decides it (`host` mode: the host's), else empty. */
   readonly hostname: string;
-  /** For LaunchRequest.names; absent: the container has no name server of its own. */
-  readonly names?: NameTable;
   /** Events `network connect`, to be committed before the event `start`. */
   readonly events: readonly NewEvent[];
 }
@@ -240,7 +237,7 @@ export interface Networking {
    */
   prepareStart(container: NetworkedContainer, signal: AbortSignal): Promise<PreparedNetwork>;
 
-  /** The container runs with this PID; its name server is told what is new since `prepareStart`. Synchronous and quick. */
+  /** The container runs with this PID; peers of its networks learn its names. Synchronous and quick. */
   launched(containerId: string, pid: number): void;
 
   /**
@@ -253,7 +250,7 @@ export interface Networking {
   /** The container is removed: forgets its endpoint settings. Idempotent. */
   forget(containerId: string): void;
 
-  /** The container has a new name: name servers and hosts files follow. */
+  /** The container has a new name: hosts files and DNS names follow. */
   rename(containerId: string, name: string): void;
 
   /** For inspect and list; from memory. Unknown containers give empty settings. */

@@ -38,6 +38,8 @@ export interface VolumeHost {
   makeDirectory(path: string): Promise<void>;
   /** A read-only view of an image for one mount of a container; returns its host path. */
   mountImage(containerId: string, index: number, image: ImageRootfs): Promise<string>;
+  /** IDs of the containers that have views. */
+  imageMountOwners(): Promise<string[]>;
   /** Ends the views of a container. */
   unmountImages(containerId: string): Promise<void>;
 }

@@ -22,7 +22,6 @@ import type {
 } from "../../src/ports/networking.ts";
 import { MemoryStore } from "../memory-store.ts";
 import { ask, type PeerOrder, type Protocol } from "./peer.ts";
-import { ToldNames } from "./told-names.ts";
 
 const kernel = loadKernel();
 const peerProgram = path.join(import.meta.dirname, "peer.ts");
@@ -129,7 +128,6 @@ export class RunningContainer {
 export class World {
   readonly dir: string;
   readonly store = new MemoryStore();
-  readonly names = new ToldNames();
   readonly #containers = new Map<string, MutableContainer>();
   readonly #places: Place[] = [];
   networking!: BridgeNetworking;
@@ -203,12 +201,6 @@ export class World {
       },
       folders: {
         containerDir: (id) => path.join(this.dir, id),
-      },
-      nameServers: {
-        update: (id, update) => {
-          this.names.tell(id, update);
-          return Promise.resolve();
-        },
       },
       relayProgram: nativeArtifact("relay"),
       relaySocketPath: path.join(this.dir, "relay.sock"),

@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -9,18 +10,18 @@ import {
   rmdirSync,
 } from "node:fs";
 import path from "node:path";
-import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
-import type { RootMounts } from "../../ports/archives.ts";
+import type { RootBind, RootMounts } from "../../ports/archives.ts";
 
-const bind = 4096n; // MS_BIND
-const recursive = 16384n; // MS_REC
 const privately = 1n << 18n; // MS_PRIVATE
-const remountReadOnly = 4096n | 32n | 1n; // MS_BIND | MS_REMOUNT | MS_RDONLY
 const detachMount = 2;
+const pathOnly = 0o10000000; // O_PATH
 
-type MountKernel = Pick<Kernel, "mount" | "unmount" | "mountOverlay" | "openInRoot" | "closeFd">;
+type MountKernel = Pick<
+  Kernel,
+  "mount" | "bind" | "unmount" | "mountOverlay" | "openInRoot" | "makeInRoot"
+>;
 
 export function openRootMounts(runDir: string, kernel: MountKernel, logger: Logger): RootMounts {
   const folder = path.join(runDir, "roots");
@@ -36,8 +37,8 @@ export function openRootMounts(runDir: string, kernel: MountKernel, logger: Logg
       await kernel.mountOverlay({ ...overlay, target });
       const dispose = (): Promise<void> => unmount(target);
       try {
-        // What is bound below must not spread to the peers of where it comes from, and goes with the root.
-        await kernel.mount({ source: "none", target, flags: privately | recursive });
+        // What is bound below must not spread to the peers of where the root lies.
+        await kernel.mount({ source: "none", target, flags: privately });
         for (const each of binds) await bindInside(kernel, target, each);
       } catch (error) {
         await dispose();
@@ -62,41 +63,39 @@ function isMounted(target: string): boolean {
     .some((line) => line.split(" ")[4] === target);
 }
 
-interface Bind {
-  readonly source: string;
-  readonly destination: string;
-  readonly readOnly: boolean;
+/**
+ * Source and destination are descriptors, resolved inside the volume and inside the root: whoever
+ * shares a volume and swaps a link in it meanwhile reaches nothing else.
+ */
+async function bindInside(kernel: MountKernel, root: string, each: RootBind): Promise<void> {
+  using source = openSource(kernel, each);
+  using rootFolder = openFolder(root);
+  const isDirectory = fstatSync(source.fd).isDirectory();
+  using point = held(kernel.makeInRoot(rootFolder.fd, each.destination, isDirectory));
+  const { recursive, readOnly } = each;
+  await kernel.bind({ source: source.fd, target: point.fd, recursive, readOnly });
 }
 
-/** The destination is resolved inside the root, whatever links the image has there. */
-async function bindInside(kernel: MountKernel, root: string, each: Bind): Promise<void> {
-  const rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    const fd = kernel.openInRoot(rootFd, each.destination, 0o10000000, 0); // O_PATH
-    try {
-      const target = `/proc/self/fd/${String(fd)}`;
-      await kernel.mount({ source: each.source, target, flags: bind | recursive });
-      if (each.readOnly) await remount(kernel, rootFd, each.destination);
-    } finally {
-      kernel.closeFd(fd);
-    }
-  } catch (error) {
-    // Never started: the mount point is made by the first start, and there is nothing to see yet.
-    if (!hasErrno(error, "ENOENT")) throw error;
-  } finally {
-    closeSync(rootFd);
-  }
+function openSource(kernel: MountKernel, { source, subpath }: RootBind): Held {
+  if (subpath === "") return held(openSync(source, pathOnly));
+  using volume = openFolder(source);
+  return held(kernel.openInRoot(volume.fd, subpath, pathOnly, 0));
 }
 
-async function remount(kernel: MountKernel, rootFd: number, destination: string): Promise<void> {
-  const fd = kernel.openInRoot(rootFd, destination, 0o10000000, 0);
-  try {
-    await kernel.mount({
-      source: "none",
-      target: `/proc/self/fd/${String(fd)}`,
-      flags: remountReadOnly,
-    });
-  } finally {
-    kernel.closeFd(fd);
-  }
+/** A descriptor, closed by its disposal. */
+interface Held extends Disposable {
+  readonly fd: number;
+}
+
+function held(fd: number): Held {
+  return {
+    fd,
+    [Symbol.dispose]() {
+      closeSync(fd);
+    },
+  };
+}
+
+function openFolder(path: string): Held {
+  return held(openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
 }

@@ -1,9 +1,9 @@
 /** Archives by the unpack program of native/ (its README has descriptors, report and exit codes). */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { internal } from "@gantry/errors";
+import { conflict, hasErrno, internal } from "@gantry/errors";
 import {
   ArchiveError,
   type Archives,
@@ -32,7 +32,7 @@ export function openUnpackProgram(program: string): Archives {
       const args = [
         ...["apply", "--path", path, "--with-mounts"],
         ...(noOverwriteDirNonDir ? ["--no-overwrite-dir-non-dir"] : []),
-        ...(owner === undefined ? [] : ["--chown", `${String(owner.uid)}:${String(owner.gid)}`]),
+        ...(owner === undefined ? [] : ["--chown-user", owner]),
       ];
       await runProgram(program, args, { view, signal, input: from });
     },
@@ -55,6 +55,7 @@ function statResult(report: Report): StatResult {
     mode: Number(report["mode"] ?? 0),
     mtimeNano: integer("mtimeSeconds") * 1_000_000_000n + integer("mtimeNanoseconds"),
     linkTarget: textMember(report, "linkTarget"),
+    resolved: textMember(report, "resolved"),
   };
 }
 
@@ -98,9 +99,26 @@ async function runProgram(program: string, args: string[], options: RunOptions):
 }
 
 function openView(view: RootView): number {
-  const isProcess = view.kind === "process";
-  const path = isProcess ? `/proc/${String(view.pid)}/ns/mnt` : view.path;
-  return openSync(path, constants.O_RDONLY | (isProcess ? 0 : constants.O_DIRECTORY));
+  if (view.kind === "folder")
+    return openSync(view.path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return openNamespace(view);
+  } catch (error) {
+    if (!hasErrno(error, "ENOENT") && !hasErrno(error, "ESRCH")) throw error;
+    throw conflict("container is not running", { cause: error });
+  }
+}
+
+/** Another process may have got the number meanwhile, one of the host even: looked at once it is open. */
+function openNamespace({ pid, startTicks }: Extract<RootView, { kind: "process" }>): number {
+  const fd = openSync(`/proc/${String(pid)}/ns/mnt`, constants.O_RDONLY);
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, "utf8");
+  // After the name in parentheses, which may hold anything; the third field follows.
+  const found = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  const isOurs = fstatSync(fd).ino === statSync("/proc/self/ns/mnt").ino;
+  if (found === String(startTicks) && !isOurs) return fd;
+  closeSync(fd);
+  throw conflict("container is not running");
 }
 
 function ended(child: ChildProcess): Promise<string> {

@@ -11,6 +11,13 @@ import type { Readable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
 import type { DescriptorKernel, PathKernel } from "@gantry/native";
 
+const fillPrefix = "fill-";
+
+/** Whether a name in a volume's folder is of a copy under way. */
+export function isFilling(name: string): boolean {
+  return name.startsWith(fillPrefix);
+}
+
 /** What is copied, and where to. */
 export interface Filling {
   readonly kernel: DescriptorKernel & PathKernel;
@@ -55,7 +62,7 @@ function openDirectory(kernel: PathKernel, root: number, source: string): number
 async function fillFrom(filling: Filling, root: number, source: number): Promise<void> {
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
-  const copy = path.join(path.dirname(filling.target), `fill-${String(process.pid)}`);
+  const copy = path.join(path.dirname(filling.target), `${fillPrefix}${String(process.pid)}`);
   await rm(copy, { recursive: true, force: true });
   await mkdir(copy, { mode: 0o700 });
   try {

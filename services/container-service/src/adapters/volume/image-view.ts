@@ -11,6 +11,11 @@ const detach = 2;
 
 const prefix = "view-";
 
+/** Whether a name among the mounts of images is a view. */
+export function isImageView(name: string): boolean {
+  return name.startsWith(prefix);
+}
+
 /** A view; its disposal ends it. */
 export interface ImageView extends AsyncDisposable {
   readonly path: string;
@@ -47,7 +52,7 @@ export async function openImageView(
 /** Ends views that a crash left. */
 export async function endImageViews(kernel: MountKernel, folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (!name.startsWith(prefix)) continue;
+    if (!isImageView(name)) continue;
     const target = path.join(folder, name);
     try {
       await kernel.unmount(target, detach);

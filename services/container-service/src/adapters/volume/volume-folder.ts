@@ -10,15 +10,17 @@ import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { hasErrno, internal } from "@gantry/errors";
+import { hasErrno, internal, toEngineError } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FoundVolume, VolumeHost } from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
-import { fillFromImage } from "./fill-from-image.ts";
-import { endImageViews, openImageView } from "./image-view.ts";
+import { fillFromImage, isFilling } from "./fill-from-image.ts";
+import { endImageViews, isImageView, openImageView } from "./image-view.ts";
+import { mountVolume } from "./mount-volume.ts";
+import { Turns } from "./turns.ts";
 
 /** What the folder needs. */
 export interface VolumeFolderOptions {
@@ -41,7 +43,10 @@ export class VolumeFolder implements VolumeHost {
   readonly #trash: string;
   readonly #imageMounts: string;
   /** One filling of a volume at a time. */
-  readonly #filling = new Map<string, Promise<void>>();
+  readonly #filling = new Turns();
+  /** What is let go in the background must be gone before it is made again. */
+  readonly #mounting = new Turns();
+  readonly #imageMounting = new Turns();
 
   constructor(options: VolumeFolderOptions) {
     this.#options = options;
@@ -56,6 +61,17 @@ export class VolumeFolder implements VolumeHost {
     }
     for (const name of await readdir(this.#trash)) this.#deleteSoon(path.join(this.#trash, name));
     await endImageViews(this.#options.kernel, this.#imageMounts);
+    for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
+      if (entry.isDirectory()) await this.#endFilling(entry.name);
+    }
+  }
+
+  /** A copy that a crash cut short; its volume is as it was. */
+  async #endFilling(name: string): Promise<void> {
+    const folder = path.join(this.#volumes, name);
+    for (const entry of await readdirOrNothing(folder)) {
+      if (isFilling(entry)) await rm(path.join(folder, entry), { recursive: true, force: true });
+    }
   }
 
   mountpoint(name: string): string {
@@ -103,15 +119,7 @@ export class VolumeFolder implements VolumeHost {
   }
 
   async fill(name: string, image: ImageRootfs, source: string, signal: AbortSignal): Promise<void> {
-    const before = this.#filling.get(name) ?? Promise.resolve();
-    const turn = before.then(() => this.#fillNow(name, image, source, signal));
-    const settled = turn.catch(() => undefined);
-    this.#filling.set(name, settled);
-    try {
-      await turn;
-    } finally {
-      if (this.#filling.get(name) === settled) this.#filling.delete(name);
-    }
+    await this.#filling.take(name, () => this.#fillNow(name, image, source, signal));
   }
 
   async #fillNow(
@@ -128,28 +136,24 @@ export class VolumeFolder implements VolumeHost {
   }
 
   async mount(name: string, mount: VolumeMount): Promise<void> {
+    await this.#mounting.take(name, () => this.#mountNow(name, mount));
+  }
+
+  async #mountNow(name: string, mount: VolumeMount): Promise<void> {
     const target = this.mountpoint(name);
     if (await isMountPoint(target)) return;
-    const { source, type, flags, data } = mount;
     try {
-      await this.#options.kernel.mount({
-        source,
-        target,
-        flags,
-        ...(type === "" ? {} : { type }),
-        ...(data === "" ? {} : { data }),
-      });
+      await mountVolume(this.#options.kernel, target, mount);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw internal(
-        `error while mounting volume '${target}': failed to mount local volume: mount ${source}:${target}, data: ${data}: ${reason}`,
-        { cause: error },
-      );
+      const text = toEngineError(error).message;
+      throw internal(`error while mounting volume '${target}': ${text}`, { cause: error });
     }
   }
 
   async unmount(name: string): Promise<void> {
-    await unmountIfMounted(this.#options.kernel, this.mountpoint(name));
+    await this.#mounting.take(name, () =>
+      unmountIfMounted(this.#options.kernel, this.mountpoint(name)),
+    );
   }
 
   sizeBytes(name: string, signal: AbortSignal): Promise<bigint> {
@@ -169,14 +173,24 @@ export class VolumeFolder implements VolumeHost {
     if (only === undefined) throw internal("image without a file system");
     if (others.length === 0) return only;
     const target = path.join(this.#imageMounts, containerId, String(index));
-    await mkdir(target, { recursive: true, mode: privateMode });
-    if (!(await isMountPoint(target))) {
+    await this.#imageMounting.take(containerId, async () => {
+      await mkdir(target, { recursive: true, mode: privateMode });
+      if (await isMountPoint(target)) return;
       await this.#options.kernel.mountOverlay({ lowerDirs: image.lowerDirs, target });
-    }
+    });
     return target;
   }
 
+  async imageMountOwners(): Promise<string[]> {
+    const names = await readdir(this.#imageMounts);
+    return names.filter((name) => !isImageView(name));
+  }
+
   async unmountImages(containerId: string): Promise<void> {
+    await this.#imageMounting.take(containerId, () => this.#unmountImagesNow(containerId));
+  }
+
+  async #unmountImagesNow(containerId: string): Promise<void> {
     const folder = path.join(this.#imageMounts, containerId);
     for (const index of await readdirOrNothing(folder)) {
       await unmountIfMounted(this.#options.kernel, path.join(folder, index));

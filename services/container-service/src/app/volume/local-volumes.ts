@@ -76,6 +76,23 @@ export class LocalVolumes implements Volumes {
         }
       }
     }
+    await this.#unmountUnused();
+  }
+
+  /** What containers held that have ended while the service was away. */
+  async #unmountUnused(): Promise<void> {
+    const { registry, host, logger } = this.#context;
+    const work = registry
+      .volumes()
+      .filter(({ name }) => this.#hasDriverMount(name) && !this.#live.isHeld(name))
+      .map(({ name }) => host.unmount(name));
+    const owners = (await host.imageMountOwners()).filter((id) => !this.#live.has(id));
+    for (const done of await Promise.allSettled([
+      ...work,
+      ...owners.map((id) => host.unmountImages(id)),
+    ])) {
+      if (done.status === "rejected") logger.error({ err: done.reason }, "a mount is left");
+    }
   }
 
   #hasDriverMount(name: string): boolean {

@@ -30,6 +30,14 @@ export class LiveMounts {
     return this.#containers.delete(containerId);
   }
 
+  has(containerId: string): boolean {
+    return this.#containers.has(containerId);
+  }
+
+  isHeld(volume: string): boolean {
+    return (this.#holders.get(volume)?.size ?? 0) > 0;
+  }
+
   hold(volume: string, containerId: string): void {
     const holders = this.#holders.get(volume) ?? new Set();
     this.#holders.set(volume, holders.add(containerId));

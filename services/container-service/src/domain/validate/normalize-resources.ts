@@ -241,8 +241,7 @@ function validateCpu(resources: Resources, host: HostFacts): void {
 
 function validateCpuset(what: string, things: string, requested: string, available: string): void {
   const wanted = parseNumberList(requested);
-  if (wanted === undefined)
-    throw invalidArgument(`Invalid value ${requested} for ${what}: invalid format: ${requested}`);
+  if (wanted === undefined) throw invalidArgument(`Invalid value ${requested} for ${what}`);
   const present = parseNumberList(available) ?? new Set<number>();
   refuseIf(
     [...wanted].some((number) => !present.has(number)),

@@ -12,7 +12,7 @@ export interface OciMountPlan {
 /** Read-only recursively where the kernel can: an option of our own shim. */
 const readOnlyIfPossible = "x-gantry.rro-if-possible";
 /** A path below the source, resolved inside it: an option of our own shim. */
-const subpathOption = "x-gantry.subpath=";
+export const subpathOption = "x-gantry.subpath=";
 
 /** `source`: the host directory or file behind the mount; not used for a tmpfs. */
 export function ociMount(mount: MountRecord, source: string): OciMountPlan {

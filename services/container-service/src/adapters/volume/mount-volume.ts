@@ -1,0 +1,49 @@
+/** Mounts a volume with driver options, in the words of Docker's local driver. */
+import { lookup } from "node:dns/promises";
+import { getSystemErrorMessage } from "node:util";
+import { internal } from "@gantry/errors";
+import type { KernelError, MountKernel } from "@gantry/native";
+import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
+
+/** Errors: internal with Docker's text. */
+export async function mountVolume(
+  kernel: MountKernel,
+  target: string,
+  mount: VolumeMount,
+): Promise<void> {
+  const { source, type, flags } = mount;
+  const data = await withAddress(mount);
+  try {
+    await kernel.mount({
+      source,
+      target,
+      flags,
+      ...(type === "" ? {} : { type }),
+      ...(data === "" ? {} : { data }),
+    });
+  } catch (error) {
+    const shownFlags = flags === 0n ? "" : `, flags: 0x${flags.toString(16)}`;
+    const shownData = data === "" ? "" : `, data: ${data}`;
+    const reason = getSystemErrorMessage(-(error as KernelError).errno);
+    throw internal(
+      `failed to mount local volume: mount ${source}:${target}${shownFlags}${shownData}: ${reason}`,
+      { cause: error },
+    );
+  }
+}
+
+/** The kernel knows no names: the address of a network file system's `addr=` is looked up for it. */
+async function withAddress({ type, data }: VolumeMount): Promise<string> {
+  const name = /(?:^|,)addr=([^,]*)/.exec(data)?.[1] ?? "";
+  if (!["nfs", "nfs4", "cifs"].includes(type) || name === "" || /^[\d.]+$|:/.test(name))
+    return data;
+  try {
+    const { address } = await lookup(name);
+    return data.replace(`addr=${name}`, `addr=${address}`);
+  } catch (error) {
+    throw internal(
+      `error resolving passed in network volume address: lookup ${name}: no such host`,
+      { cause: error },
+    );
+  }
+}
