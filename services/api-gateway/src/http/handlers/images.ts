@@ -76,8 +76,20 @@ export async function inspectImage(call: ApiCall): Promise<void> {
     manifests ? imageUsers(call) : undefined,
   ]);
   if (image === undefined) throw new EngineError("internal", "the answer has no image");
-  call.json(encodeImage(image, version, manifests, containers && byManifest(containers)));
+  const shown = imageVersionFor(call);
+  call.json(encodeImage(image, shown, manifests, containers && byManifest(containers)));
 }
+
+/**
+ * docker-compose 1.x asks in the newest version, whatever that is, and cannot replace a container
+ * without the fields that ended with 1.45.
+ */
+function imageVersionFor(call: ApiCall): number {
+  const old = call.header("user-agent").startsWith("docker-compose/1.");
+  return old ? Math.min(call.version, lastWithContainerConfig) : call.version;
+}
+
+const lastWithContainerConfig = 44;
 
 /** GET /images/{name}/history */
 export async function imageHistory(call: ApiCall): Promise<void> {
