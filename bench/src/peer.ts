@@ -15,7 +15,7 @@ import { unpackDebianPackage } from "@gantry/testkit/debian";
 import { cleanEnvironment, mustRun, run } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
 
-const netns = "gtrypeer";
+const usualNetns = "gtrypeer";
 const iptablesPackages = [
   "iptables",
   "libxtables12",
@@ -27,8 +27,8 @@ const iptablesPackages = [
   "libnetfilter-conntrack3",
 ];
 
-/** Starts the peer below `dir` and resolves when it answers. */
-export async function startPeer(dir: string): Promise<Engine> {
+/** Starts the peer below `dir`, in a network namespace of that name, and resolves when it answers. */
+export async function startPeer(dir: string, netns = usualNetns): Promise<Engine> {
   const environment = await peerEnvironment(dir);
   await mustRun(["ip", "netns", "add", netns]);
   await mustRun(["ip", "-n", netns, "link", "set", "lo", "up"]);
@@ -57,12 +57,17 @@ export async function startPeer(dir: string): Promise<Engine> {
     netns,
     mark: dir,
     [Symbol.asyncDispose]: async () => {
-      await stopPeer(daemon, dockerHost, dir);
+      await stopPeer(daemon, dockerHost, dir, netns);
     },
   };
 }
 
-async function stopPeer(daemon: ChildProcess, dockerHost: string, dir: string): Promise<void> {
+async function stopPeer(
+  daemon: ChildProcess,
+  dockerHost: string,
+  dir: string,
+  netns: string,
+): Promise<void> {
   const env = cleanEnvironment({ DOCKER_HOST: dockerHost });
   const ids = (await run(["docker", "ps", "-aq"], { env })).stdout
     .split("\n")

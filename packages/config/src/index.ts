@@ -21,7 +21,6 @@ export type {
   ContainerDefaults,
   DaemonSettings,
   NetworkSettings,
-  ProxySettings,
   RegistrySettings,
   TlsSettings,
   Ulimit,

@@ -46,8 +46,8 @@ export async function debianProgram(
   return path.join(await unpackDebianPackage(name, suite), programPath);
 }
 
-/** apt options for another suite, from the mirror that the machine itself is set to. */
-async function suiteOptions(suite: string): Promise<string[]> {
+/** Options of apt for another suite, from the mirror that the machine itself is set to. */
+export async function suiteOptions(suite: string): Promise<string[]> {
   if (suite === "installed") return [];
   const apt = path.join(debianCacheDir, suite, "apt");
   const options = [

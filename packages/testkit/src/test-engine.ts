@@ -43,6 +43,8 @@ export class TestEngine implements AsyncDisposable {
   readonly runRoot: string;
   readonly dataRoot: string;
   readonly dockerHost: string;
+  /** First letters of the names of its network links. */
+  readonly linkPrefix: string;
   private readonly env: Record<string, string>;
   private readonly roots: EngineRoots;
 
@@ -52,6 +54,7 @@ export class TestEngine implements AsyncDisposable {
     this.runRoot = roots.config.runRoot;
     this.dataRoot = roots.config.dataRoot;
     this.dockerHost = `unix://${roots.config.dockerSocket}`;
+    this.linkPrefix = roots.config.linkPrefix;
     this.env = roots.env;
   }
 

@@ -117,10 +117,6 @@ function registriesOf(config: EngineConfig): ReturnType<typeof createRegistries>
     mirrors: config.registry.mirrors,
     insecure: config.registry.insecure,
     certificateDirs: [path.join(path.dirname(config.configFile), "certs.d"), "/etc/docker/certs.d"],
-    proxyEnv: {
-      HTTP_PROXY: config.proxies.http,
-      HTTPS_PROXY: config.proxies.https,
-      NO_PROXY: config.proxies.none,
-    },
+    proxyEnv: cleanEnvironment(),
   });
 }
