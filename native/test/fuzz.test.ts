@@ -23,6 +23,9 @@ const seeds: Record<string, string> = {
   decoder: `
     head -c 3000 /dev/urandom > ../random
     for program in gzip bzip2 xz zstd; do $program -c ../random > $program; (echo a | $program -c; echo b | $program -c) > two-$program; done`,
+  name_server: `
+    printf '\\007\\003web\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\001\\003web\\000\\000\\001\\000\\001\\000\\000\\051\\020\\000\\000\\000\\000\\000\\000\\000' > address
+    printf '\\007\\003web\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\0011\\0010\\0010\\00210\\007in-addr\\004arpa\\000\\000\\014\\000\\001' > pointer`,
   relay_json: `echo '{"op":"add","id":"a\\\\u00e9","n":-12,"t":true,"z":null}' > object`,
 };
 

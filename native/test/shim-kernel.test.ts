@@ -454,6 +454,33 @@ describe("hooks", () => {
   });
 });
 
+describe("hooks after start and end", () => {
+  it("that fail are complained of, and the others and the container go on", async () => {
+    await using playground = await Playground.make();
+    const hook = (stage: string, script: string): HookInit => ({
+      stage,
+      path: "/bin/sh",
+      args: ["sh", "-c", script],
+      env: ["PATH=/bin:/usr/bin"],
+    });
+    const shim = playground.launch({
+      ...sh("echo ran"),
+      hooks: [
+        hook("poststart", "echo too late >&2; exit 3"),
+        hook("poststart", `: > ${playground.path("second-start")}`),
+        hook("poststop", "exit 4"),
+        hook("poststop", `: > ${playground.path("second-stop")}`),
+      ],
+    });
+    assert.equal((await shim.message("exited")).exitCode, 0);
+    await shim.exitOfProcess();
+    assert.ok(existsSync(playground.path("second-start")));
+    assert.ok(existsSync(playground.path("second-stop")));
+    await shim.message("warning", ({ text }) => /poststart hook .*status 3.*too late/.test(text));
+    await shim.message("warning", ({ text }) => /poststop hook .*exit status 4/.test(text));
+  });
+});
+
 describe("events on NATS", () => {
   /** Messages of a subscription to everything under gantry.process, by the text protocol. */
   async function subscribe(url: string): Promise<{

@@ -31,7 +31,7 @@ int change_mount(int mount, uint64_t set, uint64_t clear, uint64_t propagation, 
   attributes.attr_clr = clear;
   attributes.propagation = propagation;
   // The three access time modes are one field, which has to be cleared as a whole.
-  if ((set & (MOUNT_ATTR_NOATIME | MOUNT_ATTR_STRICTATIME)) != 0) attributes.attr_clr |= MOUNT_ATTR__ATIME;
+  if (((set | clear) & MOUNT_ATTR__ATIME) != 0) attributes.attr_clr |= MOUNT_ATTR__ATIME;
   const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
   return result(mount_setattr(mount, "", flags, &attributes, sizeof(attributes)));
 }

@@ -20,7 +20,7 @@ void* NetlinkBatch::reserve(size_t length) {
 }
 
 void NetlinkBatch::close_request() {
-  if (count_ == 0 || overflow_) return;
+  if (sequence_ == 0 || overflow_) return;
   reinterpret_cast<nlmsghdr*>(bytes_ + request_)->nlmsg_len = static_cast<uint32_t>(used_ - request_);
 }
 
@@ -30,8 +30,8 @@ void NetlinkBatch::begin_raw(uint16_t type, uint16_t flags, const void* fixed, s
   auto* header = static_cast<nlmsghdr*>(reserve(sizeof(nlmsghdr)));
   if (header == nullptr) return;
   header->nlmsg_type = type;
-  header->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
-  header->nlmsg_seq = ++count_;
+  header->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  header->nlmsg_seq = ++sequence_;
   raw(fixed, length);
 }
 
@@ -87,7 +87,7 @@ int NetlinkBatch::receive_answers(int socket, int* failed) {
     const ssize_t length =
         recvfrom(socket, buffer, sizeof(buffer), MSG_TRUNC, reinterpret_cast<sockaddr*>(&sender), &sender_size);
     if (length < 0 && errno == EINTR) continue;
-    if (length < 0) return -errno;
+    if (length < 0) return first_error != 0 ? first_error : -errno;
     if (sender.nl_pid != 0) continue;
     auto left = static_cast<unsigned>(static_cast<size_t>(length) < sizeof(buffer) ? length : sizeof(buffer));
     for (auto* message = reinterpret_cast<nlmsghdr*>(buffer); NLMSG_OK(message, left);

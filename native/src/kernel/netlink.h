@@ -18,7 +18,14 @@ class NetlinkBatch {
   // Begins a request with its fixed part (ifinfomsg, ifaddrmsg, rtmsg). NLM_F_REQUEST and NLM_F_ACK are added.
   template <typename Fixed>
   void begin(uint16_t type, uint16_t flags, const Fixed& fixed) {
-    begin_raw(type, flags, &fixed, sizeof(fixed));
+    begin_raw(type, static_cast<uint16_t>(NLM_F_ACK | flags), &fixed, sizeof(fixed));
+    ++count_;
+  }
+
+  // As `begin`, for what has no answer of its own: the brackets of an nfnetlink transaction.
+  template <typename Fixed>
+  void begin_unanswered(uint16_t type, const Fixed& fixed) {
+    begin_raw(type, 0, &fixed, sizeof(fixed));
   }
 
   void attribute(uint16_t type, const void* data, size_t length);
@@ -33,8 +40,8 @@ class NetlinkBatch {
   // Raw bytes inside an attribute (the ifinfomsg of VETH_INFO_PEER).
   void raw(const void* data, size_t length);
 
-  // Sends all requests on a NETLINK_ROUTE socket and waits for each answer. 0, or the first error; `failed` then is
-  // the index of the request that failed.
+  // Sends all requests on a socket and waits for each answer. 0, or the first error; `failed` then is the index of
+  // the request that failed.
   int send(int socket, int* failed = nullptr);
 
  private:
@@ -47,6 +54,8 @@ class NetlinkBatch {
   alignas(8) unsigned char bytes_[kCapacity] = {};
   size_t used_ = 0;
   size_t request_ = 0;
+  // Requests, and those of them that are answered.
+  uint32_t sequence_ = 0;
   uint32_t count_ = 0;
   bool overflow_ = false;
 };

@@ -154,9 +154,11 @@ bool ContainerStart::prepare_around(Container& container) {
   send_order(sync_.get(), Order::kAttached);
   char path[48];
   std::snprintf(path, sizeof(path), "/proc/%d/ns/net", container.pid);
-  const UniqueFd network(open(path, O_RDONLY | O_CLOEXEC));
-  if (!network && !plan_.interfaces.empty()) return failure_.set("network", errno, path);
+  UniqueFd network(open(path, O_RDONLY | O_CLOEXEC));
+  if (!network && (!plan_.interfaces.empty() || plan_.has_names)) return failure_.set("network", errno, path);
   if (!create_links(plan_.interfaces, network.get(), failure_)) return false;
+  if (plan_.has_names && !open_name_sockets(network.get(), container.name_sockets, failure_)) return false;
+  if (plan_.makes_namespace(CLONE_NEWNET)) container.network = std::move(network);
   send_order(sync_.get(), Order::kLinked);
   return true;
 }
@@ -196,7 +198,8 @@ bool ContainerStart::await_program(Container& container) {
 
 void ContainerStart::hold_namespaces(Container& container) {
   for (const auto& wanted : plan_.namespaces) {
-    if (!wanted.path.empty()) continue;
+    // The network's is held since it was made.
+    if (!wanted.path.empty() || wanted.clone_flag == CLONE_NEWNET) continue;
     char path[48];
     std::snprintf(path, sizeof(path), "/proc/%d/ns/%s", container.pid, namespace_name(wanted.clone_flag));
     UniqueFd fd(open(path, O_RDONLY | O_CLOEXEC));

@@ -8,6 +8,7 @@
 
 #include "kernel/failure.h"
 #include "kernel/unique_fd.h"
+#include "shim/name_sockets.h"
 #include "shim/plan.h"
 #include "shim/process.h"
 #include "shim/stdio.h"
@@ -46,7 +47,10 @@ struct Container {
   uint64_t start_ticks = 0;
   int64_t started_ns = 0;
   ShimStreams streams;
-  // Its namespaces, held so that taking them apart is not what its last process does, nor what its exit waits for.
+  // Its network namespace, when it has one of its own, and what its name server listens on there.
+  UniqueFd network;
+  NameSockets name_sockets;
+  // Its other namespaces, held so that taking them apart is not what its last process does, nor what its exit waits for.
   std::vector<UniqueFd> held_namespaces;
 };
 

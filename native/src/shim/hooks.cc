@@ -150,4 +150,14 @@ bool run_hooks(const LaunchPlan& plan, const char* stage, const char* status, pi
   return true;
 }
 
+std::vector<std::string> run_late_hooks(const LaunchPlan& plan, const char* stage, const char* status, pid_t pid) {
+  std::vector<std::string> complaints;
+  for (const auto& hook : plan.hooks) {
+    Failure failure = {};
+    if (hook.stage != stage || run_hook(hook, state_of(plan, status, pid), failure)) continue;
+    complaints.emplace_back(failure.message);
+  }
+  return complaints;
+}
+
 }  // namespace gantry::shim

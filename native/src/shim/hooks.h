@@ -18,4 +18,8 @@ bool has_hooks(const LaunchPlan& plan, const char* const (&stages)[2]);
 // `pid` (0: left out) on standard input. False at the first that fails or takes too long.
 bool run_hooks(const LaunchPlan& plan, const char* stage, const char* status, pid_t pid, Failure& failure);
 
+// Runs all hooks of poststart or poststop, which come too late to change anything. Returns what there is to say of
+// those that failed.
+std::vector<std::string> run_late_hooks(const LaunchPlan& plan, const char* stage, const char* status, pid_t pid);
+
 }  // namespace gantry::shim

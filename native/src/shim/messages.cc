@@ -61,7 +61,7 @@ bool decode_empty(const Field& field) {
 bool decode(std::string_view bytes, ShimRequest& out) {
   return each_field(bytes, [&](const Field& field) {
     if (field.number == 1) return take(field, out.seq);
-    if (out.asked != Asked::kNothing || field.number > 9) return false;
+    if (out.asked != Asked::kNothing || field.number > 11) return false;
     out.asked = static_cast<Asked>(field.number - 1);
     switch (out.asked) {
       case Asked::kHello: return decode_single(field, out.protocol_version);
@@ -72,6 +72,8 @@ bool decode(std::string_view bytes, ShimRequest& out) {
       case Asked::kExec: return take_message(field, out.exec);
       case Asked::kState:
       case Asked::kReopenLog: return decode_empty(field);
+      case Asked::kSetNames: return take_message(field, out.names);
+      case Asked::kChangeNames: return take_message(field, out.names_change);
       case Asked::kNothing: return false;
     }
     return false;
@@ -166,6 +168,12 @@ std::string encode_exited(const ExitStatus& status, bool oom_killed, int64_t tim
 }
 
 std::string encode_oom() { return envelope(0, 9, {}); }
+
+std::string encode_warning(std::string_view text) {
+  std::string body;
+  Writer(body).text(1, text);
+  return envelope(0, 13, body);
+}
 
 std::string encode_exec_exited(std::string_view exec_id, const ExitStatus& status, int64_t time_nano,
                                std::string_view message) {

@@ -30,6 +30,8 @@ constexpr const char* kProcFiles[] = {
     "/proc/uptime",  "/proc/loadavg",   "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
     "/proc/sys/crypto/fips_enabled"};
 
+constexpr uint64_t kAccessTimes = MS_NOATIME | MS_RELATIME | MS_STRICTATIME;
+
 bool may_cover(const std::string& destination) {
   for (const char* file : kProcFiles) {
     if (destination == file) return true;
@@ -59,6 +61,19 @@ int open_bind(const MountPlan& mount) {
   return clone_mount(inner, "", recursive);
 }
 
+namespace {
+
+// `rnosuid` and its like: of the mount and of everything below it.
+int change_recursively(const MountPlan& mount, int source) {
+  const uint64_t set = mount_attributes(mount.recursive_flags);
+  uint64_t clear = mount_attributes(mount.recursive_clear_flags) & ~set;
+  // Access times are one field of three values: relatime, its zero, is set by clearing the others.
+  if (((mount.recursive_flags | mount.recursive_clear_flags) & kAccessTimes) != 0) clear |= MOUNT_ATTR__ATIME;
+  return set == 0 && clear == 0 ? 0 : change_mount(source, set, clear, 0, true);
+}
+
+}  // namespace
+
 int Rootfs::open_filesystem(const MountPlan& mount) {
   NewFilesystem filesystem;
   int error = filesystem.open(mount.type.c_str());
@@ -83,6 +98,7 @@ int Rootfs::protect_bind(const MountPlan& mount, int source) {
   const uint64_t clear = mount_attributes(mount.clear_flags) & ~set;
   int error = 0;
   if (set != 0 || clear != 0) error = change_mount(source, set, clear, 0, false);
+  if (error == 0) error = change_recursively(mount, source);
   if (error < 0 || (!mount.recursive_readonly && !mount.recursive_readonly_if_possible)) return error;
   error = change_mount(source, MOUNT_ATTR_RDONLY, 0, 0, true);
   if (error < 0 && mount.recursive_readonly_if_possible) {
@@ -140,7 +156,7 @@ bool Rootfs::mount(size_t index) {
   const int opened = prepared ? prepared_.binds[index].release() : (bind ? open_bind(mount) : open_filesystem(mount));
   if (opened < 0) return mount_failed(mount, bind ? "open" : mount.type.c_str(), -opened);
   const UniqueFd source(opened);
-  int error = bind ? protect_bind(mount, opened) : 0;
+  int error = bind ? protect_bind(mount, opened) : change_recursively(mount, opened);
   if (error < 0) return mount_failed(mount, "change", -error);
   const int target = open_destination(mount, opened);
   if (target == -ELOOP && !bind) {

@@ -257,6 +257,15 @@ bool configure_link(int socket, const InterfacePlan& plan, const HostHandles& ho
 
 }  // namespace
 
+int set_loopback_up() {
+  const int opened = open_route_socket();
+  if (opened < 0) return opened;
+  const UniqueFd socket(opened);
+  NetlinkBatch batch;
+  set_up(batch, 1);
+  return batch.send(socket.get());
+}
+
 bool create_links(const std::vector<InterfacePlan>& interfaces, int container, Failure& failure) {
   if (interfaces.empty()) return true;
   const int opened = open_route_socket();

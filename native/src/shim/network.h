@@ -11,6 +11,9 @@ namespace gantry::shim {
 // of a network namespace).
 bool create_links(const std::vector<InterfacePlan>& interfaces, int container, Failure& failure);
 
+// Sets the loopback of the caller's network namespace up. 0, or negative errno.
+int set_loopback_up();
+
 // Shim's side, after a failed start: takes away what create_links made, without waiting for the namespace to go.
 void remove_links(const std::vector<InterfacePlan>& interfaces);
 

@@ -68,6 +68,8 @@ static bool decode(std::string_view bytes, MountPlan& out) {
       case 10: return take(field, out.subpath);
       case 11: return take(field, out.recursive_readonly_if_possible);
       case 12: return take(field, out.tmpcopyup);
+      case 13: return take(field, out.recursive_flags);
+      case 14: return take(field, out.recursive_clear_flags);
       default: return false;
     }
   });
@@ -200,6 +202,79 @@ static bool decode(std::string_view bytes, LogPlan& out) {
   });
 }
 
+// An address of IPv4 or IPv6.
+static bool take_address(const Field& field, std::string& out) {
+  return take_bytes(field, out) && (out.size() == 4 || out.size() == 16);
+}
+
+static bool decode(std::string_view bytes, NameMemberPlan& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take(field, out.id);
+      case 2: return take(field, out.names);
+      case 3: return take_address(field, out.addresses.emplace_back());
+      default: return false;
+    }
+  });
+}
+
+static bool decode(std::string_view bytes, NameLinkPlan& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take(field, out.alias);
+      case 2: return take(field, out.name);
+      default: return false;
+    }
+  });
+}
+
+static bool decode(std::string_view bytes, NameNetworkPlan& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take(field, out.id);
+      case 2: return take(field, out.name);
+      case 3: return take_message(field, out.links);
+      case 4: return take_message(field, out.members);
+      default: return false;
+    }
+  });
+}
+
+static bool decode(std::string_view bytes, NameUpstreamPlan& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take_address(field, out.address);
+      case 2: return take(field, out.from_host);
+      default: return false;
+    }
+  }) && !out.address.empty();
+}
+
+bool decode(std::string_view bytes, NameTablePlan& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take(field, out.version);
+      case 2: return take_message(field, out.networks);
+      case 3: return take_message(field, out.upstreams);
+      case 4: return take(field, out.has_way_out);
+      case 5: return take(field, out.keep_single_labels);
+      default: return false;
+    }
+  }) && out.version == kNamesVersion;
+}
+
+bool decode(std::string_view bytes, NamesChange& out) {
+  return each_field(bytes, [&](const Field& field) {
+    switch (field.number) {
+      case 1: return take(field, out.version);
+      case 2: return take(field, out.network_id);
+      case 3: return take_message(field, out.put);
+      case 4: return take(field, out.drop);
+      default: return false;
+    }
+  }) && out.version == kNamesVersion;
+}
+
 bool decode(std::string_view bytes, StreamTicket& out) {
   const bool taken = each_field(bytes, [&](const Field& field) {
     switch (field.number) {
@@ -276,6 +351,7 @@ bool decode(std::string_view bytes, LaunchPlan& out) {
       case 25: return take(field, out.hook_state_json);
       case 26: return take(field, out.init_binary_path);
       case 27: return take(field, out.kill_cgroup_on_exit);
+      case 28: return out.has_names = true, take_message(field, out.names);
       default: return false;
     }
   });

@@ -14,6 +14,8 @@ namespace gantry::shim {
 
 // Version of the protocol that this program speaks.
 inline constexpr uint32_t kProtocolVersion = 1;
+// Version of the name table's meaning.
+inline constexpr uint32_t kNamesVersion = 1;
 inline constexpr size_t kTicketBytes = 32;
 inline constexpr size_t kDetachKeysMax = 16;
 
@@ -47,6 +49,8 @@ struct MountPlan {
   std::string subpath;
   bool recursive_readonly_if_possible = false;
   bool tmpcopyup = false;
+  uint64_t recursive_flags = 0;
+  uint64_t recursive_clear_flags = 0;
 };
 
 struct DevicePlan {
@@ -159,6 +163,44 @@ struct StreamTicket {
   uint32_t ttl_ms = 0;
 };
 
+struct NameMemberPlan {
+  std::string id;
+  std::vector<std::string> names;
+  std::vector<std::string> addresses;
+};
+
+struct NameLinkPlan {
+  std::string alias;
+  std::string name;
+};
+
+struct NameNetworkPlan {
+  std::string id;
+  std::string name;
+  std::vector<NameLinkPlan> links;
+  std::vector<NameMemberPlan> members;
+};
+
+struct NameUpstreamPlan {
+  std::string address;
+  bool from_host = false;
+};
+
+struct NameTablePlan {
+  uint32_t version = 0;
+  std::vector<NameNetworkPlan> networks;
+  std::vector<NameUpstreamPlan> upstreams;
+  bool has_way_out = false;
+  bool keep_single_labels = false;
+};
+
+struct NamesChange {
+  uint32_t version = 0;
+  std::string network_id;
+  std::vector<NameMemberPlan> put;
+  std::vector<std::string> drop;
+};
+
 struct LaunchPlan {
   uint32_t protocol_version = 0;
   std::string id;
@@ -187,6 +229,8 @@ struct LaunchPlan {
   std::string hook_state_json;
   std::string init_binary_path;
   bool kill_cgroup_on_exit = false;
+  bool has_names = false;
+  NameTablePlan names;
 
   // The clone flag of a namespace that is made new, or joined, or neither.
   const NamespacePlan* namespace_of(uint64_t clone_flag) const;
@@ -198,5 +242,7 @@ struct LaunchPlan {
 bool decode(std::string_view bytes, LaunchPlan& out);
 bool decode(std::string_view bytes, ProcessPlan& out);
 bool decode(std::string_view bytes, StreamTicket& out);
+bool decode(std::string_view bytes, NameTablePlan& out);
+bool decode(std::string_view bytes, NamesChange& out);
 
 }  // namespace gantry::shim

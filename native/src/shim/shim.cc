@@ -86,8 +86,9 @@ void Shim::report_start(const Failure* failure) {
 
 // What only the start needed is most of the memory.
 void Shim::forget_plan() {
-  Failure ignored = {};
-  if (!run_hooks(*plan_, "poststart", "running", container_.pid, ignored)) complain("poststart", ignored.message);
+  for (const auto& text : run_late_hooks(*plan_, "poststart", "running", container_.pid)) {
+    control_.broadcast(encode_warning(text));
+  }
   auto hooks = std::make_unique<LaunchPlan>();
   hooks->hooks = std::move(plan_->hooks);
   hooks->hook_state_json = std::move(plan_->hook_state_json);
@@ -107,6 +108,10 @@ int Shim::run() {
   } else {
     stdio_.open(std::move(container_.streams));
     oom_.open(cgroups_.oom_dir, cgroups_.v2_dir);
+    if (plan_->has_names) {
+      names_ = std::make_unique<NameServer>(loop_, std::move(container_.name_sockets), container_.network.get());
+      names_->table().set(std::move(plan_->names));
+    }
     forget_plan();
     rlimit files = limits_.files;
     files.rlim_cur = files.rlim_max;
@@ -185,6 +190,7 @@ void Shim::container_ended(const ExitStatus& status) {
   if (kill_cgroup_on_exit_) cgroups_.kill_all();
   oom_.check();
   end_execs();
+  names_.reset();
   // Whoever connects from now on is refused; what was printed reaches the log and those who are attached.
   streams_.ready(0);
   streams_.close();
@@ -204,8 +210,9 @@ void Shim::container_ended(const ExitStatus& status) {
   if (!remove_cgroups()) complain("cgroup", "still in use");
   control_.close();
   control_.broadcast(encode_exited(status, oom_killed_, now));
-  Failure ignored = {};
-  if (plan_ && !run_hooks(*plan_, "poststop", "stopped", 0, ignored)) complain("poststop", ignored.message);
+  if (plan_) {
+    for (const auto& text : run_late_hooks(*plan_, "poststop", "stopped", 0)) control_.broadcast(encode_warning(text));
+  }
   loop_.set_alarm(this, kLingerMs);
 }
 

@@ -10,6 +10,7 @@
 #include "shim/exec.h"
 #include "shim/log.h"
 #include "shim/loop.h"
+#include "shim/name_server.h"
 #include "shim/nats.h"
 #include "shim/oom.h"
 #include "shim/stream_client.h"
@@ -91,6 +92,8 @@ class Shim : public ControlHandler,
   std::string answer_ticket(uint64_t seq, StreamTicket ticket);
   std::string answer_exec(ControlConnection& connection, uint64_t seq, ExecRequest request);
   std::string answer_state(uint64_t seq);
+  std::string answer_set_names(uint64_t seq, NameTablePlan plan);
+  std::string answer_change_names(uint64_t seq, NamesChange change);
 
   Loop loop_;
   std::unique_ptr<LaunchPlan> plan_;
@@ -114,6 +117,7 @@ class Shim : public ControlHandler,
   OomWatch oom_;
   ControlServer control_;
   StreamListener streams_;
+  std::unique_ptr<NameServer> names_;
   std::vector<std::unique_ptr<Exec>> execs_;
   std::vector<UnclaimedExit> unclaimed_;
 };

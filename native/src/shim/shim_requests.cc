@@ -50,6 +50,8 @@ std::string Shim::answer(ControlConnection& connection, ShimRequest& request) {
     case Asked::kAddTicket: return answer_ticket(seq, std::move(request.ticket));
     case Asked::kExec: return answer_exec(connection, seq, std::move(request.exec));
     case Asked::kReopenLog: return done_or_errno(seq, "log", log_.reopen());
+    case Asked::kSetNames: return answer_set_names(seq, std::move(request.names));
+    case Asked::kChangeNames: return answer_change_names(seq, std::move(request.names_change));
     case Asked::kNothing: break;
   }
   return refuse(seq, "invalid", "no request");
@@ -63,6 +65,28 @@ std::string Shim::answer_state(uint64_t seq) {
   hello.pid_start_ticks = hello.pid == 0 ? 0 : container_.start_ticks;
   for (const auto& exec : execs_) hello.execs.push_back({exec->id(), exec->pid()});
   return encode_hello(seq, hello);
+}
+
+// The first table of a container makes its name server: it has been connected to a network with names.
+std::string Shim::answer_set_names(uint64_t seq, NameTablePlan plan) {
+  if (ended_) return refuse(seq, "gone", "the container has ended");
+  if (!container_.network) return refuse(seq, "invalid", "the container has no network namespace of its own");
+  if (!names_) {
+    NameSockets sockets;
+    Failure failure = {};
+    if (!open_name_sockets(container_.network.get(), sockets, failure)) {
+      return encode_error(seq, {.code = "errno", .errno_value = failure.error, .step = failure.step, .message = failure.message});
+    }
+    names_ = std::make_unique<NameServer>(loop_, std::move(sockets), container_.network.get());
+  }
+  names_->table().set(std::move(plan));
+  return encode_ack(seq);
+}
+
+std::string Shim::answer_change_names(uint64_t seq, NamesChange change) {
+  if (ended_) return refuse(seq, "gone", "the container has ended");
+  if (!names_ || !names_->table().change(std::move(change))) return refuse(seq, "not_found", "no such network in the table");
+  return encode_ack(seq);
 }
 
 std::string Shim::answer_signal(uint64_t seq, const SignalRequest& request) {

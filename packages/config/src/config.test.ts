@@ -108,6 +108,15 @@ describe("loadConfig", () => {
     assert.equal(readNatsUrl(config), "nats://127.0.0.1:4222");
   });
 
+  it("takes proxies from the environment in either case, and from daemon.json first", async () => {
+    const env = { HTTP_PROXY: "http://env:1", https_proxy: "http://env:2", NO_PROXY: "a,b" };
+    const { proxies } = await load({ proxies: { "http-proxy": "http://file:1" } }, env);
+    assert.deepEqual(proxies, { http: "http://file:1", https: "http://env:2", none: "a,b" });
+    assert.deepEqual(await problemsOf({ proxies: { "ftp-proxy": "x" } }), [
+      "proxies.ftp-proxy: is not known",
+    ]);
+  });
+
   it("reports every problem at once", async () => {
     const problems = await problemsOf(
       {

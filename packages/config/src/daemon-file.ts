@@ -6,6 +6,7 @@ import type {
   ContainerDefaults,
   DaemonSettings,
   NetworkSettings,
+  ProxySettings,
   RegistrySettings,
   TlsSettings,
   Ulimit,
@@ -36,7 +37,6 @@ const withoutEffect = [
   "metrics-addr",
   "no-pivot-root",
   "pidfile",
-  "proxies",
   "raw-logs",
   "runtimes",
   "selinux-enabled",
@@ -76,6 +76,7 @@ export function readDaemonSettings(
     cgroupParent: reader.text("cgroup-parent"),
     execOptions: reader.texts("exec-opts") ?? [],
     shutdownTimeoutMs: (reader.integer("shutdown-timeout", 0, 86_400) ?? 15) * 1000,
+    proxies: readProxies(reader),
     registry: readRegistry(reader),
     network: readNetwork(reader),
     containers: readContainers(reader),
@@ -122,6 +123,19 @@ function readTls(reader: JsonReader): TlsSettings | undefined {
     verifyClients,
   };
   return enabled ? settings : undefined;
+}
+
+function readProxies(reader: JsonReader): ProxySettings {
+  const given = reader.textMap("proxies") ?? {};
+  const known = new Set(["http-proxy", "https-proxy", "no-proxy"]);
+  for (const key of Object.keys(given)) {
+    if (!known.has(key)) reader.problem(`proxies.${key}`, "is not known");
+  }
+  return {
+    http: given["http-proxy"] ?? "",
+    https: given["https-proxy"] ?? "",
+    none: given["no-proxy"] ?? "",
+  };
 }
 
 function readRegistry(reader: JsonReader): RegistrySettings {
@@ -195,7 +209,7 @@ function readContainers(reader: JsonReader): ContainerDefaults {
     seccompProfile: reader.text("seccomp-profile") || "builtin",
     cgroupNamespaceMode: reader.oneOf("default-cgroupns-mode", ["host", "private"]),
     ipcMode: reader.oneOf("default-ipc-mode", ["private", "shareable"]) ?? "private",
-    runtime: reader.text("default-runtime") ?? "gantry",
+    runtime: reader.text("default-runtime") ?? "runc",
   };
 }
 

@@ -81,6 +81,11 @@ function combine(
   const cgroupParent = matching(env, "GANTRY_CGROUP_PARENT", cgroupName, problems);
   return {
     ...settings,
+    proxies: {
+      http: settings.proxies.http || proxyVariable(env, "HTTP_PROXY"),
+      https: settings.proxies.https || proxyVariable(env, "HTTPS_PROXY"),
+      none: settings.proxies.none || proxyVariable(env, "NO_PROXY"),
+    },
     dataRoot: dataRoot ?? "/var/lib/gantry",
     runRoot,
     configFile,
@@ -99,6 +104,11 @@ function combine(
 function variable(env: Environment, name: string): string | undefined {
   const value = env[name];
   return value === undefined || value === "" ? undefined : value;
+}
+
+/** Programs have always looked for these in either case. */
+function proxyVariable(env: Environment, name: string): string {
+  return variable(env, name) ?? variable(env, name.toLowerCase()) ?? "";
 }
 
 function rooted(env: Environment, name: string, problems: Problem[]): string | undefined {

@@ -21,6 +21,7 @@ export type {
   ContainerDefaults,
   DaemonSettings,
   NetworkSettings,
+  ProxySettings,
   RegistrySettings,
   TlsSettings,
   Ulimit,

@@ -71,6 +71,14 @@ export interface ContainerDefaults {
   readonly runtime: string;
 }
 
+/** Proxies on the way to registries; empty: none. */
+export interface ProxySettings {
+  readonly http: string;
+  readonly https: string;
+  /** Hosts to reach without, comma-separated. */
+  readonly none: string;
+}
+
 /** All of daemon.json. */
 export interface DaemonSettings {
   readonly debug: boolean;
@@ -85,6 +93,7 @@ export interface DaemonSettings {
   readonly execRoot: string | undefined;
   readonly cgroupParent: string | undefined;
   readonly execOptions: readonly string[];
+  readonly proxies: ProxySettings;
   /** How long an orderly stop waits for containers without a stop time-out of their own. */
   readonly shutdownTimeoutMs: number;
   readonly registry: RegistrySettings;

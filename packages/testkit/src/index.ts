@@ -1,3 +1,4 @@
+export { makeDockerConfig } from "./cli-plugins.ts";
 export { type EngineRoots, type EngineRootsOptions, openEngineRoots } from "./engine-roots.ts";
 export { type EventuallyOptions, eventually } from "./eventually.ts";
 export { type EngineNames, findEngineLeaks, findLeaks, type LeakScope } from "./leaks.ts";

@@ -2,6 +2,7 @@
  * The services behind the gateway. Handlers see these typed clients only, so that tests can put
  * anything in their place.
  */
+import { BuildkitService } from "@gantry/proto/build";
 import { ContainerService, ExecService } from "@gantry/proto/container";
 import { EventService } from "@gantry/proto/event";
 import { ImageService } from "@gantry/proto/image";
@@ -18,6 +19,7 @@ export interface Backends {
   readonly volumes: ServiceClient<typeof VolumeService>;
   readonly system: ServiceClient<typeof SystemService>;
   readonly images: ServiceClient<typeof ImageService>;
+  readonly buildkit: ServiceClient<typeof BuildkitService>;
   /** Every service that keeps an event log. */
   readonly eventSources: readonly EventSource[];
 }
@@ -35,6 +37,7 @@ export interface EventSource {
 export interface BackendChannels extends Disposable {
   readonly containerService: Channel;
   readonly imageService: Channel;
+  readonly buildService: Channel;
   readonly backends: Backends;
 }
 
@@ -42,6 +45,7 @@ export interface BackendChannels extends Disposable {
 export interface BackendSockets {
   readonly containerService: string;
   readonly imageService: string;
+  readonly buildService: string;
 }
 
 /**
@@ -54,9 +58,11 @@ const patienceMs = 300;
 export function openBackends(sockets: BackendSockets): BackendChannels {
   const containerService = openChannel(sockets.containerService, { patienceMs });
   const imageService = openChannel(sockets.imageService, { patienceMs });
+  const buildService = openChannel(sockets.buildService, { patienceMs });
   return {
     containerService,
     imageService,
+    buildService,
     backends: {
       containers: containerService.client(ContainerService),
       execs: containerService.client(ExecService),
@@ -64,6 +70,7 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
       volumes: containerService.client(VolumeService),
       system: containerService.client(SystemService),
       images: imageService.client(ImageService),
+      buildkit: buildService.client(BuildkitService),
       eventSources: [
         eventSource("container-service", containerService),
         eventSource("image-service", imageService),
@@ -72,6 +79,7 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
     [Symbol.dispose]() {
       containerService.close();
       imageService.close();
+      buildService.close();
     },
   };
 }

@@ -39,6 +39,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
   const channels = openBackends({
     containerService: servicePaths(config, "container-service").grpcSocket,
     imageService: servicePaths(config, "image-service").grpcSocket,
+    buildService: servicePaths(config, "build-service").grpcSocket,
   });
   const accessLog = new AccessLog(logger, logsRequests(config));
   const dispatcher = new Dispatcher({

@@ -11,12 +11,13 @@ import { RelayClient } from "./adapters/network/relay-client.ts";
 import { BridgeNetworking } from "./app/network/bridge-networking.ts";
 import { bridgeRules } from "./app/network/bridge-state.ts";
 import type { IdSource, NetworkOptions } from "./app/network/context.ts";
+import { NameKeeper } from "./app/network/name-keeper.ts";
 import { NetworkRegistry } from "./app/network/registry.ts";
 import { RuleKeeper } from "./app/network/rule-keeper.ts";
 import { randomMac } from "./domain/network/mac-address.ts";
 import { fallbackEphemeralRange, PortAllocator } from "./domain/network/port-allocator.ts";
 import type { MetadataStore } from "./ports/metadata.ts";
-import type { HostLinks } from "./ports/network-host.ts";
+import type { HostLinks, NameServers } from "./ports/network-host.ts";
 import type { ContainerDirectory, ContainerFolders } from "./ports/networking.ts";
 
 /** What networks are made from. */
@@ -26,6 +27,7 @@ export interface NetworkingParts {
   readonly store: MetadataStore;
   readonly directory: ContainerDirectory;
   readonly folders: ContainerFolders;
+  readonly nameServers: NameServers;
   /** Path of the relay program. */
   readonly relayProgram: string;
   /** Path of the relay's control socket, in the run root. */
@@ -66,6 +68,12 @@ export async function createNetworking(parts: NetworkingParts): Promise<BridgeNe
     }),
     links,
     files: new DiskNetworkFiles(parts.folders),
+    names: new NameKeeper({
+      registry,
+      directory: parts.directory,
+      servers: parts.nameServers,
+      logger,
+    }),
     store: parts.store,
     directory: parts.directory,
     ids: systemIds,

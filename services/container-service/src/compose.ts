@@ -9,6 +9,7 @@ import { type Channel, type DataListener, type Implementation, openChannel } fro
 import { createShim } from "@gantry/shim";
 import { openRootMounts } from "./adapters/archive/root-mounts.ts";
 import { openUnpackProgram } from "./adapters/archive/unpack-program.ts";
+import { ensureDefaultProfile } from "./adapters/host/apparmor.ts";
 import { openContainerFolders } from "./adapters/host/container-folders.ts";
 import { openHostDevices } from "./adapters/host/host-devices.ts";
 import { readHostFacts } from "./adapters/host/read-host-facts.ts";
@@ -27,6 +28,7 @@ import type { LocalVolumes } from "./app/volume/local-volumes.ts";
 import { createNetworking } from "./compose-networking.ts";
 import { createVolumes } from "./compose-volumes.ts";
 import { createDefaults, runtimeDefaults } from "./container-defaults.ts";
+import type { HostFacts } from "./domain/host-facts.ts";
 import { containerService } from "./rpc/container-handlers.ts";
 import { execService } from "./rpc/exec-handlers.ts";
 import { networkHandlers } from "./rpc/network-handlers.ts";
@@ -66,7 +68,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
     lifetime,
   });
   const reconfigure = (next: EngineConfig): void => {
-    app.runtimeDefaults = runtimeDefaults(next, app.host.cpus);
+    app.runtimeDefaults = runtimeDefaults(next, app.host);
     app.createDefaults = createDefaults(next);
     config = next;
     const attributes = { name: app.host.hostname };
@@ -121,7 +123,7 @@ async function openApp(
   const registry = openRegistry();
   const metadata = openMetadataStore(database);
   const folders = openContainerFolders(dataDir, kernel, logger);
-  const host = readHostFacts();
+  const host = withAppArmor(readHostFacts(), logger);
   const images = openImages(parts.imageChannel, logger);
   const shim = createShim({
     runRoot: config.runRoot,
@@ -153,6 +155,15 @@ async function openApp(
     store: metadata,
     directory,
     folders,
+    nameServers: {
+      async update(id, { table, changes }) {
+        await shim.updateNames({
+          id,
+          changes: [...changes],
+          ...(table === undefined ? {} : { table }),
+        });
+      },
+    },
     relayProgram: nativeArtifact("relay"),
     relaySocketPath: path.join(runDir, "relay.sock"),
     logger,
@@ -172,11 +183,23 @@ async function openApp(
     devices: openHostDevices(),
     host,
     logger,
-    runtimeDefaults: runtimeDefaults(config, host.cpus),
+    runtimeDefaults: runtimeDefaults(config, host),
     createDefaults: createDefaults(config),
     initProgram: nativeArtifact("init"),
     lifetime: parts.lifetime.signal,
     shuttingDown: false,
   };
   return { app, networks: networking, volumes };
+}
+
+/** Without its default profile AppArmor is not used: containers would not start. */
+function withAppArmor(host: HostFacts, logger: Logger): HostFacts {
+  if (!host.apparmor) return host;
+  try {
+    ensureDefaultProfile();
+    return host;
+  } catch (error) {
+    logger.error({ err: error }, "AppArmor is not used");
+    return { ...host, apparmor: false };
+  }
 }

@@ -12,21 +12,27 @@ import {
   ociVersion,
   thermalThrottlePaths,
 } from "@gantry/shim";
+import { defaultProfileName } from "./adapters/host/apparmor.ts";
 import type { CreateDefaults } from "./app/context.ts";
 import type { RuntimeDefaults } from "./domain/bundle/bundle-input.ts";
+import type { HostFacts } from "./domain/host-facts.ts";
 
-export function runtimeDefaults(config: EngineConfig, cpus: number): RuntimeDefaults {
+export function runtimeDefaults(
+  config: EngineConfig,
+  host: Pick<HostFacts, "cpus" | "apparmor">,
+): RuntimeDefaults {
   const { containers } = config;
   return {
     ociVersion,
     capabilities: defaultCapabilities,
-    maskedPaths: [...defaultMaskedPaths, ...thermalThrottlePaths(cpus)],
+    maskedPaths: [...defaultMaskedPaths, ...thermalThrottlePaths(host.cpus)],
     readonlyPaths: defaultReadonlyPaths,
     deviceRules: defaultDeviceRules,
     mounts: defaultMounts,
     seccompProfile: (capabilities) => defaultSeccompProfile(capabilities),
     cgroupParent: config.cgroupParent,
     noNewPrivileges: containers.noNewPrivileges,
+    apparmorProfile: host.apparmor ? defaultProfileName : "",
     seccomp: seccompDefault(containers.seccompProfile),
     ulimits: containers.ulimits.map(({ name, soft, hard }) => ({
       name,

@@ -117,6 +117,10 @@ function registriesOf(config: EngineConfig): ReturnType<typeof createRegistries>
     mirrors: config.registry.mirrors,
     insecure: config.registry.insecure,
     certificateDirs: [path.join(path.dirname(config.configFile), "certs.d"), "/etc/docker/certs.d"],
-    proxyEnv: cleanEnvironment(),
+    proxyEnv: {
+      HTTP_PROXY: config.proxies.http,
+      HTTPS_PROXY: config.proxies.https,
+      NO_PROXY: config.proxies.none,
+    },
   });
 }

@@ -42,7 +42,7 @@ describe("a hostile registry", () => {
     await service.images.pruneImages({});
     await eventually(() => {
       assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
       assert.deepEqual(readdirSync(path.join(service.dataDir, "trash")), []);
       return true;
     });

@@ -63,7 +63,7 @@ describe("load", () => {
     assert.deepEqual((await service.images.listImages({})).images, []);
     await service.restart("SIGTERM");
     assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
   });
 
   it("survives kill -9 with all images", async () => {
@@ -93,8 +93,9 @@ describe("snapshots", () => {
       leaseOwner: "c1",
     });
     assert.ok(mount);
-    assert.equal(mount.lowerDirs.length, 2);
-    const [upper = "", lower = ""] = mount.lowerDirs;
+    assert.equal(mount.lowerDirs.length, 3);
+    const [upper = "", lower = "", base = ""] = mount.lowerDirs;
+    assert.deepEqual(readdirSync(base), [".dockerenv", "dev", "etc", "proc", "sys"]);
     assert.equal(readFileSync(path.join(upper, "etc/changed"), "utf8"), "new");
     assert.equal(readFileSync(path.join(lower, "etc/changed"), "utf8"), "old");
     assert.equal(statSync(path.join(upper, "bin/tool")).mode & 0o7777, 0o4755);
@@ -135,7 +136,7 @@ describe("snapshots", () => {
     assert.deepEqual((await service.images.listImages({})).images, []);
     await service.content.releaseLease({ owner: "c1" });
     await service.restart("SIGTERM");
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
     assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
   });
 

@@ -22,6 +22,7 @@ import { createEventHub } from "./app/events.ts";
 import { launch } from "./app/launch.ts";
 import { letGo } from "./app/let-go.ts";
 import { kill, listPids, pause, resume, update } from "./app/limits.ts";
+import { updateNames } from "./app/names.ts";
 import { prepare } from "./app/prepare.ts";
 import { exec, issueTicket, resize, signalProcess } from "./app/processes.ts";
 import { getStats } from "./app/stats.ts";
@@ -87,6 +88,10 @@ function facade(brain: Brain): ShimApi {
     },
     issueTicket: (request) => issueTicket(brain, full(proto.IssueTicketRequestSchema, request)),
     execProcess: (request) => exec(brain, full(proto.ExecProcessRequestSchema, request)),
+    async updateNames(request) {
+      await updateNames(brain, full(proto.UpdateNamesRequestSchema, request));
+      return create(proto.UpdateNamesResponseSchema);
+    },
     async pause(request) {
       await pause(brain, full(proto.PauseRequestSchema, request).id);
       return create(proto.PauseResponseSchema);

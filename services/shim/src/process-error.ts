@@ -12,9 +12,13 @@ function isUsersFault(exitCode: number): boolean {
   return exitCode === 126 || exitCode === 127;
 }
 
+/** The step of user and groups, which dockerd looks up itself: no runtime is named in its message. */
+const userStep = "user";
+
 /** A failed launch: invalid_argument where command, user or directory were at fault, else internal. */
 export function toLaunchError(failed: StartFailed): EngineError {
-  const message = `${startPrefix}${failed.message}: unknown`;
+  const message =
+    failed.step === userStep ? failed.message : `${startPrefix}${failed.message}: unknown`;
   const details = { exitCode: failed.exitCode };
   return isUsersFault(failed.exitCode)
     ? invalidArgument(message, { details })
@@ -24,7 +28,8 @@ export function toLaunchError(failed: StartFailed): EngineError {
 /** A refused request. */
 export function toEngineErrorOf(failure: ProcessFailure): EngineError {
   if (failure.exitCode !== 0) {
-    const message = `${execPrefix}${failure.message}: unknown`;
+    const message =
+      failure.step === userStep ? failure.message : `${execPrefix}${failure.message}: unknown`;
     const details = { exitCode: failure.exitCode };
     return isUsersFault(failure.exitCode)
       ? invalidArgument(message, { details })

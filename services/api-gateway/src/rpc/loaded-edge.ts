@@ -11,6 +11,7 @@ import {
 } from "@connectrpc/connect-node";
 import type { Logger } from "@gantry/logging";
 import { maxMessageBytes } from "@gantry/rpc";
+import { BuildkitProxy } from "./buildkit-proxy.ts";
 import { registerProxies } from "./proxy.ts";
 import type { RpcEdgeOptions } from "./rpc-edge.ts";
 
@@ -54,7 +55,12 @@ export class LoadedEdge {
     });
     registerProxies(router, channels);
     this.#handlers = new Map(router.handlers.map((each) => [each.requestPath, each]));
+    const buildkit = new BuildkitProxy({ buildkit: channels.backends.buildkit, logger });
     this.#http2 = http2.createServer(http2Limits, (request, response) => {
+      if (buildkit.takes(request.url)) {
+        buildkit.answer(request, response);
+        return;
+      }
       const h1Request = request as unknown as http.IncomingMessage;
       const h1Response = response as unknown as http.ServerResponse;
       if (this.#handlers.has(pathOf(request.url)) || isGrpc(request.headers)) {

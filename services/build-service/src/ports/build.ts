@@ -1,7 +1,8 @@
 /** The builder as front ends see it: a Dockerfile with inputs becomes file system trees with configs. */
-import type { ImageConfigDocument } from "../domain/image-config.ts";
-import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
+
 import type { Platform } from "@gantry/oci";
+import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
+import type { ImageConfigDocument } from "../domain/image-config.ts";
 import type { BuildInputs } from "./build-inputs.ts";
 import type { ProgressSink } from "./progress.ts";
 

@@ -12,7 +12,7 @@ import { generateName } from "../domain/generated-names.ts";
 import { commandOf, mergeImageConfig } from "../domain/image-config.ts";
 import type { ContainerConfig, HostConfig } from "../domain/nouns.ts";
 import { validateConfig } from "../domain/validate/validate-config.ts";
-import { validateHostConfig } from "../domain/validate/validate-host-config.ts";
+import { validateHostConfig, validateLogConfig } from "../domain/validate/validate-host-config.ts";
 import type { ResolvedImage } from "../ports/images.ts";
 import type { EndpointRequest } from "../ports/networking.ts";
 import { type App, announceImageUse, containerEvent } from "./context.ts";
@@ -50,6 +50,8 @@ export async function createContainer(
   validateConfig(config);
   validateHostConfig(request.hostConfig);
   const completed = completeHostConfig(app, resolveNamespaceReferences(app, request.hostConfig));
+  const { logConfig } = completed.hostConfig;
+  validateLogConfig(logConfig?.type ?? "", logConfig?.config ?? {});
   const id = newId();
   await using undo = new AsyncDisposableStack();
   const name = takeName(app, request.name, id);

@@ -13,7 +13,7 @@ const sigkill = 9;
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
   const entry = app.registry.find(reference);
-  const number = parseSignal(signal || "KILL");
+  const number = parseSignal(signal || "KILL", `cannot kill container: ${reference}: `);
   await settled(entry);
   if (!isLive(entry.record.state)) {
     throw conflict(`cannot kill container: ${reference}: container ${entry.id} is not running`);

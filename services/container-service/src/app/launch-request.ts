@@ -8,6 +8,7 @@ import type { BundleInput, NamespaceSource } from "../domain/bundle/bundle-input
 import type { ContainerRecord } from "../domain/container-record.ts";
 import { isLive } from "../domain/container-state.ts";
 import { logPlanOf } from "../domain/log-plan.ts";
+import { checkLogRotation } from "../domain/log-rotation.ts";
 import { byDepth } from "../domain/volume/oci-mounts.ts";
 import type { PreparedNetwork } from "../ports/networking.ts";
 import type { PreparedMounts } from "../ports/volumes.ts";
@@ -29,6 +30,8 @@ export async function prepareLaunch(
   signal: AbortSignal,
 ): Promise<PreparedLaunch> {
   refuseDeviceRequests(record);
+  const { logConfig } = record.hostConfig;
+  checkLogRotation(logConfig?.type ?? "json-file", logConfig?.config ?? {});
   const [network, mounts] = await both(
     app.networking.prepareStart(record, signal),
     app.volumes.prepareStart(record.id, signal),
@@ -102,7 +105,7 @@ function refuseUnshareable(app: App, id: string): void {
   const mode = app.registry.byId(id)?.record.hostConfig.ipcMode;
   if (mode === "private" || mode === "none") {
     throw invalidArgument(
-      `can't join IPC of container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      `failed to join IPC namespace: container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
     );
   }
 }
@@ -161,5 +164,6 @@ function launchRequest(
     additionalGroups: [...(hostConfig.groupAdd?.values ?? [])],
     exitRecordPath: paths.exitRecord,
     initBinaryPath: input.init ? app.initProgram : "",
+    ...(network.names === undefined ? {} : { names: network.names }),
   };
 }

@@ -10,7 +10,7 @@ export async function renameContainer(app: App, reference: string, given: string
   }
   const entry = app.registry.find(reference);
   await entry.serial.run(async () => {
-    const name = parseContainerName(given);
+    const name = newName(given);
     const { record, id } = entry;
     if (name === record.name) {
       throw invalidArgument("Renaming a container with the same name as its current name");
@@ -33,13 +33,21 @@ export async function renameContainer(app: App, reference: string, given: string
   });
 }
 
+const problem = "Error when allocating new name: ";
+
+function newName(given: string): string {
+  try {
+    return parseContainerName(given);
+  } catch (error) {
+    throw invalidArgument(`${problem}${toEngineError(error).message}`, { cause: error });
+  }
+}
+
 function takeNewName(app: App, name: string, id: string): void {
   try {
     app.registry.takeName(name, id);
   } catch (error) {
     if (!hasKind(error, "already_exists")) throw error;
-    throw alreadyExists(`Error when allocating new name: ${toEngineError(error).message}`, {
-      cause: error,
-    });
+    throw alreadyExists(`${problem}${toEngineError(error).message}`, { cause: error });
   }
 }

@@ -15,7 +15,9 @@ import { parseSignal } from "./signals.ts";
 
 describe("signals", () => {
   it("reads names and numbers", () => {
-    const numbers = ["TERM", "sigterm", "15", "KILL", "RTMIN+3", "RTMAX-1", "CLD"].map(parseSignal);
+    const numbers = ["TERM", "sigterm", "15", "KILL", "RTMIN+3", "RTMAX-1", "CLD"].map((text) =>
+      parseSignal(text),
+    );
     assert.deepEqual(numbers, [15, 15, 15, 9, 37, 63, 17]);
   });
   it("refuses others", () => {

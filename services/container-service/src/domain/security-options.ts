@@ -10,6 +10,8 @@ export interface SecurityOptions {
   readonly apparmor: string | undefined;
   /** `systempaths=unconfined`: nothing masked or read-only. */
   readonly systemPathsUnconfined: boolean;
+  /** `writable-cgroups`: /sys/fs/cgroup may be written without being privileged. */
+  readonly writableCgroups: boolean | undefined;
 }
 
 /** Reads `key=value` (or `key:value`, an older form). Throws invalid_argument. */
@@ -19,6 +21,7 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
     seccomp: undefined,
     apparmor: undefined,
     systemPathsUnconfined: false,
+    writableCgroups: undefined,
   };
   for (const option of options) result = { ...result, ...parseOption(option) };
   return result;
@@ -32,8 +35,9 @@ function parseOption(option: string): Partial<SecurityOptions> {
   const value = match[2] ?? "";
   switch (match[1]) {
     case "label":
-    case "writable-cgroups":
       return {};
+    case "writable-cgroups":
+      return { writableCgroups: parseBool(option, value) };
     case "apparmor":
       return { apparmor: value };
     case "seccomp":

@@ -14,11 +14,14 @@ const numbers: ReadonlyMap<string, number> = new Map([
   ["RTMAX", lastRealtime] as const,
 ]);
 
-/** Number of a signal: `TERM`, `sigterm`, `15`, `RTMIN+3`. Throws invalid_argument. */
-export function parseSignal(text: string): number {
+/**
+ * Number of a signal: `TERM`, `sigterm`, `15`, `RTMIN+3`. Throws invalid_argument, whose message
+ * begins with `context`.
+ */
+export function parseSignal(text: string, context = ""): number {
   const number = /^\d+$/.test(text) ? Number(text) : namedSignal(text);
   if (number === undefined || number < 1 || number > lastRealtime) {
-    throw invalidArgument(`invalid signal: ${text}`);
+    throw invalidArgument(`${context}invalid signal: ${text}`);
   }
   return number;
 }

@@ -1,4 +1,6 @@
 /** What networks need from the machine. Implemented over the kernel addon, nft and the relay program. */
+
+import type { NamesChange, NameTable } from "../domain/network/name-table.ts";
 import type { RedirectedPort } from "../domain/network/ruleset.ts";
 import type { InterfacePlan } from "./networking.ts";
 
@@ -119,6 +121,24 @@ export interface PortRelay {
   disconnect(): void;
 }
 
+/** What a name server is told. */
+export interface NamesUpdate {
+  /** Replaces everything that it knows. */
+  readonly table?: NameTable | undefined;
+  /** Made in order, after that. */
+  readonly changes: readonly NamesChange[];
+}
+
+/** The name servers of running containers; each lives with its container's shim process. */
+export interface NameServers {
+  /**
+   * Errors: conflict (the container does not run), not_found (a change to a network that the server does
+   * not know), unavailable and deadline_exceeded (the process does not answer), invalid_argument (it is of a
+   * release without name server).
+   */
+  update(containerId: string, update: NamesUpdate): Promise<void>;
+}
+
 /** Texts of a container's network files. */
 export interface NetworkFiles {
   readonly resolvConf: string;
@@ -134,6 +154,22 @@ export interface NetworkFileStore {
   write(containerId: string, files: NetworkFiles): Promise<void>;
   /** Replaces the hosts file in place; nothing happens when the container has none. */
   rewriteHosts(containerId: string, text: string): Promise<void>;
+  /**
+   * Replaces the resolv.conf in place, unless somebody in the container has changed it: its text has to have
+   * this digest still. Resolves whether it was replaced.
+   */
+  rewriteResolvConf(containerId: string, digest: string, text: string): Promise<boolean>;
   /** The host's own files and name. */
-  host(): Promise<NetworkFiles>;
+  host(): Promise<HostFiles>;
+}
+
+/** The host's files. */
+export interface HostFiles extends NetworkFiles {
+  /** Where `resolvConf` was read. */
+  readonly resolvConfPath: string;
+  /**
+   * Servers that others than the host can reach stand in another file than /etc/resolv.conf, where that
+   * names only a stub of the host's.
+   */
+  readonly reachable: { readonly resolvConf: string; readonly resolvConfPath: string };
 }

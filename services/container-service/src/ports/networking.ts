@@ -15,6 +15,7 @@
  * Types here are plain. They are shaped so that messages of gantry.container.v1 and
  * gantry.network.v1 can be passed in as they are, and results be put into responses as they are.
  */
+import type { NameTable } from "../domain/network/name-table.ts";
 import type { NewEvent } from "./metadata.ts";
 
 /** A list that can be absent (Docker's null) or empty. */
@@ -166,6 +167,8 @@ export interface PreparedNetwork {
   readonly hostnamePath: string;
   /** Host name for the UTS namespace when the network decides it (`host` mode: the host's), else empty. */
   readonly hostname: string;
+  /** For LaunchRequest.names; absent: the container has no name server of its own. */
+  readonly names?: NameTable;
   /** Events `network connect`, to be committed before the event `start`. */
   readonly events: readonly NewEvent[];
 }
@@ -237,7 +240,7 @@ export interface Networking {
    */
   prepareStart(container: NetworkedContainer, signal: AbortSignal): Promise<PreparedNetwork>;
 
-  /** The container runs with this PID; peers of its networks learn its names. Synchronous and quick. */
+  /** The container runs with this PID; its name server is told what is new since `prepareStart`. Synchronous and quick. */
   launched(containerId: string, pid: number): void;
 
   /**
@@ -250,7 +253,7 @@ export interface Networking {
   /** The container is removed: forgets its endpoint settings. Idempotent. */
   forget(containerId: string): void;
 
-  /** The container has a new name: hosts files and DNS names follow. */
+  /** The container has a new name: name servers and hosts files follow. */
   rename(containerId: string, name: string): void;
 
   /** For inspect and list; from memory. Unknown containers give empty settings. */

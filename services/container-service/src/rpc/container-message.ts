@@ -3,10 +3,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerSchema, ContainerStateSchema, HealthSchema } from "@gantry/proto/container";
 import type { App } from "../app/context.ts";
 import { type Entry, pidOf } from "../app/entry.ts";
+import { apparmorProfileOf } from "../domain/bundle/build-process.ts";
 import { type ContainerRecord, statusOf } from "../domain/container-record.ts";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import type { Health } from "../domain/health.ts";
 import { linkNames } from "../domain/link-names.ts";
+import { parseSecurityOptions } from "../domain/security-options.ts";
 
 // Init shapes also take whole messages; here only plain objects are made.
 type ContainerMessage = Exclude<MessageInitShape<typeof ContainerSchema>, { $typeName: string }>;
@@ -33,6 +35,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     ...filePaths(app, record),
     restartCount: record.restartCount,
     platform: image.os,
+    apparmorProfile: apparmorOf(app, record),
     execIds: execs.map((exec) => exec.record.id),
     hostConfig,
     config,
@@ -49,6 +52,12 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
+}
+
+function apparmorOf(app: App, { hostConfig }: ContainerRecord): string {
+  if (app.runtimeDefaults.apparmorProfile === "") return "";
+  const security = parseSecurityOptions(hostConfig.securityOpt?.values ?? []);
+  return apparmorProfileOf(hostConfig.privileged, app.runtimeDefaults, security);
 }
 
 /** As containerMessage, with as much of the configuration as lists show: the rest would be most of the bytes. */

@@ -70,5 +70,13 @@ function info(app: App, facts: SystemFacts) {
     initBinary: "docker-init",
     firewallBackend: "nftables",
     debug: config.debug,
+    httpProxy: withoutCredentials(config.proxies.http),
+    httpsProxy: withoutCredentials(config.proxies.https),
+    noProxy: config.proxies.none,
   };
+}
+
+/** User and password as Docker masks them. */
+function withoutCredentials(proxy: string): string {
+  return proxy.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, "$1xxxxx:xxxxx@");
 }

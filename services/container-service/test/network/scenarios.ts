@@ -160,8 +160,10 @@ const connecting: Scenario = async (world) => {
   assert.match(one.place.run("ip", "route"), /^default via 172\.17\.0\.1 dev eth1/);
   assert.match(two.place.run("ip", "route"), /^default via 172\.16\.0\.1 dev eth0/);
   await untilPasses(() => {
-    assert.match(two.file("hosts"), /^172\.17\.0\.2\tone alias /m);
+    assert.equal(world.names.find(two.id, "net", "alias"), one.address("net"));
   });
+  assert.match(two.file("resolv.conf"), /^nameserver 127\.0\.0\.11$/m);
+  assert.doesNotMatch(two.file("hosts"), /one/);
   assert.equal(await two.place.ask("tcp", one.address("net"), 80), two.address("net"));
   const address6 = world.networking.settings(one.id).networks["net"]?.globalIpv6Address ?? "";
   assert.match(await two.place.ask("tcp", address6, 80), /^fd00:/);
@@ -180,7 +182,7 @@ const connecting: Scenario = async (world) => {
     message: `container ${one.id} is not connected to network net`,
   });
   await untilPasses(() => {
-    assert.doesNotMatch(two.file("hosts"), /one/);
+    assert.equal(world.names.find(two.id, "net", "alias"), undefined);
   });
 };
 

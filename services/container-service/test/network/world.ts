@@ -22,6 +22,7 @@ import type {
 } from "../../src/ports/networking.ts";
 import { MemoryStore } from "../memory-store.ts";
 import { ask, type PeerOrder, type Protocol } from "./peer.ts";
+import { ToldNames } from "./told-names.ts";
 
 const kernel = loadKernel();
 const peerProgram = path.join(import.meta.dirname, "peer.ts");
@@ -128,6 +129,7 @@ export class RunningContainer {
 export class World {
   readonly dir: string;
   readonly store = new MemoryStore();
+  readonly names = new ToldNames();
   readonly #containers = new Map<string, MutableContainer>();
   readonly #places: Place[] = [];
   networking!: BridgeNetworking;
@@ -201,6 +203,12 @@ export class World {
       },
       folders: {
         containerDir: (id) => path.join(this.dir, id),
+      },
+      nameServers: {
+        update: (id, update) => {
+          this.names.tell(id, update);
+          return Promise.resolve();
+        },
       },
       relayProgram: nativeArtifact("relay"),
       relaySocketPath: path.join(this.dir, "relay.sock"),

@@ -15,7 +15,7 @@ export async function snapshotChanges(
   hold.snapshot(key);
   const changes = await store.program.changes({
     upper: store.dirs.treeOf(record.id),
-    lowers: lowerTrees(store, record.parent),
+    lowers: lowerTrees(store, record),
     signal,
   });
   return [...changes].sort((one, other) => (one.path < other.path ? -1 : 1));

@@ -82,17 +82,22 @@ function lowerRecords(store: Store, parent: string): SnapshotRecord[] {
   return found;
 }
 
-/** Trees of the chain below, uppermost first; never empty. */
-export function lowerTrees(store: Store, parent: string): readonly string[] {
-  const lowers = lowerRecords(store, parent).map(({ id }) => store.dirs.treeOf(id));
-  return lowers.length === 0 ? [store.dirs.emptyTree] : lowers;
+/** Trees below a snapshot, uppermost first; never empty. */
+export function lowerTrees(
+  store: Store,
+  { parent, kind }: Pick<SnapshotRecord, "parent" | "kind">,
+): readonly string[] {
+  const { dirs } = store;
+  const lowers = lowerRecords(store, parent).map(({ id }) => dirs.treeOf(id));
+  if (kind === "active") return [...lowers, dirs.baseTree];
+  return lowers.length === 0 ? [dirs.emptyTree] : lowers;
 }
 
 function describeMount(store: Store, record: SnapshotRecord): MountDescription {
   const { dirs } = store;
   const writable = record.kind === "active";
   return {
-    lowerDirs: lowerTrees(store, record.parent),
+    lowerDirs: lowerTrees(store, record),
     upperDir: writable ? dirs.treeOf(record.id) : "",
     workDir: writable ? dirs.workOf(record.id) : "",
     mountpoint: dirs.mountpointOf(record.id),

@@ -15,8 +15,7 @@ export function applyChanges(config: ConfigObject, changes: readonly string[]): 
     if (trimmed === "") continue;
     const [, word = "", text = ""] = /^(\S+)\s*(.*)$/s.exec(trimmed) ?? [];
     const change = verbs.get(word.toUpperCase());
-    if (change === undefined)
-      throw invalidArgument(`${word.toLowerCase()} is not a valid change command`);
+    if (change === undefined) throw invalidArgument(`${word} is not a valid change command`);
     if (text === "" && !/^(?:CMD|ENTRYPOINT)$/i.test(word)) {
       throw invalidArgument(`${word.toUpperCase()} requires at least one argument`);
     }

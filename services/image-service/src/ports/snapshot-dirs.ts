@@ -4,8 +4,10 @@ export interface SnapshotDirs {
   treeOf(id: number): string;
   workOf(id: number): string;
   mountpointOf(id: number): string;
-  /** An empty tree, to stand below a snapshot without parent. */
+  /** An empty tree, to stand below a view without parent. */
   readonly emptyTree: string;
+  /** What every container has: mount points and `/.dockerenv`. Stands below all layers of a writable snapshot. */
+  readonly baseTree: string;
   /** Makes the folders under a number that was never used; the tree's root looks like `like`'s. */
   create(kind: "layer" | "active" | "view", like: string | undefined): number;
   /** Takes a snapshot's folders away at once; their files are deleted in the background. */

@@ -36,6 +36,9 @@ export function handleEvent(
     case "exited":
       finish(brain, container, run, message.value);
       return;
+    case "warning":
+      brain.logger.warn({ container: container.id }, message.value.text);
+      return;
     case "execStarted":
       run.execs.add(message.value.execId);
       break;

@@ -75,6 +75,7 @@ export function compileLaunchPlan(
     initBinaryPath: request.initBinaryPath,
     // A PID namespace of its own dies with its first process; a shared one does not.
     killCgroupOnExit: !makesNamespace(linux.namespaces, "pid"),
+    ...(request.names === undefined ? {} : { names: request.names }),
   };
 }
 

@@ -1,5 +1,4 @@
 /** Mount options as words, to the flags of mount(2). */
-import { notImplemented } from "@gantry/errors";
 
 /** MS_* of linux/mount.h. */
 export const ms = {
@@ -75,7 +74,7 @@ const propagating: Readonly<Record<string, bigint>> = {
   runbindable: ms.unbindable | ms.rec,
 };
 
-/** Recursive attributes of the runtime-spec that the launch plan has no field for. */
+/** Attributes that runtime-spec has with an `r` before them, too: for all mounts below. */
 const recursive =
   /^r(rw|nosuid|suid|nodev|dev|noexec|exec|nodiratime|diratime|relatime|norelatime|noatime|atime|strictatime|nostrictatime|nosymfollow|symfollow)$/;
 
@@ -94,6 +93,8 @@ export interface ParsedMountOptions {
   readonly propagation: bigint;
   readonly recursiveReadonly: boolean;
   readonly recursiveReadonlyIfPossible: boolean;
+  readonly recursiveFlags: bigint;
+  readonly recursiveClearFlags: bigint;
   readonly tmpcopyup: boolean;
   readonly subpath: string;
   /** What is left for the file system, comma-separated. */
@@ -110,6 +111,8 @@ export function parseMountOptions(options: readonly string[] = []): ParsedMountO
     propagation: 0n,
     recursiveReadonly: false,
     recursiveReadonlyIfPossible: false,
+    recursiveFlags: 0n,
+    recursiveClearFlags: 0n,
     tmpcopyup: false,
     subpath: "",
   };
@@ -130,11 +133,20 @@ export function parseMountOptions(options: readonly string[] = []): ParsedMountO
       result.recursiveReadonlyIfPossible = true;
     else if (option === "tmpcopyup") result.tmpcopyup = true;
     else if (option.startsWith(subpathPrefix)) result.subpath = option.slice(subpathPrefix.length);
-    else if (recursive.test(option))
-      throw notImplemented(`mount option ${option} is not supported`);
+    else if (recursive.test(option)) setRecursive(result, option.slice(1));
     else data.push(option);
   }
   return { ...result, data: data.join(",") };
+}
+
+function setRecursive(
+  result: { recursiveFlags: bigint; recursiveClearFlags: bigint },
+  option: string,
+): void {
+  const set = setting[option] ?? 0n;
+  const clear = clearing[option] ?? 0n;
+  result.recursiveFlags = (result.recursiveFlags & ~clear) | set;
+  result.recursiveClearFlags = (result.recursiveClearFlags & ~set) | clear;
 }
 
 /** Flags of linux.rootfsPropagation; 0 leaves the default (private). */

@@ -42,8 +42,11 @@ describe("parseMountOptions", () => {
     assert.equal(parseMountOptions([mountExtensions.subpath("a,b=c/d")]).subpath, "a,b=c/d");
   });
 
-  it("says so of recursive attributes that it cannot do", () => {
-    assert.throws(() => parseMountOptions(["rnoexec"]), /rnoexec is not supported/);
+  it("sets and clears attributes recursively, a later word overruling an earlier one", () => {
+    const options = parseMountOptions(["rbind", "rnoexec", "rnosuid", "rexec", "rnoatime", "rrw"]);
+    assert.equal(options.recursiveFlags, ms.nosuid | ms.noatime);
+    assert.equal(options.recursiveClearFlags, ms.noexec | ms.rdonly);
+    assert.equal(options.flags, ms.bind | ms.rec);
   });
 
   it("has nothing to say of nothing", () => {

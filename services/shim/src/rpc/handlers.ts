@@ -13,6 +13,7 @@ export function shimHandlers(shim: ShimApi): Handlers<typeof ShimService> {
     resizeProcess: (request, { signal }) => shim.resizeProcess(request, { signal }),
     issueTicket: (request, { signal }) => shim.issueTicket(request, { signal }),
     execProcess: (request, { signal }) => shim.execProcess(request, { signal }),
+    updateNames: (request, { signal }) => shim.updateNames(request, { signal }),
     pause: (request, { signal }) => shim.pause(request, { signal }),
     resume: (request, { signal }) => shim.resume(request, { signal }),
     update: (request, { signal }) => shim.update(request, { signal }),

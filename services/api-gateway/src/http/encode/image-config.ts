@@ -26,7 +26,8 @@ function readView(bytes: Uint8Array): ImageConfigView {
   const value = bytes.length === 0 ? null : parseJson(Buffer.from(bytes).toString());
   const fields = new Fields(value instanceof Map ? value : new Map<string, JsonValue>());
   return {
-    comment: fields.text("comment"),
+    // That of the last step of the history, as an engine with a content store has it.
+    comment: fields.objects("history").at(-1)?.text("comment") ?? fields.text("comment"),
     author: fields.text("author"),
     dockerVersion: fields.text("docker_version"),
     config: fields.object("config") ?? new Fields(new Map()),

@@ -1,7 +1,7 @@
 /** The answer of GET /info, out of what both services say. */
 import type { GetImageInfoResponse } from "@gantry/proto/image";
 import type { GetInfoResponse } from "@gantry/proto/system";
-import { engineVersion } from "../../identity.ts";
+import { engineVersion, gantryVersion } from "../../identity.ts";
 import { snapshotter } from "./container-inspect.ts";
 import { type JsonOut, nullIfEmpty } from "./json.ts";
 import { opened } from "./version-gates.ts";
@@ -10,7 +10,6 @@ import { opened } from "./version-gates.ts";
 export interface InfoView {
   readonly version: number;
   readonly nowNano: string;
-  readonly proxies: { readonly http: string; readonly https: string; readonly no: string };
   /** Why the image half is missing; undefined when it isn't. */
   readonly imageProblem: string | undefined;
 }
@@ -53,22 +52,23 @@ export function encodeInfo(
     RegistryConfig: encodeRegistries(images),
     GenericResources: null,
     DockerRootDir: host.dataRoot,
-    HttpProxy: view.proxies.http,
-    HttpsProxy: view.proxies.https,
-    NoProxy: view.proxies.no,
+    HttpProxy: host.httpProxy,
+    HttpsProxy: host.httpsProxy,
+    NoProxy: host.noProxy,
     Name: host.hostname,
     Labels: host.labels,
     ExperimentalBuild: false,
     ServerVersion: engineVersion,
-    Runtimes: { gantry: { path: "gantry-shim" } },
-    DefaultRuntime: "gantry",
+    Runtimes: runtimes,
+    DefaultRuntime: "runc",
     Swarm: swarm,
     LiveRestoreEnabled: true,
     Isolation: "",
     InitBinary: host.initBinary,
-    ContainerdCommit: { ID: "" },
-    RuncCommit: { ID: "" },
-    InitCommit: { ID: "" },
+    // There is no containerd here; Docker, too, says so of programs whose version it cannot tell.
+    ContainerdCommit: { ID: "N/A" },
+    RuncCommit: { ID: gantryVersion },
+    InitCommit: { ID: gantryVersion },
     SecurityOptions: host.securityOptions,
     DefaultAddressPools: host.defaultAddressPools.map(({ base, size }) => ({
       Base: base,
@@ -108,6 +108,12 @@ function machine(host: GetInfoResponse): Record<string, JsonOut> {
     MemTotal: host.memTotalBytes,
   };
 }
+
+/** One runtime, by the two names that Docker has for its default one. */
+const runtimes: JsonOut = {
+  "io.containerd.runc.v2": { path: "runc" },
+  runc: { path: "runc" },
+};
 
 const swarm: JsonOut = {
   NodeID: "",

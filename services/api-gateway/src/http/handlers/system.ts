@@ -50,7 +50,6 @@ export async function info(call: ApiCall): Promise<void> {
     encodeInfo(host, missing ? undefined : images, {
       version: call.version,
       nowNano: new Date().toISOString(),
-      proxies: { http: "", https: "", no: "" },
       imageProblem: missing ? images.message : undefined,
     }),
   );

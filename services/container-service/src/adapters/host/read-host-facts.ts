@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import os from "node:os";
 import type { HostFacts, KernelFeatures } from "../../domain/host-facts.ts";
+import { hasAppArmor } from "./apparmor.ts";
 
 export function readHostFacts(): HostFacts {
   const release = parseOsRelease(read("/etc/os-release") ?? read("/usr/lib/os-release") ?? "");
@@ -19,7 +20,7 @@ export function readHostFacts(): HostFacts {
     machine: os.machine(),
     bootId: read("/proc/sys/kernel/random/boot_id") ?? "",
     features: cgroups.features,
-    apparmor: read("/sys/module/apparmor/parameters/enabled") === "Y",
+    apparmor: hasAppArmor(),
     seccomp: existsSync("/proc/sys/kernel/seccomp"),
     messageQueues: existsSync("/dev/mqueue"),
   };

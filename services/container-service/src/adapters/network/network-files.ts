@@ -1,13 +1,17 @@
 /** hosts, hostname and resolv.conf of containers on disk, and the host's own. */
-import { open, readFile, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
-import type { NetworkFileStore, NetworkFiles } from "../../ports/network-host.ts";
+import { textDigest } from "../../domain/network/container-files.ts";
+import type { HostFiles, NetworkFileStore, NetworkFiles } from "../../ports/network-host.ts";
 import type { ContainerFolders } from "../../ports/networking.ts";
 
 /** systemd-resolved's stub is of no use in a container; this is what it stands for. */
 const stubServer = /^nameserver\s+127\.0\.0\.53\s*$/m;
+const hostFile = "/etc/resolv.conf";
 const resolvedFile = "/run/systemd/resolve/resolv.conf";
+/** A resolv.conf that somebody in the container made larger than this is not read. */
+const maxResolvConfBytes = 64 * 1024;
 
 export class DiskNetworkFiles implements NetworkFileStore {
   readonly #folders: ContainerFolders;
@@ -37,37 +41,58 @@ export class DiskNetworkFiles implements NetworkFileStore {
   }
 
   async rewriteHosts(containerId: string, text: string): Promise<void> {
-    let file: Awaited<ReturnType<typeof open>>;
+    const file = await openToRewrite(this.paths(containerId).hosts);
+    if (file === undefined) return;
     try {
-      // Never made anew: the container sees this very inode.
-      file = await open(this.paths(containerId).hosts, "r+");
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return;
-      throw error;
-    }
-    try {
-      const { bytesWritten } = await file.write(text, 0);
-      await file.truncate(bytesWritten);
+      await replace(file, text);
     } finally {
       await file.close();
     }
   }
 
-  async host(): Promise<NetworkFiles> {
+  async rewriteResolvConf(containerId: string, digest: string, text: string): Promise<boolean> {
+    const file = await openToRewrite(this.paths(containerId).resolvConf);
+    if (file === undefined) return false;
+    try {
+      const { size } = await file.stat();
+      if (size > maxResolvConfBytes) return false;
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
+      if (textDigest(buffer.subarray(0, bytesRead)) !== digest) return false;
+      await replace(file, text);
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async host(): Promise<HostFiles> {
     const [resolvConf, hosts, hostname] = await Promise.all([
-      hostResolvConf(),
+      readOrEmpty(hostFile),
       readOrEmpty("/etc/hosts"),
       readOrEmpty("/proc/sys/kernel/hostname"),
     ]);
-    return { resolvConf, hosts, hostname };
+    const real = stubServer.test(resolvConf) ? await readOrEmpty(resolvedFile) : "";
+    const reachable =
+      real === ""
+        ? { resolvConf, resolvConfPath: hostFile }
+        : { resolvConf: real, resolvConfPath: resolvedFile };
+    return { resolvConf, resolvConfPath: hostFile, reachable, hosts, hostname };
   }
 }
 
-async function hostResolvConf(): Promise<string> {
-  const text = await readOrEmpty("/etc/resolv.conf");
-  if (!stubServer.test(text)) return text;
-  const real = await readOrEmpty(resolvedFile);
-  return real === "" ? text : real;
+/** Never made anew: the container sees this very inode. Undefined when there is none. */
+async function openToRewrite(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, "r+");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+async function replace(file: FileHandle, text: string): Promise<void> {
+  const { bytesWritten } = await file.write(text, 0);
+  await file.truncate(bytesWritten);
 }
 
 async function readOrEmpty(file: string): Promise<string> {

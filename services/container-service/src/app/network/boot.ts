@@ -2,10 +2,12 @@
 import { parseInterfaceAddress, parseSubnet } from "../../domain/network/address.ts";
 import { bridgeOptionNames } from "../../domain/network/bridge-options.ts";
 import { completeSubnet } from "../../domain/network/ipam-rules.ts";
+import { parseMode } from "../../domain/network/network-modes.ts";
 import type { ContainerNetworks, NetworkRecord } from "../../domain/network/records.ts";
 import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
-import type { LiveContainer } from "../../ports/networking.ts";
+import type { LiveContainer, NetworkedContainer } from "../../ports/networking.ts";
 import { bridgeNetworks, bridgeSpec } from "./bridge-state.ts";
+import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import { plainSubnet } from "./create-network.ts";
 import { refreshHosts } from "./neighbours.ts";
@@ -200,5 +202,16 @@ export async function reconcileNetworks(
   const lost = await context.relay.restore(relayPorts(published));
   if (lost.length > 0) context.logger.error({ ports: lost }, "published ports are held by others");
   await context.rules.change(published.flatMap(redirectOf), []);
-  for (const id of pids.keys()) refreshHosts(context, id);
+  for (const { container } of live) {
+    refreshHosts(context, container.id);
+    await renewNames(context, container);
+  }
+}
+
+/** What came and went while nobody told its name server. */
+async function renewNames(context: NetworkContext, container: NetworkedContainer): Promise<void> {
+  const networks = context.registry.container(container.id);
+  if (networks === undefined || parseMode(networks.mode).kind !== "network") return;
+  const { names } = await resolverTexts(context, container, networks);
+  if (names !== undefined) context.names.renew(container.id, names);
 }

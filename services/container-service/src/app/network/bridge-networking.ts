@@ -94,7 +94,7 @@ export class BridgeNetworking implements Networking {
     const change = this.#context.registry.putContainer({ ...networks, pid });
     inBackground(this.#context, "keep endpoints", this.#context.store.commit([change], []));
     if (networks.published.length > 0) this.#allowHairpin(networks);
-    refreshNeighbours(this.#context, networks);
+    this.#context.names.launched(containerId);
   }
 
   #allowHairpin(networks: ContainerNetworks): void {
@@ -141,6 +141,7 @@ export class BridgeNetworking implements Networking {
 
   close(): Promise<void> {
     this.#stopWatching();
+    this.#context.names.close();
     this.#context.relay.disconnect();
     return Promise.resolve();
   }
@@ -152,6 +153,7 @@ export class BridgeNetworking implements Networking {
 
   async teardownHost(): Promise<void> {
     this.#stopWatching();
+    this.#context.names.close();
     for (const { containerId } of this.#context.registry.containers()) {
       releaseNetworks(this.#context, containerId);
     }

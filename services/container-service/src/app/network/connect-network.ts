@@ -1,5 +1,6 @@
 /** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
 import { conflict, internal, invalidArgument, permissionDenied } from "@gantry/errors";
+import { textDigest } from "../../domain/network/container-files.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
 import type {
@@ -11,6 +12,7 @@ import type {
 } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
+import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import {
   chooseGateways,
@@ -166,9 +168,33 @@ async function settle(
       if (endpoint.live.hostName !== "") await context.links.setHairpin(endpoint.live.hostName);
     }
   }
+  next = await renewResolver(context, container, next);
   await keep(context, next, events);
   refreshHosts(context, container.id);
   refreshNeighbours(context, next);
+}
+
+/**
+ * A container that comes into its first network with names gets a name server, and a resolv.conf that names it
+ * unless somebody has changed that file. Both stay when it leaves.
+ */
+async function renewResolver(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+): Promise<ContainerNetworks> {
+  context.registry.putContainer(networks);
+  const { resolvConf, names } = await resolverTexts(context, container, networks);
+  const isNew = names !== undefined && !context.names.has(container.id);
+  context.names.renew(container.id, names);
+  if (!isNew) return networks;
+  const { resolvConfDigest = "" } = networks;
+  const isWritten = await context.files.rewriteResolvConf(
+    container.id,
+    resolvConfDigest,
+    resolvConf,
+  );
+  return isWritten ? { ...networks, resolvConfDigest: textDigest(resolvConf) } : networks;
 }
 
 /** Whether published ports lead to the endpoints that now have the default routes. */
@@ -267,4 +293,5 @@ async function dropUnknown(
   if (endpoint.live !== undefined) context.registry.giveBackAddresses(network.id, endpoint.live);
   const endpoints = container.endpoints.filter((each) => each !== endpoint);
   await keep(context, { ...container, endpoints }, []);
+  refreshNeighbours(context, { ...container, endpoints: [endpoint] });
 }

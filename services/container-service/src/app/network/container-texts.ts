@@ -1,8 +1,12 @@
 /** The hosts, hostname and resolv.conf of one container. */
 import { internal } from "@gantry/errors";
 import {
-  chooseResolver,
+  directResolver,
+  type HostResolver,
   type HostsEntry,
+  internalResolver,
+  ndotsOf,
+  overrideResolver,
   parseResolvConf,
   type ResolverWish,
   renderHosts,
@@ -19,6 +23,8 @@ import type { NetworkFiles } from "../../ports/network-host.ts";
 import type { NetworkedContainer } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
 import { gatewayOf } from "./endpoint-plan.ts";
+import type { NameSettings } from "./name-keeper.ts";
+import { hasNames } from "./name-tables.ts";
 import type { Member } from "./registry.ts";
 
 /** Its host name: the one given, else the first 12 digits of its ID. */
@@ -26,24 +32,58 @@ export function hostnameOf(container: NetworkedContainer): string {
   return container.config.hostname === "" ? container.id.slice(0, 12) : container.config.hostname;
 }
 
-/** Files of a container with a network namespace of its own. Errors: internal (linked container not running). */
-export async function ownFiles(
+/** What a container with a network namespace of its own is given. */
+export interface OwnTexts {
+  readonly files: NetworkFiles;
+  /** Settings of its name server; undefined when it asks other servers itself. */
+  readonly names: NameSettings | undefined;
+}
+
+/** Errors: internal (linked container not running). */
+export async function ownTexts(
   context: NetworkContext,
   container: NetworkedContainer,
   networks: ContainerNetworks,
-): Promise<NetworkFiles> {
-  const host = await context.files.host();
-  const hasIpv6 = networks.endpoints.some((endpoint) => (endpoint.live?.ipv6 ?? "") !== "");
-  const resolver = chooseResolver(
-    parseResolvConf(host.resolvConf),
-    resolverWish(context, container),
-    hasIpv6,
-  );
-  return {
-    resolvConf: renderResolvConf(resolver),
+): Promise<OwnTexts> {
+  const { resolvConf, names } = await resolverTexts(context, container, networks);
+  const files = {
+    resolvConf,
     hosts: hostsText(context, container, networks),
     hostname: `${hostnameOf(container)}\n`,
   };
+  return { files, names };
+}
+
+/** The resolv.conf of a container, and the settings of the name server that it names. */
+export async function resolverTexts(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  networks: ContainerNetworks,
+): Promise<{ resolvConf: string; names: NameSettings | undefined }> {
+  const host = await context.files.host();
+  const wish = resolverWish(context, container);
+  const isNamed = networks.endpoints.some((endpoint) => {
+    const network = context.registry.networkOf(endpoint);
+    return network !== undefined && hasNames(network);
+  });
+  if (!isNamed) {
+    const hasIpv6 = networks.endpoints.some((endpoint) => (endpoint.live?.ipv6 ?? "") !== "");
+    const conf = directResolver(hostResolver(host.reachable), wish, hasIpv6);
+    return { resolvConf: renderResolvConf(conf), names: undefined };
+  }
+  const conf = internalResolver(hostResolver(host), wish);
+  const names = {
+    upstreams: conf.upstreams,
+    keepSingleLabels: (ndotsOf(conf.options) ?? 0) > 0,
+  };
+  return { resolvConf: renderResolvConf(conf), names };
+}
+
+function hostResolver(file: {
+  readonly resolvConf: string;
+  readonly resolvConfPath: string;
+}): HostResolver {
+  return { path: file.resolvConfPath, settings: parseResolvConf(file.resolvConf) };
 }
 
 /** Files of a container on the host's network: the host's own, with what the user adds. */
@@ -52,22 +92,13 @@ export async function hostModeFiles(
   container: NetworkedContainer,
 ): Promise<NetworkFiles> {
   const host = await context.files.host();
-  const wish = resolverWish(context, container);
-  const plain = wish.nameservers.length + wish.search.length + wish.options.length === 0;
-  const found = parseResolvConf(host.resolvConf);
+  const conf = overrideResolver(hostResolver(host), resolverWish(context, container));
   const own = container.config.hostname !== "";
   const extra = extraHosts(context, container, []).map(
     ({ address, names }) => `${address}\t${names.join(" ")}\n`,
   );
   return {
-    resolvConf: plain
-      ? host.resolvConf
-      : renderResolvConf({
-          nameservers: wish.nameservers.length > 0 ? wish.nameservers : found.nameservers,
-          search:
-            wish.search.length > 0 ? wish.search.filter((domain) => domain !== ".") : found.search,
-          options: wish.options.length > 0 ? wish.options : found.options,
-        }),
+    resolvConf: conf.overrides.length === 0 ? host.resolvConf : renderResolvConf(conf),
     hosts: `${host.hosts}${host.hosts.endsWith("\n") ? "" : "\n"}${extra.join("")}`,
     hostname: own ? `${container.config.hostname}\n` : host.hostname,
   };
@@ -86,7 +117,7 @@ function resolverWish(context: NetworkContext, container: NetworkedContainer): R
   };
 }
 
-/** The hosts file: extra hosts, links and neighbours, then the container itself. */
+/** The hosts file: extra hosts, links of the default bridge, then the container itself. */
 export function hostsText(
   context: NetworkContext,
   container: NetworkedContainer,
@@ -94,9 +125,7 @@ export function hostsText(
 ): string {
   const entries = [
     ...extraHosts(context, container, networks.endpoints),
-    ...networks.endpoints.flatMap((endpoint) =>
-      neighbourEntries(context, container, networks, endpoint),
-    ),
+    ...linkedEntries(context, container, networks),
     ...networks.endpoints.flatMap((endpoint) => ownEntries(container, endpoint.live)),
   ];
   return renderHosts(entries, true);
@@ -105,7 +134,8 @@ export function hostsText(
 function ownEntries(container: NetworkedContainer, live: LiveEndpoint | undefined): HostsEntry[] {
   const hostname = hostnameOf(container);
   const { domainname } = container.config;
-  const names = domainname === "" ? [hostname] : [`${hostname}.${domainname}`, hostname];
+  const full = domainname === "" ? hostname : `${hostname}.${domainname}`;
+  const names = [...new Set([full, full.replace(/\..*$/s, "")])];
   return addressesOf(live).map((address) => ({ address, names }));
 }
 
@@ -138,37 +168,18 @@ function hostAddresses(context: NetworkContext, endpoints: readonly EndpointReco
   return found.length > 0 ? found : endpoints.flatMap((endpoint) => endpoint.live?.gateway4 || []);
 }
 
-/**
- * Who else is to be found by name: on the default bridge what the container links to, on other networks
- * every neighbour.
- */
-function neighbourEntries(
+/** On the default bridge, which has no name server, a container finds those that it links to. */
+function linkedEntries(
   context: NetworkContext,
   container: NetworkedContainer,
   networks: ContainerNetworks,
-  endpoint: EndpointRecord,
 ): HostsEntry[] {
-  const network = context.registry.networkOf(endpoint);
-  if (network === undefined || endpoint.live === undefined) return [];
-  const members = context.registry
-    .liveMembers(network.id)
-    .filter((member) => member.container.containerId !== networks.containerId);
-  if (network.name === defaultBridge) return linkEntries(context, container, members);
-  const links = endpoint.wish.links.map(parseLink);
-  return members.flatMap((member) => {
-    const linked = links
-      .filter((link) => isNamed(member, link.container))
-      .map((link) => link.alias);
-    const names = [...new Set([...linked, ...dnsNamesOf(member)])];
-    return addressesOf(member.endpoint.live).map((address) => ({ address, names }));
-  });
-}
-
-function isNamed(member: Member, reference: string): boolean {
-  return (
-    member.container.name === reference ||
-    (reference.length > 0 && member.container.containerId.startsWith(reference))
+  const bridge = context.registry.byName(defaultBridge);
+  const isOnBridge = networks.endpoints.some(
+    ({ networkId, live }) => networkId === bridge?.id && live !== undefined,
   );
+  if (bridge === undefined || !isOnBridge) return [];
+  return linkEntries(context, container, context.registry.liveMembers(bridge.id));
 }
 
 function linkEntries(

@@ -5,6 +5,7 @@ import type { SubnetPool } from "../../domain/network/subnet-choice.ts";
 import type { MetadataStore } from "../../ports/metadata.ts";
 import type { HostLinks, NetworkFileStore, PortRelay } from "../../ports/network-host.ts";
 import type { ContainerDirectory } from "../../ports/networking.ts";
+import type { NameKeeper } from "./name-keeper.ts";
 import type { NetworkRegistry } from "./registry.ts";
 import type { RuleKeeper } from "./rule-keeper.ts";
 
@@ -53,6 +54,7 @@ export interface NetworkContext {
   readonly relay: PortRelay;
   readonly links: HostLinks;
   readonly files: NetworkFileStore;
+  readonly names: NameKeeper;
   readonly store: MetadataStore;
   readonly directory: ContainerDirectory;
   readonly ids: IdSource;

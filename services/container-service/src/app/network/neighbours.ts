@@ -1,29 +1,27 @@
-/** Keeps the hosts files of running containers true when somebody near them comes, goes or is renamed. */
+/** Tells those who may know a container by name when it comes, goes or is renamed. */
 import { hasKind } from "@gantry/errors";
-import { defaultBridge } from "../../domain/network/network-modes.ts";
 import type { ContainerNetworks } from "../../domain/network/records.ts";
 import { hostsText } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
+import { hasNames } from "./name-tables.ts";
 
-/** Rewrites, in the background, the hosts files of those who may know the container by name. */
+/** Name servers of its networks are told; on the default bridge hosts files are rewritten, in the background. */
 export function refreshNeighbours(context: NetworkContext, changed: ContainerNetworks): void {
-  for (const id of neighbourIds(context, changed)) refreshHosts(context, id);
-}
-
-function neighbourIds(context: NetworkContext, changed: ContainerNetworks): Set<string> {
-  const ids = new Set<string>();
   for (const endpoint of changed.endpoints) {
     const network = context.registry.networkOf(endpoint);
     if (network === undefined || network.driver === "host" || network.driver === "null") continue;
-    for (const member of context.registry.liveMembers(network.id)) {
-      // On the default bridge only those who link to somebody know names.
-      if (network.name === defaultBridge && !hasLinks(context, member.container.containerId))
-        continue;
-      ids.add(member.container.containerId);
+    if (hasNames(network)) context.names.changed(network.id, changed.containerId);
+    else refreshLinkers(context, network.id, changed.containerId);
+  }
+}
+
+function refreshLinkers(context: NetworkContext, bridgeId: string, changedId: string): void {
+  for (const { container } of context.registry.liveMembers(bridgeId)) {
+    const { containerId } = container;
+    if (containerId !== changedId && hasLinks(context, containerId)) {
+      refreshHosts(context, containerId);
     }
   }
-  ids.delete(changed.containerId);
-  return ids;
 }
 
 function hasLinks(context: NetworkContext, containerId: string): boolean {

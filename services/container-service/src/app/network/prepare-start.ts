@@ -1,11 +1,13 @@
 /** Everything that a container's networks need before its process is launched. */
 import { internal } from "@gantry/errors";
+import { textDigest } from "../../domain/network/container-files.ts";
+import type { NameTable } from "../../domain/network/name-table.ts";
 import { normalizeMode, parseMode } from "../../domain/network/network-modes.ts";
 import type { ContainerNetworks } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { NetworkFiles } from "../../ports/network-host.ts";
 import type { NetworkedContainer, PreparedNetwork } from "../../ports/networking.ts";
-import { hostModeFiles, hostnameOf, ownFiles } from "./container-texts.ts";
+import { hostModeFiles, hostnameOf, type OwnTexts, ownTexts } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import {
   chooseGateways,
@@ -15,6 +17,7 @@ import {
   planInterfaces,
   resolveEndpoints,
 } from "./endpoint-plan.ts";
+import { refreshNeighbours } from "./neighbours.ts";
 import { publishContainer, shownPorts } from "./publish-container.ts";
 import { releaseNetworks } from "./release-networks.ts";
 
@@ -47,22 +50,25 @@ export async function prepareStart(
     const gateways = chooseGateways(placed);
     const published = await publishContainer(context, container, placed, gateways);
     networks = { ...networks, published, exposed: shownPorts(container) };
-    const change = context.registry.putContainer(networks);
-    const files =
+    const texts: OwnTexts =
       mode.kind === "host"
-        ? await hostModeFiles(context, container)
-        : await ownFiles(context, container, networks);
-    await context.files.write(container.id, files);
+        ? { files: await hostModeFiles(context, container), names: undefined }
+        : await ownTexts(context, container, networks);
+    const resolvConfDigest = textDigest(texts.files.resolvConf);
+    const change = context.registry.putContainer({ ...networks, resolvConfDigest });
+    await context.files.write(container.id, texts.files);
     signal.throwIfAborted();
     inBackground(context, "keep endpoints", context.store.commit([change], []));
-    return prepared(
-      context,
-      container,
-      mode.kind === "host" ? "host" : "new",
+    const names =
+      texts.names === undefined ? undefined : context.names.prepare(container.id, texts.names);
+    // Before it runs: whoever it greets can look it up.
+    refreshNeighbours(context, networks);
+    return prepared(context, container, mode.kind === "host" ? "host" : "new", {
       placed,
       gateways,
-      files,
-    );
+      files: texts.files,
+      names,
+    });
   } catch (error) {
     releaseNetworks(context, container.id);
     throw error;
@@ -73,10 +79,14 @@ function prepared(
   context: NetworkContext,
   container: NetworkedContainer,
   mode: "new" | "host",
-  placed: readonly PlacedEndpoint[],
-  gateways: GatewayChoice,
-  files: NetworkFiles,
+  ready: {
+    readonly placed: readonly PlacedEndpoint[];
+    readonly gateways: GatewayChoice;
+    readonly files: NetworkFiles;
+    readonly names: NameTable | undefined;
+  },
 ): PreparedNetwork {
+  const { placed, gateways, files, names } = ready;
   const paths = context.files.paths(container.id);
   return {
     namespace: { mode },
@@ -85,6 +95,7 @@ function prepared(
     hostsPath: paths.hosts,
     hostnamePath: paths.hostname,
     hostname: mode === "host" ? files.hostname.trim() : "",
+    ...(names === undefined ? {} : { names }),
     events: placed.map((each) => connectEvent(container.id, each)),
   };
 }

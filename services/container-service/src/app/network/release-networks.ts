@@ -8,6 +8,7 @@ import { unpublishPorts } from "./publish-ports.ts";
 export function releaseNetworks(context: NetworkContext, containerId: string): NewEvent[] {
   const networks = context.registry.container(containerId);
   if (networks?.started !== true) return [];
+  context.names.forget(containerId);
   unpublishPorts(context, networks.published);
   const events: NewEvent[] = [];
   const endpoints = networks.endpoints.map(({ live, ...endpoint }) => {

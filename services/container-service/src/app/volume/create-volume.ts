@@ -30,11 +30,15 @@ export async function createVolume(
   claimedBy?: string,
 ): Promise<CreatedVolume> {
   const driver = request.driver === "" ? "local" : request.driver;
-  if (driver !== "local") {
-    throw notFound("plugin", driver, `plugin "${driver}" not found`);
-  }
   const anonymous = request.name === "";
   const name = anonymous ? context.newId() : request.name;
+  if (driver !== "local") {
+    throw notFound(
+      "plugin",
+      driver,
+      `create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
+    );
+  }
   checkVolumeName(name);
   checkDriverOptions(name, request.options);
   if (claimedBy !== undefined) context.registry.claim(name, claimedBy);

@@ -1,5 +1,6 @@
 /** `mounts` of the bundle: what every container has, unless the user mounts something there. */
 import type { RuntimeMount } from "@gantry/oci";
+import { parseSecurityOptions } from "../security-options.ts";
 import type { BundleInput } from "./bundle-input.ts";
 
 const defaultShmSizeBytes = 67_108_864;
@@ -18,7 +19,11 @@ function baseMounts(input: BundleInput): RuntimeMount[] {
   const { hostConfig } = input.record;
   const shmSizeBytes = Number(hostConfig.shmSizeBytes) || defaultShmSizeBytes;
   const mounts = input.defaults.mounts(shmSizeBytes).flatMap((mount) => ipcMount(input, mount));
-  return hostConfig.privileged ? mounts.map(writable) : mounts;
+  const { writableCgroups } = parseSecurityOptions(hostConfig.securityOpt?.values ?? []);
+  return mounts.map((mount) => {
+    const open = mount.type === "cgroup" ? writableCgroups : undefined;
+    return (open ?? hostConfig.privileged) ? writable(mount) : mount;
+  });
 }
 
 /** /dev/shm and /dev/mqueue follow the IPC namespace. */

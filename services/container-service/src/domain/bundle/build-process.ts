@@ -28,6 +28,7 @@ export function buildProcess(input: BundleInput, security: SecurityOptions): Run
     capabilities: capabilitySets(capabilitiesFor(input)),
     rlimits: rlimits(record, defaults),
     noNewPrivileges: security.noNewPrivileges ?? defaults.noNewPrivileges,
+    ...apparmor(hostConfig.privileged, defaults, security),
     oomScoreAdj: hostConfig.oomScoreAdj,
   };
 }
@@ -67,8 +68,28 @@ export function buildExecProcess(
     capabilities: capabilitySets(capabilities),
     rlimits: rlimits(record, defaults),
     noNewPrivileges: security.noNewPrivileges ?? defaults.noNewPrivileges,
+    ...apparmor(exec.privileged || record.hostConfig.privileged, defaults, security),
     oomScoreAdj: record.hostConfig.oomScoreAdj,
   };
+}
+
+/** The profile that a container runs under, as inspect shows it; empty where there is no AppArmor. */
+export function apparmorProfileOf(
+  privileged: boolean,
+  defaults: RuntimeDefaults,
+  security: SecurityOptions,
+): string {
+  if (defaults.apparmorProfile === "") return "";
+  return security.apparmor ?? (privileged ? "unconfined" : defaults.apparmorProfile);
+}
+
+function apparmor(
+  privileged: boolean,
+  defaults: RuntimeDefaults,
+  security: SecurityOptions,
+): Pick<RuntimeProcess, "apparmorProfile"> {
+  const profile = apparmorProfileOf(privileged, defaults, security);
+  return profile === "" || profile === "unconfined" ? {} : { apparmorProfile: profile };
 }
 
 function processEnv(record: ContainerRecord, hostname: string): string[] {

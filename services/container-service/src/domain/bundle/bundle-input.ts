@@ -17,6 +17,8 @@ export interface RuntimeDefaults {
   /** Name of the cgroup below which containers go without a parent of their own. */
   readonly cgroupParent: string;
   readonly noNewPrivileges: boolean;
+  /** AppArmor profile of containers that name none; empty: the machine does not use AppArmor. */
+  readonly apparmorProfile: string;
   /** `builtin`, `unconfined`, or a profile's JSON text. */
   readonly seccomp: string;
   readonly ulimits: readonly {

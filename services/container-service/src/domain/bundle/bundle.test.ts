@@ -30,6 +30,7 @@ const defaults: RuntimeDefaults = {
   }),
   cgroupParent: "gantry",
   noNewPrivileges: false,
+  apparmorProfile: "",
   seccomp: "builtin",
   ulimits: [{ name: "nofile", soft: 10n, hard: 20n }],
 };
@@ -195,6 +196,19 @@ describe("bundle", () => {
     assert.equal(of("seccomp=unconfined"), undefined);
   });
 
+  it("runs under AppArmor's default profile, that of the user, or none", () => {
+    const of = (options: string[], privileged = false, apparmorProfile = "docker-default") =>
+      bundle({
+        hostConfig: { privileged, securityOpt: { values: options } },
+        input: { defaults: { ...defaults, apparmorProfile } },
+      }).process.apparmorProfile;
+    assert.equal(of([]), "docker-default");
+    assert.equal(of([], true), undefined);
+    assert.equal(of(["apparmor=mine"]), "mine");
+    assert.equal(of(["apparmor=unconfined"]), undefined);
+    assert.equal(of(["apparmor=mine"], false, ""), undefined);
+  });
+
   it("gives an exec the container's environment with its own over it", () => {
     const exec = {
       cmd: ["env"],
@@ -210,6 +224,7 @@ describe("bundle", () => {
       seccomp: undefined,
       apparmor: undefined,
       systemPathsUnconfined: false,
+      writableCgroups: undefined,
     };
     const container = record({ config: { env: ["A=1"], workingDir: "/w", hostname: "box" } });
     const process = buildExecProcess(container, exec, defaults, security);

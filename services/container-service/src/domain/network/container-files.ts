@@ -1,4 +1,5 @@
 /** The texts of a container's hosts, hostname and resolv.conf, in Docker's form. */
+import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 
 /** One line of a hosts file: an address and its names. */
@@ -32,6 +33,35 @@ export interface ResolverSettings {
 /** What the container and the daemon ask for; a list that is empty was not given. */
 export type ResolverWish = ResolverSettings;
 
+/** The host's settings, and the file that they were read from. */
+export interface HostResolver {
+  readonly path: string;
+  readonly settings: ResolverSettings;
+}
+
+/** A container's resolv.conf: the settings, and what Docker says of them in comments. */
+export interface ResolvConf extends ResolverSettings {
+  readonly path: string;
+  /** How the host's settings were changed: `legacy`, `internal resolver`, or empty. */
+  readonly transform: string;
+  readonly warnings: readonly string[];
+  /** Servers that the container's own name server asks. */
+  readonly upstreams: readonly UpstreamServer[];
+  readonly overrides: readonly string[];
+  /** `host`, `override`, `internal`, or empty when there is no such option. */
+  readonly ndotsFrom: string;
+}
+
+/** A server behind the container's own one. */
+export interface UpstreamServer {
+  readonly address: string;
+  /** It is asked from the host's network namespace. */
+  readonly fromHost: boolean;
+}
+
+/** The address of every container's own name server. */
+export const ownServer = "127.0.0.11";
+
 /** Docker's servers for a host that has none a container could reach. */
 const fallbackServers: Readonly<Record<4 | 6, readonly string[]>> = {
   4: ["8.8.8.8", "8.8.4.4"],
@@ -59,31 +89,107 @@ function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1" || address === "0.0.0.0";
 }
 
-/**
- * The settings of a container that asks the host's servers itself: the host's without loopback servers
- * (and without IPv6 ones for a container without IPv6), overridden list by list.
- */
-export function chooseResolver(
-  host: ResolverSettings,
-  wish: ResolverWish,
-  hasIpv6: boolean,
-): ResolverSettings {
-  const reachable = host.nameservers.filter(
-    (server) => !isLoopback(server) && (isIP(server) === 4 || hasIpv6),
-  );
-  const fallback = hasIpv6 ? [...fallbackServers[4], ...fallbackServers[6]] : fallbackServers[4];
-  const found = reachable.length > 0 ? reachable : fallback;
+/** The host's settings, overridden list by list. */
+export function overrideResolver(host: HostResolver, wish: ResolverWish): ResolvConf {
+  const { settings, path } = host;
+  const options = wish.options.length > 0 ? wish.options : settings.options;
+  const origin = wish.options.length > 0 ? "override" : "host";
   return {
-    nameservers: wish.nameservers.length > 0 ? wish.nameservers : found,
+    path,
+    nameservers: wish.nameservers.length > 0 ? wish.nameservers : settings.nameservers,
     // Docker's way to ask for no search domain at all.
-    search: wish.search.length > 0 ? wish.search.filter((domain) => domain !== ".") : host.search,
-    options: wish.options.length > 0 ? wish.options : host.options,
+    search:
+      wish.search.length > 0 ? wish.search.filter((domain) => domain !== ".") : settings.search,
+    options,
+    transform: "",
+    warnings: [],
+    upstreams: [],
+    overrides: (["nameservers", "search", "options"] as const).filter(
+      (list) => wish[list].length > 0,
+    ),
+    ndotsFrom: ndotsOf(options) === undefined ? "" : origin,
   };
 }
 
-export function renderResolvConf(settings: ResolverSettings): string {
-  const lines = settings.nameservers.map((server) => `nameserver ${server}`);
-  if (settings.search.length > 0) lines.push(`search ${settings.search.join(" ")}`);
-  if (settings.options.length > 0) lines.push(`options ${settings.options.join(" ")}`);
+/**
+ * The settings of a container that asks the servers itself: without the host's loopback servers (and
+ * without its IPv6 ones for a container without IPv6).
+ */
+export function directResolver(
+  host: HostResolver,
+  wish: ResolverWish,
+  hasIpv6: boolean,
+): ResolvConf {
+  const plain = { ...overrideResolver(host, wish), transform: "legacy" };
+  if (wish.nameservers.length > 0) return plain;
+  const nameservers = plain.nameservers.filter(
+    (server) => !isLoopback(server) && (isIP(server) === 4 || hasIpv6),
+  );
+  if (nameservers.length > 0) return { ...plain, nameservers };
+  return {
+    ...plain,
+    nameservers: hasIpv6 ? [...fallbackServers[4], ...fallbackServers[6]] : fallbackServers[4],
+    warnings: ["Used default nameservers."],
+  };
+}
+
+/**
+ * The settings of a container with a name server of its own. The host's servers are asked from the host's
+ * network namespace, those that the user names from the container's.
+ */
+export function internalResolver(host: HostResolver, wish: ResolverWish): ResolvConf {
+  const plain = overrideResolver(host, wish);
+  const fromHost = wish.nameservers.length === 0;
+  const upstreams = plain.nameservers
+    .filter((address) => isIP(address) !== 0 && (fromHost || address !== ownServer))
+    .map((address) => ({ address, fromHost }));
+  const valid = plain.options.filter(
+    (option) => !option.startsWith("ndots:") || /^ndots:\d+$/.test(option),
+  );
+  const hasNdots = ndotsOf(valid) !== undefined;
+  return {
+    ...plain,
+    nameservers: [ownServer],
+    options: hasNdots ? valid : [...valid, "ndots:0"],
+    transform: "internal resolver",
+    warnings: upstreams.length > 0 ? [] : ["NO EXTERNAL NAMESERVERS DEFINED"],
+    upstreams,
+    ndotsFrom: hasNdots ? plain.ndotsFrom : "internal",
+  };
+}
+
+/** The last `ndots` option's number; undefined when there is none. */
+export function ndotsOf(options: readonly string[]): number | undefined {
+  const option = options.findLast((each) => each.startsWith("ndots:"));
+  return option === undefined ? undefined : Number(option.slice("ndots:".length));
+}
+
+const header = [
+  "# Generated by Docker Engine.",
+  "# This file can be edited; Docker Engine will not make further changes once it",
+  "# has been modified.",
+  "",
+];
+
+export function renderResolvConf(conf: ResolvConf): string {
+  const lines = [...header, ...conf.nameservers.map((server) => `nameserver ${server}`)];
+  if (conf.search.length > 0) lines.push(`search ${conf.search.join(" ")}`);
+  if (conf.options.length > 0) lines.push(`options ${conf.options.join(" ")}`);
+  const transform = conf.transform === "" ? "" : ` (${conf.transform})`;
+  lines.push("", `# Based on host file: '${conf.path}'${transform}`);
+  lines.push(...conf.warnings.map((warning) => `# ${warning}`));
+  if (conf.upstreams.length > 0) {
+    const servers = conf.upstreams.map(({ address, fromHost }) =>
+      fromHost ? `host(${address})` : address,
+    );
+    lines.push(`# ExtServers: [${servers.join(" ")}]`);
+  }
+  lines.push(`# Overrides: [${conf.overrides.join(" ")}]`);
+  if (conf.ndotsFrom !== "") lines.push(`# Option ndots from: ${conf.ndotsFrom}`);
   return `${lines.join("\n")}\n`;
+}
+
+/** Tells a file that was changed in the container from the one that we wrote. */
+export function textDigest(text: string | Uint8Array): string {
+  return createHash("sha256").update(text).digest("hex");
 }

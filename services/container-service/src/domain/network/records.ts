@@ -112,6 +112,8 @@ export interface ContainerNetworks {
   /** PID on the host, 0 before launch. */
   readonly pid: number;
   readonly published: readonly PublishedPort[];
+  /** Digest of the resolv.conf that was written for this run. */
+  readonly resolvConfDigest?: string;
   /** Ports shown in inspect that are not published. */
   readonly exposed: readonly string[];
 }

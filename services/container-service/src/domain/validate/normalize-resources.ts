@@ -241,7 +241,8 @@ function validateCpu(resources: Resources, host: HostFacts): void {
 
 function validateCpuset(what: string, things: string, requested: string, available: string): void {
   const wanted = parseNumberList(requested);
-  if (wanted === undefined) throw invalidArgument(`Invalid value ${requested} for ${what}`);
+  if (wanted === undefined)
+    throw invalidArgument(`Invalid value ${requested} for ${what}: invalid format: ${requested}`);
   const present = parseNumberList(available) ?? new Set<number>();
   refuseIf(
     [...wanted].some((number) => !present.has(number)),

@@ -27,7 +27,6 @@ export function validateHostConfig(host: HostConfig): void {
   validateModes(host);
   validateCapabilities("CapAdd", host.capAdd?.values ?? []);
   validateCapabilities("CapDrop", host.capDrop?.values ?? []);
-  validateLogConfig(host.logConfig?.type ?? "", host.logConfig?.config ?? {});
   parseSecurityOptions(host.securityOpt?.values ?? []);
   refuseIf(
     host.oomScoreAdj < -1000 || host.oomScoreAdj > 1000,
@@ -40,7 +39,7 @@ export function validateHostConfig(host: HostConfig): void {
   );
   refuseIf(
     !["", "default"].includes(host.isolation),
-    `invalid isolation '${host.isolation}' on linux`,
+    `invalid isolation (${host.isolation}): linux only supports 'default'`,
   );
   refuseIf(
     !["", "runc", "gantry", "io.containerd.runc.v2"].includes(host.runtime),
@@ -118,38 +117,46 @@ function validateCapabilities(what: string, names: readonly string[]): void {
   }
 }
 
-function validateLogConfig(driver: string, options: Readonly<Record<string, string>>): void {
-  if (driver === "" || driver === "none") return;
+/**
+ * Checks driver and names of options once the default driver is filled in; the values that bound a
+ * log are looked at when the container starts (log-rotation.ts).
+ */
+export function validateLogConfig(driver: string, options: Readonly<Record<string, string>>): void {
+  if (driver === "none") {
+    refuseIf(Object.keys(options).length > 0, "invalid logging opts for driver none");
+    return;
+  }
   refuseIf(
     !logDrivers.has(driver),
     `error looking up logging plugin ${driver}: plugin "${driver}" not found`,
   );
-  for (const [key, value] of Object.entries(options)) {
+  for (const key of Object.keys(options)) {
     refuseIf(
       !rotationOptions.includes(key) && !attributeOptions.includes(key),
-      `unknown log opt '${key}' for ${driver} log driver`,
+      driver === "local"
+        ? `unknown log opt '${key}' for log driver ${driver}`
+        : `unknown log opt '${key}' for ${driver} log driver`,
     );
-    validateLogOption(key, value);
   }
+  validateLogMode(options);
 }
 
-function validateLogOption(key: string, value: string): void {
-  if (key === "max-size") {
-    refuseIf(
-      value !== "-1" && !/^\d+(\.\d+)?\s*([bkmgtp]|[kmgtp]i?b)?$/i.test(value),
-      `invalid size: '${value}'`,
-    );
-  }
-  if (key === "max-file") {
-    refuseIf(!/^\d+$/.test(value), `strconv.Atoi: parsing "${value}": invalid syntax`);
-    refuseIf(Number(value) < 1, "max-file cannot be less than 1");
-  }
-  if (key === "compress") {
-    refuseIf(
-      !/^(1|t|true|0|f|false)$/i.test(value),
-      `strconv.ParseBool: parsing "${value}": invalid syntax`,
-    );
-  }
+function validateLogMode(options: Readonly<Record<string, string>>): void {
+  const mode = options["mode"] ?? "";
+  refuseIf(
+    !["", "blocking", "non-blocking"].includes(mode),
+    `logger: logging mode not supported: ${mode}`,
+  );
+  const buffer = options["max-buffer-size"];
+  if (buffer === undefined) return;
+  refuseIf(
+    mode !== "non-blocking",
+    "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+  );
+  refuseIf(
+    !/^\d+(\.\d+)? ?([bkmgtp]|[kmgtp]i?b)?$/i.test(buffer),
+    `error parsing option max-buffer-size: invalid size: '${buffer}'`,
+  );
 }
 
 function validateDeviceRule(rule: string): void {

@@ -2,7 +2,8 @@
  *   snapshots/<n>/fs       the tree: a layer's files, or a container's own
  *   snapshots/<n>/work     overlay's work directory, of writable ones
  *   snapshots/<n>/merged   where a container's file system may be mounted
- *   snapshots/empty        stands below a snapshot without parent
+ *   snapshots/empty        stands below a view without parent
+ *   snapshots/base         stands below all layers of a container
  *   trash/…                what is being deleted, or was found at start-up without a row
  */
 
@@ -10,11 +11,14 @@ import { randomUUID } from "node:crypto";
 import {
   chmodSync,
   chownSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   renameSync,
   statSync,
+  symlinkSync,
   utimesSync,
+  writeFileSync,
 } from "node:fs";
 import { lstat, opendir, rm } from "node:fs/promises";
 import path from "node:path";
@@ -46,14 +50,40 @@ export function openSnapshotDirs(options: {
     chmodSync(dir, 0o700);
   }
   mkdirSync(path.join(root, "empty"), { recursive: true, mode: 0o755 });
+  makeBaseTree(path.join(root, "base"));
   const dirs = new NumberedDirs(root, trashDir, highest(options.owned), options.logger);
   dirs.emptyTrash(Date.now() - keepTrashMs);
   for (const name of readdirSync(root)) {
-    if (name === "empty" || options.owned.has(Number(name))) continue;
+    if (name === "empty" || name === "base" || options.owned.has(Number(name))) continue;
     options.logger.warn({ folder: name }, "moving a snapshot folder without a row to the trash");
     dirs.moveToTrash(path.join(root, name));
   }
   return dirs;
+}
+
+/**
+ * What Docker puts into a layer of its own between image and container, so that neither diff nor commit
+ * shows it. Here it lies at the very bottom: whatever an image has itself wins.
+ */
+function makeBaseTree(base: string): void {
+  for (const folder of ["", "dev", "dev/pts", "dev/shm", "etc", "proc", "sys"]) {
+    const target = path.join(base, folder);
+    mkdirSync(target, { recursive: true });
+    chmodSync(target, 0o755);
+  }
+  for (const file of [
+    ".dockerenv",
+    "dev/console",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+  ]) {
+    const target = path.join(base, file);
+    writeFileSync(target, "");
+    chmodSync(target, 0o755);
+  }
+  const mtab = path.join(base, "etc/mtab");
+  if (lstatSync(mtab, { throwIfNoEntry: false }) === undefined) symlinkSync("/proc/mounts", mtab);
 }
 
 function highest(numbers: ReadonlySet<number>): number {
@@ -65,6 +95,7 @@ function highest(numbers: ReadonlySet<number>): number {
 class NumberedDirs implements DiskSnapshotDirs {
   readonly trashDir: string;
   readonly emptyTree: string;
+  readonly baseTree: string;
   readonly #root: string;
   readonly #logger: Logger;
   readonly #deleting = new Set<Promise<void>>();
@@ -74,6 +105,7 @@ class NumberedDirs implements DiskSnapshotDirs {
     this.#root = root;
     this.trashDir = trashDir;
     this.emptyTree = path.join(root, "empty");
+    this.baseTree = path.join(root, "base");
     this.#last = last;
     this.#logger = logger;
   }

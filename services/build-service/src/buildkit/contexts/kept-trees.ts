@@ -1,0 +1,153 @@
+/**
+ * The last received copy of each client directory, so that the next build fetches what has changed.
+ *
+ *   <root>/<key>.<n>/tree/   the files; n counts copies of one directory that were needed at once
+ *   <root>/<key>.<n>/index   what tree/ holds; absent while it is written, and then it is worth nothing
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { hasErrno } from "@gantry/errors";
+import { writeFileAtomic } from "@gantry/fs";
+import { readIndex, writeIndex } from "./tree-index.ts";
+import { TreeWriter } from "./tree-writer.ts";
+
+/** A copy that one build reads. */
+export interface KeptTree extends AsyncDisposable {
+  /** Absolute path of the files. */
+  readonly root: string;
+}
+
+/** One copy on disk. */
+interface Slot {
+  readonly folder: string;
+}
+
+/** A copy that nobody uses, as `docker buildx du` shows it. */
+export interface KeptTreeRecord {
+  readonly id: string;
+  readonly description: string;
+  readonly sizeBytes: number;
+  readonly inUse: boolean;
+  readonly createdMs: number;
+  readonly lastUsedMs: number;
+}
+
+/** All copies. */
+export class KeptTrees {
+  readonly #root: string;
+  readonly #busy = new Set<string>();
+
+  /** @param root folder of ours; it is made when it is first needed. */
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /**
+   * Brings a directory up to date and lends it.
+   * @param key what the directory is known by, between builds
+   * @param fill runs the transfer into the writer that it is given
+   */
+  async update(key: string, fill: (writer: TreeWriter) => Promise<void>): Promise<KeptTree> {
+    const slot = this.#take(createHash("sha256").update(key).digest("hex").slice(0, 32));
+    try {
+      await this.#write(slot, key, fill);
+    } catch (error) {
+      this.#busy.delete(slot.folder);
+      throw error;
+    }
+    return {
+      root: path.join(slot.folder, "tree"),
+      [Symbol.asyncDispose]: () => {
+        this.#busy.delete(slot.folder);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** What is kept. */
+  async list(): Promise<KeptTreeRecord[]> {
+    const names = await readdir(this.#root).catch((error: unknown) => {
+      if (hasErrno(error, "ENOENT")) return [];
+      throw error;
+    });
+    const records = await Promise.all(names.map((name) => this.#record(name)));
+    return records.filter((each) => each !== undefined);
+  }
+
+  /** Deletes a copy. False when it is in use or gone. */
+  async remove(id: string): Promise<boolean> {
+    const folder = path.join(this.#root, id);
+    if (this.#busy.has(folder)) return false;
+    this.#busy.add(folder);
+    try {
+      await rm(folder, { recursive: true, force: true });
+      return true;
+    } finally {
+      this.#busy.delete(folder);
+    }
+  }
+
+  #take(name: string): Slot {
+    for (let n = 0; ; n++) {
+      const folder = path.join(this.#root, `${name}.${String(n)}`);
+      if (this.#busy.has(folder)) continue;
+      this.#busy.add(folder);
+      return { folder };
+    }
+  }
+
+  async #write(
+    { folder }: Slot,
+    key: string,
+    fill: (writer: TreeWriter) => Promise<void>,
+  ): Promise<void> {
+    const tree = path.join(folder, "tree");
+    const indexFile = path.join(folder, "index");
+    const old = await readIndex(indexFile);
+    await rm(indexFile, { force: true });
+    if (old === undefined) await rm(tree, { recursive: true, force: true });
+    await mkdir(tree, { recursive: true });
+    const writer = new TreeWriter(tree, old ?? new Map());
+    try {
+      await fill(writer);
+    } finally {
+      writer.close();
+    }
+    await writeFileAtomic(indexFile, writeIndex(key, writer.index));
+  }
+
+  async #record(name: string): Promise<KeptTreeRecord | undefined> {
+    const folder = path.join(this.#root, name);
+    const indexFile = path.join(folder, "index");
+    const inUse = this.#busy.has(folder);
+    const [index, folderStat] = await Promise.all([
+      readIndex(indexFile),
+      stat(folder).catch(() => undefined),
+    ]);
+    if (folderStat === undefined) return undefined;
+    const sizeBytes = [...(index?.values() ?? [])].reduce(
+      (sum, { kind, linkName, sizeBytes: size }) =>
+        sum + (kind === "file" && linkName === "" ? size : 0),
+      0,
+    );
+    const used = index === undefined ? folderStat.mtimeMs : (await stat(indexFile)).mtimeMs;
+    return {
+      id: name,
+      description: `local source for ${await readDirectoryName(indexFile)}`,
+      sizeBytes,
+      inUse,
+      createdMs: folderStat.birthtimeMs,
+      lastUsedMs: used,
+    };
+  }
+}
+
+async function readDirectoryName(indexFile: string): Promise<string> {
+  const text = await readFile(indexFile, "utf8").catch((error: unknown) => {
+    if (hasErrno(error, "ENOENT")) return "";
+    throw error;
+  });
+  const key: unknown = text === "" ? "" : JSON.parse(text.slice(0, text.indexOf("\n")));
+  return typeof key === "string" ? (key.split(":")[0] ?? "") : "";
+}

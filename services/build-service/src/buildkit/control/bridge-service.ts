@@ -1,0 +1,186 @@
+/** The gateway's calls: what clients ask while they drive a build. Translates only. */
+
+import { createHash } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { EngineError, notImplemented } from "@gantry/errors";
+import { formatPlatform, hostPlatform } from "@gantry/oci";
+import { type Definition, type DefinitionSchema, gateway, OpSchema } from "@gantry/proto/buildkit";
+import type { BuildResult, PlatformResult } from "../../ports/build.ts";
+import { WireFailure } from "../wire/failure.ts";
+import { toConnectError } from "../wire/server.ts";
+import type { Bridge, ResultRefs, Solved } from "./bridge.ts";
+import { frontendCaps, llbCaps } from "./caps.ts";
+import { type SolveTools, solveDockerfile } from "./dockerfile-solve.ts";
+import type { Job, Jobs } from "./job.ts";
+import { workerRecord } from "./worker.ts";
+
+type ResultInit = MessageInitShape<typeof gateway.ResultSchema>;
+type DefinitionInit = MessageInitShape<typeof DefinitionSchema>;
+
+/** What the handlers work with. */
+export interface BridgeServiceOptions {
+  readonly jobs: Jobs;
+  readonly refs: ResultRefs;
+  readonly tools: SolveTools;
+}
+
+/** Which build a call is about. */
+const buildKey = "buildkit-controlapi-buildid";
+
+/** Identifiers of sources that are results of ours. */
+const resultScheme = "gantry-result://";
+
+/** Registers the service. */
+export function registerBridge(router: ConnectRouter, options: BridgeServiceOptions): void {
+  const { jobs, refs, tools } = options;
+  const { method } = gateway.LLBBridge;
+  const find = async (context: HandlerContext): Promise<{ job: Job; bridge: Bridge }> => {
+    const ref = context.requestHeader.get(buildKey);
+    if (ref === null) throw new EngineError("invalid_argument", "no build ID in the request");
+    const job = await jobs.get(ref, context.signal);
+    if (job.bridge === undefined) throw new EngineError("not_found", `no such build ${ref}`);
+    return { job, bridge: job.bridge };
+  };
+  router.rpc(
+    method.ping,
+    translated(async (_request, context) => {
+      await find(context);
+      return { frontendApiCaps: frontendCaps, llbCaps, workers: [workerRecord()] };
+    }),
+  );
+  router.rpc(
+    method.solve,
+    translated(async (request: gateway.SolveRequest, context) => {
+      const { job, bridge } = await find(context);
+      if (request.frontend === "") throw notImplemented("solving a build graph is not supported");
+      const results = resultsOf(refs, request.frontendInputs);
+      const solved = await solveDockerfile(tools, {
+        job,
+        frontend: request.frontend,
+        attrs: request.frontendOpt,
+        entitlements: job.entitlements,
+        results,
+        signal: context.signal,
+      });
+      return { result: resultMessage(solved, bridge.add(solved)) };
+    }),
+  );
+  router.rpc(
+    method.evaluate,
+    translated(async ({ ref }: gateway.EvaluateRequest, context) => {
+      await find(context);
+      // Results are whole when they are handed out.
+      refs.get(ref);
+      return {};
+    }),
+  );
+  router.rpc(
+    method.return,
+    translated(async (request: gateway.ReturnRequest, context) => {
+      const { bridge } = await find(context);
+      const { error, result } = request;
+      if (error === undefined || error.code === 0) bridge.return({ refs: refsOf(result) });
+      else bridge.fail(new WireFailure(error.code, error.message, error.details));
+      return {};
+    }),
+  );
+}
+
+type Unary<I, O> = (request: I, context: HandlerContext) => Promise<O>;
+
+function translated<I, O>(handler: Unary<I, O>): Unary<I, O> {
+  return async (request, context) => {
+    try {
+      return await handler(request, context);
+    } catch (error) {
+      throw toConnectError(error);
+    }
+  };
+}
+
+function refsOf(result: gateway.Result | undefined): string[] {
+  switch (result?.result.case) {
+    case "ref":
+      return [result.result.value.id];
+    case "refs":
+      return Object.values(result.result.value.refs).map(({ id }) => id);
+    case "refDeprecated":
+      return [result.result.value];
+    case "refsDeprecated":
+      return Object.values(result.result.value.refs);
+    default:
+      return [];
+  }
+}
+
+function resultMessage(solved: Solved, ids: readonly string[]): ResultInit {
+  const { platforms } = solved.result;
+  const named = platforms.map((each, i) => ({
+    key: formatPlatform(each.platform),
+    each,
+    ref: { id: ids[i] ?? "", def: resultDefinition(ids[i] ?? "") },
+  }));
+  const encode = (value: unknown): Uint8Array<ArrayBuffer> =>
+    new TextEncoder().encode(JSON.stringify(value));
+  const list = named.map(({ key, each }) => ({ ID: key, Platform: each.platform }));
+  const metadata = Object.fromEntries(
+    named.map(({ key, each }) => [
+      solved.multiPlatform ? `containerimage.config/${key}` : "containerimage.config",
+      encode(configOf(each)),
+    ]),
+  );
+  metadata["refs.platforms"] = encode({ Platforms: list });
+  const [first] = named;
+  return {
+    metadata,
+    result: solved.multiPlatform
+      ? {
+          case: "refs",
+          value: { refs: Object.fromEntries(named.map(({ key, ref }) => [key, ref])) },
+        }
+      : { case: "ref", value: first?.ref ?? {} },
+  };
+}
+
+const configOf = ({ config }: PlatformResult): object => ({
+  ...config,
+  rootfs: { type: "layers", diff_ids: [] },
+});
+
+/** A graph that is only a name of ours: what a build that takes this result as its input sends back. */
+function resultDefinition(id: string): DefinitionInit {
+  const { os, architecture } = hostPlatform();
+  const source = toBinary(
+    OpSchema,
+    create(OpSchema, {
+      op: { case: "source", value: { identifier: `${resultScheme}${id}` } },
+      platform: { os, architecture },
+    }),
+  );
+  const digest = digestOf(source);
+  const head = toBinary(OpSchema, create(OpSchema, { inputs: [{ digest, index: 0n }] }));
+  return { def: [source, head], metadata: { [digest]: {}, [digestOf(head)]: {} } };
+}
+
+const digestOf = (bytes: Uint8Array): string =>
+  `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
+
+/** Results that inputs name. Throws for graphs that aren't ours. */
+function resultsOf(
+  refs: ResultRefs,
+  inputs: Readonly<Record<string, Definition>>,
+): Map<string, BuildResult> {
+  return new Map(
+    Object.entries(inputs).map(([key, definition]) => {
+      const ops = definition.def.map((bytes) => fromBinary(OpSchema, bytes));
+      const source = ops.map(({ op }) => op).find((op) => op.case === "source");
+      const identifier = source?.value.identifier ?? "";
+      if (!identifier.startsWith(resultScheme)) {
+        throw notImplemented(`input ${key} is a build graph, which is not supported`);
+      }
+      return [key, refs.get(identifier.slice(resultScheme.length)).result];
+    }),
+  );
+}

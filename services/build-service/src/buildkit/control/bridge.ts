@@ -1,0 +1,95 @@
+/** The part of a build that the client drives: what it has solved so far, and what it returned. */
+import { randomUUID } from "node:crypto";
+import { EngineError } from "@gantry/errors";
+import type { BuildResult } from "../../ports/build.ts";
+import type { AttestationMaker } from "../solve/provenance.ts";
+
+/** A finished solve, until its job ends. */
+export interface Solved {
+  readonly result: BuildResult;
+  /** Provenance for images of these names. */
+  readonly attest: (names: readonly string[]) => AttestationMaker;
+  /** Results are told apart by platform even if there is only one. */
+  readonly multiPlatform: boolean;
+}
+
+/** What the client returned at the end. */
+export interface Returned {
+  /** References it returned; those of what has no files are empty. */
+  readonly refs: readonly string[];
+}
+
+/** References to results, by IDs that can't be guessed. */
+export class ResultRefs {
+  readonly #solved = new Map<string, Solved>();
+
+  /** Makes an ID. */
+  add(solved: Solved): string {
+    const id = randomUUID().replaceAll("-", "");
+    this.#solved.set(id, solved);
+    return id;
+  }
+
+  /** Throws not_found for IDs that aren't ours. */
+  get(id: string): Solved {
+    const solved = this.#solved.get(id);
+    if (solved === undefined) throw new EngineError("not_found", `no ref for ${id}`);
+    return solved;
+  }
+
+  delete(id: string): void {
+    this.#solved.delete(id);
+  }
+}
+
+/** One client's hold on its build. */
+export class Bridge implements Disposable {
+  readonly #refs: ResultRefs;
+  readonly #own = new Set<string>();
+  readonly #returned = Promise.withResolvers<Returned>();
+  #last: Solved | undefined;
+
+  /** @param refs where results are found by the clients of other builds, too */
+  constructor(refs: ResultRefs) {
+    this.#refs = refs;
+    // Whoever waits for it sees a failure; nobody may.
+    this.#returned.promise.catch(() => undefined);
+  }
+
+  /** Notes a result; one reference per platform. */
+  add(solved: Solved): string[] {
+    this.#last = solved;
+    return solved.result.platforms.map(() => {
+      const id = this.#refs.add(solved);
+      this.#own.add(id);
+      return id;
+    });
+  }
+
+  /** The client is done. */
+  return(returned: Returned): void {
+    this.#returned.resolve(returned);
+  }
+
+  /** The client has failed. */
+  fail(error: Error): void {
+    this.#returned.reject(error);
+  }
+
+  /** Waits for the client; the result that it returned, undefined when it is none. */
+  async returned(signal: AbortSignal): Promise<Solved | undefined> {
+    const onAbort = (): void => {
+      this.#returned.reject(new EngineError("canceled", "context canceled"));
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+    const { refs } = await this.#returned.promise;
+    const named = refs.find((id) => id !== "");
+    // A reference without ID stands for a result without files.
+    return named === undefined ? this.#last : this.#refs.get(named);
+  }
+
+  [Symbol.dispose](): void {
+    for (const id of this.#own) this.#refs.delete(id);
+  }
+}

@@ -1,0 +1,111 @@
+/** The control service: builds, their progress, the cache. Translates only. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { notImplemented } from "@gantry/errors";
+import {
+  Control,
+  type PruneRequest,
+  type SolveRequest,
+  type StatusRequest,
+  type StatusResponseSchema,
+  type UsageRecordSchema,
+} from "@gantry/proto/buildkit";
+import type { CacheRecord } from "../../ports/build.ts";
+import { statusMessage, timestamp } from "../progress/status-message.ts";
+import { toConnectError } from "../wire/server.ts";
+import type { CacheView } from "./cache-view.ts";
+import { type OuterSolveOptions, solve } from "./outer-solve.ts";
+import { acceptTunnel } from "./session-tunnel.ts";
+import { builderVersion, workerRecord } from "./worker.ts";
+
+/** What the handlers work with. */
+export interface ControlServiceOptions extends OuterSolveOptions {
+  readonly cache: CacheView;
+}
+
+/** Registers the service. */
+export function registerControl(router: ConnectRouter, options: ControlServiceOptions): void {
+  const { tools, cache } = options;
+  router.service(Control, {
+    solve: (request, { signal }) => one(solved(options, request, signal)),
+    status: (request, context) => {
+      context.responseHeader.set("buildkit-current-timestamp", new Date().toISOString());
+      return many(statuses(options, request, context));
+    },
+    session: (messages, context) => many(acceptTunnel(tools.sessions, messages, context)),
+    listWorkers: () => ({ record: [workerRecord()] }),
+    info: () => ({ buildkitVersion: builderVersion }),
+    diskUsage: ({ filter, ageLimit }, { signal }) =>
+      one(cache.list({ filters: filter, ageLimitNano: ageLimit }, signal)).then((records) => ({
+        record: records.map(usageRecord),
+      })),
+    prune: (request, { signal }) => many(pruned(cache, request, signal)),
+    listenBuildHistory: (_request, context) => {
+      context.responseHeader.set("buildkit-current-timestamp", new Date().toISOString());
+      throw toConnectError(notImplemented("build history is not kept"));
+    },
+    updateBuildHistory: () => {
+      throw toConnectError(notImplemented("build history is not kept"));
+    },
+  });
+}
+
+async function solved(
+  options: ControlServiceOptions,
+  request: SolveRequest,
+  signal: AbortSignal,
+): Promise<{ exporterResponse: Record<string, string> }> {
+  return { exporterResponse: { ...(await solve(options, request, signal)) } };
+}
+
+async function* statuses(
+  { jobs }: ControlServiceOptions,
+  { ref }: StatusRequest,
+  { signal }: HandlerContext,
+): AsyncGenerator<MessageInitShape<typeof StatusResponseSchema>> {
+  const job = await jobs.get(ref, signal);
+  for await (const batch of job.progress.batches(signal)) {
+    yield statusMessage(batch, () => job.source);
+  }
+}
+
+async function* pruned(
+  cache: CacheView,
+  request: PruneRequest,
+  signal: AbortSignal,
+): AsyncGenerator<MessageInitShape<typeof UsageRecordSchema>> {
+  for await (const record of cache.prune(request, signal)) yield usageRecord(record);
+}
+
+function usageRecord(record: CacheRecord): MessageInitShape<typeof UsageRecordSchema> {
+  const { id, mutable, inUse, sizeBytes, description, type, shared, parents, usageCount } = record;
+  return {
+    id,
+    mutable,
+    inUse,
+    size: BigInt(sizeBytes),
+    createdAt: timestamp(record.createdNano),
+    ...(record.lastUsedNano > 0n && { lastUsedAt: timestamp(record.lastUsedNano) }),
+    usageCount: BigInt(usageCount),
+    description,
+    recordType: type,
+    shared,
+    parents: [...parents],
+  };
+}
+
+async function one<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+async function* many<T>(answers: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* answers;
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}

@@ -1,0 +1,88 @@
+/** A solve by the Dockerfile frontend, from the client's attributes to a result. */
+import { EngineError } from "@gantry/errors";
+import type { Builder, BuildResult } from "../../ports/build.ts";
+import type { KeptTrees } from "../contexts/kept-trees.ts";
+import type { AgentSockets } from "../session/agent-sockets.ts";
+import type { SessionRegistry } from "../session/session-registry.ts";
+import { openClientInputs } from "../solve/client-inputs.ts";
+import { type Attributes, readFrontendOptions } from "../solve/frontend-options.ts";
+import { LocalDirectories } from "../solve/local-directories.ts";
+import { provenanceMaker } from "../solve/provenance.ts";
+import { codes, WireFailure } from "../wire/failure.ts";
+import type { Solved } from "./bridge.ts";
+import { asCancellation, type Job } from "./job.ts";
+
+/** What solves are made with. */
+export interface SolveTools {
+  readonly builder: Builder;
+  readonly sessions: SessionRegistry;
+  readonly trees: KeptTrees;
+  readonly agents: AgentSockets;
+}
+
+/** One solve. */
+export interface SolveInput {
+  readonly job: Job;
+  readonly frontend: string;
+  readonly attrs: Attributes;
+  readonly entitlements: readonly string[];
+  /** Results of other builds, by the key of the client's reference. */
+  readonly results: ReadonlyMap<string, BuildResult>;
+  /** Ends the solve without the job. */
+  readonly signal: AbortSignal;
+}
+
+/** Frontend images that are built in. */
+const official =
+  /^(docker\.io\/)?docker\/dockerfile(-upstream)?(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$/;
+
+/** Runs it. The result is kept until the job ends. */
+export async function solveDockerfile(tools: SolveTools, input: SolveInput): Promise<Solved> {
+  assertBuiltIn(input.frontend, input.attrs);
+  const { job, attrs } = input;
+  const options = readFrontendOptions(job.ref, attrs, input.entitlements);
+  if (options.sbom !== undefined) {
+    throw new EngineError("not_implemented", "attestations of kind sbom are not supported");
+  }
+  const signal = AbortSignal.any([job.signal, asCancellation(input.signal)]);
+  const session = await tools.sessions.get(job.sessionId, signal);
+  const { localSessions, sharedKeys } = options;
+  const directories = new LocalDirectories({ ...tools, session, localSessions, sharedKeys });
+  const inputs = await openClientInputs({
+    ref: job.ref,
+    session,
+    directories,
+    agents: tools.agents,
+    options,
+    results: input.results,
+    progress: job.progress,
+    signal,
+  });
+  job.source = { filename: options.filename, data: inputs.dockerfile.bytes };
+  const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
+  const { materials } = result;
+  const { ref, startedMs } = job;
+  return {
+    result,
+    attest: (names) => provenanceMaker({ ref, options, attrs, materials, names, startedMs }),
+    multiPlatform: options.multiPlatform,
+  };
+}
+
+function assertBuiltIn(frontend: string, attrs: Attributes): void {
+  const syntax = attrs["build-arg:BUILDKIT_SYNTAX"] ?? "";
+  if (syntax !== "") assertOfficial(syntax);
+  if (frontend === "dockerfile.v0") return;
+  if (frontend !== "gateway.v0") {
+    throw new WireFailure(codes.unknown, `unknown frontend: ${frontend}`);
+  }
+  assertOfficial(attrs["source"] ?? "");
+}
+
+function assertOfficial(source: string): void {
+  if (source === "dockerfile.v0" || official.test(source)) return;
+  throw new WireFailure(
+    codes.unimplemented,
+    `frontend image ${source} is not supported: only the Dockerfile frontend is built in`,
+  );
+}

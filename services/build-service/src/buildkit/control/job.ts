@@ -1,0 +1,104 @@
+/** Builds that are running: what is known of each between the calls that are about it. */
+import { EngineError } from "@gantry/errors";
+import { ProgressLog } from "../progress/progress-log.ts";
+import type { WarningSource } from "../progress/status-message.ts";
+import type { Bridge } from "./bridge.ts";
+
+/** One build, from its Solve to the answer to it. */
+export class Job {
+  readonly ref: string;
+  /** Session ID that the client named; may be empty. */
+  readonly sessionId: string;
+  readonly progress = new ProgressLog();
+  readonly startedMs = Date.now();
+  /** Aborts when the client cancels, and when the job has ended. */
+  readonly signal: AbortSignal;
+  /** The Dockerfile, for warnings to point into. */
+  source: WarningSource | undefined;
+  readonly #abort = new AbortController();
+  readonly #disposals = new AsyncDisposableStack();
+  bridge: Bridge | undefined;
+  /** What the client may ask of its steps, as far as the engine allows it. */
+  entitlements: readonly string[] = [];
+
+  constructor(ref: string, sessionId: string, clientSignal: AbortSignal) {
+    this.ref = ref;
+    this.sessionId = sessionId;
+    this.signal = AbortSignal.any([asCancellation(clientSignal), this.#abort.signal]);
+  }
+
+  /** Keeps something until the job has ended. */
+  keep<T extends AsyncDisposable>(resource: T): T {
+    return this.#disposals.use(resource);
+  }
+
+  /** Ends it: progress is complete, everything that was kept for it is released. */
+  async end(): Promise<void> {
+    this.progress.end();
+    this.#abort.abort(new EngineError("canceled", "context canceled"));
+    await this.#disposals.disposeAsync();
+  }
+}
+
+/** The same signal, with the reason that a build ends for. */
+export function asCancellation(signal: AbortSignal): AbortSignal {
+  const abort = new AbortController();
+  const onAbort = (): void => {
+    abort.abort(new EngineError("canceled", "context canceled", { cause: signal.reason }));
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  return abort.signal;
+}
+
+/** How long calls about a job wait for it to begin, and how long it can be asked about after its end. */
+const arrivalMs = 6000;
+const lingerMs = 10_000;
+
+/** Jobs by the reference that clients chose. */
+export class Jobs {
+  readonly #jobs = new Map<string, Job>();
+  readonly #waiting = new Map<string, Set<() => void>>();
+
+  /** Begins one. Throws for a reference that is in use. */
+  begin(ref: string, sessionId: string, clientSignal: AbortSignal): Job {
+    if (this.#jobs.has(ref)) throw new EngineError("already_exists", `job ID ${ref} exists`);
+    const job = new Job(ref, sessionId, clientSignal);
+    this.#jobs.set(ref, job);
+    for (const wake of this.#waiting.get(ref) ?? []) wake();
+    return job;
+  }
+
+  /** Forgets a job that has ended, once late readers of its progress had their time. */
+  forget(job: Job): void {
+    const timer = setTimeout(() => {
+      if (this.#jobs.get(job.ref) === job) this.#jobs.delete(job.ref);
+    }, lingerMs);
+    timer.unref();
+  }
+
+  /** The job, which may be about to begin. Throws not_found when it doesn't. */
+  async get(ref: string, signal: AbortSignal): Promise<Job> {
+    const job = this.#jobs.get(ref) ?? (await this.#arrival(ref, signal));
+    if (job !== undefined) return job;
+    throw new EngineError("not_found", `no such job ${ref}`);
+  }
+
+  #arrival(ref: string, signal: AbortSignal): Promise<Job | undefined> {
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(ref) ?? new Set();
+      this.#waiting.set(ref, waiting);
+      const finish = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", finish);
+        waiting.delete(finish);
+        if (waiting.size === 0) this.#waiting.delete(ref);
+        resolve(this.#jobs.get(ref));
+      };
+      const timer = setTimeout(finish, arrivalMs);
+      waiting.add(finish);
+      if (signal.aborted) finish();
+      else signal.addEventListener("abort", finish, { once: true });
+    });
+  }
+}

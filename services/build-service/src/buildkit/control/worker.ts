@@ -1,0 +1,27 @@
+/** The one worker there is: this engine. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { hostPlatform } from "@gantry/oci";
+import type { BuildkitVersionSchema, WorkerRecordSchema } from "@gantry/proto/buildkit";
+
+/** The version of BuildKit whose behaviour this builder has. */
+export const builderVersion: MessageInitShape<typeof BuildkitVersionSchema> = {
+  package: "gantry/build-service",
+  version: "v0.25.2",
+  revision: "",
+  dockerfileVersion: "1.19.0",
+};
+
+/** What ListWorkers says. */
+export function workerRecord(): MessageInitShape<typeof WorkerRecordSchema> {
+  const { os, architecture } = hostPlatform();
+  return {
+    id: "gantry",
+    labels: {
+      "org.mobyproject.buildkit.worker.executor": "gantry",
+      // Says that images are kept as they are pulled: several platforms, attestations.
+      "org.mobyproject.buildkit.worker.snapshotter": "overlayfs",
+    },
+    platforms: [{ os, architecture }],
+    buildkitVersion: builderVersion,
+  };
+}

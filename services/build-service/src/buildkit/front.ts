@@ -1,0 +1,75 @@
+/** BuildKit's API in front of the builder: what is called for each connection that a client opens. */
+
+import path from "node:path";
+import type { Duplex } from "node:stream";
+import type { Logger } from "@gantry/logging";
+import type { Builder } from "../ports/build.ts";
+import { KeptTrees } from "./contexts/kept-trees.ts";
+import { ResultRefs } from "./control/bridge.ts";
+import { registerBridge } from "./control/bridge-service.ts";
+import { CacheView } from "./control/cache-view.ts";
+import { registerControl } from "./control/control-service.ts";
+import { Jobs } from "./control/job.ts";
+import { AgentSockets } from "./session/agent-sockets.ts";
+import type { SessionIntroduction } from "./session/session.ts";
+import { SessionRegistry } from "./session/session-registry.ts";
+import type { ImagePusher } from "./solve/exporters.ts";
+import { WireServer } from "./wire/server.ts";
+
+/** Options of openBuildkit. */
+export interface BuildkitOptions {
+  readonly builder: Builder;
+  readonly pusher: ImagePusher;
+  /** Durable folder of the service. */
+  readonly dataDir: string;
+  /** Folder of the service that is gone after a reboot. */
+  readonly runDir: string;
+  readonly logger: Logger;
+}
+
+/** The front. */
+export interface BuildkitFront {
+  /** Serves the control connection of a client. Resolves when it is closed. */
+  serveControl(connection: Duplex): Promise<void>;
+  /** Throws invalid_argument where a session of that ID can't be opened. */
+  assertSessionFree(id: string): void;
+  /** Opens a session on a connection whose client serves. Resolves when it is closed. */
+  serveSession(introduction: SessionIntroduction, connection: Duplex): Promise<void>;
+  /** Open sessions, for builds that come another way. */
+  readonly sessions: SessionRegistry;
+  /** Received contexts that are kept. */
+  readonly trees: KeptTrees;
+  /** Cuts all connections. */
+  close(): void;
+}
+
+/** Opens the front. */
+export function openBuildkit(options: BuildkitOptions): BuildkitFront {
+  const { builder, pusher, logger } = options;
+  const sessions = new SessionRegistry();
+  const trees = new KeptTrees(path.join(options.dataDir, "contexts"));
+  const agents = new AgentSockets(path.join(options.runDir, "ssh"));
+  const jobs = new Jobs();
+  const refs = new ResultRefs();
+  const tools = { builder, sessions, trees, agents };
+  const server = new WireServer({
+    logger,
+    routes: (router) => {
+      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder, trees) });
+      registerBridge(router, { jobs, refs, tools });
+    },
+  });
+  return {
+    serveControl: (connection) => server.serve(connection),
+    assertSessionFree(id) {
+      sessions.assertFree(id);
+    },
+    serveSession: (introduction, connection) => sessions.open(introduction, connection).closed,
+    sessions,
+    trees,
+    close() {
+      server.close();
+      sessions.close();
+    },
+  };
+}

@@ -1,0 +1,110 @@
+/** What a build reads from its client, over the session. */
+import { notImplemented } from "@gantry/errors";
+import type { BuildResult } from "../../ports/build.ts";
+import type { BuildInputs, ContextSource } from "../../ports/build-inputs.ts";
+import type { ProgressSink } from "../../ports/progress.ts";
+import { asVertex, TransferLine } from "../progress/own-vertex.ts";
+import type { AgentSockets } from "../session/agent-sockets.ts";
+import { findCredential, findSecret } from "../session/lent.ts";
+import type { Session } from "../session/session.ts";
+import { codes, WireFailure } from "../wire/failure.ts";
+import type { FrontendOptions } from "./frontend-options.ts";
+import type { LocalDirectories } from "./local-directories.ts";
+
+/** What makes inputs. */
+export interface ClientInputsOptions {
+  /** The build's. */
+  readonly ref: string;
+  readonly session: Session;
+  readonly directories: LocalDirectories;
+  readonly agents: AgentSockets;
+  readonly options: FrontendOptions;
+  /** Results of earlier builds that the client refers to, by the key of its reference. */
+  readonly results: ReadonlyMap<string, BuildResult>;
+  readonly progress: ProgressSink;
+  readonly signal: AbortSignal;
+}
+
+/** Reads Dockerfile and ignore file now; everything else when the build asks for it. */
+export async function openClientInputs(from: ClientInputsOptions): Promise<BuildInputs> {
+  const { session } = from;
+  const { filename } = from.options;
+  const dockerfile = await loadDockerfile(from);
+  return {
+    dockerfile: { name: filename, bytes: dockerfile.bytes },
+    ignore: dockerfile.ignore ?? (await loadIgnore(from)),
+    context: mainContext(from),
+    namedContexts: namedContexts(from),
+    secret: (id, signal) => findSecret(session, id, signal),
+    sshAgent: (id, signal) => from.agents.open(session, id, AbortSignal.any([signal, from.signal])),
+    registryAuth: (host, signal) => findCredential(session, host, signal),
+  };
+}
+
+interface LoadedDockerfile {
+  readonly bytes: Uint8Array;
+  /** Of `<Dockerfile>.dockerignore`; undefined: there is none. */
+  readonly ignore: string | undefined;
+}
+
+async function loadDockerfile(from: ClientInputsOptions): Promise<LoadedDockerfile> {
+  const { directories, options, progress, signal } = from;
+  const { filename, dockerfileKey } = options;
+  const name = `[internal] load build definition from ${filename}`;
+  return await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
+    const line = new TransferLine(vertex, "transferring dockerfile:", "transferring");
+    const ignoreName = `${filename}.dockerignore`;
+    const names = [filename, ignoreName, ...(filename === "Dockerfile" ? ["dockerfile"] : [])];
+    const tree = await directories.files(dockerfileKey, names, line, signal);
+    const bytes =
+      tree.read(filename) ?? (filename === "Dockerfile" ? tree.read("dockerfile") : undefined);
+    if (bytes === undefined) {
+      throw new WireFailure(
+        codes.unknown,
+        `failed to read dockerfile: open ${filename}: no such file or directory`,
+      );
+    }
+    const ignore = tree.read(ignoreName);
+    return { bytes, ignore: ignore && new TextDecoder().decode(ignore) };
+  });
+}
+
+async function loadIgnore(from: ClientInputsOptions): Promise<string> {
+  const { directories, options, progress, signal } = from;
+  if (options.remoteContext !== "") return "";
+  const name = "[internal] load .dockerignore";
+  return await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
+    const line = new TransferLine(vertex, "transferring context:", "transferring");
+    const tree = await directories.files(options.contextKey, [".dockerignore"], line, signal);
+    return new TextDecoder().decode(tree.read(".dockerignore"));
+  });
+}
+
+function mainContext({ options, directories }: ClientInputsOptions): ContextSource {
+  const { remoteContext, contextKey } = options;
+  if (remoteContext === "") return { kind: "local", context: directories.context(contextKey) };
+  throw notImplemented(
+    `remote build context ${remoteContext} is not supported by this version of Gantry`,
+  );
+}
+
+function namedContexts(from: ClientInputsOptions): ReadonlyMap<string, ContextSource> {
+  const sources = [...from.options.namedContexts].map(
+    ([name, value]) => [name.toLowerCase(), namedContext(from, value)] as const,
+  );
+  return new Map(sources);
+}
+
+function namedContext({ directories, results }: ClientInputsOptions, value: string): ContextSource {
+  const after = (scheme: string): string | undefined =>
+    value.startsWith(scheme) ? value.slice(scheme.length) : undefined;
+  const image = after("docker-image://");
+  if (image !== undefined) return { kind: "image", reference: image };
+  const directory = after("local:");
+  if (directory !== undefined) return { kind: "local", context: directories.context(directory) };
+  const input = after("input:");
+  const result = input === undefined ? undefined : results.get(input);
+  if (result !== undefined) return { kind: "result", result };
+  if (/^(git|https?):\/\/|^git@/.test(value)) return { kind: "remote", url: value };
+  throw notImplemented(`unsupported context source ${value}`);
+}

@@ -1,0 +1,35 @@
+/** Lists of values as Go's encoding/csv writes one record of them. */
+
+/** Fields of one record: commas separate, quotes protect, two quotes are one. */
+export function csvFields(text: string): string[] {
+  if (text === "") return [];
+  const fields: string[] = [];
+  let field = "";
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i] ?? "";
+    if (quoted) {
+      if (char !== '"') field += char;
+      else if (text[i + 1] === '"') {
+        field += char;
+        i++;
+      } else quoted = false;
+    } else if (char === '"' && field === "") quoted = true;
+    else if (char === ",") {
+      fields.push(field);
+      field = "";
+    } else field += char;
+  }
+  fields.push(field);
+  return fields;
+}
+
+/** `a=b,c=d` as pairs; a field without `=` has an empty value. */
+export function csvPairs(text: string): Map<string, string> {
+  return new Map(
+    csvFields(text).map((field) => {
+      const equals = field.indexOf("=");
+      return equals === -1 ? [field, ""] : [field.slice(0, equals), field.slice(equals + 1)];
+    }),
+  );
+}

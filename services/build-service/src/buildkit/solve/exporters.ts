@@ -1,0 +1,246 @@
+/** What is made of a result: images, archives, folders. */
+import { invalidArgument, notImplemented } from "@gantry/errors";
+import { canonicalName, parseReference, withDefaultTag } from "@gantry/oci";
+import type { Builder, BuildResult, ImageExport, StoredImage } from "../../ports/build.ts";
+import type { ProgressSink } from "../../ports/progress.ts";
+import { asVertex, type OwnVertex, TransferLine } from "../progress/own-vertex.ts";
+import { sendFile, sendFolders } from "../session/send-file.ts";
+import type { Session } from "../session/session.ts";
+import { codes, WireFailure } from "../wire/failure.ts";
+import { csvFields } from "./csv.ts";
+import { folderOf } from "./platform-folder.ts";
+import type { AttestationMaker } from "./provenance.ts";
+
+/** An exporter that a client asked for. */
+export interface ExporterRequest {
+  readonly type: string;
+  readonly attrs: Readonly<Record<string, string>>;
+}
+
+/** Pushes images that the engine has. */
+export interface ImagePusher {
+  /** Pushes one; throws what the registry says. */
+  push(
+    reference: string,
+    options: {
+      readonly session: Session;
+      readonly vertex: OwnVertex;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void>;
+}
+
+/** What exporters work with. */
+export interface ExportContext {
+  readonly ref: string;
+  readonly builder: Builder;
+  readonly result: BuildResult;
+  readonly session: () => Promise<Session>;
+  readonly pusher: ImagePusher;
+  readonly attest: AttestationMaker;
+  /** Whether results are put in folders of their platforms. */
+  readonly split: boolean;
+  readonly progress: ProgressSink;
+  readonly signal: AbortSignal;
+}
+
+/** Keys and values for the client. */
+export type ExporterResponse = Readonly<Record<string, string>>;
+
+type Exporter = (
+  context: ExportContext,
+  request: ExporterRequest,
+  index: number,
+) => Promise<ExporterResponse>;
+
+const exporters: ReadonlyMap<string, Exporter> = new Map([
+  ["moby", exportImage],
+  ["image", exportImage],
+  ["docker", exportArchive],
+  ["oci", exportArchive],
+  ["local", exportFolders],
+  ["tar", exportTar],
+]);
+
+/** Runs one exporter. */
+export async function runExporter(
+  context: ExportContext,
+  request: ExporterRequest,
+  index: number,
+): Promise<ExporterResponse> {
+  return await exporterOf(request.type)(context, request, index);
+}
+
+/** Throws for a type that there isn't: asked before the build begins. */
+export function exporterOf(type: string): Exporter {
+  const exporter = exporters.get(type);
+  if (exporter !== undefined) return exporter;
+  throw new WireFailure(codes.unknown, `exporter ${JSON.stringify(type)} could not be found`);
+}
+
+async function exportImage(
+  context: ExportContext,
+  { attrs }: ExporterRequest,
+): Promise<ExporterResponse> {
+  const names = namesOf(attrs["name"] ?? "");
+  const { builder, result, signal } = context;
+  return await vertexOf(context, "exporting to image", async (vertex) => {
+    const options = imageExport(context, names, attrs, vertex);
+    const stored = await builder.exportImage(result, options, signal);
+    if (isTrue(attrs["push"])) await push(context, names, vertex);
+    return imageResponse(stored, names);
+  });
+}
+
+async function push(
+  { pusher, session, signal }: ExportContext,
+  names: readonly string[],
+  vertex: OwnVertex,
+): Promise<void> {
+  if (names.length === 0) throw invalidArgument("tag is needed when pushing to registry");
+  const from = await session();
+  for (const name of names) {
+    await vertex.step(`pushing manifest for ${name}`, "pushing", () =>
+      pusher.push(name, { session: from, vertex, signal }),
+    );
+  }
+}
+
+async function exportArchive(
+  context: ExportContext,
+  { type, attrs }: ExporterRequest,
+  index: number,
+): Promise<ExporterResponse> {
+  const format = type === "oci" ? "oci" : "docker";
+  if (attrs["tar"] === "false")
+    throw notImplemented(`exporter ${type} with tar=false is not supported`);
+  const names = namesOf(attrs["name"] ?? "");
+  const { builder, result, session, signal } = context;
+  return await vertexOf(context, `exporting to ${format} image format`, async (vertex) => {
+    const options = { ...imageExport(context, names, attrs, vertex), format } as const;
+    const line = new TransferLine(vertex, "sending tarball", "sending");
+    await sendFile(await session(), builder.exportArchive(result, options, signal), {
+      exporter: index,
+      metadata: {},
+      onProgress: line.at,
+      signal,
+    });
+    line.end();
+    return names.length === 0 ? {} : { "image.name": names.join(",") };
+  });
+}
+
+async function exportFolders(
+  context: ExportContext,
+  { attrs }: ExporterRequest,
+  index: number,
+): Promise<ExporterResponse> {
+  const { builder, result, session, signal } = context;
+  const split = context.split && attrs["platform-split"] !== "false";
+  return await vertexOf(context, "exporting to client directory", async (vertex) => {
+    await using mounts = new AsyncDisposableStack();
+    const folders = await Promise.all(
+      result.platforms.map(async (each) => {
+        const mounted = mounts.use(await builder.mount(each, signal));
+        return { root: mounted.root, prefix: split ? folderOf(each.platform) : "" };
+      }),
+    );
+    const line = new TransferLine(vertex, "copying files", "copying");
+    await sendFolders(await session(), folders, {
+      exporter: index,
+      metadata: {},
+      onProgress: line.at,
+      signal,
+    });
+    line.end();
+    return {};
+  });
+}
+
+async function exportTar(
+  context: ExportContext,
+  _request: ExporterRequest,
+  index: number,
+): Promise<ExporterResponse> {
+  const { builder, result, session, signal } = context;
+  const [only, ...others] = result.platforms;
+  if (only === undefined || others.length > 0) {
+    throw notImplemented("exporter tar for more than one platform is not supported");
+  }
+  return await vertexOf(context, "exporting to client tarball", async (vertex) => {
+    const line = new TransferLine(vertex, "sending tarball", "sending");
+    await sendFile(await session(), builder.exportTree(only, signal), {
+      exporter: index,
+      metadata: {},
+      onProgress: line.at,
+      signal,
+    });
+    line.end();
+    return {};
+  });
+}
+
+function vertexOf<T>(
+  { ref, progress }: ExportContext,
+  name: string,
+  work: (vertex: OwnVertex) => Promise<T>,
+): Promise<T> {
+  return asVertex(progress, { key: `${ref} ${name}`, name }, work);
+}
+
+function imageExport(
+  { attest }: ExportContext,
+  names: readonly string[],
+  attrs: ExporterRequest["attrs"],
+  vertex: OwnVertex,
+): ImageExport {
+  const open = new Map<string, () => void>();
+  return {
+    names,
+    attestations: attest,
+    annotations: annotationsOf(attrs, ["annotation.", "annotation-manifest."]),
+    indexAnnotations: annotationsOf(attrs, ["annotation-index."]),
+    onStep(text, done) {
+      if (!open.has(text)) open.set(text, vertex.begin(text, ""));
+      if (done) open.get(text)?.();
+    },
+  };
+}
+
+function annotationsOf(
+  attrs: ExporterRequest["attrs"],
+  prefixes: readonly string[],
+): ReadonlyMap<string, string> {
+  return new Map(
+    prefixes.flatMap((prefix) =>
+      Object.entries(attrs)
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, value]) => [key.slice(prefix.length), value] as const),
+    ),
+  );
+}
+
+function imageResponse(stored: StoredImage, names: readonly string[]): ExporterResponse {
+  const { digest, mediaType, sizeBytes, configDigest } = stored;
+  const isManifest = stored.manifests.some((each) => each.digest === digest);
+  const descriptor = JSON.stringify({ mediaType, digest, size: sizeBytes });
+  return {
+    "containerimage.digest": digest,
+    ...(isManifest && { "containerimage.config.digest": configDigest }),
+    "containerimage.descriptor": Buffer.from(descriptor).toString("base64"),
+    ...(names.length > 0 && { "image.name": names.join(",") }),
+  };
+}
+
+/** Names with registry and tag. Throws invalid_argument for what no image can be called. */
+function namesOf(list: string): string[] {
+  return csvFields(list).map((name) => {
+    const reference = parseReference(name);
+    if (reference.digest !== undefined) {
+      throw invalidArgument(`invalid tag ${name}: build tag cannot contain a digest`);
+    }
+    return canonicalName(withDefaultTag(reference));
+  });
+}
+
+const isTrue = (text: string | undefined): boolean => /^(1|t|true)$/i.test(text ?? "");

@@ -1,0 +1,120 @@
+/** SLSA provenance of images, in the form that BuildKit gives it. */
+import { formatPlatform, hostPlatform } from "@gantry/oci";
+import type { Attestation, BuildMaterial, ExportedManifest } from "../../ports/build.ts";
+import type { FrontendOptions } from "./frontend-options.ts";
+
+/** Makes what is attached to one platform's manifest. */
+export type AttestationMaker = (manifest: ExportedManifest) => readonly Attestation[];
+
+/** What provenance tells of a build. */
+export interface ProvenanceInput {
+  readonly ref: string;
+  readonly options: FrontendOptions;
+  readonly attrs: Readonly<Record<string, string>>;
+  readonly materials: readonly BuildMaterial[];
+  readonly names: readonly string[];
+  readonly startedMs: number;
+}
+
+/** Attributes that `mode=min` leaves out: they may hold what is nobody's business. */
+const privateAttributes = /^(build-arg:|label:|add-hosts|ulimit|context:|vcs:)/;
+
+/** Makes provenance where the build asks for it. */
+export function provenanceMaker(input: ProvenanceInput): AttestationMaker {
+  const { provenance } = input.options;
+  if (provenance === undefined) return () => [];
+  const isOld = provenance.get("version") === "v0.2";
+  return (manifest) => {
+    const predicate = isOld ? predicateV02(input) : predicateV1(input);
+    const predicateType = `https://slsa.dev/provenance/${isOld ? "v0.2" : "v1"}`;
+    const statement = {
+      _type: "https://in-toto.io/Statement/v0.1",
+      predicateType,
+      subject: subjectsOf(input.names, manifest),
+      predicate,
+    };
+    return [{ predicateType, statement: new TextEncoder().encode(JSON.stringify(statement)) }];
+  };
+}
+
+function subjectsOf(names: readonly string[], manifest: ExportedManifest): object[] {
+  const digest = { sha256: manifest.digest.replace(/^sha256:/, "") };
+  const platform = encodeURIComponent(formatPlatform(manifest.platform));
+  const named = names.map((name) => {
+    const colon = name.lastIndexOf(":");
+    const short = name.slice(0, colon).replace(/^docker\.io\/(library\/)?/, "");
+    return { name: `pkg:docker/${short}@${name.slice(colon + 1)}?platform=${platform}`, digest };
+  });
+  return named.length > 0 ? named : [{ name: "_", digest }];
+}
+
+function requestOf({ attrs, options }: ProvenanceInput): object {
+  const isMax = options.provenance?.get("mode") === "max";
+  const args = Object.entries(attrs).filter(
+    ([key]) =>
+      !["attest:provenance", "attest:sbom", "filename", "cache-imports", "frontend.caps"].includes(
+        key,
+      ) &&
+      (isMax || !privateAttributes.test(key)),
+  );
+  return {
+    frontend: "dockerfile.v0",
+    ...(args.length > 0 && { args: Object.fromEntries(args) }),
+    locals: [{ name: "context" }, { name: "dockerfile" }],
+  };
+}
+
+function dependencies(materials: readonly BuildMaterial[]): object[] {
+  return materials.map(({ uri, digest }) => {
+    const [algorithm = "", hex = ""] = digest.split(":");
+    return { uri, ...(hex !== "" && { digest: { [algorithm]: hex } }) };
+  });
+}
+
+function predicateV1(input: ProvenanceInput): object {
+  const { options, ref, startedMs, materials } = input;
+  return {
+    buildDefinition: {
+      buildType:
+        "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
+      externalParameters: {
+        configSource: { path: options.filename },
+        request: requestOf(input),
+      },
+      internalParameters: { builderPlatform: formatPlatform(hostPlatform()) },
+      resolvedDependencies: dependencies(materials),
+    },
+    runDetails: {
+      builder: { id: options.provenance?.get("builder-id") ?? "" },
+      metadata: {
+        invocationID: ref,
+        startedOn: new Date(startedMs).toISOString(),
+        finishedOn: new Date().toISOString(),
+        buildkit_completeness: { request: true, resolvedDependencies: false },
+        buildkit_metadata: {},
+      },
+    },
+  };
+}
+
+function predicateV02(input: ProvenanceInput): object {
+  const { options, ref, startedMs, materials } = input;
+  return {
+    builder: { id: options.provenance?.get("builder-id") ?? "" },
+    buildType: "https://mobyproject.org/buildkit@v1",
+    materials: dependencies(materials),
+    invocation: {
+      configSource: { entryPoint: options.filename },
+      parameters: requestOf(input),
+      environment: { platform: formatPlatform(hostPlatform()) },
+    },
+    metadata: {
+      buildInvocationID: ref,
+      buildStartedOn: new Date(startedMs).toISOString(),
+      buildFinishedOn: new Date().toISOString(),
+      completeness: { parameters: true, environment: true, materials: false },
+      reproducible: false,
+      "https://mobyproject.org/buildkit@v1#metadata": {},
+    },
+  };
+}

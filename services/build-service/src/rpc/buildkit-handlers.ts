@@ -1,0 +1,18 @@
+/** Connections of BuildKit's clients, over the data plane. */
+import { BuildkitService } from "@gantry/proto/build";
+import { type DataListener, type Implementation, implement } from "@gantry/rpc";
+import type { BuildkitFront } from "../buildkit/front.ts";
+
+/** Handlers of BuildkitService. */
+export function buildkitHandlers(front: BuildkitFront, data: DataListener): Implementation {
+  return implement(BuildkitService, {
+    openControl: () =>
+      Promise.resolve({ stream: data.issue((connection) => front.serveControl(connection)) }),
+    openSession: (introduction) => {
+      front.assertSessionFree(introduction.id);
+      return Promise.resolve({
+        stream: data.issue((connection) => front.serveSession(introduction, connection)),
+      });
+    },
+  });
+}

@@ -1,0 +1,191 @@
+/** The builder's services on docker.sock without a hijacked connection, and sessions inside of calls. */
+import assert from "node:assert/strict";
+import http2 from "node:http2";
+import net from "node:net";
+import { Duplex } from "node:stream";
+import { after, before, describe, test } from "node:test";
+import {
+  type CallOptions,
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createClient,
+} from "@connectrpc/connect";
+import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  Control,
+  FileSync,
+  Packet_PacketType as PacketType,
+  Secrets,
+} from "@gantry/proto/buildkit";
+import {
+  type EngineRoots,
+  openEngineRoots,
+  type ServiceProcess,
+  startService,
+} from "@gantry/testkit";
+
+let roots: EngineRoots;
+let services: ServiceProcess[] = [];
+
+before(async () => {
+  roots = await openEngineRoots({ daemon: {} });
+  const entry = "services/build-service/test/scripted-builder/main.ts";
+  services = [
+    await startService({ roots, name: "build-service", entry }),
+    await startService({ roots, name: "api-gateway" }),
+  ];
+});
+
+after(async () => {
+  for (const each of services.reverse()) await each.end();
+  await roots[Symbol.asyncDispose]();
+});
+
+const control = () => {
+  const createConnection = () => net.connect(roots.config.dockerSocket);
+  const transport = createGrpcTransport({
+    baseUrl: "http://engine",
+    nodeOptions: { createConnection },
+    idleConnectionTimeoutMs: 100,
+  });
+  return createClient(Control, transport);
+};
+
+/** A client's side of a session, served inside of Control.Session. */
+async function withSession(
+  id: string,
+  routes: (router: ConnectRouter) => void,
+  work: (client: ReturnType<typeof control>) => Promise<void>,
+): Promise<void> {
+  const [inside, outside] = pair();
+  const server = http2.createServer(connectNodeAdapter({ routes }));
+  const arrived = new Promise<void>((resolve) => {
+    server.once("session", (session) => {
+      session.once("remoteSettings", () => {
+        resolve();
+      });
+    });
+  });
+  server.emit("connection", inside);
+  const client = control();
+  const end = new AbortController();
+  const options: CallOptions = {
+    signal: end.signal,
+    headers: { "x-docker-expose-session-uuid": id },
+  };
+  const carried = (async () => {
+    for await (const { data } of client.session(messagesOf(outside), options)) outside.write(data);
+  })().catch((error: unknown) => {
+    if (!end.signal.aborted) throw error;
+  });
+  try {
+    await arrived;
+    await work(client);
+  } finally {
+    end.abort();
+    inside.destroy();
+    await carried;
+  }
+}
+
+async function* messagesOf(stream: Duplex): AsyncGenerator<{ data: Uint8Array<ArrayBuffer> }> {
+  for await (const chunk of stream) yield { data: new Uint8Array(chunk as Buffer) };
+}
+
+/** Two ends of a connection in memory. */
+function pair(): [Duplex, Duplex] {
+  const ends: Duplex[] = [];
+  const make = (other: number): Duplex =>
+    new Duplex({
+      read: () => undefined,
+      write(chunk, _encoding, done) {
+        ends[other]?.push(chunk);
+        done();
+      },
+      final(done) {
+        ends[other]?.push(null);
+        done();
+      },
+    });
+  const a = make(1);
+  const b = make(0);
+  ends.push(a, b);
+  return [a, b];
+}
+
+/** Serves one Dockerfile. */
+async function* dockerfileOf(
+  text: string,
+  packets: AsyncIterable<{ readonly type: PacketType; readonly id: number }>,
+) {
+  const data = new TextEncoder().encode(text);
+  const stat = { path: "Dockerfile", mode: 0o644, size: BigInt(data.length) };
+  yield { type: PacketType.PACKET_STAT, stat };
+  yield { type: PacketType.PACKET_STAT };
+  for await (const { type, id } of packets) {
+    if (type === PacketType.PACKET_REQ) {
+      yield { type: PacketType.PACKET_DATA, id, data };
+      yield { type: PacketType.PACKET_DATA, id };
+    } else {
+      yield { type: PacketType.PACKET_FIN };
+      return;
+    }
+  }
+}
+
+describe("HTTP/2 on docker.sock", () => {
+  test("reaches the builder", async () => {
+    const { record } = await control().listWorkers({});
+    assert.equal(record.length, 1);
+    assert.ok(record[0]?.labels["org.mobyproject.buildkit.worker.snapshotter"]);
+  });
+
+  test("keeps a failure's words", async () => {
+    const refused = control().solve({ ref: "x", exporters: [{ type: "nonesuch" }] });
+    await assert.rejects(refused, (error: unknown) => {
+      assert.ok(error instanceof ConnectError);
+      assert.equal(error.code, Code.Unknown);
+      assert.match(error.rawMessage, /exporter "nonesuch" could not be found/);
+      return true;
+    });
+  });
+
+  test("carries a session in a call and ends the progress with the build", async () => {
+    const asked: string[] = [];
+    const routes = (router: ConnectRouter): void => {
+      router.service(Secrets, {
+        getSecret: ({ id }) => {
+          asked.push(id);
+          return { data: new TextEncoder().encode("geheim") };
+        },
+      });
+      router.rpc(FileSync.method.diffCopy, (packets) => dockerfileOf("SECRET one\n", packets));
+    };
+    await withSession("tunnel", routes, async (client) => {
+      const names: string[] = [];
+      const followed = (async () => {
+        for await (const { vertexes } of client.status({ ref: "build-1" })) {
+          names.push(...vertexes.filter((each) => each.completed).map((each) => each.name));
+        }
+      })();
+      await client.solve({ ref: "build-1", session: "tunnel", frontend: "dockerfile.v0" });
+      await followed;
+      assert.deepEqual(asked, ["one"]);
+      assert.ok(names.includes("[1/1] SECRET one"), names.join());
+    });
+  });
+
+  test("refuses a second session of one ID", async () => {
+    await withSession(
+      "twice",
+      () => undefined,
+      async (client) => {
+        await assert.rejects(async () => {
+          const headers = { "x-docker-expose-session-uuid": "twice" };
+          for await (const _ of client.session(messagesOf(pair()[0]), { headers })) continue;
+        }, /session twice already exists/);
+      },
+    );
+  });
+});

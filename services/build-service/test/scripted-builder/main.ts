@@ -1,0 +1,34 @@
+/** A build-service whose builder is scripted. */
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
+import { createLogger } from "@gantry/logging";
+import { openDataListener, serveGrpc } from "@gantry/rpc";
+import { openBuildkit } from "../../src/buildkit/front.ts";
+import { buildkitHandlers } from "../../src/rpc/buildkit-handlers.ts";
+import { ScriptedBuilder } from "./builder.ts";
+
+const config = loadConfig();
+const logger = createLogger({ service: "build-service", level: config.logLevel });
+const { grpcSocket, dataSocket, dataDir, runDir } = servicePaths(config, "build-service");
+const results = path.join(dataDir, "results");
+await mkdir(results, { recursive: true });
+const front = openBuildkit({
+  builder: new ScriptedBuilder(results),
+  pusher: { push: () => Promise.reject(new Error("nothing is pushed here")) },
+  dataDir,
+  runDir,
+  logger,
+});
+const access = socketAccess(config);
+const data = await openDataListener({ socketPath: dataSocket, logger, access });
+const server = await serveGrpc({
+  socketPath: grpcSocket,
+  services: [buildkitHandlers(front, data)],
+  logger,
+  access,
+});
+await untilTerminated();
+front.close();
+await server.close();
+await data.close();
