@@ -1,6 +1,6 @@
 /** The whole build, step by step; a step whose inputs have not changed is skipped. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { bundle, bundledPrograms, bundlePath } from "./bundle.ts";
+import { bundle, bundledPrograms, bundlePaths } from "./bundle.ts";
 import { mustRun } from "./command.ts";
 import { makeHelloWorldArchive } from "./hello-world.ts";
 import { inRoot, node, nodeDir, npmProgram } from "./repository.ts";
@@ -79,7 +79,7 @@ function bundles(): BuildStep {
       "package-lock.json",
       "scripts/lib/bundle.ts",
     ],
-    outputs: folders.map(bundlePath),
+    outputs: folders.flatMap(bundlePaths),
     run: async () => {
       for (const folder of folders) await bundle(folder);
     },

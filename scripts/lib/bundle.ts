@@ -1,6 +1,7 @@
 /** Bundles each service into one file: start-up time and resident memory are features here. */
 import { existsSync, mkdirSync } from "node:fs";
 import { builtinModules } from "node:module";
+import path from "node:path";
 import { build, type Plugin } from "esbuild";
 import { inRoot } from "./repository.ts";
 
@@ -21,6 +22,20 @@ export const bundledPrograms = (): string[] =>
 /** Path of a bundle, from the root. */
 export const bundlePath = (folder: string): string =>
   `dist/${folder.split("/").at(-1) ?? ""}/main.mjs`;
+
+/** Sources that a program starts as threads: bundled beside it, under their own names. */
+const threads: Readonly<Record<string, readonly string[]>> = {
+  "services/container-service": ["src/adapters/sqlite/writer-thread.ts"],
+};
+
+/** Paths of all that is bundled of a program, from the root. */
+export const bundlePaths = (folder: string): string[] => [
+  bundlePath(folder),
+  ...(threads[folder] ?? []).map((source) => threadPath(folder, source)),
+];
+
+const threadPath = (folder: string, source: string): string =>
+  `${path.dirname(bundlePath(folder))}/${path.basename(source, ".ts")}.mjs`;
 
 /** CommonJS packages inside an ES module bundle ask for these. */
 const commonJsNames = `import { createRequire as gantryCreateRequire } from "node:module";
@@ -51,12 +66,18 @@ const lazyBuiltins: Plugin = {
   },
 };
 
-/** Writes dist/<program>/main.mjs, with a source map beside it. */
+/** Writes dist/<program>/main.mjs and the program's threads, with a source map beside each. */
 export async function bundle(folder: string): Promise<void> {
-  const outfile = inRoot(bundlePath(folder));
   mkdirSync(inRoot("dist"), { recursive: true });
+  await bundleFile(inRoot(folder, "src/main.ts"), inRoot(bundlePath(folder)));
+  for (const source of threads[folder] ?? []) {
+    await bundleFile(inRoot(folder, source), inRoot(threadPath(folder, source)));
+  }
+}
+
+async function bundleFile(entry: string, outfile: string): Promise<void> {
   await build({
-    entryPoints: [inRoot(folder, "src/main.ts")],
+    entryPoints: [entry],
     outfile,
     bundle: true,
     platform: "node",

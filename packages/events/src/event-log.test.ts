@@ -55,16 +55,16 @@ const actions = (steps: readonly SubscriptionStep[]): (string | undefined)[] =>
   steps.map((step) => (step.gap ? "GAP" : step.event?.action));
 
 describe("appending", () => {
-  it("numbers events 1, 2, 3 with a message ID of their own", () => {
+  it("numbers events 1, 2, 3 with a message ID of their own", async () => {
     const { log } = open();
     const [first, second] = add(log, "create", "start");
     assert.equal(first?.seq, 1);
     assert.equal(second?.seq, 2);
     assert.equal(second.msgId, `container-service:${log.table.storeId}:2`);
-    assert.deepEqual(log.readAfter(0, 10), [first, second]);
+    assert.deepEqual(await log.readAfter(0, 10), [first, second]);
   });
 
-  it("leaves no event and no hole when the transaction fails", () => {
+  it("leaves no event and no hole when the transaction fails", async () => {
     const { log } = open();
     add(log, "create");
     const failing = () =>
@@ -76,30 +76,30 @@ describe("appending", () => {
     assert.equal(log.lastSeq(), 1);
     assert.equal(add(log, "destroy")[0]?.seq, 2);
     assert.deepEqual(
-      log.readAfter(0, 10).map(({ action }) => action),
+      (await log.readAfter(0, 10)).map(({ action }) => action),
       ["create", "destroy"],
     );
   });
 
-  it("shows nothing before the commit", () => {
+  it("shows nothing before the commit", async () => {
     const { db, log } = open();
     db.exec("BEGIN");
     log.append(event("create"));
-    assert.deepEqual(log.readAfter(0, 10), []);
+    assert.deepEqual(await log.readAfter(0, 10), []);
     db.exec("COMMIT");
     log.committed();
-    assert.equal(log.readAfter(0, 10).length, 1);
+    assert.equal((await log.readAfter(0, 10)).length, 1);
   });
 
-  it("keeps numbers, store and nanoseconds over a restart", () => {
+  it("keeps numbers, store and nanoseconds over a restart", async () => {
     const { db, log } = open();
     const time = 1_700_000_000_123_456_789n;
     log.transaction(() => log.append(event("create", time)));
     const again = open({ db }).log;
     assert.equal(again.table.storeId, log.table.storeId);
     assert.equal(again.lastSeq(), 1);
-    assert.deepEqual(again.readAfter(0, 10), log.readAfter(0, 10));
-    assert.equal(again.readAfter(0, 1)[0]?.timeNano, time);
+    assert.deepEqual(await again.readAfter(0, 10), await log.readAfter(0, 10));
+    assert.equal((await again.readAfter(0, 1))[0]?.timeNano, time);
     assert.equal(add(again, "start")[0]?.seq, 2);
   });
 

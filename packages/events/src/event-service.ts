@@ -3,10 +3,10 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { EventService, type SubscribeResponseSchema } from "@gantry/proto/event";
 import { type Implementation, implement } from "@gantry/rpc";
 import type { LoggedEvent } from "./event.ts";
-import type { EventLog, SubscriptionStep } from "./event-log.ts";
+import type { EventSource, SubscriptionStep } from "./event-feed.ts";
 
 /** Serves a service's log. */
-export function implementEventService(log: EventLog): Implementation {
+export function implementEventService(log: EventSource): Implementation {
   return implement(EventService, {
     async *subscribe(request, { signal }) {
       const steps = log.subscribe({

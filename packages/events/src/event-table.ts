@@ -13,6 +13,7 @@ import { randomBytes } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { internal } from "@gantry/errors";
 import { type LoggedEvent, type NewEvent, nowNano } from "./event.ts";
+import type { EventPages } from "./event-feed.ts";
 
 /** Options of openEventTable. */
 export interface EventTableOptions {
@@ -24,25 +25,17 @@ export interface EventTableOptions {
 }
 
 /** The log's rows. */
-export interface EventTable {
-  readonly service: string;
-  readonly storeId: string;
+export interface EventTable extends EventPages {
   /**
    * Adds an event. Call it in the transaction of the state change that it tells of. Times never run
    * backwards within a log: after a clock step they stand still until the clock has caught up.
    */
   append(event: NewEvent): LoggedEvent;
-  /** Up to `limit` events with `after < seq <= upTo`, in order. */
   read(after: number, upTo: number, limit: number): LoggedEvent[];
   /** Seq of the newest event, 0 when there never was one. */
   lastSeq(): number;
-  /** Seq of the oldest event kept; lastSeq() + 1 when none is. */
   firstSeq(): number;
-  /** Seq before the first event at or after a time. */
   seqBefore(timeNano: bigint): number;
-  /** Highest seq that NATS has acknowledged. */
-  published(): number;
-  setPublished(seq: number): void;
 }
 
 /** A row of `events`; the statement reads integers as bigint. */

@@ -6,12 +6,12 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "@gantry/logging";
 import { eventJson, eventSubject, type LoggedEvent } from "./event.ts";
-import type { EventLog } from "./event-log.ts";
+import type { EventSource } from "./event-feed.ts";
 import type { NatsMessage, NatsPublisher } from "./nats-connection.ts";
 
 /** Options of startOutbox. */
 export interface OutboxOptions {
-  readonly log: EventLog;
+  readonly log: EventSource;
   readonly logger: Logger;
   /** The URL to use now, asked before every attempt. Undefined: there is no NATS at the moment. */
   readonly natsUrl: () => string | undefined;
@@ -53,7 +53,7 @@ class OutboxLoop {
   constructor(options: OutboxOptions, signal: AbortSignal) {
     this.#options = options;
     this.#signal = signal;
-    this.#published = options.log.table.published();
+    this.#published = options.log.published();
   }
 
   async run(): Promise<void> {
@@ -94,7 +94,7 @@ class OutboxLoop {
     if (url === undefined) return;
     // Loaded when needed: an engine without NATS does not pay for its client.
     const { connectNats } = await import("./nats-connection.ts");
-    await using nats = await connectNats(url, `gantry ${log.table.service}`);
+    await using nats = await connectNats(url, `gantry ${log.service}`);
     logger.info({ durable: nats.durable, published: this.#published }, "publishing events");
     const lost = new AbortController();
     void nats.closed.then(() => {
@@ -109,7 +109,7 @@ class OutboxLoop {
 
   async #publishBatch(nats: NatsPublisher): Promise<void> {
     const { log, logger } = this.#options;
-    const batch = log.readAfter(this.#published, batchSize);
+    const batch = await log.readAfter(this.#published, batchSize);
     const [first, last] = [batch[0], batch.at(-1)];
     if (first === undefined || last === undefined) return;
     if (first.seq !== this.#published + 1) {
@@ -118,7 +118,7 @@ class OutboxLoop {
     }
     await nats.publish(batch.map(messageOf));
     this.#published = last.seq;
-    log.table.setPublished(last.seq);
+    log.setPublished(last.seq);
     this.#progress.resolve(undefined);
     this.#progress = Promise.withResolvers();
   }

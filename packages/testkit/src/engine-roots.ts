@@ -41,7 +41,7 @@ export async function openEngineRoots(options: EngineRootsOptions = {}): Promise
     GANTRY_INSTANCE: instance,
     ...options.env,
   };
-  await mkdir(env.GANTRY_DATA_ROOT);
+  await mkdir(env.GANTRY_DATA_ROOT, { recursive: true });
   await mkdir(env.GANTRY_RUN_ROOT);
   await writeFile(env.GANTRY_CONFIG, JSON.stringify(options.daemon ?? {}));
   const close = (): Promise<void> => rm(dir.path, { recursive: true, force: true });

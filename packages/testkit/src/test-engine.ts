@@ -35,6 +35,8 @@ export interface TestEngineOptions {
   readonly daemonJson?: Readonly<Record<string, unknown>>;
   /** Load the busybox image. Default true. */
   readonly busybox?: boolean;
+  /** More variables, for example GANTRY_DATA_ROOT on a file system of the test's own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A running engine; disposing it stops it and fails when anything is left on the machine. */
@@ -60,7 +62,12 @@ export class TestEngine implements AsyncDisposable {
 
   /** Starts an engine and resolves when it answers. */
   static async start(options: TestEngineOptions = {}): Promise<TestEngine> {
-    const engine = new TestEngine(await openEngineRoots({ daemon: options.daemonJson ?? {} }));
+    const engine = new TestEngine(
+      await openEngineRoots({
+        daemon: options.daemonJson ?? {},
+        ...(options.env === undefined ? {} : { env: options.env }),
+      }),
+    );
     try {
       await engine.startSupervisor();
       if (options.busybox ?? true)

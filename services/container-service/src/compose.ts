@@ -52,7 +52,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const paths = servicePaths(config, "container-service");
   mkdirSync(paths.runDir, { recursive: true, mode: 0o700 });
   const kernel = loadKernel();
-  const database = await openDatabase(paths.dataDir);
+  const database = await openDatabase(paths.dataDir, logger);
   const store = openContainerStore(database, logger);
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
     patienceMs: 2000,
@@ -99,8 +99,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
       await app.networking.close();
       await app.shim.close();
       imageChannel.close();
-      store[Symbol.dispose]();
-      database.close();
+      await database.close();
     },
   };
 }

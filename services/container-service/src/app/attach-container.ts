@@ -65,5 +65,6 @@ export async function attachContainer(
     },
   });
   app.store.append([containerEvent(entry.record, "attach")]);
+  await app.store.settled();
   return { path, ticket };
 }

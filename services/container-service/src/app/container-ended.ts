@@ -26,7 +26,7 @@ const nanoPerSecond = 1_000_000_000n;
 /** Handles the end of a run in the container's queue. A second report of the same end changes nothing. */
 export async function containerEnded(app: App, entry: Entry, ending: Ending): Promise<void> {
   await entry.serial.run(async () => {
-    endRun(app, entry, ending);
+    await endRun(app, entry, ending);
     await releaseShm(app, entry.record);
   });
 }
@@ -36,8 +36,8 @@ function goesAfterExit(app: App, entry: Entry): boolean {
   return app.shuttingDown || entry.intent !== "restart";
 }
 
-/** The same, already inside the queue. */
-export function endRun(app: App, entry: Entry, ending: Ending): void {
+/** The same, already inside the queue. Who waits is answered when the event log tells of the end, too. */
+export async function endRun(app: App, entry: Entry, ending: Ending): Promise<void> {
   const { state } = entry.record;
   if (!isLive(state)) return;
   stopHealthCheck(entry);
@@ -55,7 +55,7 @@ export function endRun(app: App, entry: Entry, ending: Ending): void {
   const execDuration = String((ending.atNano - state.run.startedAtNano) / nanoPerSecond);
   const released = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
   const die = containerEvent(record, "die", { exitCode: String(ending.exitCode), execDuration });
-  advanceSurely(app, entry, { type: "exit", ...ending, restart }, [...released, die], {
+  await advanceSurely(app, entry, { type: "exit", ...ending, restart }, [...released, die], {
     manuallyStopped: record.manuallyStopped || intent === "stop",
   });
   entry.waiters.exited(ending.exitCode);

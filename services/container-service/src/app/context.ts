@@ -70,42 +70,52 @@ export function containerEvent(
   };
 }
 
-/** Replaces a record in store and memory. Throws, and changes nothing, when the disk refuses. */
-export function change(
+/**
+ * Replaces a record in the store, then in memory. Inside the container's queue, since memory follows
+ * later. Rejects, and changes nothing, when the disk refuses.
+ */
+export async function change(
   app: App,
   entry: Entry,
   next: ContainerRecord,
   events: readonly NewEvent[] = [],
-): void {
-  app.store.replace(entry.record, next, events);
+): Promise<void> {
+  await app.store.replace(entry.record, next, events);
   entry.record = next;
 }
 
-/** Moves the state machine on, in store and memory. Throws, and changes nothing, when the disk refuses. */
-export function advance(
+/**
+ * Moves the state machine on, in the store, then in memory. Inside the container's queue. Rejects, and
+ * changes nothing, when the disk refuses.
+ */
+export async function advance(
   app: App,
   entry: Entry,
   event: StateEvent,
   events: readonly NewEvent[] = [],
   more: Partial<ContainerRecord> = {},
-): void {
+): Promise<void> {
   const next = { ...entry.record, ...more, state: transition(entry.record.state, event) };
   logTransition(app, entry, next, event.type);
-  change(app, entry, next, events);
+  await change(app, entry, next, events);
 }
 
-/** As advance, for what has happened: memory changes in any case, the disk follows. */
+/**
+ * As advance, for what has happened: memory changes within this call in any case, and the disk follows.
+ * Resolves when the disk has it, or has refused it for now. Never rejects.
+ */
 export function advanceSurely(
   app: App,
   entry: Entry,
   event: StateEvent,
   events: readonly NewEvent[] = [],
   more: Partial<ContainerRecord> = {},
-): void {
+): Promise<void> {
   const next = { ...entry.record, ...more, state: transition(entry.record.state, event) };
   logTransition(app, entry, next, event.type);
-  app.store.replaceSurely(entry.record, next, events);
+  const written = app.store.replaceSurely(entry.record, next, events);
   entry.record = next;
+  return written;
 }
 
 function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: string): void {

@@ -90,10 +90,8 @@ async function makeContainer(
   const asked = { ...base, config: { ...base.config, hostname: draft.config.hostname } };
   const declared = app.networking.declare(asked, request.endpoints, request.apiVersion);
   const rootfs = await app.images.prepareSnapshot(id, resolved.image.chainId, signal);
-  app.folders.make(id);
-  undo.defer(() => {
-    app.folders.remove(id);
-  });
+  await app.folders.make(id);
+  undo.defer(() => app.folders.remove(id));
   const hostConfig = { ...base.hostConfig, networkMode: declared.networkMode };
   const record: ContainerRecord = { ...base, hostConfig, rootfs };
   undo.defer(() => app.volumes.detach(id, true));
@@ -107,7 +105,7 @@ async function makeContainer(
     await app.shim.delete({ id });
   });
   await app.shim.prepare({ id });
-  app.store.insert(record, [containerEvent(record, "create")]);
+  await app.store.insert(record, [containerEvent(record, "create")]);
   app.registry.add(record);
   await app.store.synced();
   const platform = platformWarnings(draft, resolved);

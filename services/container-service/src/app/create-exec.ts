@@ -36,7 +36,7 @@ export async function createExec(
   const entry = app.registry.find(reference);
   await settled(entry);
   refuseExec(entry, reference);
-  return declareExec(app, entry, options);
+  return await declareExec(app, entry, options);
 }
 
 /** Throws where no process can be started. */
@@ -57,12 +57,12 @@ export function refuseExec(entry: Entry, reference: string): void {
  * Adds the exec to memory and store.
  * @param transient ours: not kept on disk, and forgotten when it has ended.
  */
-export function declareExec(
+export async function declareExec(
   app: App,
   entry: Entry,
   options: ExecOptions,
   transient = false,
-): ExecEntry {
+): Promise<ExecEntry> {
   const { detachKeys, ...asked } = options;
   const record: ExecRecord = {
     ...asked,
@@ -74,6 +74,6 @@ export function declareExec(
   const action = `exec_create: ${execCommandText(record)}`;
   const event = containerEvent(entry.record, action, { execID: record.id });
   if (transient) app.store.append([event]);
-  else app.store.putExec(record, [event]);
+  else await app.store.putExec(record, [event]);
   return app.execs.add(record, transient);
 }

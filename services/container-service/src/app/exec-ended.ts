@@ -19,24 +19,29 @@ export function execEnded(app: App, entry: Entry, exec: ExecEntry, exitCode: num
     exitCode: String(exitCode),
   });
   exec.record = record;
-  saveExec(app, exec, [event]);
-  exec.started.resolve(undefined);
-  exec.ended.resolve(exitCode);
+  // Who waits is answered when it cannot be forgotten any more.
+  void saveExec(app, exec, [event]).then(() => {
+    exec.started.resolve(undefined);
+    exec.ended.resolve(exitCode);
+  });
   if (exec.transient) app.execs.remove(record.id);
 }
 
-/** Keeps an exec's record. What the disk refuses is lost with the next restart of ours only. */
-export function saveExec(
+/**
+ * Keeps an exec's record; resolves when it is kept. What the disk refuses is lost with the next restart
+ * of ours only. Never rejects.
+ */
+export async function saveExec(
   app: App,
   exec: ExecEntry,
   events: Parameters<App["store"]["putExec"]>[1],
-): void {
+): Promise<void> {
   if (exec.transient) {
     app.store.append(events);
     return;
   }
   try {
-    app.store.putExec(exec.record, events);
+    await app.store.putExec(exec.record, events);
   } catch (error) {
     app.logger.error({ err: error, exec: exec.record.id }, "exec is not written");
   }
@@ -56,9 +61,5 @@ export function endExecs(app: App, entry: Entry): void {
     }
     app.execs.remove(exec.record.id);
   }
-  try {
-    app.store.removeExecs(execs.map((exec) => exec.record.id));
-  } catch (error) {
-    app.logger.error({ err: error, container: entry.id }, "execs are not removed from the store");
-  }
+  app.store.removeExecs(execs.map((exec) => exec.record.id));
 }

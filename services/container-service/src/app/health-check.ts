@@ -109,7 +109,7 @@ async function execProbe(
   check: HealthCheck,
   signal: AbortSignal,
 ): Promise<Pick<Probe, "exitCode" | "output">> {
-  const exec = declareExec(app, entry, probeOptions(check), true);
+  const exec = await declareExec(app, entry, probeOptions(check), true);
   const endpoint = await beginExec(app, entry, exec, {
     detach: false,
     tty: true,

@@ -5,16 +5,18 @@ import { parseSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
-import { settled } from "./settled.ts";
+import { settledInTime } from "./settled.ts";
 import { stopSignalOf } from "./stop-container.ts";
 
 const sigkill = 9;
+/** A start that is under way is waited for, unless it hangs. */
+const startGraceMs = 10_000;
 
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
   const entry = app.registry.find(reference);
   const number = parseSignal(signal || "KILL", `cannot kill container: ${reference}: `);
-  await settled(entry);
+  await settledInTime(app, entry, startGraceMs);
   if (!isLive(entry.record.state)) {
     throw conflict(`cannot kill container: ${reference}: container ${entry.id} is not running`);
   }
@@ -27,4 +29,5 @@ export async function killContainer(app: App, reference: string, signal: string)
   await app.shim.signalProcess({ id: entry.id, signal: number });
   app.store.append([containerEvent(entry.record, "kill", { signal: String(number) })]);
   if (isStop) await thaw(app, entry);
+  await app.store.settled();
 }

@@ -37,7 +37,7 @@ export async function prepareLaunch(
     app.volumes.prepareStart(record.id, signal),
   );
   const input = await bundleInput(app, record, network, mounts);
-  app.folders.writeBundle(record.id, bundleJson(input));
+  await app.folders.writeBundle(record.id, bundleJson(input));
   return {
     request: launchRequest(app, record, network, input),
     events: [...network.events, ...mounts.events],

@@ -60,7 +60,7 @@ function execStarted(app: App, execId: string, pid: number): void {
   const exec = app.execs.byId(execId);
   if (exec === undefined) return;
   execRuns(exec, pid);
-  saveExec(app, exec, []);
+  void saveExec(app, exec, []);
 }
 
 function execExited(app: App, entry: Entry, execId: string, exitCode: number): void {

@@ -49,19 +49,19 @@ async function adoptRun(app: App, entry: Entry): Promise<void> {
     exitRecordPath: app.folders.paths(entry.id).exitRecord,
   });
   if (!found.running) {
-    endAdopted(app, entry, found.exited);
+    await endAdopted(app, entry, found.exited);
     return;
   }
-  followPause(app, entry, found.paused);
+  await followPause(app, entry, found.paused);
   const running = new Map(found.execs.map((exec) => [exec.execId, exec.pid]));
   adoptExecs(app, entry, running);
   startHealthCheck(app, entry);
 }
 
-function followPause(app: App, entry: Entry, paused: boolean): void {
+async function followPause(app: App, entry: Entry, paused: boolean): Promise<void> {
   const { status } = entry.record.state;
-  if (paused && status === "running") advanceSurely(app, entry, { type: "pause" });
-  if (!paused && status === "paused") advanceSurely(app, entry, { type: "unpause" });
+  if (paused && status === "running") await advanceSurely(app, entry, { type: "pause" });
+  if (!paused && status === "paused") await advanceSurely(app, entry, { type: "unpause" });
 }
 
 /** Exit code of what ended while nobody listened and left no record. */
@@ -95,8 +95,8 @@ interface AdoptedEnd {
   readonly timeNano: bigint;
 }
 
-function endAdopted(app: App, entry: Entry, exited: AdoptedEnd | undefined): void {
-  endRun(app, entry, {
+async function endAdopted(app: App, entry: Entry, exited: AdoptedEnd | undefined): Promise<void> {
+  await endRun(app, entry, {
     exitCode: exited?.exitCode ?? unknownExitCode,
     oomKilled: exited?.oomKilled ?? false,
     atNano: exited?.timeNano ?? BigInt(Date.now()) * 1_000_000n,
@@ -113,7 +113,7 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
   if (!found.running || found.launched === undefined || found.launched.pid === 0) {
     const error = "the engine ended while the container was being started";
     if (found.running) await app.shim.kill({ id: entry.id });
-    advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 });
+    await advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 });
     return;
   }
   const { pid, pidStartTicks, shimPid, shimStartTicks, nonce, startedAtNano } = found.launched;
@@ -125,7 +125,7 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
     nonce: Buffer.from(nonce).toString("hex"),
   };
   const started = startedAtNano === 0n ? BigInt(Date.now()) * 1_000_000n : startedAtNano;
-  advanceSurely(app, entry, {
+  await advanceSurely(app, entry, {
     type: "launched",
     run: { launched, bootId, startedAtNano: started },
   });
@@ -142,7 +142,7 @@ async function reconcilePeers(app: App): Promise<void> {
   );
   await app.networking.reconcile(running, known);
   await app.volumes.reconcile(new Set(live.map((entry) => entry.id)), known);
-  for (const id of app.folders.list()) if (!known.has(id)) app.folders.remove(id);
+  for (const id of await app.folders.list()) if (!known.has(id)) await app.folders.remove(id);
 }
 
 /** What goes on after the service answers: removals, restarts, and the policy of stopped containers. */

@@ -8,7 +8,7 @@ import { type App, advanceSurely, announceImageUse, change, containerEvent } fro
 import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { cancelRestart } from "./schedule-restart.ts";
-import { settled } from "./settled.ts";
+import { settled, settledInTime } from "./settled.ts";
 import { releaseShm } from "./shareable-shm.ts";
 
 /** How to remove. */
@@ -28,7 +28,7 @@ export async function removeContainer(
   options: RemoveOptions,
 ): Promise<void> {
   if (options.removeLink) {
-    removeLink(app, reference);
+    await removeLink(app, reference);
     return;
   }
   const entry = app.registry.find(reference);
@@ -50,15 +50,19 @@ export async function removeContainer(
 }
 
 /** Takes a legacy link away; the containers stay. */
-function removeLink(app: App, reference: string): void {
+async function removeLink(app: App, reference: string): Promise<void> {
   const [parentName = "", alias = ""] = reference.replace(/^\//, "").split("/");
   const parent = app.registry.find(parentName);
-  const { hostConfig } = parent.record;
-  const links = hostConfig.links?.values ?? [];
-  const kept = links.filter((link) => (link.split(":")[1] ?? link) !== alias);
-  if (kept.length === links.length) throw notFound("link", reference, `No such link: ${reference}`);
-  const list = { $typeName: "gantry.container.v1.StringList" as const, values: kept };
-  change(app, parent, { ...parent.record, hostConfig: { ...hostConfig, links: list } });
+  await parent.serial.run(async () => {
+    const { hostConfig } = parent.record;
+    const links = hostConfig.links?.values ?? [];
+    const kept = links.filter((link) => (link.split(":")[1] ?? link) !== alias);
+    if (kept.length === links.length) {
+      throw notFound("link", reference, `No such link: ${reference}`);
+    }
+    const list = { $typeName: "gantry.container.v1.StringList" as const, values: kept };
+    await change(app, parent, { ...parent.record, hostConfig: { ...hostConfig, links: list } });
+  });
 }
 
 function refusal(entry: Entry): string {
@@ -74,7 +78,7 @@ function refusal(entry: Entry): string {
 
 /** Kills what runs, whatever it is doing; a start under way is awaited by the queue. */
 async function stopForRemoval(app: App, entry: Entry): Promise<void> {
-  if (entry.record.state.status === "starting") await app.shim.kill({ id: entry.id });
+  await settledInTime(app, entry, 0);
   await entry.serial.run(() => {
     cancelRestart(app, entry, true);
     return Promise.resolve();
@@ -101,17 +105,17 @@ export async function finishRemoval(app: App, entry: Entry, removeVolumes: boole
   const { id } = entry;
   if (app.registry.byId(id) !== entry) return;
   const { exitCode } = entry.record.state.past;
-  if (entry.record.state.status !== "removing") advanceSurely(app, entry, { type: "remove" });
+  if (entry.record.state.status !== "removing") await advanceSurely(app, entry, { type: "remove" });
   try {
     await app.shim.delete({ id });
     await releaseShm(app, entry.record);
     app.networking.forget(id);
     await app.volumes.detach(id, removeVolumes);
-    app.folders.remove(id);
-    app.store.remove(id, [containerEvent(entry.record, "destroy")]);
+    await app.folders.remove(id);
+    await app.store.remove(id, [containerEvent(entry.record, "destroy")]);
   } catch (error) {
     const { message } = toEngineError(error);
-    advanceSurely(app, entry, { type: "remove-failed", error: message });
+    await advanceSurely(app, entry, { type: "remove-failed", error: message });
     entry.waiters.removed({ exitCode, error: message });
     throw error;
   }

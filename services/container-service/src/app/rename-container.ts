@@ -22,7 +22,7 @@ export async function renameContainer(app: App, reference: string, given: string
     const renamed = { ...record, name };
     try {
       const event = containerEvent(renamed, "rename", { oldName: `/${record.name}` });
-      change(app, entry, renamed, [event]);
+      await change(app, entry, renamed, [event]);
     } catch (error) {
       app.registry.releaseName(name, id);
       throw error;

@@ -30,4 +30,5 @@ export async function restartContainer(
     }
   });
   app.store.append([containerEvent(entry.record, "restart")]);
+  await app.store.settled();
 }

@@ -33,5 +33,5 @@ export function cancelRestart(app: App, entry: Entry, manuallyStopped: boolean):
   clearTimeout(entry.restartTimer);
   entry.restartTimer = undefined;
   if (entry.record.state.status !== "restarting") return;
-  advanceSurely(app, entry, { type: "give-up-restart" }, [], { manuallyStopped });
+  void advanceSurely(app, entry, { type: "give-up-restart" }, [], { manuallyStopped });
 }

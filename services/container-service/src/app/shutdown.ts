@@ -3,10 +3,13 @@ import { isLive } from "../domain/container-state.ts";
 import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { cancelRestart } from "./schedule-restart.ts";
+import { settledInTime } from "./settled.ts";
 import { stopRun } from "./stop-container.ts";
 
 /** Containers that are being stopped at the same time. */
 const stopAtOnce = 64;
+/** A start that hangs does not hold up the end of the engine. */
+const startGraceMs = 5_000;
 
 /**
  * Stops everything, then takes the engine's traces off the host. Policies are remembered: what ran
@@ -31,11 +34,12 @@ export async function shutdown(app: App): Promise<string[]> {
 
 /** False when it cannot be killed. */
 async function stopOne(app: App, entry: Entry): Promise<boolean> {
-  await entry.serial.run(() => {
-    cancelRestart(app, entry, false);
-    return Promise.resolve();
-  });
   try {
+    await settledInTime(app, entry, startGraceMs);
+    await entry.serial.run(() => {
+      cancelRestart(app, entry, false);
+      return Promise.resolve();
+    });
     // As restart: it is no stop by a user, so that unless-stopped starts it again.
     if (isLive(entry.record.state)) {
       await stopRun(app, entry, { signal: "", timeoutSeconds: undefined }, "restart");

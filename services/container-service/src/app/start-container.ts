@@ -53,14 +53,26 @@ export interface StartChanges {
  */
 export async function launch(app: App, entry: Entry, changes: StartChanges): Promise<void> {
   const begun = performance.now();
-  advance(app, entry, { type: "start", bootId: app.host.bootId }, [], changes);
+  const { record } = entry;
+  const [written, preparing] = await Promise.allSettled([
+    advance(app, entry, { type: "start", bootId: app.host.bootId }, [], changes),
+    prepareLaunch(app, record, app.lifetime),
+  ]);
+  if (written.status === "rejected") {
+    // Nothing of it was told, so its end is not, either.
+    app.networking.release(entry.id);
+    app.volumes.release(entry.id);
+    await releaseShm(app, record);
+    throw toEngineError(written.reason);
+  }
   entry.intent = "none";
   try {
-    const prepared = await prepareLaunch(app, entry.record, app.lifetime);
+    if (preparing.status === "rejected") throw toEngineError(preparing.reason);
+    const prepared = preparing.value;
     const preparedAt = performance.now();
     const launched = await app.shim.launch(prepared.request, { signal: app.lifetime });
     const run = runOf(app, launched);
-    advanceSurely(app, entry, { type: "launched", run }, [
+    await advanceSurely(app, entry, { type: "launched", run }, [
       ...prepared.events,
       { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano },
     ]);
@@ -100,7 +112,7 @@ async function failStart(app: App, entry: Entry, error: unknown): Promise<Engine
   const events = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
   const exitCode = failure.details.exitCode ?? failedStartCode;
   const message = failure.message;
-  advanceSurely(app, entry, { type: "launch-failed", error: message, exitCode }, events);
+  await advanceSurely(app, entry, { type: "launch-failed", error: message, exitCode }, events);
   await releaseShm(app, entry.record);
   if (entry.record.hostConfig.autoRemove) removeAfterExit(app, entry);
   return isEngineError(error) ? error : failure;

@@ -60,7 +60,7 @@ export async function beginExec(
 ): Promise<StreamEndpoint | undefined> {
   setState(exec, { status: "starting" });
   // Told before the deed: the end of a quick one may come with the answer.
-  saveExec(app, exec, [startEvent(entry, exec.record)]);
+  await saveExec(app, exec, [startEvent(entry, exec.record)]);
   try {
     const { pid, ticket } = await app.shim.execProcess(requestOf(app, entry, exec.record, options));
     if (pid !== 0) execRuns(exec, pid);

@@ -7,7 +7,7 @@ import type { Entry, StopIntent } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
 import { cancelRestart } from "./schedule-restart.ts";
-import { settled } from "./settled.ts";
+import { settledInTime } from "./settled.ts";
 import { untilExit } from "./until-exit.ts";
 
 /** How to stop. */
@@ -19,6 +19,8 @@ export interface StopOptions {
 }
 
 const defaultTimeoutSeconds = 10;
+/** A start that hangs is given this time by who would wait for ever. */
+const longestStartMs = 60_000;
 
 /** Stops a container for a user. */
 export async function stopContainer(
@@ -28,7 +30,7 @@ export async function stopContainer(
 ): Promise<void> {
   const entry = app.registry.find(reference);
   if (options.signal !== "") parseSignal(options.signal);
-  await settled(entry);
+  await settledInTime(app, entry, timeoutMsOf(entry, options) ?? longestStartMs);
   if (entry.record.state.status === "restarting") {
     await entry.serial.run(() => {
       cancelRestart(app, entry, true);

@@ -37,7 +37,7 @@ export async function updateContainer(
       ...(policy === undefined ? {} : { restartPolicy: policy }),
     };
     const event = containerEvent(entry.record, "update");
-    change(app, entry, { ...entry.record, hostConfig }, [event]);
+    await change(app, entry, { ...entry.record, hostConfig }, [event]);
     await app.store.synced();
     return given.warnings;
   });

@@ -32,15 +32,13 @@ export interface ContainerFolders {
   paths(id: string): ContainerPaths;
   containerDir(id: string): string;
   /** Makes the container's folder, 0710. */
-  make(id: string): void;
-  /** Writes config.json. Waits for no disk. */
-  writeBundle(id: string, json: string): void;
-  /** Removes the exit record of an earlier run. */
-  removeExitRecord(id: string): void;
-  /** Moves the folder out of the way at once and deletes it after. Idempotent. */
-  remove(id: string): void;
+  make(id: string): Promise<void>;
+  /** Writes config.json, and waits for no flush. */
+  writeBundle(id: string, json: string): Promise<void>;
+  /** Moves the folder out of the way and deletes it after. Idempotent. */
+  remove(id: string): Promise<void>;
   /** IDs that have a folder. */
-  list(): string[];
+  list(): Promise<string[]>;
   /** Mounts a tmpfs at `paths.shm`, unless one is there. */
   mountShm(id: string, sizeBytes: bigint): Promise<void>;
   /** Unmounts it; no error when there is none. */

@@ -31,6 +31,8 @@ export async function kill(brain: Brain, id: string): Promise<number[]> {
   const container = containerOf(brain, id);
   const left = await brain.cgroups.kill(cgroupOf(brain, container), killDeadlineMs);
   const { state } = container;
+  // The launch fails then, and puts away what there is; the process itself may be frozen.
+  if (state.status === "launching") state.run?.shim.signal(sigkill);
   if (left.length > 0 || state.status !== "running") return left;
   const { run } = state;
   const silent = setTimeout(() => {

@@ -1,7 +1,7 @@
 /** Folders of containers: `<data>/container-service/containers/<id>`. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { mkdirSync, readdirSync } from "node:fs";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -39,29 +39,26 @@ export function openContainerFolders(
   return {
     paths: pathsOf,
     containerDir: (id) => pathsOf(id).dir,
-    make(id) {
-      mkdirSync(pathsOf(id).dir, { mode: 0o710 });
+    async make(id) {
+      await mkdir(pathsOf(id).dir, { mode: 0o710 });
     },
-    writeBundle(id, json) {
-      writeFileSync(path.join(pathsOf(id).bundle, "config.json"), json, { mode: 0o600 });
+    async writeBundle(id, json) {
+      await writeFile(path.join(pathsOf(id).bundle, "config.json"), json, { mode: 0o600 });
     },
-    removeExitRecord(id) {
-      rmSync(pathsOf(id).exitRecord, { force: true });
-    },
-    remove(id) {
+    async remove(id) {
       const away = path.join(trash, `${id}.${randomBytes(4).toString("hex")}`);
       try {
-        renameSync(pathsOf(id).dir, away);
+        await rename(pathsOf(id).dir, away);
       } catch (error) {
         if (hasErrno(error, "ENOENT")) return;
         throw error;
       }
       empty(away);
     },
-    list: () => readdirSync(root),
+    list: () => readdir(root),
     async mountShm(id, sizeBytes) {
       const target = pathsOf(id).shm;
-      mkdirSync(target, { recursive: true, mode: 0o700 });
+      await mkdir(target, { recursive: true, mode: 0o700 });
       const data = `mode=1777,size=${String(sizeBytes)}`;
       await kernel.mount({ source: "shm", target, type: "tmpfs", flags: mountFlags, data });
     },

@@ -7,18 +7,24 @@
  *   documents   collection, key, value                              networks, endpoints, volumes, …
  *   events, events_meta                                             the event log (@gantry/events)
  *
- * Commits go to the write-ahead log and cost some 60 µs; the disk is waited for by `synced` only,
- * with fdatasync(2) of that log on the thread pool, one flush for all who wait.
+ * It is read once, at boot. From then on only the writer's thread has it open, so that a disk that does
+ * not answer holds up neither lists nor inspects. Commits go to the write-ahead log and cost some 60 µs;
+ * the disk is waited for by `synced` only, with fdatasync(2) of that log on the thread pool, one flush
+ * for all who wait.
  */
 import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, fdatasync, mkdirSync, openSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { EngineError, internal, resourceExhausted } from "@gantry/errors";
-import { type EventLog, openEventLog } from "@gantry/events";
+import { internal } from "@gantry/errors";
+import { EventFeed, type EventPages, type EventSource, type LoggedEvent } from "@gantry/events";
+import { openEventTable } from "@gantry/events/event-table";
 import { writeFileAtomic } from "@gantry/fs";
+import type { Logger } from "@gantry/logging";
+import { openStateWriter, type StateWriter } from "./state-writer.ts";
 
 const schemaVersion = "1";
+const service = "container-service";
 
 const schema = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -39,48 +45,102 @@ const schema = `
   ) STRICT, WITHOUT ROWID;
 `;
 
+/** A row as SQLite gives it. */
+export type Row = Readonly<Record<string, unknown>>;
+
+/** The tables at boot. */
+export interface StoredRows {
+  readonly containers: readonly Row[];
+  readonly execs: readonly Row[];
+  readonly documents: readonly Row[];
+}
+
 /** The open database. */
 export interface Database {
-  readonly db: DatabaseSync;
-  readonly log: EventLog;
+  readonly writer: StateWriter;
+  readonly log: EventSource;
   /** Random, made with the database: the engine's ID as long as its data lives. */
   readonly storeId: string;
-  /** Runs a change in one transaction. Errors: internal, resource_exhausted when the disk is full. */
-  transaction<T>(change: () => T): T;
-  /** Resolves when everything committed before is on stable storage. Errors: internal. */
+  /** What was found at the opening; each table can be taken once, so that nobody holds it for good. */
+  take(table: keyof StoredRows): readonly Row[];
+  /** Resolves when everything written before is on stable storage. Errors: internal. */
   synced(): Promise<void>;
-  close(): void;
+  /** Writes what was asked for, and closes. */
+  close(): Promise<void>;
 }
 
 /**
  * Opens or makes the database in a folder (0700). Throws internal when the folder belongs to another
  * database: data and records that do not fit together would be taken for each other's.
  */
-export async function openDatabase(dataDir: string): Promise<Database> {
+export async function openDatabase(dataDir: string, logger: Logger): Promise<Database> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const file = path.join(dataDir, "state.db");
+  // Closed when the writer has it open: the last connection to close would remove the log.
   const db = new DatabaseSync(file);
   db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 5000");
   db.exec(schema);
   const storeId = await checkStoreId(db, path.join(dataDir, "store-id"));
-  const log = openEventLog({ db, service: "container-service" });
+  const table = openEventTable({ db, service });
+  const pages = { storeId: table.storeId, published: table.published() };
+  const lastSeq = table.lastSeq();
+  const rows = new Map<keyof StoredRows, readonly Row[]>(
+    (["containers", "execs", "documents"] as const).map((name) => [
+      name,
+      db.prepare(`SELECT * FROM ${name}`).all(),
+    ]),
+  );
   const flush = openFlush(`${file}-wal`);
+  const writer = await openStateWriter({
+    file,
+    service,
+    logger,
+    onEvents: (events) => {
+      feed.show(events);
+    },
+  });
+  db.close();
+  const feed = new EventFeed({ pages: writerPages(writer, pages), lastSeq });
   return {
-    db,
-    log,
+    writer,
+    log: feed,
     storeId,
-    transaction: (change) => {
-      try {
-        return log.transaction(change);
-      } catch (error) {
-        throw asStoreError(error);
-      }
+    take(name) {
+      const found = rows.get(name);
+      if (found === undefined) throw internal(`the table ${name} was taken before`);
+      rows.delete(name);
+      return found;
     },
-    synced: flush.synced,
-    close() {
+    async synced() {
+      await writer.settled();
+      await flush.synced();
+    },
+    async close() {
+      await writer.close();
       flush.close();
-      db.close();
     },
+  };
+}
+
+/** The event log's pages, which only the writer's thread can read. */
+function writerPages(
+  writer: StateWriter,
+  known: { readonly storeId: string; readonly published: number },
+): EventPages {
+  let { published } = known;
+  return {
+    service,
+    storeId: known.storeId,
+    read: async (after, upTo, limit) =>
+      (await writer.ask({ ask: "read", after, upTo, limit })) as LoggedEvent[],
+    firstSeq: async () => Number(await writer.ask({ ask: "firstSeq" })),
+    seqBefore: async (timeNano) => Number(await writer.ask({ ask: "seqBefore", timeNano })),
+    published: () => published,
+    setPublished(seq) {
+      published = seq;
+      writer.setPublished(seq);
+    },
+    settled: () => writer.settled(),
   };
 }
 
@@ -104,19 +164,6 @@ async function checkStoreId(db: DatabaseSync, file: string): Promise<string> {
   if (known === undefined) put.run("store_id", id);
   if (beside === undefined) await writeFileAtomic(file, `${id}\n`);
   return id;
-}
-
-/** SQLite's result codes that mean a full disk (13) or a limit of it. */
-const sqliteFull = 13;
-
-function asStoreError(error: unknown): unknown {
-  if (error instanceof EngineError || !(error instanceof Error)) return error;
-  if (!("errcode" in error)) return error;
-  const full = error.errcode === sqliteFull;
-  const message = `write container state: ${error.message}`;
-  return full
-    ? resourceExhausted("no space left on device", { cause: error })
-    : internal(message, { cause: error });
 }
 
 interface Flush {

@@ -1,31 +1,31 @@
 /** MetadataStore (documents of networks and volumes) over the database. */
 import type { DocumentChange, MetadataStore } from "../../ports/metadata.ts";
 import type { Database } from "./database.ts";
+import { type Change, change } from "./statements.ts";
 
 export function openMetadataStore(database: Database): MetadataStore {
-  const { db, log } = database;
-  const read = db.prepare("SELECT key, value FROM documents WHERE collection = ?");
-  const put = db.prepare(
-    "INSERT OR REPLACE INTO documents (collection, key, value) VALUES (?, ?, ?)",
-  );
-  const remove = db.prepare("DELETE FROM documents WHERE collection = ? AND key = ?");
-  const apply = ({ collection, key, value }: DocumentChange): void => {
-    if (value === undefined) remove.run(collection, key);
-    else put.run(collection, key, JSON.stringify(value));
-  };
+  const collections = new Map<string, Map<string, unknown>>();
+  for (const row of database.take("documents")) {
+    const collection = String(row["collection"]);
+    const documents = collections.get(collection) ?? new Map<string, unknown>();
+    documents.set(String(row["key"]), JSON.parse(String(row["value"])));
+    collections.set(collection, documents);
+  }
   return {
-    load: (collection) =>
-      new Map(
-        read
-          .all(collection)
-          .map((row): [string, unknown] => [String(row["key"]), JSON.parse(String(row["value"]))]),
-      ),
+    load(collection) {
+      const documents = collections.get(collection) ?? new Map<string, unknown>();
+      collections.delete(collection);
+      return documents;
+    },
     async commit(changes, events, { durable = false } = {}) {
-      database.transaction(() => {
-        for (const change of changes) apply(change);
-        for (const event of events) log.append(event);
-      });
+      await database.writer.write(changes.map(changeOf), events);
       if (durable) await database.synced();
     },
   };
+}
+
+function changeOf({ collection, key, value }: DocumentChange): Change {
+  return value === undefined
+    ? change("removeDocument", collection, key)
+    : change("putDocument", collection, key, JSON.stringify(value));
 }

@@ -1,0 +1,169 @@
+/** The writer's thread as the main thread sees it. */
+import { once } from "node:events";
+import path from "node:path";
+import { Worker } from "node:worker_threads";
+import { type EngineError, internal, resourceExhausted } from "@gantry/errors";
+import type { LoggedEvent, NewEvent } from "@gantry/events";
+import type { Logger } from "@gantry/logging";
+import type { Change } from "./statements.ts";
+import type {
+  LogQuestion,
+  WriterAnswer,
+  WriterData,
+  WriterFailure,
+  WriterMessage,
+  WriterRequest,
+} from "./writer-messages.ts";
+
+/** Options of openStateWriter. */
+export interface StateWriterOptions extends WriterData {
+  readonly logger: Logger;
+  /** Takes what is committed, in order. */
+  readonly onEvents: (events: readonly LoggedEvent[]) => void;
+}
+
+/** Writes to the database without holding up the event loop. Writes are committed in the order of the calls. */
+export interface StateWriter {
+  /**
+   * Commits changes and events in one transaction; resolves when they are safe from a crash of ours.
+   * Errors: internal, resource_exhausted when the disk is full; nothing is kept then.
+   */
+  write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void>;
+  /**
+   * The same for what has happened and cannot be refused. Resolves when it is committed, or when the
+   * disk refused it: it is tried again then until it is written. Never rejects.
+   */
+  writeSurely(changes: readonly Change[], events: readonly NewEvent[]): Promise<void>;
+  /** Resolves when every write before this call is committed, refused, or kept. Never rejects. */
+  settled(): Promise<void>;
+  /** Asks the event log on disk. */
+  ask(question: LogQuestion): Promise<LoggedEvent[] | number>;
+  /** Notes how far NATS has got. */
+  setPublished(seq: number): void;
+  /** Commits what was asked for and ends the thread. */
+  close(): Promise<void>;
+}
+
+/** V8's share of the thread; all of it lives as long as the service. */
+const resourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 2, stackSizeMb: 1 };
+
+/** Starts the thread; resolves when its connection is open. */
+export async function openStateWriter(options: StateWriterOptions): Promise<StateWriter> {
+  const { file, service } = options;
+  // Beside this file: the source under its own name, or what the bundler made of it.
+  const entry = path.join(
+    import.meta.dirname,
+    `writer-thread${path.extname(import.meta.filename)}`,
+  );
+  const workerData: WriterData = { file, service };
+  const worker = new Worker(entry, { workerData, resourceLimits });
+  await once(worker, "message");
+  return new ThreadWriter(worker, options);
+}
+
+/** SQLite's result code of a full disk. */
+const sqliteFull = 13;
+
+function errorOf({ message, code }: WriterFailure): EngineError {
+  return code === sqliteFull
+    ? resourceExhausted("no space left on device", { cause: new Error(message) })
+    : internal(`write container state: ${message}`);
+}
+
+class ThreadWriter implements StateWriter {
+  readonly #worker: Worker;
+  readonly #options: StateWriterOptions;
+  readonly #waiting = new Map<number, PromiseWithResolvers<WriterAnswer>>();
+  #lastId = 0;
+  /** Answers come in the order of the requests: with this one, all are there. */
+  #newest: Promise<unknown> = Promise.resolve();
+  #closing = false;
+  #refusing = false;
+
+  constructor(worker: Worker, options: StateWriterOptions) {
+    this.#worker = worker;
+    this.#options = options;
+    worker.on("message", (message: WriterMessage) => {
+      if (message.kind === "done") this.#done(message);
+    });
+    worker.on("error", (error: unknown) => {
+      throw internal("the writer of container state has failed", { cause: error });
+    });
+    worker.on("exit", (code) => {
+      // Without it nothing can be kept any more: the supervisor starts us anew.
+      if (!this.#closing)
+        throw internal(`the writer of container state ended with ${String(code)}`);
+    });
+  }
+
+  async write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
+    const { failure } = await this.#request((id) => ({
+      kind: "write",
+      id,
+      changes,
+      events,
+      surely: false,
+    }));
+    if (failure !== undefined) throw errorOf(failure);
+  }
+
+  async writeSurely(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
+    await this.#request((id) => ({ kind: "write", id, changes, events, surely: true }));
+  }
+
+  async settled(): Promise<void> {
+    if (this.#waiting.size > 0) await this.#newest;
+  }
+
+  async ask(question: LogQuestion): Promise<LoggedEvent[] | number> {
+    const { value, failure } = await this.#request((id) => ({ kind: "ask", id, question }));
+    if (failure !== undefined) throw errorOf(failure);
+    if (value === undefined) throw internal("the writer of container state gave no answer");
+    return value;
+  }
+
+  setPublished(seq: number): void {
+    if (!this.#closing) this.#post({ kind: "published", seq });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const exited = once(this.#worker, "exit");
+    this.#post({ kind: "close" });
+    await exited;
+  }
+
+  #request(make: (id: number) => WriterRequest): Promise<WriterAnswer> {
+    if (this.#closing) return Promise.reject(internal("the store of container state is closed"));
+    const id = ++this.#lastId;
+    const answer = Promise.withResolvers<WriterAnswer>();
+    this.#waiting.set(id, answer);
+    this.#newest = answer.promise;
+    this.#post(make(id));
+    return answer.promise;
+  }
+
+  #post(request: WriterRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  #done({ events, answers, waiting }: Extract<WriterMessage, { kind: "done" }>): void {
+    this.#options.onEvents(events);
+    for (const answer of answers) {
+      this.#report(answer);
+      this.#waiting.get(answer.id)?.resolve(answer);
+      this.#waiting.delete(answer.id);
+    }
+    if (this.#refusing && waiting === 0) this.#options.logger.info({}, "state is written again");
+    this.#refusing = waiting > 0;
+  }
+
+  #report({ id, failure, kept }: WriterAnswer): void {
+    if (failure === undefined) return;
+    const { logger } = this.#options;
+    if (kept === true) {
+      if (!this.#refusing) logger.error({ failure }, "state is not written, trying again");
+    } else if (!this.#waiting.has(id)) logger.error({ failure }, "state could not be written");
+  }
+}
