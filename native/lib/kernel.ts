@@ -300,6 +300,8 @@ export interface PathKernel {
   setXattr(path: string, name: string, value: Uint8Array): void;
   /** mknod(2); `mode` with its S_IF* type. */
   makeNode(path: string, mode: number, major: number, minor: number): void;
+  /** syncfs(2) of the file system that holds `path`: all that was written to it up to now is on disk. */
+  syncFileSystem(path: string): Promise<void>;
 }
 
 /** All of it. */

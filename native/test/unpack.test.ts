@@ -395,6 +395,31 @@ for (const build of builds) {
       assert.equal(lstatSync(path.join(root, "top")).mtime.getFullYear(), 2003);
     });
 
+    it("looks at lower layers that are still being unpacked only when it is told to, and then", async (t) => {
+      const lower = workDirectory(t);
+      const go = path.join(workDirectory(t), "go");
+      writeFileSync(go, "\n");
+      sh("mkdir -m 711 top", lower);
+      const args = ["unpack", "--await-lowers", "--lowers", "1"];
+      const unpack = (input: Buffer, from: string, root: string) =>
+        runUnpack(build, root, args, { input, extra: [from, lower] });
+      const without = tarOf({ name: "top/f", data: "x" });
+      const root = workDirectory(t);
+      assert.equal((await unpack(without, go, root)).report?.ok, true);
+      assert.equal(lstatSync(path.join(root, "top")).mode & 0o7777, 0o711);
+      const { report } = await unpack(without, "/dev/null", workDirectory(t));
+      assert.equal(report?.message, "the lower layers were given up");
+      // A layer that says what its directories look like needs no other.
+      const complete = tarOf({ name: "top", type: "5", mode: 0o700 }, { name: "top/f", data: "x" });
+      const own = workDirectory(t);
+      assert.equal((await unpack(complete, "/dev/null", own)).report?.ok, true);
+      assert.equal(lstatSync(path.join(own, "top")).mode & 0o7777, 0o700);
+      const later = tarOf({ name: "top/f", data: "x" }, { name: "top", type: "5", mode: 0o700 });
+      const last = workDirectory(t);
+      assert.equal((await unpack(later, "/dev/null", last)).report?.ok, true);
+      assert.equal(lstatSync(path.join(last, "top")).mode & 0o7777, 0o700);
+    });
+
     it("makes the place that a dangling link on the way leads to", async (t) => {
       const { root, check } = guardedRoot(t);
       const input = tarOf(

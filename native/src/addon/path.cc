@@ -6,8 +6,10 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "addon/convert.h"
+#include "addon/worker.h"
 #include "kernel/in_root.h"
 #include "kernel/unique_fd.h"
 
@@ -111,6 +113,14 @@ void make_node_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value sync_file_system_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [path = info[0].As<Napi::String>().Utf8Value()] {
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) throw_errno("open", path);
+    if (syncfs(fd.get()) != 0) throw_errno("syncfs", path);
+  });
+}
+
 }  // namespace
 
 void export_path(Napi::Env env, Napi::Object exports) {
@@ -119,6 +129,7 @@ void export_path(Napi::Env env, Napi::Object exports) {
   exports.Set("getXattr", Napi::Function::New(env, get_xattr_js, "getXattr"));
   exports.Set("listXattrs", Napi::Function::New(env, list_xattrs_js, "listXattrs"));
   exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));
+  exports.Set("syncFileSystem", Napi::Function::New(env, sync_file_system_js, "syncFileSystem"));
   exports.Set("makeNode", Napi::Function::New(env, make_node_js, "makeNode"));
 }
 

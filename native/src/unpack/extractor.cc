@@ -19,7 +19,7 @@ constexpr std::string_view kOpaqueName = ".wh..wh..opq";
 constexpr std::string_view kWhiteoutMetaPrefix = ".wh..wh.";
 constexpr uint64_t kDiskBlock = 4096;
 constexpr uint64_t kInlineSymlink = 60;              // ext4 keeps shorter targets in the inode
-constexpr uint64_t kMaxTimesBytes = 128 << 20;       // of memory for the directories' names
+constexpr uint64_t kMaxNamesBytes = 128 << 20;       // of memory for the directories' names
 constexpr size_t kMaxPath = 4095;
 constexpr uint32_t kSetIdBits = S_ISUID | S_ISGID;
 
@@ -64,6 +64,7 @@ ExtractTotals Extractor::run(TarReader& reader) {
     count_entry();
     write_entry(reader, *entry);
   }
+  inherit();
   write_times();
   return totals_;
 }
@@ -112,6 +113,7 @@ void Extractor::write_top(const TarEntry& entry) {
   set_mode(place, entry.mode);
   set_xattrs(place, entry, true);
   directories_.forget_all();
+  totals_.top = true;
   remember_time("", entry.mtime);
 }
 
@@ -157,6 +159,7 @@ void Extractor::write_directory(const Directory& parent, const std::string& name
   // What had this name in the same layer (a whiteout, say) took the lower layers' directory away, so this is a new one.
   if (replaced && rules_.layer) set_opaque(fd.get(), ".", entry.name);
   for (const auto& xattr : entry.xattrs) always_set_mode_ |= xattr.first == "system.posix_acl_default";
+  if (!made) inherit_not(fd.get(), path);
   remember_time(path, entry.mtime);
   directories_.remember(path, std::make_shared<Directory>(Directory{std::move(fd), (entry.mode & S_ISGID) != 0}));
 }
@@ -305,7 +308,35 @@ void Extractor::make_parent(const Directory& parent, const std::string& name, co
     set_owner(place, 0, 0);
     set_mode(place, 0755);
   }
-  if (!was_whiteout) copy_lower_metadata(fd.get(), path);
+  if (!was_whiteout && !lowers_.empty()) inherit_later(fd.get(), path);
+}
+
+void Extractor::inherit_later(int fd, const std::string& path) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) fail_errno("mkdir", path);
+  count_name(path);
+  inherited_.insert_or_assign(st.st_ino, path);
+}
+
+void Extractor::inherit_not(int fd, const std::string& path) {
+  if (inherited_.empty()) return;
+  struct stat st;
+  if (fstat(fd, &st) != 0) fail_errno("mkdir", path);
+  inherited_.erase(st.st_ino);
+}
+
+// After the last entry: until then the lower layers may be unpacked at the same time.
+void Extractor::inherit() {
+  if (inherited_.empty()) return;
+  if (rules_.await_lowers) rules_.await_lowers();
+  for (const auto& [inode, path] : inherited_) {
+    UniqueFd fd(open_in_root(base_, path.c_str(), O_RDONLY | O_NOFOLLOW | O_DIRECTORY, Scope::kBase));
+    // A later entry has put something else in its place.
+    if (!fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) continue;
+    struct stat st;
+    if (!fd || fstat(fd.get(), &st) != 0) fail_errno("mkdir", path);
+    if (st.st_ino == inode) copy_lower_metadata(fd.get(), path);
+  }
 }
 
 void Extractor::copy_lower_metadata(int fd, const std::string& path) {
@@ -325,9 +356,13 @@ void Extractor::copy_lower_metadata(int fd, const std::string& path) {
 }
 
 void Extractor::remember_time(const std::string& path, Timestamp mtime) {
-  times_bytes_ += sizeof(DirectoryTime) + path.size();
-  if (times_bytes_ > kMaxTimesBytes) fail("limit", "", "archive has too many directories");
+  count_name(path);
   times_.push_back({path, mtime});
+}
+
+void Extractor::count_name(const std::string& path) {
+  names_bytes_ += sizeof(DirectoryTime) + path.size();
+  if (names_bytes_ > kMaxNamesBytes) fail("limit", "", "archive has too many directories");
 }
 
 // Last of all, since writing into a directory changes its time.

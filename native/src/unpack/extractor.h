@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,11 +24,13 @@ struct ExtractRules {
   std::optional<Owner> chown;  // instead of the owners in the archive
   uint64_t max_entries = 0;    // counts missing parents too; 0 is none
   std::string destination;     // how messages call the top, "/dir"
+  std::function<void()> await_lowers;  // returns when the lower layers are complete; none: they are
 };
 
 struct ExtractTotals {
   uint64_t entries = 0;
   uint64_t disk_bytes = 0;
+  bool top = false;  // the archive described the top itself
 };
 
 class Extractor {
@@ -51,6 +55,10 @@ class Extractor {
   bool write_whiteout(const std::string& path, const TarEntry& entry);
   void set_opaque(int directory, const std::string& name, std::string_view path);
   void make_parent(const Directory& parent, const std::string& name, const std::string& path);
+  void inherit_later(int fd, const std::string& path);
+  // The directory has metadata of its own now.
+  void inherit_not(int fd, const std::string& path);
+  void inherit();
   void copy_lower_metadata(int fd, const std::string& path);
 
   // What takes the name, after this nothing does (but a directory, if that is what is to come).
@@ -61,6 +69,7 @@ class Extractor {
   void finish_metadata(const Place& place, const Directory& parent, const TarEntry& entry);
   void count_entry();
   void remember_time(const std::string& path, Timestamp mtime);
+  void count_name(const std::string& path);
   void write_times();
 
   struct DirectoryTime {
@@ -73,7 +82,9 @@ class Extractor {
   std::vector<int> lowers_;
   DirectoryCache directories_;
   std::vector<DirectoryTime> times_;
-  uint64_t times_bytes_ = 0;
+  // Made without a description, by inode number: they will look like the lower layers' of that path.
+  std::map<ino_t, std::string> inherited_;
+  uint64_t names_bytes_ = 0;
   // A default ACL somewhere makes the mode given at creation not the mode of the file: set all of them explicitly.
   bool always_set_mode_;
   ExtractTotals totals_;

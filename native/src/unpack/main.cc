@@ -1,6 +1,7 @@
 // The sandboxed program that reads and writes archives: layers, `docker cp`, `docker commit`, `docker export`.
 // It is given descriptors, never paths of the host; native/README.md has the contract.
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -119,6 +120,17 @@ Owner owner_of_user(const Sandbox& sandbox, const std::string& spec) {
   return Owner{user.uid, user.gid};
 }
 
+// The caller writes a byte when the lower layers are complete, and closes without one when they never will be.
+void await_lowers() {
+  char go = 0;
+  ssize_t n;
+  do {
+    n = read(kExtraFd, &go, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n < 0) fail_errno("read", "lower layers");
+  if (n == 0) fail("read", "", "the lower layers were given up");
+}
+
 ExtractRules rules_of(const Sandbox& sandbox, const Options& options) {
   ExtractRules rules;
   rules.layer = options.mode == Mode::kUnpack;
@@ -127,6 +139,7 @@ ExtractRules rules_of(const Sandbox& sandbox, const Options& options) {
   if (options.chown_user) rules.chown = owner_of_user(sandbox, *options.chown_user);
   rules.max_entries = options.max_entries;
   rules.destination = "/" + clean_path(options.path);
+  if (options.await_lowers) rules.await_lowers = await_lowers;
   return rules;
 }
 
@@ -151,7 +164,7 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
 
   JsonLine line;
   line.flag("ok", true);
-  if (!stream.digest.empty()) line.text("digest", stream.digest).text("diffId", stream.diff_id);
+  if (!stream.digest.empty()) line.text("digest", stream.digest).text("diffId", stream.diff_id).flag("top", totals.top);
   return line.text("compression", compression_name(stream.compression))
       .number("compressedBytes", static_cast<int64_t>(stream.compressed_bytes))
       .number("uncompressedBytes", static_cast<int64_t>(stream.uncompressed_bytes))

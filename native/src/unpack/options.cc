@@ -56,6 +56,7 @@ using Setter = std::function<bool(Options&, std::string_view)>;
 
 const std::map<std::string_view, std::function<void(Options&)>> kFlags = {
     {"--sync", [](Options& o) { o.sync = true; }},
+    {"--await-lowers", [](Options& o) { o.await_lowers = true; }},
     {"--mntns", [](Options& o) { o.mount_namespace = true; }},
     {"--with-mounts", [](Options& o) { o.with_mounts = true; }},
     {"--no-overwrite-dir-non-dir", [](Options& o) { o.no_overwrite_dir_non_dir = true; }},
@@ -116,6 +117,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
   }
   if (options.mount_namespace && options.lowers > 0) {
     fprintf(stderr, "unpack: --mntns and --lowers exclude each other\n");
+    return std::nullopt;
+  }
+  if (options.await_lowers && (options.mode != Mode::kUnpack || options.mount_namespace)) {
+    fprintf(stderr, "unpack: --await-lowers is for unpack only\n");
     return std::nullopt;
   }
   if (options.mode == Mode::kChanges && options.lowers != 1) {

@@ -15,7 +15,8 @@ constexpr int kInputFd = 0;
 constexpr int kOutputFd = 1;
 constexpr int kRootFd = 3;
 constexpr int kReportFd = 4;
-// With --mntns: the mount namespace to enter. With --lowers N: the first of N directories.
+// With --mntns: the mount namespace to enter. With --await-lowers: where the caller says that the lower layers are
+// complete. Then the N directories of --lowers.
 constexpr int kExtraFd = 5;
 
 struct Owner {
@@ -32,6 +33,8 @@ struct Options {
   uint64_t max_ratio = 0;
   // unpack, changes: how many directories of lower layers follow from kExtraFd on, the uppermost first.
   unsigned lowers = 0;
+  // unpack: the lower layers are being unpacked, too; wait for a byte before looking at them.
+  bool await_lowers = false;
   bool sync = false;
   // apply, pack, stat
   std::string path = "/";

@@ -35,6 +35,9 @@ constexpr rlim_t kMaxOpenFiles = kSanitized ? 1024 : 4096;
   fail_errno("sandbox", what, error);
 }
 
+// Descriptors from kExtraFd on that are no directories.
+unsigned before_lowers(const Options& options) { return options.mount_namespace || options.await_lowers ? 1 : 0; }
+
 bool writes(Mode mode) { return mode == Mode::kUnpack || mode == Mode::kApply; }
 
 void check_descriptors(const Options& options) {
@@ -42,7 +45,7 @@ void check_descriptors(const Options& options) {
   if (fcntl(kReportFd, F_GETFD) < 0) fail_step("report descriptor");
   if (fstat(kRootFd, &st) != 0) fail_step("root descriptor");
   if (!S_ISDIR(st.st_mode)) fail_errno("sandbox", "root descriptor", ENOTDIR);
-  unsigned extra = options.mount_namespace ? 1 : options.lowers;
+  unsigned extra = before_lowers(options) + options.lowers;
   if (close_range(kExtraFd + extra, ~0U, 0) != 0) fail_step("close_range");
   // What a library might print goes where errors go, and not into the stream of another mode.
   if (options.mode != Mode::kPack) (void)dup2(STDERR_FILENO, kOutputFd);
@@ -80,7 +83,7 @@ UniqueFd open_root_mount(const Options& options) {
 std::vector<UniqueFd> open_lowers(const Options& options) {
   std::vector<UniqueFd> lowers;
   for (unsigned i = 0; i < options.lowers; i++) {
-    UniqueFd mount(open_tree_clone(kExtraFd + static_cast<int>(i), "", false));
+    UniqueFd mount(open_tree_clone(kExtraFd + static_cast<int>(before_lowers(options) + i), "", false));
     if (!mount) fail_step("open_tree of a lower directory");
     confine_mount(mount.get(), true, false);
     lowers.push_back(std::move(mount));
@@ -182,11 +185,10 @@ Sandbox enter_sandbox(const Options& options) {
   become_root(mount.get());
   mount.reset();
   if (close_range(kRootFd, kRootFd, 0) != 0) fail_step("close_range");
-  if (options.mount_namespace || options.lowers > 0) {
-    unsigned last = kExtraFd + (options.mount_namespace ? 1 : options.lowers) - 1;
-    // The originals; the views made above have higher numbers.
-    if (close_range(kExtraFd, last, 0) != 0) fail_step("close_range");
-  }
+  unsigned first = kExtraFd + (options.await_lowers ? 1 : 0);
+  unsigned end = kExtraFd + before_lowers(options) + options.lowers;
+  // The originals; the views made above have higher numbers.
+  if (first < end && close_range(first, end - 1, 0) != 0) fail_step("close_range");
   UniqueFd root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root) fail_step("open root");
 

@@ -1,5 +1,5 @@
 /** Puts the service together: adapters, store, handlers. */
-import { chmodSync, mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { cleanEnvironment, type EngineConfig, type ServicePaths } from "@gantry/config";
 import { type EventLog, implementEventService, nowNano } from "@gantry/events";
@@ -17,6 +17,7 @@ import { openMetadata } from "./adapters/sqlite/metadata.ts";
 import { createLayerProgram } from "./adapters/unpack-program/layer-program.ts";
 import { createMergeLayers } from "./adapters/unpack-program/merged-view.ts";
 import { createBlobFetcher } from "./app/blob-fetcher.ts";
+import { restoreLayers } from "./app/restore-layers.ts";
 import { createSlots } from "./app/slots.ts";
 import { createStore, type Store } from "./app/store.ts";
 import type { Registries } from "./ports/registry.ts";
@@ -51,8 +52,14 @@ export async function compose(
   const metadata = await openMetadata(paths.dataDir, "image-service");
   const content = openContentStore(paths.dataDir);
   const owned = new Set([...metadata.snapshots.values()].map(({ id }) => id));
-  const dirs = openSnapshotDirs({ dataDir: paths.dataDir, owned, logger });
-  reconcile({ metadata, content, dirs, logger });
+  const dirs = openSnapshotDirs({
+    dataDir: paths.dataDir,
+    owned,
+    logger,
+    syncFileSystem: (folder) => loadKernel().syncFileSystem(folder),
+  });
+  const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  reconcile({ metadata, content, dirs, logger, bootId });
   const program = createLayerProgram(
     nativeArtifact("unpack"),
     createMergeLayers(paths.runDir, loadKernel),
@@ -67,7 +74,9 @@ export async function compose(
     logger,
     nowNano,
     host,
+    bootId,
   });
+  await restoreLayers(store);
   store.collector.schedule();
   let settings = config.registry;
   let current = registriesOf(config);
@@ -107,6 +116,7 @@ export async function compose(
     async close() {
       current.close();
       await store.collector.idle();
+      await store.layerSync.idle();
       await metadata[Symbol.asyncDispose]();
     },
   };

@@ -16,26 +16,45 @@ export interface ReconcileParts {
   readonly content: ContentStore;
   readonly dirs: SnapshotDirs & { readonly trashDir: string };
   readonly logger: Logger;
+  /** Of this start of the machine. */
+  readonly bootId: string;
 }
 
 export function reconcile(parts: ReconcileParts): void {
   const files = blobFiles(parts.content.blobsDir);
   trashUnowned(parts, files);
   const lostBlobs = [...parts.metadata.blobs.values()].filter((row) => !isWhole(row, files));
-  const lostTrees = [...parts.metadata.snapshots.values()].filter(
-    (row) => row.kind !== "view" && !exists(parts.dirs.treeOf(row.id)),
-  );
+  const lostTrees = lostSnapshots(parts);
   if (lostBlobs.length + lostTrees.length === 0) return;
-  log(parts.logger, lostBlobs, lostTrees);
+  for (const { digest } of lostBlobs)
+    parts.logger.error({ digest }, "a blob's file is gone or cut short");
   parts.metadata.change((change) => {
     for (const { digest } of lostBlobs) change.deleteBlob(digest);
     for (const { key } of lostTrees) change.deleteSnapshot(key);
   });
+  for (const { id } of lostTrees) parts.dirs.remove(id);
 }
 
-function log(logger: Logger, blobs: readonly BlobRecord[], trees: readonly SnapshotRecord[]): void {
-  for (const { digest } of blobs) logger.error({ digest }, "a blob's file is gone or cut short");
-  for (const { key } of trees) logger.error({ key }, "a snapshot's folder is gone");
+/** Snapshots without a folder, layers that a power cut may have left half-written, and layers above them. */
+function lostSnapshots({ metadata, dirs, logger, bootId }: ReconcileParts): SnapshotRecord[] {
+  const lost = new Map<string, SnapshotRecord>();
+  for (const row of metadata.snapshots.values()) {
+    if (row.kind !== "view" && !exists(dirs.treeOf(row.id))) {
+      logger.error({ key: row.key }, "a snapshot's folder is gone");
+    } else if (row.unsyncedBoot !== "" && row.unsyncedBoot !== bootId) {
+      logger.warn({ key: row.key }, "a layer was not synced before the machine went down");
+    } else continue;
+    lost.set(row.key, row);
+  }
+  const isLost = ({ parent }: SnapshotRecord): boolean =>
+    parent !== "" && (lost.has(parent) || !metadata.snapshots.has(parent));
+  for (let before = -1; before !== lost.size; ) {
+    before = lost.size;
+    for (const row of metadata.snapshots.values()) {
+      if (row.kind === "layer" && isLost(row)) lost.set(row.key, row);
+    }
+  }
+  return [...lost.values()];
 }
 
 function blobFiles(blobsDir: string): Map<Digest, string> {

@@ -127,8 +127,10 @@ function recordLayer(
       inodes: layer.entries,
       createdNano: store.nowNano(),
       leaseOwner: "",
+      unsyncedBoot: store.layerSync.bootId,
     });
   });
+  store.layerSync.schedule();
 }
 
 async function receive(

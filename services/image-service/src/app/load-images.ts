@@ -13,7 +13,7 @@ import type { Hold } from "./holds.ts";
 import { unpackLimits } from "./limits.ts";
 import { ArchiveLoader, type LoadedTarget } from "./load-archive.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
-import { unpackPresent } from "./resolve-image.ts";
+import { type LayerListener, unpackPresent } from "./resolve-image.ts";
 import type { Store } from "./store.ts";
 
 export interface LoadRequest {
@@ -71,9 +71,8 @@ async function finish(
   }
   if (choice !== undefined) {
     const { view } = choice;
-    const report = request.quiet ? undefined : layerReporter(request.emit, view);
-    await unpackPresent(store, view, hold, request.signal, report?.begin);
-    report?.end();
+    const listener = request.quiet ? undefined : layerReporter(request.emit, view);
+    await unpackPresent(store, view, hold, request.signal, listener);
   }
   store.metadata.change((change) => {
     recordImage(store, change, loaded.target, loaded.names);
@@ -91,24 +90,22 @@ async function finish(
 function layerReporter(
   emit: Emit,
   view: { readonly diffIds: readonly string[]; readonly manifest: LayersOf | undefined },
-): { begin: (index: number) => void; end: () => void } {
-  let last: number | undefined;
+): LayerListener {
+  const begun = new Set<number>();
   const say = (index: number, done: boolean): void => {
     const total = view.manifest?.layers[index]?.size ?? 0;
     const id = shortDigest(view.diffIds[index] ?? "");
     emit({ id, status: "Loading layer", detail: { current: done ? total : 0, total } });
   };
-  const end = (): void => {
-    if (last !== undefined) say(last, true);
-    last = undefined;
-  };
   return {
-    begin: (index) => {
-      end();
-      last = index;
+    onBegin: (index) => {
+      begun.add(index);
       say(index, false);
     },
-    end,
+    onDone: (index) => {
+      // Nothing is said of a layer that was there.
+      if (begun.has(index)) say(index, true);
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-/** Downloads an image's layers, some at a time, and unpacks them in order while they arrive. */
+/** Downloads an image's layers, some at a time, and unpacks them while they arrive. */
 import type { Descriptor, Digest } from "@gantry/oci";
 import { shortDigest } from "@gantry/oci";
 import type { ManifestView } from "../domain/image-view.ts";
@@ -130,8 +130,8 @@ async function sourceOf(
 class ExtractReporter implements Disposable {
   readonly #emit: Emit;
   readonly #layers: readonly Descriptor[];
-  #timer: NodeJS.Timeout | undefined;
-  readonly #begun = new Set<number>();
+  /** Of layers that are being unpacked now. */
+  readonly #timers = new Map<number, NodeJS.Timeout>();
 
   constructor(emit: Emit, layers: readonly Descriptor[]) {
     this.#emit = emit;
@@ -140,23 +140,25 @@ class ExtractReporter implements Disposable {
 
   begin(index: number): void {
     const start = performance.now();
-    this.#begun.add(index);
     const tell = (): void => {
       const seconds = Math.round((performance.now() - start) / 1000);
       this.#say(index, "Extracting", { current: Math.max(1, seconds), units: "s" });
     };
     tell();
-    this.#timer = setInterval(tell, extractTickMs);
+    this.#timers.set(index, setInterval(tell, extractTickMs));
   }
 
   done(index: number): void {
-    clearInterval(this.#timer);
+    const timer = this.#timers.get(index);
     // A layer that was there has its own word already.
-    if (this.#begun.has(index)) this.#say(index, "Pull complete", {});
+    if (timer === undefined) return;
+    clearInterval(timer);
+    this.#timers.delete(index);
+    this.#say(index, "Pull complete", {});
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers.values()) clearInterval(timer);
   }
 
   #say(index: number, status: string, detail: { current?: number; units?: string }): void {

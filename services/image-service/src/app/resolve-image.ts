@@ -6,6 +6,7 @@ import { chooseImage } from "./choose-image.ts";
 import { describeImage } from "./describe-image.ts";
 import type { Hold } from "./holds.ts";
 import type { Store } from "./store.ts";
+import type { UnpackRequest } from "./unpacker.ts";
 
 /** A lease that nobody claims (by a snapshot or by AcquireLease) ends after this time. */
 const unclaimedLeaseNano = 3600n * 1_000_000_000n;
@@ -40,13 +41,16 @@ export async function resolveImage(store: Store, request: ResolveRequest): Promi
   return { details, chainId, platformMismatch: chosen.mismatch };
 }
 
+/** Is told of the layers that are unpacked; see UnpackRequest. */
+export type LayerListener = Pick<UnpackRequest, "onBegin" | "onDone">;
+
 /** Unpacks from blobs that are here. */
 export async function unpackPresent(
   store: Store,
   view: ManifestView,
   hold: Hold,
   signal: AbortSignal,
-  onBegin?: (index: number) => void,
+  listener: LayerListener = {},
 ): Promise<void> {
   const layers = view.manifest?.layers ?? [];
   for (const { digest } of layers) hold.blob(digest);
@@ -66,7 +70,7 @@ export async function unpackPresent(
       return { kind: "file", path: store.content.pathOf(layer.digest) };
     },
     blobReady: async () => undefined,
-    onBegin,
+    ...listener,
     signal,
   });
 }

@@ -46,6 +46,7 @@ export function prepareSnapshot(
     inodes: 0,
     createdNano: store.nowNano(),
     leaseOwner: request.leaseOwner,
+    unsyncedBoot: "",
   };
   try {
     metadata.change((change) => {

@@ -9,6 +9,7 @@ import { type Catalog, createCatalog } from "./catalog.ts";
 import { type Collector, createCollector } from "./collector.ts";
 import { createHolds, type Holds } from "./holds.ts";
 import { createImageUsers, type ImageUsers } from "./image-users.ts";
+import { createLayerSync, type LayerSync } from "./layer-sync.ts";
 import { createUnpacker, type Unpacker } from "./unpacker.ts";
 
 /** The ports of the store. */
@@ -21,6 +22,8 @@ export interface StorePorts {
   readonly nowNano: () => bigint;
   /** Platform of this machine. */
   readonly host: Platform;
+  /** Changes when the machine starts anew. */
+  readonly bootId: string;
 }
 
 /** Ports, and what is made of them once. */
@@ -29,18 +32,21 @@ export interface Store extends StorePorts {
   readonly holds: Holds;
   readonly collector: Collector;
   readonly unpacker: Unpacker;
+  readonly layerSync: LayerSync;
   readonly users: ImageUsers;
 }
 
 export function createStore(ports: StorePorts): Store {
   const catalog = createCatalog(ports.metadata, ports.content);
   const holds = createHolds();
+  const layerSync = createLayerSync(ports);
   return {
     ...ports,
     catalog,
     holds,
     collector: createCollector({ ...ports, catalog, holds }),
-    unpacker: createUnpacker(ports),
+    unpacker: createUnpacker({ ...ports, layerSync }),
+    layerSync,
     users: createImageUsers(),
   };
 }

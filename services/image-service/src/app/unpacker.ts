@@ -1,12 +1,19 @@
-/** Unpacks images' layers to snapshots, each chain once however many ask. */
-import { canceled, hasKind, internal, invalidArgument } from "@gantry/errors";
-import type { Digest } from "@gantry/oci";
+/**
+ * Unpacks images' layers to snapshots, each chain once however many ask. Layers of one image are
+ * unpacked some at a time, since each has a folder of its own, and recorded in order, lowest first.
+ */
+import { availableParallelism } from "node:os";
+import { canceled, internal, invalidArgument } from "@gantry/errors";
 import type { ManifestView } from "../domain/image-view.ts";
-import type { LayerProgram, LayerSource } from "../ports/layers.ts";
-import type { Metadata } from "../ports/metadata.ts";
-import type { SnapshotDirs } from "../ports/snapshot-dirs.ts";
+import type { LayerSource } from "../ports/layers.ts";
 import type { Hold } from "./holds.ts";
-import { unpackLimits } from "./limits.ts";
+import { type LayerJob, startLayer, type UnpackLayerDeps } from "./unpack-layer.ts";
+
+/** Layers of one image whose files are written at the same time. */
+const parallelLayers = Math.min(4, Math.max(2, availableParallelism()));
+
+/** Layers of one image that are not recorded yet: being written, or waiting for one below. */
+const unrecordedLayers = 16;
 
 /** One image to unpack. */
 export interface UnpackRequest {
@@ -18,50 +25,25 @@ export interface UnpackRequest {
   readonly sourceOf: (index: number) => Promise<LayerSource>;
   /** Resolves when a layer's blob is whole and recorded. */
   readonly blobReady: (index: number) => Promise<void>;
+  /** A layer's first bytes are here. In order, as a rule. */
   readonly onBegin?: ((index: number) => void) | undefined;
+  /** A layer is there. In order. */
   readonly onDone?: ((index: number) => void) | undefined;
   readonly signal: AbortSignal;
 }
 
 /** The unpacker. */
 export interface Unpacker {
-  /** Resolves when all layers are unpacked, in order, lowest first. */
+  /** Resolves when all layers are unpacked. A failure of one ends the others. */
   unpack(request: UnpackRequest): Promise<void>;
 }
 
-export interface UnpackerDeps {
-  readonly metadata: Metadata;
-  readonly dirs: SnapshotDirs;
-  readonly program: LayerProgram;
-  readonly nowNano: () => bigint;
-}
-
-export function createUnpacker(deps: UnpackerDeps): Unpacker {
+export function createUnpacker(deps: UnpackLayerDeps): Unpacker {
   const running = new Map<string, Promise<void>>();
-
-  const unpackOnce = async (request: UnpackRequest, index: number): Promise<void> => {
-    const key = at(request.view.chain, index);
-    request.hold.snapshot(key);
-    for (;;) {
-      if (deps.metadata.snapshots.has(key)) return;
-      const other = running.get(key);
-      if (other === undefined) break;
-      // Somebody else's failure is not ours: try again then.
-      await untilSettled(other, request.signal);
-      if (request.signal.aborted) throw canceled("unpacking was canceled");
-    }
-    const work = unpackLayer(deps, request, index).finally(() => running.delete(key));
-    running.set(key, work);
-    await work;
-  };
-
   return {
     async unpack(request) {
       checkShape(request.view);
-      for (let index = 0; index < request.view.chain.length; index++) {
-        await unpackOnce(request, index);
-        request.onDone?.(index);
-      }
+      await new ChainUnpacking(deps, running, request).run();
     },
   };
 }
@@ -76,86 +58,127 @@ function checkShape(view: ManifestView): void {
   }
 }
 
-function at<T>(items: readonly T[], index: number): T {
-  const item = items[index];
-  if (item === undefined) throw internal(`layer ${index} is missing`);
-  return item;
+/** One image's layers. */
+class ChainUnpacking {
+  readonly #deps: UnpackLayerDeps;
+  /** Layers on their way, of all images, by chain. */
+  readonly #running: Map<string, Promise<void>>;
+  readonly #request: UnpackRequest;
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  /** Ours that are not recorded yet, by chain. */
+  readonly #jobs = new Map<string, LayerJob>();
+  readonly #writing = new Set<Promise<unknown>>();
+  readonly #attended = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(deps: UnpackLayerDeps, running: Map<string, Promise<void>>, request: UnpackRequest) {
+    this.#deps = deps;
+    this.#running = running;
+    this.#request = request;
+    this.#signal = AbortSignal.any([request.signal, this.#stop.signal]);
+  }
+
+  async run(): Promise<void> {
+    const { chain } = this.#request.view;
+    try {
+      for (const [index, key] of chain.entries()) await this.#begin(index, key);
+    } catch (error) {
+      this.#fail(error);
+    }
+    await Promise.all(this.#attended);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#stop.abort();
+  }
+
+  /** Returns when the next layer may begin. */
+  async #begin(index: number, key: string): Promise<void> {
+    this.#request.hold.snapshot(key);
+    for (;;) {
+      this.#throwIfStopped();
+      if (this.#deps.metadata.snapshots.has(key)) {
+        this.#request.onDone?.(index);
+        return;
+      }
+      const other = this.#running.get(key);
+      // Somebody else's failure is not ours: try again then.
+      if (other !== undefined) await untilSettled([other], this.#signal);
+      else if (this.#mustWait()) await untilSettled(this.#inTheWay(), this.#signal);
+      else break;
+    }
+    this.#start(index, key);
+  }
+
+  #throwIfStopped(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#signal.aborted) throw canceled("unpacking was canceled");
+  }
+
+  #mustWait(): boolean {
+    return this.#writing.size >= parallelLayers || this.#jobs.size >= unrecordedLayers;
+  }
+
+  #inTheWay(): readonly Promise<unknown>[] {
+    return [...(this.#writing.size >= parallelLayers ? this.#writing : this.#attended)];
+  }
+
+  #start(index: number, key: string): void {
+    const { view } = this.#request;
+    const below = this.#jobs.get(view.chain[index - 1] ?? "")?.done ?? Promise.resolve();
+    const lowers = view.chain
+      .slice(0, index)
+      .map((lower) => this.#deps.dirs.treeOf(this.#idOf(lower)))
+      .reverse();
+    const order = { request: this.#request, index, lowers, below, signal: this.#signal };
+    const job = startLayer(this.#deps, order);
+    this.#jobs.set(key, job);
+    this.#running.set(key, job.done);
+    const written = job.unpacked
+      .catch(() => undefined)
+      .finally(() => this.#writing.delete(written));
+    this.#writing.add(written);
+    const ended = this.#attend(index, key, job).finally(() => this.#attended.delete(ended));
+    this.#attended.add(ended);
+  }
+
+  async #attend(index: number, key: string, job: LayerJob): Promise<void> {
+    try {
+      await job.done;
+      this.#request.onDone?.(index);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#jobs.delete(key);
+      this.#running.delete(key);
+    }
+  }
+
+  #idOf(key: string): number {
+    const id = this.#jobs.get(key)?.id ?? this.#deps.metadata.snapshots.get(key)?.id;
+    if (id === undefined) throw internal(`layer ${key} is missing`);
+    return id;
+  }
 }
 
-async function untilSettled(work: Promise<void>, signal: AbortSignal): Promise<void> {
+/** Resolves when one of them has ended, well or not, or the signal aborts. */
+async function untilSettled(
+  works: readonly Promise<unknown>[],
+  signal: AbortSignal,
+): Promise<void> {
   const aborted = Promise.withResolvers<undefined>();
   const onAbort = (): void => {
     aborted.resolve(undefined);
   };
+  if (signal.aborted) return;
   signal.addEventListener("abort", onAbort, { once: true });
   try {
-    await Promise.race([work.catch(() => undefined), aborted.promise]);
+    const settled = works.map((work) => work.catch(() => undefined));
+    await Promise.race([...settled, aborted.promise]);
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-async function unpackLayer(
-  deps: UnpackerDeps,
-  request: UnpackRequest,
-  index: number,
-): Promise<void> {
-  const { metadata, dirs, program } = deps;
-  const { view, signal } = request;
-  const source = await request.sourceOf(index);
-  request.onBegin?.(index);
-  const lowers = view.chain
-    .slice(0, index)
-    .map((key) => dirs.treeOf(lowerId(metadata, key)))
-    .reverse();
-  const id = dirs.create("layer", lowers[0]);
-  try {
-    const directory = dirs.treeOf(id);
-    const limits = await unpackLimits(directory);
-    const found = await program.unpack({ source, directory, lowers, limits, signal });
-    checkLayer(view, index, found);
-    await request.blobReady(index);
-    metadata.change((change) => {
-      change.putSnapshot({
-        id,
-        key: at(view.chain, index),
-        kind: "layer",
-        parent: view.chain[index - 1] ?? "",
-        sizeBytes: found.diskBytes,
-        inodes: found.entries,
-        createdNano: deps.nowNano(),
-        leaseOwner: "",
-      });
-    });
-  } catch (error) {
-    dirs.remove(id);
-    throw describeFailure(view, index, error);
-  }
-}
-
-function lowerId(metadata: Metadata, key: string): number {
-  const record = metadata.snapshots.get(key);
-  if (record === undefined) throw internal(`layer ${key} is missing`);
-  return record.id;
-}
-
-function checkLayer(
-  view: ManifestView,
-  index: number,
-  found: { readonly diffId: Digest; readonly digest: Digest },
-): void {
-  const [expected, layer] = [at(view.diffIds, index), view.manifest?.layers[index]];
-  if (layer?.digest.startsWith("sha256:") && found.digest !== layer.digest) {
-    throw invalidArgument(`unexpected digest ${found.digest}, expected ${layer.digest}`);
-  }
-  if (found.diffId !== expected) {
-    throw invalidArgument(`wrong diff id calculated on extraction "${found.diffId}"`);
-  }
-}
-
-/** Names the layer, as Docker does. */
-function describeFailure(view: ManifestView, index: number, error: unknown): unknown {
-  if (!hasKind(error, "invalid_argument") || !(error instanceof Error)) return error;
-  const layer = view.manifest?.layers[index]?.digest ?? "";
-  return invalidArgument(`failed to extract layer (${layer}): ${error.message}`, { cause: error });
 }

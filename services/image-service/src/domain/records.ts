@@ -42,6 +42,8 @@ export interface SnapshotRecord {
   readonly createdNano: bigint;
   /** Lease owner that it belongs to, or empty. */
   readonly leaseOwner: string;
+  /** The boot of the machine in which a layer was unpacked, until its files are known to be on disk; else empty. */
+  readonly unsyncedBoot: string;
 }
 
 /** What a lease can protect. */

@@ -22,6 +22,8 @@ export interface UnpackedLayer {
   readonly uncompressedBytes: number;
   readonly diskBytes: number;
   readonly entries: number;
+  /** Whether the archive says itself what the top directory looks like. */
+  readonly describesTop: boolean;
 }
 
 /** What packing made. */
@@ -43,11 +45,14 @@ export interface LayerProgram {
   /**
    * Unpacks a layer as an overlay upper directory.
    * @param lowers directories below, the uppermost first
+   * @param lowersReady resolves when these are complete, rejects when they never will be; absent: they
+   * are. Only a layer that leaves out its directories' parents waits for it.
    */
   unpack(request: {
     readonly source: LayerSource;
     readonly directory: string;
     readonly lowers: readonly string[];
+    readonly lowersReady?: Promise<void> | undefined;
     readonly limits: UnpackLimits;
     readonly signal: AbortSignal;
   }): Promise<UnpackedLayer>;

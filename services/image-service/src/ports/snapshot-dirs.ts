@@ -10,6 +10,10 @@ export interface SnapshotDirs {
   readonly baseTree: string;
   /** Makes the folders under a number that was never used; the tree's root looks like `like`'s. */
   create(kind: "layer" | "active" | "view", like: string | undefined): number;
+  /** Makes a tree's root look like another directory: owner, mode, times. */
+  resemble(id: number, like: string): void;
+  /** Resolves when the files of all trees, as they are now, survive a power cut. */
+  sync(): Promise<void>;
   /** Takes a snapshot's folders away at once; their files are deleted in the background. */
   remove(id: number): void;
   /** Bytes (as du counts) and inodes of a tree. */

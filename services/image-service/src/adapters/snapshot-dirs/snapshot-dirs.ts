@@ -34,15 +34,20 @@ export interface DiskSnapshotDirs extends SnapshotDirs {
   readonly trashDir: string;
 }
 
+export interface SnapshotDirsOptions {
+  readonly dataDir: string;
+  /** Numbers that rows know. */
+  readonly owned: ReadonlySet<number>;
+  readonly logger: Logger;
+  /** syncfs(2) of the file system that holds a folder. */
+  readonly syncFileSystem: (folder: string) => Promise<void>;
+}
+
 /**
  * Opens the folders. Folders that `owned` does not know go to the trash, from where they are deleted
  * after a day.
  */
-export function openSnapshotDirs(options: {
-  readonly dataDir: string;
-  readonly owned: ReadonlySet<number>;
-  readonly logger: Logger;
-}): DiskSnapshotDirs {
+export function openSnapshotDirs(options: SnapshotDirsOptions): DiskSnapshotDirs {
   const root = path.join(options.dataDir, "snapshots");
   const trashDir = path.join(options.dataDir, "trash");
   for (const dir of [root, trashDir]) {
@@ -51,7 +56,7 @@ export function openSnapshotDirs(options: {
   }
   mkdirSync(path.join(root, "empty"), { recursive: true, mode: 0o755 });
   makeBaseTree(path.join(root, "base"));
-  const dirs = new NumberedDirs(root, trashDir, highest(options.owned), options.logger);
+  const dirs = new NumberedDirs(root, trashDir, options);
   dirs.emptyTrash(Date.now() - keepTrashMs);
   for (const name of readdirSync(root)) {
     if (name === "empty" || name === "base" || options.owned.has(Number(name))) continue;
@@ -98,16 +103,18 @@ class NumberedDirs implements DiskSnapshotDirs {
   readonly baseTree: string;
   readonly #root: string;
   readonly #logger: Logger;
+  readonly #syncFileSystem: (folder: string) => Promise<void>;
   readonly #deleting = new Set<Promise<void>>();
   #last: number;
 
-  constructor(root: string, trashDir: string, last: number, logger: Logger) {
+  constructor(root: string, trashDir: string, options: SnapshotDirsOptions) {
     this.#root = root;
     this.trashDir = trashDir;
     this.emptyTree = path.join(root, "empty");
     this.baseTree = path.join(root, "base");
-    this.#last = last;
-    this.#logger = logger;
+    this.#last = highest(options.owned);
+    this.#logger = options.logger;
+    this.#syncFileSystem = options.syncFileSystem;
   }
 
   treeOf(id: number): string {
@@ -135,14 +142,16 @@ class NumberedDirs implements DiskSnapshotDirs {
   /** The root of an overlay is that of its upper directory: it must look like the layer's below. */
   #createTree(tree: string, like: string | undefined): void {
     mkdirSync(tree, { mode: 0o755 });
-    if (like === undefined) {
-      chmodSync(tree, 0o755);
-      return;
-    }
-    const model = statSync(like);
-    chownSync(tree, model.uid, model.gid);
-    chmodSync(tree, model.mode & 0o7777);
-    utimesSync(tree, model.atime, model.mtime);
+    if (like === undefined) chmodSync(tree, 0o755);
+    else copyLook(tree, like);
+  }
+
+  resemble(id: number, like: string): void {
+    copyLook(this.treeOf(id), like);
+  }
+
+  sync(): Promise<void> {
+    return this.#syncFileSystem(this.#root);
   }
 
   remove(id: number): void {
@@ -202,6 +211,13 @@ class NumberedDirs implements DiskSnapshotDirs {
       .finally(() => this.#deleting.delete(work));
     this.#deleting.add(work);
   }
+}
+
+function copyLook(tree: string, like: string): void {
+  const model = statSync(like);
+  chownSync(tree, model.uid, model.gid);
+  chmodSync(tree, model.mode & 0o7777);
+  utimesSync(tree, model.atime, model.mtime);
 }
 
 /** Bytes in blocks and inodes below a folder, itself included; a hard link counts once. */

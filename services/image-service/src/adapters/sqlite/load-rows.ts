@@ -73,6 +73,7 @@ export function loadSnapshots(db: DatabaseSync): Map<string, SnapshotRecord> {
       inodes: number(row, "inodes"),
       createdNano: big(row, "created_nano"),
       leaseOwner: text(row, "lease_owner"),
+      unsyncedBoot: text(row, "unsynced_boot"),
     });
   }
   return found;

@@ -190,8 +190,9 @@ class MirroredMetadata implements SqliteMetadata {
     return {
       putSnapshot: (record) => {
         const { id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner } = record;
-        const sql = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-        run(sql, id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner);
+        const sql = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        const row = [id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner];
+        run(sql, ...row, record.unsyncedBoot);
         mirrored.push(() => this.snapshots.set(key, record));
       },
       deleteSnapshot: (key) => {

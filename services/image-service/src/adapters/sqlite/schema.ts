@@ -6,12 +6,13 @@
  *   names           name PRIMARY KEY, digest, tagged_nano
  *   blobs           digest PRIMARY KEY, size_bytes
  *   blob_sources    (digest, host, repository) PRIMARY KEY
- *   snapshots       id PRIMARY KEY, key UNIQUE, kind, parent, size_bytes, inodes, created_nano, lease_owner
+ *   snapshots       id PRIMARY KEY, key UNIQUE, kind, parent, size_bytes, inodes, created_nano, lease_owner,
+ *                   unsynced_boot
  *   leases          owner PRIMARY KEY, expires_nano
  *   lease_resources (owner, type, id) PRIMARY KEY
  *   events, events_meta   of @gantry/events
  *
- * Another schema number needs a migration.
+ * Another schema number needs a migration: 1 had no unsynced_boot.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -19,7 +20,7 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { dataLoss, hasErrno } from "@gantry/errors";
 
-const schemaVersion = "1";
+const schemaVersion = "2";
 
 const tables = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -35,7 +36,8 @@ const tables = `
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS snapshots (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, parent TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, created_nano INTEGER NOT NULL, lease_owner TEXT NOT NULL
+    size_bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, created_nano INTEGER NOT NULL, lease_owner TEXT NOT NULL,
+    unsynced_boot TEXT NOT NULL DEFAULT ''
   );
   CREATE TABLE IF NOT EXISTS leases (owner TEXT PRIMARY KEY, expires_nano INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS lease_resources (
@@ -64,6 +66,7 @@ export function openDatabase(dataDir: string): DatabaseSync {
 function checkStoreId(db: DatabaseSync, file: string): void {
   const inDatabase = readMeta(db, "store_id");
   const onDisk = readStoreId(file);
+  migrate(db);
   const schema = readMeta(db, "schema");
   if (schema !== undefined && schema !== schemaVersion) {
     throw dataLoss(`metadata.db has schema ${schema}, and this program knows ${schemaVersion}`);
@@ -88,6 +91,16 @@ function checkStoreId(db: DatabaseSync, file: string): void {
       `${file} says ${onDisk ?? "nothing"}, but metadata.db belongs to ${inDatabase ?? "nothing"}`,
     );
   }
+}
+
+function migrate(db: DatabaseSync): void {
+  if (readMeta(db, "schema") !== "1") return;
+  db.exec(`
+    BEGIN;
+    ALTER TABLE snapshots ADD COLUMN unsynced_boot TEXT NOT NULL DEFAULT '';
+    UPDATE meta SET value = '2' WHERE key = 'schema';
+    COMMIT;
+  `);
 }
 
 /** Whether neither rows nor files are there that could belong to another pair. */

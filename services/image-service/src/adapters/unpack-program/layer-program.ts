@@ -22,12 +22,19 @@ const chunkBytes = 1024 * 1024;
 /** Opens the port. @param program path of the unpack program */
 export function createLayerProgram(program: string, mergeLayers: MergeLayers): LayerProgram {
   return {
-    async unpack({ source, directory, lowers, limits, signal }) {
+    async unpack({ source, directory, lowers, lowersReady, limits, signal }) {
       const line = await runProgram({
         program,
-        args: ["unpack", ...limitArguments(limits), "--lowers", String(lowers.length)],
+        args: [
+          "unpack",
+          ...limitArguments(limits),
+          ...(lowersReady === undefined ? [] : ["--await-lowers"]),
+          "--lowers",
+          String(lowers.length),
+        ],
         directory,
         lowers,
+        lowersReady,
         input: source.kind === "file" ? { file: source.path } : "pipe",
         output: false,
         signal,
@@ -178,6 +185,7 @@ function unpackedOf(line: ReportLine): UnpackedLayer {
     uncompressedBytes: numberOf(line, "uncompressedBytes"),
     diskBytes: numberOf(line, "diskBytes"),
     entries: numberOf(line, "entries"),
+    describesTop: line["top"] === true,
   };
 }
 

@@ -20,8 +20,10 @@ export interface ProgramRun {
   readonly args: readonly string[];
   /** Descriptor 3. */
   readonly directory: string;
-  /** Descriptors 5, 6, … */
+  /** Descriptors 5, 6, …; one later with `lowersReady`. */
   readonly lowers: readonly string[];
+  /** Descriptor 5 gets a byte when this resolves, and is closed without one when it rejects. */
+  readonly lowersReady?: Promise<void> | undefined;
   /** Descriptor 0: a file to read, or `pipe`. */
   readonly input: { readonly file: string } | "pipe" | "none";
   /** Descriptor 1 is wanted. */
@@ -66,6 +68,7 @@ function start(run: ProgramRun): ChildProcess {
       "ignore",
       openFd(run.directory),
       "pipe",
+      ...(run.lowersReady === undefined ? [] : (["pipe"] as const)),
       ...run.lowers.map(openFd),
     ];
     return spawn(run.program, run.args, { stdio, env: {}, cwd: "/" });
@@ -82,6 +85,7 @@ async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine>
       resolve(signal ?? `exit code ${String(code)}`);
     });
   });
+  tellReady(run, child);
   // A failure of a feeder or taker is ours; the program's own follows from it and says less.
   let ours: unknown;
   const guard = async (work: Promise<void> | undefined): Promise<void> => {
@@ -106,6 +110,17 @@ async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine>
   }
   if (last["ok"] !== true) throw failureOf(last);
   return last;
+}
+
+function tellReady({ lowersReady }: ProgramRun, child: ChildProcess): void {
+  if (lowersReady === undefined) return;
+  const go = (child.stdio as readonly unknown[])[5] as Writable;
+  // The program ends without waiting when it has no use for it.
+  go.on("error", () => undefined);
+  lowersReady.then(
+    () => go.end("\n"),
+    () => go.destroy(),
+  );
 }
 
 /** Longest report line that is kept. */
