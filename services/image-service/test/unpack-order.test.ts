@@ -90,12 +90,12 @@ describe("layers of one image", () => {
     };
     await assert.rejects(pull(), { kind: "invalid_argument" });
     await eventually(() => {
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["empty"]);
+      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
       return true;
     });
     serveImage(registry, "1", good);
     await pull();
-    assert.equal((await lowerDirs(service, `${registry.host}/demo:1`, "c1")).length, 2);
+    assert.equal((await lowerDirs(service, `${registry.host}/demo:1`, "c1")).length, 3);
   });
 });
 
@@ -113,7 +113,7 @@ describe("a power cut", () => {
     truncateSync(path.join(upper, "etc/changed"), 1);
     await service.restart();
     const { mount } = await service.snapshots.getMounts({ key: "c1" });
-    assert.equal(mount?.lowerDirs.length, 2);
+    assert.equal(mount?.lowerDirs.length, 3);
     assert.notEqual(mount.lowerDirs[0], upper);
     assert.equal(readFileSync(path.join(mount.lowerDirs[0] ?? "", "etc/changed"), "utf8"), "new");
     assert.match(service.process.log(), /not synced before the machine went down/);

@@ -93,11 +93,21 @@ function send(request: HttpRequest, agent: http.Agent): Promise<HttpResponse> {
       signal,
       timeout: idleTimeoutMs,
     });
+    // A request that has no socket yet (a proxy keeps silent) says nothing when it is destroyed.
+    const giveUp = (error: Error): void => {
+      fail(error);
+      outgoing.destroy(error);
+    };
     const connectTimer = setTimeout(() => {
-      outgoing.destroy(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }));
+      giveUp(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }));
     }, connectTimeoutMs);
+    const aborted = (): void => {
+      giveUp(new DOMException("This operation was aborted", "AbortError"));
+    };
+    signal.addEventListener("abort", aborted, { once: true });
     const connected = (): void => {
       clearTimeout(connectTimer);
+      signal.removeEventListener("abort", aborted);
     };
     outgoing.once("socket", (socket) => {
       if (socket.connecting) socket.once("connect", connected);
