@@ -188,7 +188,7 @@ describe("the process", () => {
           noNewPrivileges: true,
           oomScoreAdj: 500,
           setOomScoreAdj: true,
-          rlimits: [{ resource: 7, soft: 100n, hard: 200n }],
+          rlimits: [{ resource: 7, soft: 5n, hard: 6n }],
           umask: 0o27,
           setUmask: true,
         },
@@ -201,7 +201,7 @@ describe("the process", () => {
     assert.match(status, /Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000/);
     assert.match(status, /Groups:\t1000 \n/);
     assert.match(status, /NoNewPrivs:\t1/);
-    assert.match(status, /Max open files +100 +200/);
+    assert.match(status, /Max open files +5 +6/);
     assert.match(status, /\n500\n0027\n$/);
   });
 

@@ -31,7 +31,9 @@ class Becoming {
 
  private:
   bool leave_shim_behind();
+  bool set_limit(unsigned resource, const rlimit64& limit);
   bool limit();
+  bool limit_files();
   bool enter_directory();
   bool check_directory();
   bool connect_streams();
@@ -52,13 +54,24 @@ class Becoming {
   char home_[sizeof(User::home) + 8] = {};
 };
 
+bool Becoming::set_limit(unsigned resource, const rlimit64& limit) {
+  if (syscall(SYS_prlimit64, 0, resource, &limit, nullptr) == 0) return true;
+  return failure_.say("rlimit", errno, "error setting rlimit type %u: %s", resource, error_text(errno));
+}
+
+// All but that of open files: the steps until the program starts open some, above descriptors that are in use.
 bool Becoming::limit() {
   if (setrlimit(RLIMIT_NOFILE, &context_.inherited.files) != 0) return failure_.set("rlimit", errno, "nofile");
   for (const auto& wanted : plan_.rlimits) {
-    const rlimit64 limit = {wanted.soft, wanted.hard};
-    if (syscall(SYS_prlimit64, 0, wanted.resource, &limit, nullptr) != 0) {
-      return failure_.say("rlimit", errno, "error setting rlimit type %u: %s", wanted.resource, error_text(errno));
-    }
+    if (wanted.resource != RLIMIT_NOFILE && !set_limit(wanted.resource, {wanted.soft, wanted.hard})) return false;
+  }
+  return true;
+}
+
+// While the capability to raise it is there, and before a seccomp filter could forbid it.
+bool Becoming::limit_files() {
+  for (const auto& wanted : plan_.rlimits) {
+    if (wanted.resource == RLIMIT_NOFILE && !set_limit(wanted.resource, {wanted.soft, wanted.hard})) return false;
   }
   return true;
 }
@@ -195,6 +208,7 @@ void Becoming::run() {
   if (!leave_shim_behind() || !limit()) return;
   if (!resolve_user(context_.root, plan_.user.c_str(), plan_.additional_groups, user_, failure_)) return;
   if (!enter_directory() || !connect_streams() || !give_streams() || !label() || !name_home()) return;
+  if (!limit_files()) return;
   umask(plan_.set_umask ? plan_.umask : 0022);
   if (plan_.no_new_privileges) {
     const int error = refuse_new_privileges();

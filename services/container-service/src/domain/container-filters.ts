@@ -96,11 +96,11 @@ function compileKey(key: string, values: readonly string[], context: FilterConte
     case "ancestor":
       return any((record, value) => isAncestor(record, value, context));
     case "publish":
-      return portTest(values, ({ id }) => context.published(id));
+      return portTest(key, values, ({ id }) => context.published(id));
     case "expose":
-      return portTest(values, ({ config }) => config.exposedPorts);
+      return portTest(key, values, ({ config }) => config.exposedPorts);
     case "is-task":
-      return () => values.some((value) => value === "false" || value === "0");
+      return taskTest(values);
     default:
       return () => values.includes("default") || values.includes("");
   }
@@ -129,18 +129,32 @@ function oneOf(
   read: (record: ContainerRecord) => string,
 ): Test {
   for (const value of values) {
-    if (!known.includes(value)) throw invalidArgument(`invalid filter '${key}=${value}'`);
+    if (known.includes(value)) continue;
+    const what = key === "status" ? "state" : key;
+    throw invalidArgument(
+      `invalid filter '${key}=${value}': invalid value for ${what} (${value}): must be one of ${known.join(", ")}`,
+    );
   }
   return (record) => values.includes(read(record));
 }
 
 function exitedTest(values: readonly string[]): Test {
   const codes = values.map((value) => {
-    if (!/^-?\d+$/.test(value)) throw invalidArgument(`invalid filter 'exited=${value}'`);
+    if (!/^-?\d+$/.test(value))
+      throw invalidArgument(
+        `invalid filter 'exited=${value}': strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`,
+      );
     return Number(value);
   });
   return ({ state }) =>
     !isRunning(state) && state.past.startedAtNano !== 0n && codes.includes(state.past.exitCode);
+}
+
+/** No container is a task of swarm. */
+function taskTest(values: readonly string[]): Test {
+  if (values.length > 1 || !["true", "1", "false", "0"].includes(values[0] ?? ""))
+    throw invalidArgument(`invalid filter 'is-task=[${values.join(" ")}]'`);
+  return () => values.includes("false") || values.includes("0");
 }
 
 function orderTest(key: string, values: readonly string[], context: FilterContext): Test {
@@ -168,10 +182,11 @@ function familiarName(reference: string): string {
 }
 
 function portTest(
+  key: string,
   values: readonly string[],
   ports: (record: ContainerRecord) => readonly string[],
 ): Test {
-  const wanted = values.map(parsePortRange);
+  const wanted = values.map((value) => parsePortRange(key, value));
   return (record) =>
     ports(record).some((port) => {
       const [number, protocol = "tcp"] = port.split("/");
@@ -182,9 +197,32 @@ function portTest(
     });
 }
 
-function parsePortRange(text: string): { first: number; last: number; protocol: string } {
-  const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text);
-  if (match === null) throw invalidArgument(`invalid port specification: "${text}"`);
-  const first = Number(match[1]);
-  return { first, last: Number(match[2] ?? first), protocol: match[3] ?? "tcp" };
+interface PortRange {
+  readonly first: number;
+  readonly last: number;
+  readonly protocol: string;
+}
+
+/** `80`, `80/udp`, `80-90/tcp`. */
+function parsePortRange(key: string, text: string): PortRange {
+  const [ports = "", protocol = "tcp"] = text.split("/");
+  const [first = "", last = first] = ports.split("-");
+  const numbers = [first, last].map((each) => {
+    const problem = portProblem(each);
+    if (problem === undefined) return Number(each);
+    throw invalidArgument(
+      `error while looking up for ${key} ${text}: strconv.ParseUint: parsing ${JSON.stringify(each)}: ${problem}`,
+    );
+  });
+  const [low = 0, high = low] = numbers;
+  if (low > high)
+    throw invalidArgument(
+      `error while looking up for ${key} ${text}: Invalid range specified for the Port: ${ports}`,
+    );
+  return { first: low, last: high, protocol };
+}
+
+function portProblem(text: string): string | undefined {
+  if (!/^\d+$/.test(text)) return "invalid syntax";
+  return Number(text) > 65_535 ? "value out of range" : undefined;
 }

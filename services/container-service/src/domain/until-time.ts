@@ -27,7 +27,8 @@ export function parseUntil(text: string, nowNano: bigint): bigint {
   const timeMs = /^\d{4}-\d{2}-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?$/.test(text)
     ? Date.parse(text)
     : Number.NaN;
-  if (Number.isNaN(timeMs)) throw invalidArgument(`invalid until filter: ${JSON.stringify(text)}`);
+  if (Number.isNaN(timeMs))
+    throw invalidArgument(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
   return BigInt(timeMs) * 1_000_000n;
 }
 

@@ -1,6 +1,13 @@
 /** `docker tag`. */
 import { invalidArgument } from "@gantry/errors";
-import { canonicalName, familiarName, isTag, parseReference, type Reference } from "@gantry/oci";
+import {
+  canonicalName,
+  familiarName,
+  familiarRepository,
+  isTag,
+  parseReference,
+  type Reference,
+} from "@gantry/oci";
 import { findImage } from "./find-image.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
 import type { Store } from "./store.ts";
@@ -10,6 +17,9 @@ export function newName(repository: string, tag: string): Reference {
   const reference = parseReference(repository);
   if (reference.digest !== undefined) {
     throw invalidArgument("refusing to create a tag with a digest reference");
+  }
+  if (familiarRepository(reference) === "sha256") {
+    throw invalidArgument("refusing to create an ambiguous tag using digest algorithm as name");
   }
   if (tag === "") return { ...reference, tag: reference.tag ?? "latest" };
   if (!isTag(tag)) throw invalidArgument("invalid tag format");

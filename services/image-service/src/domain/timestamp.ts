@@ -22,7 +22,8 @@ export function parseTimestampNano(text: string, nowNano: bigint): bigint {
   }
   const date = /^\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?)?(?:Z|[+-]\d\d:\d\d)?$/;
   const ms = date.test(text) ? Date.parse(completed(text)) : Number.NaN;
-  if (Number.isNaN(ms)) throw invalidArgument(`invalid value for "until": ${JSON.stringify(text)}`);
+  if (Number.isNaN(ms))
+    throw invalidArgument(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
   return BigInt(ms) * 1_000_000n;
 }
 

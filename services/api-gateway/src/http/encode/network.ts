@@ -1,6 +1,6 @@
 /** Networks → Docker's JSON. */
 import type { Network, SubnetStatus } from "@gantry/proto/network";
-import { type JsonOut, sorted } from "./json.ts";
+import { type JsonOut, nullIfEmpty, sorted } from "./json.ts";
 import { rfc3339 } from "./time.ts";
 import { opened } from "./version-gates.ts";
 
@@ -52,15 +52,17 @@ function encodeIpam({ ipam }: Network): JsonOut {
   return {
     Driver: ipam?.driver ?? "default",
     Options: Object.keys(options).length === 0 ? null : sorted(options),
-    Config: (ipam?.config ?? []).map((each) => ({
-      Subnet: each.subnet,
-      IPRange: each.ipRange === "" ? undefined : each.ipRange,
-      Gateway: each.gateway === "" ? undefined : each.gateway,
-      AuxiliaryAddresses:
-        Object.keys(each.auxiliaryAddresses).length === 0
-          ? undefined
-          : sorted(each.auxiliaryAddresses),
-    })),
+    Config: nullIfEmpty(
+      (ipam?.config ?? []).map((each) => ({
+        Subnet: each.subnet,
+        IPRange: each.ipRange === "" ? undefined : each.ipRange,
+        Gateway: each.gateway === "" ? undefined : each.gateway,
+        AuxiliaryAddresses:
+          Object.keys(each.auxiliaryAddresses).length === 0
+            ? undefined
+            : sorted(each.auxiliaryAddresses),
+      })),
+    ),
   };
 }
 
