@@ -101,8 +101,16 @@ async function leftLinks(prefix: string): Promise<string[]> {
   return stdout
     .split("\n")
     .map((line) => line.split(": ")[1]?.split("@")[0] ?? "")
-    .filter((name) => name.startsWith(prefix))
+    .filter((name) => isLinkOf(prefix, name))
     .map((name) => `link ${name}`);
+}
+
+/**
+ * Whether a link is an engine's: default bridge, bridge of a network, end of a veth pair. Another
+ * instance's names begin with the same letters and go on with its own (`gtry` and `gtryx`).
+ */
+export function isLinkOf(prefix: string, name: string): boolean {
+  return name.startsWith(prefix) && /^(0$|-|_)/.test(name.slice(prefix.length));
 }
 
 async function leftTables(table: string): Promise<string[]> {

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
 import { eventually, findLeaks, openEngineRoots } from "./index.ts";
+import { isLinkOf } from "./leaks.ts";
 
 describe("eventually", () => {
   it("waits until the check holds, and returns what it answered", async () => {
@@ -23,6 +24,13 @@ describe("eventually", () => {
 });
 
 describe("findLeaks", () => {
+  it("tells an engine's links from those of an instance whose letters follow", () => {
+    for (const name of ["gtry0", "gtry-0123456789", "gtry_0123456789"])
+      assert.ok(isLinkOf("gtry", name), name);
+    for (const name of ["gtryx0", "gtryx-0123", "gtryx_0123", "eth0", "gtry"])
+      assert.ok(!isLinkOf("gtry", name), name);
+  });
+
   it("finds a process that names the engine's root, and nothing once it is gone", async () => {
     await using roots = await openEngineRoots();
     const scope = { root: roots.path, ...roots.config };
