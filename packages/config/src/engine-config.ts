@@ -170,6 +170,11 @@ export function servicePaths(
   };
 }
 
+/** Where a service that is started when it is wanted can be asked for. */
+export function wakeSocketPath(config: Pick<EngineConfig, "runRoot">, name: string): string {
+  return path.join(config.runRoot, `${name}.wake.sock`);
+}
+
 /**
  * The NATS URL to use now: the external one, else what the supervisor wrote to `nats.url` in the run
  * root. Undefined while there is none. Ask again at every connection attempt: it may have changed.

@@ -6,6 +6,7 @@ export {
   type ServiceName,
   type ServicePaths,
   servicePaths,
+  wakeSocketPath,
 } from "./engine-config.ts";
 export {
   cleanEnvironment,

@@ -1,15 +1,16 @@
 /** The engine as a whole: its programs in order. */
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { type EngineConfig, servicePaths } from "@gantry/config";
+import { type EngineConfig, servicePaths, wakeSocketPath } from "@gantry/config";
 import { toEngineError } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { SystemService } from "@gantry/proto/system";
 import { openChannel } from "@gantry/rpc";
 import { rotateLog } from "./log-file.ts";
 import { findNatsServer, natsProgram } from "./nats-program.ts";
-import { type Program, serviceOrder, serviceProgram } from "./program.ts";
+import { onDemandServices, type Program, serviceOrder, serviceProgram } from "./program.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
+import { openWakeSocket, type WakeSocket } from "./wake-socket.ts";
 
 /** Options of openEngine. */
 export interface EngineOptions {
@@ -35,6 +36,9 @@ export class Engine {
   readonly #nats: SupervisedProcess | undefined;
   /** In the order of their start. */
   readonly #services: readonly SupervisedProcess[];
+  /** Started when they are wanted. */
+  readonly #onDemand: readonly SupervisedProcess[];
+  readonly #wakeSockets: WakeSocket[] = [];
   #rotation: NodeJS.Timeout | undefined;
 
   constructor(options: EngineOptions) {
@@ -43,6 +47,9 @@ export class Engine {
     this.#logger = logger;
     this.#nats = this.#openNats();
     this.#services = serviceOrder.map((name) =>
+      this.#supervise(serviceProgram(config, programs, name)),
+    );
+    this.#onDemand = onDemandServices.map((name) =>
       this.#supervise(serviceProgram(config, programs, name)),
     );
   }
@@ -55,6 +62,11 @@ export class Engine {
     this.#nats?.start().catch((error: unknown) => {
       this.#logger.error({ err: error }, "NATS did not start");
     });
+    for (const service of this.#onDemand) {
+      const path = wakeSocketPath(this.#config, service.name);
+      const onWake = (): Promise<void> => service.ensure();
+      this.#wakeSockets.push(await openWakeSocket({ path, onWake, logger: this.#logger }));
+    }
     for (const service of this.#services) await service.start();
     this.#rotation = setInterval(() => {
       for (const { name } of this.#all()) rotateLog(this.#config.dataRoot, name);
@@ -63,12 +75,12 @@ export class Engine {
 
   /** Restarts the services, one after the other, under running containers. */
   async restartServices(): Promise<void> {
-    for (const service of this.#services) await service.restart();
+    for (const service of [...this.#services, ...this.#onDemand]) await service.restart();
   }
 
   /** Tells the services to read their configuration again. */
   reload(): void {
-    for (const service of this.#services) service.signal("SIGHUP");
+    for (const service of [...this.#services, ...this.#onDemand]) service.signal("SIGHUP");
   }
 
   /** Stops containers, then everything. Returns a line for each thing that could not be ended. */
@@ -81,11 +93,13 @@ export class Engine {
   /** Ends our programs, latest first; containers run on. */
   async end(): Promise<void> {
     clearInterval(this.#rotation);
+    for (const socket of this.#wakeSockets.splice(0)) await socket[Symbol.asyncDispose]();
     for (const each of this.#all().toReversed()) await each.stop();
   }
 
   #all(): SupervisedProcess[] {
-    return [...(this.#nats === undefined ? [] : [this.#nats]), ...this.#services];
+    const nats = this.#nats === undefined ? [] : [this.#nats];
+    return [...nats, ...this.#services, ...this.#onDemand];
   }
 
   async #stopContainers(): Promise<string[]> {

@@ -23,10 +23,15 @@ export interface Program {
   probe(signal: AbortSignal): Promise<void>;
   /** How long an orderly end may take before SIGKILL. */
   readonly stopTimeoutMs: number;
+  /** It is started when it is wanted, and ends with code 0 when it has nothing to do. */
+  readonly endsByItself?: boolean;
 }
 
 /** The services, in the order of their start. */
 export const serviceOrder = ["image-service", "container-service", "api-gateway"] as const;
+
+/** Services that are started when they are wanted. */
+export const onDemandServices = ["build-service"] as const;
 
 /**
  * Options of Node in every service: heaps of a local control plane are small, and resident memory is
@@ -58,12 +63,13 @@ export function serviceProgram(config: EngineConfig, programs: string, name: Ser
         ? ping(config.dockerSocket, signal)
         : checkHealth(servicePaths(config, name).grpcSocket, signal),
     stopTimeoutMs: 10_000,
+    endsByItself: onDemandServices.some((each) => each === name),
   };
 }
 
 /** Throws when a bundle is missing: nothing has been built. */
 export function assertBuilt(programs: string): void {
-  for (const name of serviceOrder) {
+  for (const name of [...serviceOrder, ...onDemandServices]) {
     const file = bundleOf(programs, name);
     if (!existsSync(file)) throw unavailable(`${file} is missing: build first`);
   }

@@ -38,6 +38,8 @@ const steadyAfterMs = 10_000;
 const minBackoffMs = 50;
 const maxBackoffMs = 5000;
 const probeIntervalMs = 15;
+/** Whoever runs answers a probe within this time. */
+const probeTimeoutMs = 2000;
 
 /** One program under supervision. */
 export class SupervisedProcess {
@@ -47,6 +49,7 @@ export class SupervisedProcess {
   #stopping = false;
   #restarting = false;
   #backoffMs = minBackoffMs;
+  #ensuring: Promise<void> | undefined;
   /** Resolves with the run of the process that is current. */
   #exited: Promise<void> = Promise.resolve();
   readonly #halt = new AbortController();
@@ -67,8 +70,39 @@ export class SupervisedProcess {
     await this.#untilReady();
   }
 
+  /**
+   * For a program that ends by itself: starts it unless it answers, and waits until it is ready. Calls at
+   * once share one start.
+   */
+  ensure(): Promise<void> {
+    this.#ensuring ??= this.#ensureNow().finally(() => {
+      this.#ensuring = undefined;
+    });
+    return this.#ensuring;
+  }
+
+  async #ensureNow(): Promise<void> {
+    const limit = AbortSignal.any([this.#halt.signal, AbortSignal.timeout(probeTimeoutMs)]);
+    const answers = await this.#options.program.probe(limit).then(
+      () => true,
+      () => false,
+    );
+    if (answers) return;
+    // It may be just ending, or just starting after a crash.
+    if (this.#isRunning()) await Promise.race([this.#exited, this.#untilReady()]);
+    if (this.#isRunning()) return;
+    if (this.#halt.signal.aborted) throw unavailable(`${this.name} is being stopped`);
+    await this.start();
+  }
+
+  #isRunning(): boolean {
+    const child = this.#child;
+    return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
   /** Ends the process and starts it anew; resolves when it is ready. */
   async restart(): Promise<void> {
+    if (this.#options.program.endsByItself && !this.#isRunning()) return;
     this.#restarting = true;
     this.#backoffMs = 0;
     try {
@@ -133,6 +167,7 @@ export class SupervisedProcess {
 
   async #onExit(ranMs: number): Promise<void> {
     if (this.#stopping) return;
+    if (this.#options.program.endsByItself && this.#child?.exitCode === 0) return;
     const delayMs = ranMs > steadyAfterMs ? minBackoffMs : this.#backoffMs;
     this.#backoffMs = Math.min(Math.max(delayMs, minBackoffMs) * 2, maxBackoffMs);
     await pause(delayMs, undefined, { signal: this.#halt.signal }).catch(() => undefined);

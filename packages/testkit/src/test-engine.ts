@@ -21,6 +21,7 @@ export const repository = path.dirname(
 /** Services that the supervisor runs. */
 export type ServiceName =
   | "api-gateway"
+  | "build-service"
   | "container-service"
   | "image-service"
   | "nats-server"

@@ -2,7 +2,7 @@
  * The services behind the gateway. Handlers see these typed clients only, so that tests can put
  * anything in their place.
  */
-import { BuildkitService } from "@gantry/proto/build";
+import { BuildkitService, BuildService } from "@gantry/proto/build";
 import { ContainerService, ExecService } from "@gantry/proto/container";
 import { EventService } from "@gantry/proto/event";
 import { ImageService } from "@gantry/proto/image";
@@ -10,6 +10,7 @@ import { NetworkService } from "@gantry/proto/network";
 import { SystemService } from "@gantry/proto/system";
 import { VolumeService } from "@gantry/proto/volume";
 import { type Channel, openChannel, type ServiceClient } from "@gantry/rpc";
+import { wake } from "./wake.ts";
 
 /** Clients of everything that the Docker API needs. A call to a service that is down throws `unavailable`. */
 export interface Backends {
@@ -20,6 +21,9 @@ export interface Backends {
   readonly system: ServiceClient<typeof SystemService>;
   readonly images: ServiceClient<typeof ImageService>;
   readonly buildkit: ServiceClient<typeof BuildkitService>;
+  readonly builds: ServiceClient<typeof BuildService>;
+  /** Has the builder started, which ends when nobody wants it. Throws unavailable. */
+  wakeBuilder(signal: AbortSignal): Promise<void>;
   /** Every service that keeps an event log. */
   readonly eventSources: readonly EventSource[];
 }
@@ -46,6 +50,8 @@ export interface BackendSockets {
   readonly containerService: string;
   readonly imageService: string;
   readonly buildService: string;
+  /** Where the builder is asked for. */
+  readonly buildWake: string;
 }
 
 /**
@@ -53,6 +59,8 @@ export interface BackendSockets {
  * short enough that a client learns soon of one that isn't.
  */
 const patienceMs = 300;
+/** A start of the builder takes some hundred milliseconds. */
+const wakeTimeoutMs = 20_000;
 
 /** Opens the channels in the background; services may start later, and again. */
 export function openBackends(sockets: BackendSockets): BackendChannels {
@@ -71,6 +79,11 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
       system: containerService.client(SystemService),
       images: imageService.client(ImageService),
       buildkit: buildService.client(BuildkitService),
+      builds: buildService.client(BuildService),
+      async wakeBuilder(signal) {
+        await wake(sockets.buildWake, signal);
+        await buildService.ready(wakeTimeoutMs);
+      },
       eventSources: [
         eventSource("container-service", containerService),
         eventSource("image-service", imageService),

@@ -1,7 +1,7 @@
 /** The whole gateway: channels to the services, both protocol servers, listeners. */
 import type http from "node:http";
 import type { EngineConfig } from "@gantry/config";
-import { servicePaths, socketAccess } from "@gantry/config";
+import { servicePaths, socketAccess, wakeSocketPath } from "@gantry/config";
 import { invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { openBackends } from "./backends.ts";
@@ -40,6 +40,7 @@ export async function openGateway(options: GatewayOptions): Promise<Gateway> {
     containerService: servicePaths(config, "container-service").grpcSocket,
     imageService: servicePaths(config, "image-service").grpcSocket,
     buildService: servicePaths(config, "build-service").grpcSocket,
+    buildWake: wakeSocketPath(config, "build-service"),
   });
   const accessLog = new AccessLog(logger, logsRequests(config));
   const dispatcher = new Dispatcher({

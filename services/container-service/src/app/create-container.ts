@@ -9,7 +9,7 @@ import { newId, parseContainerName, shortId } from "../domain/container-id.ts";
 import type { ContainerRecord } from "../domain/container-record.ts";
 import { neverRan } from "../domain/container-state.ts";
 import { generateName } from "../domain/generated-names.ts";
-import { commandOf, mergeImageConfig } from "../domain/image-config.ts";
+import { commandOf, mergeImageConfig, parseImageConfig } from "../domain/image-config.ts";
 import type { ContainerConfig, HostConfig } from "../domain/nouns.ts";
 import { validateConfig } from "../domain/validate/validate-config.ts";
 import { validateHostConfig, validateLogConfig } from "../domain/validate/validate-host-config.ts";
@@ -30,6 +30,8 @@ export interface CreateRequest {
   readonly endpoints: Readonly<Record<string, EndpointRequest>>;
   /** Docker API version of the caller, empty = newest. */
   readonly apiVersion: string;
+  /** A step of a build over this layer (empty: over nothing); undefined: an ordinary container. */
+  readonly parentLayer: string | undefined;
 }
 
 /** What a user gets. */
@@ -54,7 +56,7 @@ export async function createContainer(
   validateLogConfig(logConfig?.type ?? "", logConfig?.config ?? {});
   const id = newId();
   await using undo = new AsyncDisposableStack();
-  const name = takeName(app, request.name, id);
+  const name = request.parentLayer === undefined ? takeName(app, request.name, id) : id;
   undo.defer(() => {
     app.registry.releaseName(name, id);
   });
@@ -81,7 +83,7 @@ async function makeContainer(
 ): Promise<CreateResult> {
   const { id, request } = draft;
   undo.defer(() => app.images.discard(id));
-  const resolved = await app.images.resolve(draft.config.image, request.platform, id, signal);
+  const resolved = await findImage(app, draft, signal);
   const base = withoutMounts(app, draft, resolved);
   undo.defer(() => {
     app.networking.forget(id);
@@ -128,6 +130,22 @@ function platformWarnings(draft: Draft, resolved: ResolvedImage): string[] {
   ];
 }
 
+/** A step of a build brings its whole configuration with it. */
+async function findImage(app: App, draft: Draft, signal: AbortSignal): Promise<ResolvedImage> {
+  const { id, config, request } = draft;
+  if (request.parentLayer === undefined) {
+    return await app.images.resolve(config.image, request.platform, id, signal);
+  }
+  const machine = { os: "linux", architecture: "", variant: "" };
+  const manifest = { mediaType: "", digest: "", sizeBytes: 0, ...machine };
+  const image = { reference: config.image, id: "", manifest, chainId: request.parentLayer };
+  return {
+    image: { ...image, os: "linux", architecture: "" },
+    config: parseImageConfig(new Uint8Array()),
+    foreignPlatform: "",
+  };
+}
+
 /** The record but for its root file system, which is asked for last. */
 function withoutMounts(app: App, draft: Draft, resolved: ResolvedImage): ContainerRecord {
   const { id, name, completed } = draft;
@@ -152,6 +170,7 @@ function withoutMounts(app: App, draft: Draft, resolved: ResolvedImage): Contain
     state: { status: "created", past: neverRan },
     restartCount: 0,
     manuallyStopped: false,
+    ...(draft.request.parentLayer !== undefined && { buildStep: true as const }),
   };
 }
 

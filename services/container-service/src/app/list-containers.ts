@@ -17,13 +17,18 @@ export interface ListOptions {
   /** 0 = no limit. */
   readonly limit: number;
   readonly filters: Filters;
+  /** The containers of build steps instead of all others. */
+  readonly buildSteps: boolean;
 }
 
 export function listContainers(app: App, options: ListOptions): Entry[] {
   const fits = compileFilters(options.filters, filterContext(app));
   const all = options.all || options.limit > 0 || meansAll(options.filters);
-  const found = app.registry
-    .list()
+  const { registry } = app;
+  const candidates = options.buildSteps
+    ? registry.all().filter(({ record }) => record.buildStep)
+    : registry.list();
+  const found = candidates
     .filter((entry) => (all || isRunning(entry.record.state)) && fits(entry.record));
   return options.limit > 0 ? found.slice(0, options.limit) : found;
 }

@@ -11,7 +11,7 @@ import { type Entry, pidOf } from "./entry.ts";
 import { execEnded } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
 import { startHealthCheck } from "./health-check.ts";
-import { removeAfterExit } from "./remove-container.ts";
+import { removeAfterExit, removeContainer } from "./remove-container.ts";
 import { restartNow } from "./schedule-restart.ts";
 import { launch } from "./start-container.ts";
 import { execRuns } from "./start-exec.ts";
@@ -24,7 +24,7 @@ export async function recover(app: App): Promise<void> {
   await app.roots.cleanUp();
   for (const record of app.store.loadContainers()) app.registry.add(record);
   for (const exec of app.store.loadExecs()) app.execs.add(exec);
-  await forEachAtOnce(app.registry.list(), adoptAtOnce, (entry) => adoptOne(app, entry));
+  await forEachAtOnce(app.registry.all(), adoptAtOnce, (entry) => adoptOne(app, entry));
   await reconcilePeers(app);
   announceImageUse(app);
 }
@@ -134,7 +134,7 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
 
 /** Networks, volumes and image-service are told what is there. */
 async function reconcilePeers(app: App): Promise<void> {
-  const entries = app.registry.list();
+  const entries = app.registry.all();
   const known = new Set(entries.map((entry) => entry.id));
   const live = entries.filter((entry) => isLive(entry.record.state));
   const running = live.map(
@@ -150,10 +150,15 @@ export async function resume(app: App): Promise<void> {
   discardOrphans(app).catch((error: unknown) => {
     app.logger.warn({ err: error }, "snapshots without container are left");
   });
-  await forEachAtOnce(app.registry.list(), adoptAtOnce, (entry) => resumeOne(app, entry));
+  await forEachAtOnce(app.registry.all(), adoptAtOnce, (entry) => resumeOne(app, entry));
 }
 
 async function resumeOne(app: App, entry: Entry): Promise<void> {
+  if (entry.record.buildStep) {
+    // Its build cannot go on without what it heard from the service before.
+    await removeContainer(app, entry.id, { force: true, removeVolumes: true, removeLink: false });
+    return;
+  }
   const { state, hostConfig } = entry.record;
   switch (state.status) {
     case "removing":

@@ -8,8 +8,10 @@ export interface Registry {
   /** By ID, name (a leading slash may be there), or unique ID prefix. Throws Docker's errors. */
   find(reference: string): Entry;
   byId(id: string): Entry | undefined;
-  /** Newest first. */
+  /** Newest first, without the steps of builds. */
   list(): Entry[];
+  /** Newest first, with the steps of builds. */
+  all(): Entry[];
   /** Containers that have legacy links to others. */
   linking(): Entry[];
   /**
@@ -69,6 +71,10 @@ class MapRegistry implements Registry {
   }
 
   list(): Entry[] {
+    return this.all().filter(({ record }) => record.buildStep === undefined);
+  }
+
+  all(): Entry[] {
     this.#newestFirst ??= [...this.#entries.values()].sort((one, other) =>
       Number(other.record.createdNano - one.record.createdNano),
     );

@@ -19,7 +19,7 @@ const startGraceMs = 5_000;
 export async function shutdown(app: App): Promise<string[]> {
   app.shuttingDown = true;
   const unkillable: string[] = [];
-  const rest = app.registry.list();
+  const rest = app.registry.all();
   const worker = async (): Promise<void> => {
     for (let entry = rest.pop(); entry !== undefined; entry = rest.pop()) {
       if (!(await stopOne(app, entry))) unkillable.push(entry.id);

@@ -45,6 +45,8 @@ export interface ContainerFacts {
   readonly args: readonly string[];
   readonly image: UsedImage;
   readonly rootfs: RootfsMount;
+  /** A step of a build: in no list, and without events. */
+  readonly buildStep?: true;
 }
 
 /** What changes through the lifecycle. */

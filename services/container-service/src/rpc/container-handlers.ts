@@ -102,8 +102,9 @@ function lifecycle(app: App): Methods {
 }
 
 function createRequest(request: CreateContainerRequest): CreateRequest {
-  const { name, platform, config, hostConfig, endpoints, apiVersion } = request;
+  const { name, platform, config, hostConfig, endpoints, apiVersion, buildStep } = request;
   return {
+    parentLayer: buildStep?.parentLayer,
     name,
     platform,
     config,
@@ -126,8 +127,9 @@ function views(app: App): Methods {
       const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;
       return { container: containerMessage(app, entry, sizes) };
     },
-    async listContainers({ all, limit, size, filters }, { signal }) {
-      const entries = listContainers(app, { all, limit, filters: filtersOf(filters) });
+    async listContainers({ all, limit, size, filters, buildSteps }, { signal }) {
+      const options = { all, limit, filters: filtersOf(filters), buildSteps };
+      const entries = listContainers(app, options);
       const containers: ReturnType<typeof containerSummary>[] = [];
       for (const entry of entries) {
         const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;

@@ -1,6 +1,7 @@
 /** Writable snapshots and views over chains of layers. */
 import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
 import type { SnapshotKind, SnapshotRecord } from "../domain/records.ts";
+import { layerKeyNow } from "./commit-snapshot.ts";
 import type { Store } from "./store.ts";
 
 /** How to mount a snapshot. */
@@ -28,20 +29,21 @@ export function prepareSnapshot(
   const { metadata, dirs } = store;
   if (request.key === "") throw invalidArgument("a snapshot needs a key");
   const known = metadata.snapshots.get(request.key);
+  const parent = layerKeyNow(store, request.parent);
   if (known !== undefined) {
-    if (known.kind !== kind || known.parent !== request.parent) {
+    if (known.kind !== kind || known.parent !== parent) {
       throw alreadyExists(`snapshot ${request.key} already exists with another parent or kind`);
     }
     return describeMount(store, known);
   }
-  const lowers = lowerRecords(store, request.parent);
+  const lowers = lowerRecords(store, parent);
   const [top] = lowers;
   const id = dirs.create(kind, top && dirs.treeOf(top.id));
   const record: SnapshotRecord = {
     id,
     key: request.key,
     kind,
-    parent: request.parent,
+    parent,
     sizeBytes: 0,
     inodes: 0,
     createdNano: store.nowNano(),
@@ -153,8 +155,8 @@ export async function snapshotUsage(
   return { ...own, totalSizeBytes: own.sizeBytes + below };
 }
 
-/** Snapshots that aren't layers. */
-export function listSnapshots(store: Store): readonly SnapshotRecord[] {
+/** Layers, or what isn't one. */
+export function listSnapshots(store: Store, layers: boolean): readonly SnapshotRecord[] {
   const isLayer = (kind: SnapshotKind): boolean => kind === "layer";
-  return [...store.metadata.snapshots.values()].filter(({ kind }) => !isLayer(kind));
+  return [...store.metadata.snapshots.values()].filter(({ kind }) => isLayer(kind) === layers);
 }

@@ -34,6 +34,8 @@ export interface Store extends StorePorts {
   readonly unpacker: Unpacker;
   readonly layerSync: LayerSync;
   readonly users: ImageUsers;
+  /** Layers that got a chain ID while this process ran: their keys before and now. */
+  readonly renamed: Map<string, string>;
 }
 
 export function createStore(ports: StorePorts): Store {
@@ -48,5 +50,6 @@ export function createStore(ports: StorePorts): Store {
     unpacker: createUnpacker({ ...ports, layerSync }),
     layerSync,
     users: createImageUsers(),
+    renamed: new Map(),
   };
 }

@@ -16,6 +16,8 @@ export interface SnapshotDirs {
   sync(): Promise<void>;
   /** Takes a snapshot's folders away at once; their files are deleted in the background. */
   remove(id: number): void;
+  /** A writable snapshot becomes a layer: what overlay kept beside its tree goes. */
+  seal(id: number): void;
   /** Bytes (as du counts) and inodes of a tree. */
   usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }>;
   /** An empty scratch folder, removed in the background when disposed. */

@@ -1,6 +1,7 @@
 /** SnapshotService. */
 import type { SnapshotService } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
+import { commitSnapshot, packSnapshot } from "../app/commit-snapshot.ts";
 import { snapshotChanges } from "../app/snapshot-changes.ts";
 import {
   getMounts,
@@ -10,7 +11,7 @@ import {
   snapshotUsage,
 } from "../app/snapshots.ts";
 import type { Store } from "../app/store.ts";
-import { wireMount } from "./messages.ts";
+import { wireDescriptor, wireMount } from "./messages.ts";
 
 export function snapshotHandlers(store: Store): Handlers<typeof SnapshotService> {
   return {
@@ -42,13 +43,24 @@ export function snapshotHandlers(store: Store): Handlers<typeof SnapshotService>
       };
     },
 
-    async listSnapshots() {
+    async commitSnapshot(request, { signal }) {
+      const { sizeBytes, inodes } = await commitSnapshot(store, { ...request, signal });
+      return { sizeBytes: BigInt(sizeBytes), inodes: BigInt(inodes) };
+    },
+
+    async packSnapshot(request, { signal }) {
+      const { chainId, diffId, layer } = await packSnapshot(store, { ...request, signal });
+      return { chainId, diffId, layer: wireDescriptor(layer) };
+    },
+
+    async listSnapshots({ layers }) {
       return {
-        snapshots: listSnapshots(store).map(({ key, parent, kind, createdNano }) => ({
-          key,
-          parentChainId: parent,
-          view: kind === "view",
-          createdNano,
+        snapshots: listSnapshots(store, layers).map((record) => ({
+          key: record.key,
+          parentChainId: record.parent,
+          view: record.kind === "view",
+          createdNano: record.createdNano,
+          sizeBytes: BigInt(record.sizeBytes),
         })),
       };
     },

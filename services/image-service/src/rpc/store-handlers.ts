@@ -1,6 +1,9 @@
 /** ImageService: commit, disk usage and what `docker info` shows. */
 import type { ImageService } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
+import { invalidArgument } from "@gantry/errors";
+import { parseDigest } from "@gantry/oci";
+import { storeImage } from "../app/store-image.ts";
 import { commitImage } from "../app/commit-image.ts";
 import { diskUsage } from "../app/disk-usage.ts";
 import type { Store } from "../app/store.ts";
@@ -15,10 +18,18 @@ export interface RegistryInfo {
 export function storeHandlers(
   store: Store,
   registryInfo: () => RegistryInfo,
-): Pick<Handlers<typeof ImageService>, "commitImage" | "getDiskUsage" | "getImageInfo"> {
+): Pick<Handlers<typeof ImageService>, "commitImage" | "storeImage" | "getDiskUsage" | "getImageInfo"> {
   return {
     async commitImage(request, { signal }) {
       return { imageId: await commitImage(store, { ...request, signal }) };
+    },
+
+    async storeImage({ target, names }) {
+      if (target === undefined) throw invalidArgument("an image needs a target");
+      const digest = parseDigest(target.digest);
+      const { mediaType } = target;
+      await storeImage(store, { mediaType, digest, size: Number(target.sizeBytes) }, names);
+      return { imageId: digest };
     },
 
     async getDiskUsage() {

@@ -1,10 +1,12 @@
 /** The answer of GET /system/df: the lists of old versions, and the usage objects of new ones. */
+import type { CacheRecord } from "@gantry/proto/build";
 import type { Container } from "@gantry/proto/container";
 import type { Image } from "@gantry/proto/image";
 import type { Volume } from "@gantry/proto/volume";
 import { encodeContainerSummary } from "./container-list.ts";
 import { encodeImageSummary } from "./image.ts";
 import type { JsonOut } from "./json.ts";
+import { rfc3339 } from "./time.ts";
 import { opened } from "./version-gates.ts";
 import { encodeVolume } from "./volume.ts";
 
@@ -13,7 +15,7 @@ export interface DiskUsage {
   readonly images: { readonly list: readonly Image[]; readonly layersBytes: bigint } | undefined;
   readonly containers: readonly Container[] | undefined;
   readonly volumes: readonly Volume[] | undefined;
-  readonly buildCache: boolean;
+  readonly buildCache: readonly CacheRecord[] | undefined;
 }
 
 /** How to show it. */
@@ -36,7 +38,7 @@ function legacy(usage: DiskUsage, view: DiskUsageView): JsonOut {
     Images: usage.images ? imageItems(usage, view) : undefined,
     Containers: usage.containers?.map((each) => container(each, view)),
     Volumes: usage.volumes?.map((each) => encodeVolume(each, true)),
-    BuildCache: usage.buildCache ? [] : undefined,
+    BuildCache: usage.buildCache?.map(cacheRecord),
   };
 }
 
@@ -55,9 +57,35 @@ function usageObjects(usage: DiskUsage, view: DiskUsageView): Record<string, Jso
       ...volumeTotals(usage.volumes),
       Items: items(() => usage.volumes?.map((each) => encodeVolume(each, true))),
     },
-    BuildCacheUsage: usage.buildCache
-      ? { ActiveCount: 0, TotalCount: 0, TotalSize: 0, Reclaimable: 0, Items: items(() => []) }
-      : undefined,
+    BuildCacheUsage: usage.buildCache && {
+      ...cacheTotals(usage.buildCache),
+      Items: items(() => usage.buildCache?.map(cacheRecord)),
+    },
+  };
+}
+
+function cacheRecord(record: CacheRecord): JsonOut {
+  return {
+    ID: record.id,
+    Parents: record.parents.length === 0 ? undefined : record.parents,
+    Type: record.type,
+    Description: record.description,
+    InUse: record.inUse,
+    Shared: record.shared,
+    Size: record.sizeBytes,
+    CreatedAt: rfc3339(record.createdNano),
+    LastUsedAt: record.lastUsedNano === 0n ? null : rfc3339(record.lastUsedNano),
+    UsageCount: record.usageCount,
+  };
+}
+
+function cacheTotals(list: readonly CacheRecord[]) {
+  const size = (each: CacheRecord): bigint => each.sizeBytes;
+  return {
+    ActiveCount: list.filter(({ inUse }) => inUse).length,
+    TotalCount: list.length,
+    Reclaimable: sum(list.filter(({ inUse }) => !inUse).map(size)),
+    TotalSize: sum(list.map(size)),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Docker's progress stream: JSON objects separated by CRLF. */
 import type { EngineError } from "@gantry/errors";
+import type { BuildError } from "@gantry/proto/build";
 import type { ProgressMessage } from "@gantry/proto/image";
 import { type JsonOut, toHtmlSafeJson, unlessEmpty } from "./json.ts";
 
@@ -25,6 +26,12 @@ export function encodeProgress(message: ProgressMessage): string {
  */
 export function encodeProgressError({ message }: EngineError): string {
   return `${toHtmlSafeJson({ errorDetail: { message }, error: message })}\r\n`;
+}
+
+/** The last object of a build that failed. The code, that of a RUN, becomes the CLI's own. */
+export function encodeBuildError({ message, code }: Pick<BuildError, "message" | "code">): string {
+  const errorDetail = { code: code === 0 ? undefined : code, message };
+  return `${toHtmlSafeJson({ errorDetail, error: message })}\r\n`;
 }
 
 function progressDetail(message: ProgressMessage): JsonOut {

@@ -34,11 +34,6 @@ export function listNoPlugins(call: ApiCall): void {
   call.json([]);
 }
 
-/** There is no build cache: nothing is pruned. */
-export function pruneNoBuildCache(call: ApiCall): void {
-  call.json({ CachesDeleted: null, SpaceReclaimed: 0 });
-}
-
 /** A plugin by name: there is none. */
 export const noSuchPlugin: Handler = ({ name }: ApiCall) => {
   throw notFound("plugin", name, `plugin "${name}" not found`);

@@ -1,5 +1,6 @@
 /** Handlers of the engine itself. */
 import { hasKind, invalidArgument, isEngineError } from "@gantry/errors";
+import type { CacheRecord } from "@gantry/proto/build";
 import type { ApiCall } from "../api-call.ts";
 import { type DiskUsage, encodeDiskUsage } from "../encode/disk-usage.ts";
 import { encodeInfo } from "../encode/info.ts";
@@ -72,19 +73,31 @@ export async function diskUsage(call: ApiCall): Promise<void> {
 
 async function collect(call: ApiCall, wants: (type: string) => boolean): Promise<DiskUsage> {
   const { backends, signal } = call;
-  const [images, containers, volumes] = await Promise.all([
+  const [images, containers, volumes, buildCache] = await Promise.all([
     wants("image") ? backends.images.getDiskUsage({}, { signal }) : undefined,
     wants("container")
       ? backends.containers.listContainers({ all: true, size: true }, { signal })
       : undefined,
     wants("volume") ? backends.volumes.listVolumes({ usage: true }, { signal }) : undefined,
+    wants("build-cache") ? buildRecords(call) : undefined,
   ]);
   return {
     images: images && { list: images.images, layersBytes: images.layersSizeBytes },
     containers: containers?.containers,
     volumes: volumes?.volumes,
-    buildCache: wants("build-cache"),
+    buildCache,
   };
+}
+
+/** Without a builder there is no cache of it. */
+async function buildRecords({ backends, signal }: ApiCall): Promise<readonly CacheRecord[]> {
+  try {
+    await backends.wakeBuilder(signal);
+    return (await backends.builds.getDiskUsage({}, { signal })).records;
+  } catch (error) {
+    if (hasKind(error, "unavailable")) return [];
+    throw error;
+  }
 }
 
 /** OPTIONS on any path: an empty answer. */

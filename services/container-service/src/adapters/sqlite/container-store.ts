@@ -32,7 +32,9 @@ class SqliteContainerStore implements ContainerStore {
 
   loadContainers(): ContainerRecord[] {
     const rows = this.#database.take("containers") as unknown as ContainerRow[];
-    return rows.map(decodeRecord);
+    const records = rows.map(decodeRecord);
+    for (const { id, buildStep } of records) if (buildStep) this.#database.writer.quiet.add(id);
+    return records;
   }
 
   loadExecs(): ExecRecord[] {
@@ -43,6 +45,7 @@ class SqliteContainerStore implements ContainerStore {
 
   insert(record: ContainerRecord, events: readonly NewEvent[]): Promise<void> {
     const { id, name, config, host_config, facts, progress } = encodeRecord(record);
+    if (record.buildStep) this.#database.writer.quiet.add(id);
     return this.#write(
       [change("insertContainer", id, name, config, host_config, facts, progress)],
       events,
@@ -65,8 +68,9 @@ class SqliteContainerStore implements ContainerStore {
     return this.#database.writer.writeSurely(differences(previous, next), events);
   }
 
-  remove(id: string, events: readonly NewEvent[]): Promise<void> {
-    return this.#write([change("removeExecsOf", id), change("removeContainer", id)], events);
+  async remove(id: string, events: readonly NewEvent[]): Promise<void> {
+    await this.#write([change("removeExecsOf", id), change("removeContainer", id)], events);
+    this.#database.writer.quiet.delete(id);
   }
 
   putExec(exec: ExecRecord, events: readonly NewEvent[]): Promise<void> {

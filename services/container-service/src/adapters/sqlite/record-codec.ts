@@ -40,8 +40,11 @@ export function encodeHostConfig(record: ContainerRecord): Uint8Array {
 }
 
 function encodeFacts(record: ContainerRecord): string {
-  const { createdNano, path, args, image, rootfs } = record;
-  return encodeJson({ createdNano, path, args, image, rootfs } satisfies ContainerFacts);
+  const { createdNano, path, args, image, rootfs, buildStep } = record;
+  return encodeJson({
+    ...{ createdNano, path, args, image, rootfs },
+    ...(buildStep && { buildStep }),
+  } satisfies ContainerFacts);
 }
 
 export function encodeProgress(record: ContainerRecord): string {

@@ -24,6 +24,8 @@ export interface StateWriterOptions extends WriterData {
 
 /** Writes to the database without holding up the event loop. Writes are committed in the order of the calls. */
 export interface StateWriter {
+  /** Containers of build steps, by ID: events about them are dropped. */
+  readonly quiet: Set<string>;
   /**
    * Commits changes and events in one transaction; resolves when they are safe from a crash of ours.
    * Errors: internal, resource_exhausted when the disk is full; nothing is kept then.
@@ -71,6 +73,7 @@ function errorOf({ message, code }: WriterFailure): EngineError {
 }
 
 class ThreadWriter implements StateWriter {
+  readonly quiet = new Set<string>();
   readonly #worker: Worker;
   readonly #options: StateWriterOptions;
   readonly #waiting = new Map<number, PromiseWithResolvers<WriterAnswer>>();
@@ -97,18 +100,28 @@ class ThreadWriter implements StateWriter {
   }
 
   async write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
+    const told = this.#told(events);
     const { failure } = await this.#request((id) => ({
       kind: "write",
       id,
       changes,
-      events,
+      events: told,
       surely: false,
     }));
     if (failure !== undefined) throw errorOf(failure);
   }
 
   async writeSurely(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
-    await this.#request((id) => ({ kind: "write", id, changes, events, surely: true }));
+    const told = this.#told(events);
+    await this.#request((id) => ({ kind: "write", id, changes, events: told, surely: true }));
+  }
+
+  #told(events: readonly NewEvent[]): readonly NewEvent[] {
+    if (this.quiet.size === 0) return events;
+    return events.filter(
+      ({ actorId, attributes }) =>
+        !this.quiet.has(actorId) && !this.quiet.has(attributes["container"] ?? ""),
+    );
   }
 
   async settled(): Promise<void> {

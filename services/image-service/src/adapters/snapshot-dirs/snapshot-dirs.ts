@@ -158,6 +158,10 @@ class NumberedDirs implements DiskSnapshotDirs {
     this.#delete(this.moveToTrash(path.join(this.#root, String(id))));
   }
 
+  seal(id: number): void {
+    this.#delete(this.moveToTrash(this.workOf(id)));
+  }
+
   async usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }> {
     return treeUsage(this.treeOf(id), signal);
   }

@@ -1,0 +1,126 @@
+/** The query of POST /build → BuildRequest. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { invalidArgument, isEngineError } from "@gantry/errors";
+import type { BuildRequestSchema } from "@gantry/proto/build";
+import type { Query } from "../query.ts";
+import { Fields } from "./fields.ts";
+import { given } from "./init.ts";
+import { type JsonValue, parseJson } from "./json-value.ts";
+import { parsePlatformText } from "./platform.ts";
+import { decodeAuth, type RegistryAuthInit } from "./registry-auth.ts";
+
+/** Message initialiser. */
+export type BuildInit = MessageInitShape<typeof BuildRequestSchema>;
+
+/** Throws invalid_argument. */
+export function readBuildQuery(query: Query, registryConfig: string): BuildInit {
+  const remove = query.flag("rm", true);
+  return given({
+    buildId: query.text("buildid"),
+    dockerfile: dockerfilePath(query.text("dockerfile")),
+    remote: remoteUrl(query.text("remote")),
+    tags: query.all("t").filter((tag) => tag !== ""),
+    quiet: query.flag("q"),
+    noCache: query.flag("nocache"),
+    pull: query.flag("pull"),
+    remove,
+    forceRemove: query.flag("forcerm"),
+    buildArgs: buildArguments(query.text("buildargs")),
+    labels: texts(query.text("labels"), "labels"),
+    target: query.text("target"),
+    platform: parsePlatformText(query.text("platform")),
+    networkMode: query.text("networkmode"),
+    extraHosts: query.all("extrahosts").flatMap((each) => each.split(",")).filter(Boolean),
+    limits: limits(query),
+    registryAuth: registryAuth(registryConfig),
+  });
+}
+
+function dockerfilePath(path: string): string {
+  const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
+  if (segments.includes("..")) {
+    throw invalidArgument(`forbidden path outside the build context: ${path}`);
+  }
+  return segments.join("/");
+}
+
+/** A session of BuildKit's is none of the classic builder's. */
+function remoteUrl(remote: string): string {
+  if (remote === "client-session") {
+    throw invalidArgument("the classic builder takes no context from a session");
+  }
+  return remote;
+}
+
+function object(text: string, name: string): ReadonlyMap<string, JsonValue> {
+  if (text === "") return new Map();
+  const value = parseJson(text);
+  if (value === null) return new Map();
+  if (value instanceof Map) return value;
+  throw invalidArgument(`error reading ${name}: expected an object`);
+}
+
+function buildArguments(text: string) {
+  return [...object(text, "build args")].map(([name, value]) => {
+    if (value === null) return { name };
+    if (typeof value === "string") return { name, value };
+    throw invalidArgument(`error reading build args: ${name} is no string`);
+  });
+}
+
+function texts(text: string, what: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [name, value] of object(text, what)) {
+    if (typeof value !== "string") throw invalidArgument(`error reading ${what}: ${name} is no string`);
+    found[name] = value;
+  }
+  return found;
+}
+
+function limits(query: Query) {
+  const number = (name: string): bigint => BigInt(query.integer(name) ?? 0);
+  return {
+    memoryBytes: number("memory"),
+    memorySwapBytes: number("memswap"),
+    cpuShares: number("cpushares"),
+    cpuPeriodUs: number("cpuperiod"),
+    cpuQuotaUs: number("cpuquota"),
+    cpusetCpus: query.text("cpusetcpus"),
+    cpusetMems: query.text("cpusetmems"),
+    cgroupParent: query.text("cgroupparent"),
+    shmSizeBytes: number("shmsize"),
+    ulimits: ulimits(query.text("ulimits")),
+  };
+}
+
+function ulimits(text: string) {
+  if (text === "") return [];
+  const value = parseJson(text);
+  if (value === null) return [];
+  if (!Array.isArray(value)) throw invalidArgument("error reading ulimits: expected a list");
+  return value.map((each) => {
+    if (!(each instanceof Map)) throw invalidArgument("error reading ulimits: expected objects");
+    const fields = new Fields(each);
+    return {
+      name: fields.text("Name"),
+      soft: fields.integer("Soft"),
+      hard: fields.integer("Hard"),
+    };
+  });
+}
+
+/** The header X-Registry-Config. As in Docker, what can't be read counts as nothing. */
+function registryAuth(header: string): Record<string, RegistryAuthInit> {
+  if (header === "") return {};
+  try {
+    const value = parseJson(Buffer.from(header, "base64").toString());
+    if (!(value instanceof Map)) return {};
+    const entries = [...value].flatMap(([host, auth]): [string, RegistryAuthInit][] =>
+      auth instanceof Map ? [[host, decodeAuth(new Fields(auth))]] : [],
+    );
+    return Object.fromEntries(entries);
+  } catch (error) {
+    if (isEngineError(error)) return {};
+    throw error;
+  }
+}

@@ -1,0 +1,170 @@
+/** The Downloads port: git by its program, http(s) by Node. */
+import { createHash } from "node:crypto";
+import { createWriteStream, mkdirSync, rmSync, utimesSync } from "node:fs";
+import { rename } from "node:fs/promises";
+import http from "node:http";
+import https from "node:https";
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { nowNano } from "@gantry/events";
+import { BuildFailure } from "../../domain/build-failure.ts";
+import { isGit } from "../../domain/frontend/dispatch.ts";
+import { scratchTree } from "../../app/build-inputs-opened.ts";
+import type { Archives, Downloads } from "../../ports/downloads.ts";
+import type { ContextTree } from "../../ports/build-inputs.ts";
+import type { RunningVertex } from "../../ports/progress.ts";
+import { placeIn } from "../files/in-root.ts";
+import { runGit } from "./git-program.ts";
+import { parseGitUrl } from "./git-url.ts";
+
+const maxRedirects = 10;
+/** A server that says nothing for so long is given up. */
+const idleTimeoutMs = 60_000;
+
+export function openDownloads(archives: Archives): Downloads {
+  const git: Downloads["git"] = async (request, vertex, signal) => {
+    const { url, checksum, keepGitDir, into, secret } = request;
+    const { remote, ref, folder } = parseGitUrl(url);
+    const cwd = path.join(into, "repository");
+    mkdirSync(cwd, { mode: 0o755 });
+    const options = {
+      ...{ cwd, authorization: await authorizationFor(remote, secret), signal },
+      onOutput: (stream: 1 | 2, bytes: Uint8Array) => {
+        vertex.log(stream, bytes);
+      },
+    };
+    await runGit(["init", "--quiet"], options);
+    await runGit(["fetch", "--quiet", "--depth", "1", "--no-tags", remote, ref || "HEAD"], options);
+    await runGit(["checkout", "--quiet", "--detach", "FETCH_HEAD"], options);
+    const commit = await runGit(["rev-parse", "HEAD"], options);
+    if (checksum !== "" && !commit.startsWith(checksum)) {
+      throw new BuildFailure(`expected checksum to match ${checksum}, got ${commit}`);
+    }
+    await runGit(
+      ["submodule", "update", "--init", "--recursive", "--depth", "1", "--quiet"],
+      options,
+    );
+    if (!keepGitDir) rmSync(path.join(cwd, ".git"), { recursive: true, force: true });
+    const place = placeIn(cwd, folder, true);
+    if (place.stat?.isDirectory() !== true) {
+      throw new BuildFailure(`subdir not found in git repository: ${folder}`);
+    }
+    return scratchTree(place.path, into);
+  };
+  return {
+    git,
+    async file({ url, checksum, into }, vertex, signal) {
+      const name = path.join(into, "file");
+      const { digest, modified } = await download(url, name, vertex, signal);
+      if (checksum !== "" && digest !== checksum) {
+        throw new BuildFailure(`digest mismatch ${digest}: ${checksum}`);
+      }
+      if (modified !== undefined) utimesSync(name, modified, modified);
+      return scratchTree(into);
+    },
+    async context(url, into, vertex, signal) {
+      if (isGit(url) || url.startsWith("github.com/")) {
+        const full = url.startsWith("github.com/") ? `https://${url}` : url;
+        const none = (): Promise<undefined> => Promise.resolve(undefined);
+        return await git({ url: full, checksum: "", keepGitDir: false, into, secret: none }, vertex, signal);
+      }
+      return await archiveContext(archives, url, into, vertex, signal);
+    },
+  };
+}
+
+async function authorizationFor(
+  remote: string,
+  secret: (id: string) => Promise<Uint8Array | undefined>,
+): Promise<string> {
+  if (!remote.startsWith("http")) return "";
+  const { host } = new URL(remote);
+  const text = async (id: string): Promise<string> =>
+    Buffer.from((await secret(id)) ?? new Uint8Array()).toString("utf8").trim();
+  const header = (await text(`GIT_AUTH_HEADER.${host}`)) || (await text("GIT_AUTH_HEADER"));
+  if (header !== "") return header;
+  const token = (await text(`GIT_AUTH_TOKEN.${host}`)) || (await text("GIT_AUTH_TOKEN"));
+  return token === "" ? "" : `Basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`;
+}
+
+/** An archive is unpacked; anything else is a Dockerfile alone. */
+async function archiveContext(
+  archives: Archives,
+  url: string,
+  into: string,
+  vertex: RunningVertex,
+  signal: AbortSignal,
+): Promise<ContextTree> {
+  const file = path.join(into, "download");
+  await download(url, file, vertex, signal);
+  const root = path.join(into, "context");
+  mkdirSync(root, { mode: 0o755 });
+  if (archives.isArchive(file)) {
+    const { createReadStream } = await import("node:fs");
+    await archives.unpack(createReadStream(file), { root, path: "/" }, { uid: 0, gid: 0 }, signal);
+    rmSync(file);
+  } else await rename(file, path.join(root, "Dockerfile"));
+  return scratchTree(root, into);
+}
+
+interface Downloaded {
+  readonly digest: string;
+  readonly modified: Date | undefined;
+}
+
+async function download(
+  url: string,
+  file: string,
+  vertex: RunningVertex,
+  signal: AbortSignal,
+): Promise<Downloaded> {
+  const response = await get(url, signal, maxRedirects);
+  const hash = createHash("sha256");
+  const started = nowNano();
+  let current = 0;
+  const total = Number(response.headers["content-length"] ?? 0);
+  response.on("data", (chunk: Buffer) => {
+    hash.update(chunk);
+    current += chunk.length;
+  });
+  await pipeline(response, createWriteStream(file, { flags: "wx", mode: 0o600 }), { signal });
+  const times = { startedNano: started, completedNano: nowNano() };
+  vertex.status({ id: `transferring ${url}`, name: "transferring", current, total, ...times });
+  const modified = new Date(response.headers["last-modified"] ?? Number.NaN);
+  return {
+    digest: `sha256:${hash.digest("hex")}`,
+    modified: Number.isNaN(modified.getTime()) ? new Date(0) : modified,
+  };
+}
+
+function get(url: string, signal: AbortSignal, redirects: number): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const client = url.startsWith("https:") ? https : http;
+    const headers = { "user-agent": "gantry" };
+    const request = client.get(url, { signal, headers, timeout: idleTimeoutMs }, (response) => {
+      const { statusCode = 0, headers: answered } = response;
+      if (statusCode >= 300 && statusCode < 400 && answered.location !== undefined) {
+        response.resume();
+        if (redirects === 0) reject(new BuildFailure(`too many redirects: ${url}`));
+        else resolve(get(redirected(url, answered.location), signal, redirects - 1));
+      } else if (statusCode === 200) resolve(response);
+      else {
+        response.resume();
+        reject(new BuildFailure(`invalid response status ${String(statusCode)}`));
+      }
+    });
+    request.once("timeout", () => {
+      request.destroy(new BuildFailure(`${url}: the server says nothing`));
+    });
+    request.once("error", reject);
+  });
+}
+
+/** Only http and https, whatever the server says. */
+function redirected(from: string, to: string): string {
+  const target = new URL(to, from);
+  if (target.protocol !== "http:" && target.protocol !== "https:") {
+    throw new BuildFailure(`refusing to follow a redirect to ${target.protocol}`);
+  }
+  return target.href;
+}

@@ -1,0 +1,156 @@
+/** The StepContainers port over container-service. */
+import { create } from "@bufbuild/protobuf";
+import { toEngineError } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
+import {
+  ContainerConfigSchema,
+  ContainerService,
+  HostConfigSchema,
+  type Resources,
+  ResourcesSchema,
+} from "@gantry/proto/container";
+import { type Channel, connectData, type ServiceClient } from "@gantry/rpc";
+import type { RunLimits } from "../../ports/build.ts";
+import type { StepContainer, StepContainers, StepRun } from "../../ports/containers.ts";
+import { readFrames } from "./frames.ts";
+
+export function openStepContainers(channel: Channel, logger: Logger): StepContainers {
+  const client = channel.client(ContainerService);
+  const remove = async (id: string): Promise<void> => {
+    await client.removeContainer({ container: id, force: true, removeVolumes: true });
+  };
+  return {
+    async run(container, hooks, signal) {
+      const { id } = await client.createContainer(createRequest(container), { signal });
+      try {
+        hooks.onStart(id);
+        const run = await runToEnd(client, id, hooks.onOutput, signal);
+        await hooks.finish(id, run);
+        return run;
+      } finally {
+        // Also after an abort: nothing is left.
+        await remove(id).catch((error: unknown) => {
+          logger.error({ err: error, container: id }, "container of a step is left");
+        });
+      }
+    },
+    async removeLeftovers() {
+      const { containers } = await client.listContainers({ all: true, buildSteps: true });
+      for (const { id } of containers) {
+        await remove(id).catch((error: unknown) => {
+          logger.warn({ err: error, container: id }, "container of a step is left");
+        });
+      }
+    },
+  };
+}
+
+async function runToEnd(
+  client: ServiceClient<typeof ContainerService>,
+  id: string,
+  onOutput: Parameters<typeof readFrames>[1],
+  signal: AbortSignal,
+): Promise<StepRun> {
+  const attached = await client.attachContainer(
+    { container: id, stdout: true, stderr: true, stream: true },
+    { signal },
+  );
+  if (attached.stream === undefined) throw toEngineError(new Error("no stream to attach to"));
+  const socket = await connectData(attached.stream, { signal });
+  const kill = (): void => {
+    // The container is removed by force in any case.
+    void client.killContainer({ container: id, signal: "SIGKILL" }).catch(() => undefined);
+    socket.destroy();
+  };
+  signal.addEventListener("abort", kill, { once: true });
+  try {
+    const { ended } = await beginWait(client, id, signal);
+    await client.startContainer({ container: id }, { signal });
+    await readFrames(socket, onOutput);
+    const exitCode = await ended;
+    signal.throwIfAborted();
+    if (exitCode === 0) return { exitCode, oomKilled: false };
+    const { container } = await client.inspectContainer({ container: id }, { signal });
+    return { exitCode, oomKilled: container?.state?.oomKilled ?? false };
+  } finally {
+    signal.removeEventListener("abort", kill);
+    socket.destroy();
+  }
+}
+
+/** Resolves when the wait is registered, so that no end is missed. */
+async function beginWait(
+  client: ServiceClient<typeof ContainerService>,
+  container: string,
+  signal: AbortSignal,
+): Promise<{ readonly ended: Promise<number> }> {
+  const request = { container, condition: "next-exit" };
+  const answers = client.waitContainer(request, { signal })[Symbol.asyncIterator]();
+  await answers.next();
+  const last = async (): Promise<number> => {
+    const { value, done } = await answers.next();
+    if (done === true) throw toEngineError(new Error("the wait for a step ended without its end"));
+    return value.exitCode;
+  };
+  const ended = last();
+  // It is awaited when the output has ended; a failure before that is told then.
+  ended.catch(() => undefined);
+  return { ended };
+}
+
+function createRequest(container: StepContainer) {
+  const { limits } = container;
+  return {
+    config: create(ContainerConfigSchema, {
+      hostname: container.hostname,
+      user: container.user,
+      attachStdout: true,
+      attachStderr: true,
+      env: [...container.env],
+      cmd: { values: [...container.args] },
+      image: container.label,
+      workingDir: container.cwd,
+    }),
+    hostConfig: create(HostConfigSchema, {
+      networkMode: container.network === "" ? "default" : container.network,
+      logConfig: { type: "none" },
+      privileged: container.privileged,
+      extraHosts: { values: [...container.extraHosts] },
+      shmSizeBytes: BigInt(limits.shmSizeBytes),
+      resources: resourcesOf(limits),
+      init: false,
+      mounts: [
+        ...container.binds.map(({ source, target, readOnly }) => ({
+          type: "bind",
+          source,
+          target,
+          readOnly,
+        })),
+        ...container.tmpfs.map(({ target, sizeBytes }) => ({
+          type: "tmpfs",
+          target,
+          ...(sizeBytes > 0 && { tmpfsOptions: { sizeBytes: BigInt(sizeBytes) } }),
+        })),
+      ],
+    }),
+    buildStep: { parentLayer: container.parentLayer },
+  };
+}
+
+function resourcesOf(limits: RunLimits): Resources {
+  return create(ResourcesSchema, {
+    memoryBytes: BigInt(limits.memoryBytes),
+    memorySwapBytes: BigInt(limits.memorySwapBytes),
+    cpuShares: BigInt(limits.cpuShares),
+    cpuPeriodUs: BigInt(limits.cpuPeriodUs),
+    cpuQuotaUs: BigInt(limits.cpuQuotaUs),
+    cpusetCpus: limits.cpusetCpus,
+    cpusetMems: limits.cpusetMems,
+    cgroupParent: limits.cgroupParent,
+    ulimits: limits.ulimits.map(({ name, soft, hard }) => ({
+      name,
+      soft: BigInt(soft),
+      hard: BigInt(hard),
+    })),
+  });
+}

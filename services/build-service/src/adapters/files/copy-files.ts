@@ -1,0 +1,257 @@
+/**
+ * COPY's work: files of one tree into another. Both belong to us alone while it is done, and every path
+ * is resolved inside its tree, so that no link leads elsewhere.
+ */
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  lchownSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+} from "node:fs";
+import type { PathKernel } from "@gantry/native";
+import { BuildFailure } from "../../domain/build-failure.ts";
+import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
+import { changedMode } from "./file-mode.ts";
+import { placeIn, statOf } from "./in-root.ts";
+import { matchSources } from "./match-sources.ts";
+
+/** Who owns what is copied. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** How to copy. */
+export interface CopyOptions {
+  /** Undefined: owners are kept. */
+  readonly owner: Owner | undefined;
+  readonly chmod: string | undefined;
+  readonly parents: boolean;
+  readonly exclude: readonly string[];
+  /** Links in the destination are not followed but replaced. */
+  readonly link: boolean;
+  readonly signal: AbortSignal;
+  readonly kernel: Pick<PathKernel, "listXattrs" | "getXattr" | "setXattr" | "makeNode">;
+}
+
+/** A source in its tree. */
+export interface CopyFrom {
+  readonly root: string;
+  readonly path: string;
+  /** Name that a single file gets in a directory; undefined: its own. */
+  readonly name: string | undefined;
+}
+
+const filesAtOnce = 64;
+
+/** Copies one source. @param destination absolute, with a trailing slash for a directory */
+export async function copyFiles(
+  from: CopyFrom,
+  toRoot: string,
+  destination: string,
+  options: CopyOptions,
+): Promise<void> {
+  await new Copier(toRoot, options).copy(from, destination);
+}
+
+/** Makes a directory and its missing parents: 0755, of `owner`. Existing ones stay as they are. */
+export function makeDirectories(root: string, path: string, owner: Owner): string {
+  const segments = path.split("/").filter((segment) => segment !== "");
+  let place = placeIn(root, "/", true);
+  for (let count = 1; count <= segments.length; count += 1) {
+    place = placeIn(root, segments.slice(0, count).join("/"), true);
+    if (place.stat === undefined) {
+      mkdirSync(place.path, { mode: 0o755 });
+      chmodSync(place.path, 0o755);
+      lchownSync(place.path, owner.uid, owner.gid);
+    } else if (!place.stat.isDirectory()) {
+      throw new BuildFailure(`mkdir /${segments.slice(0, count).join("/")}: not a directory`);
+    }
+  }
+  return place.path;
+}
+
+class Copier {
+  readonly #root: string;
+  readonly #options: CopyOptions;
+  readonly #rules: IgnoreRules | undefined;
+  /** First copy of files with several names. */
+  readonly #links = new Map<string, string>();
+  #count = 0;
+
+  constructor(root: string, options: CopyOptions) {
+    this.#root = root;
+    this.#options = options;
+    this.#rules =
+      options.exclude.length === 0 ? undefined : new IgnoreRules(options.exclude.join("\n"));
+  }
+
+  async copy(from: CopyFrom, destination: string): Promise<void> {
+    const pivot = from.path.lastIndexOf("/./");
+    for (const { place, name } of matchSources(from.root, from.path)) {
+      if (place.stat === undefined) continue;
+      const base = pivot < 0 ? name : name.slice(prefixLength(from.path.slice(0, pivot)));
+      if (this.#options.parents) await this.#copyWithParents(from.root, name, base, destination);
+      else if (place.stat.isDirectory()) await this.#copyDirectory(place.path, place.stat, destination);
+      else await this.#copyFile(place.path, place.stat, from.name ?? lastOf(name), destination);
+    }
+  }
+
+  get #owner(): Owner {
+    return this.#options.owner ?? { uid: 0, gid: 0 };
+  }
+
+  async #copyDirectory(path: string, stat: Stats, destination: string): Promise<void> {
+    const asDirectory = destination.endsWith("/");
+    const parent = asDirectory ? destination : parentOf(destination);
+    makeDirectories(this.#root, parent, this.#owner);
+    const target = placeIn(this.#root, destination, !this.#options.link);
+    if (target.stat !== undefined && !target.stat.isDirectory()) {
+      throw new BuildFailure(`cannot copy to non-directory: ${destination}`);
+    }
+    if (target.stat === undefined) this.#makeLike(target.path, stat);
+    await this.#merge(path, target.path, "");
+    if (target.stat === undefined) this.#finish(target.path, stat, path);
+  }
+
+  async #copyFile(path: string, stat: Stats, name: string, destination: string): Promise<void> {
+    const asDirectory = destination.endsWith("/");
+    makeDirectories(this.#root, asDirectory ? destination : parentOf(destination), this.#owner);
+    let target = placeIn(this.#root, destination, !this.#options.link);
+    if (target.stat?.isDirectory() === true) {
+      target = placeIn(this.#root, `${destination}/${name}`, false);
+    }
+    await this.#put(path, stat, target.path, name);
+  }
+
+  async #copyWithParents(root: string, name: string, base: string, to: string): Promise<void> {
+    const segments = base.split("/").filter((segment) => segment !== "");
+    const skipped = name.slice(0, name.length - base.length).replace(/\/$/, "");
+    let target = makeDirectories(this.#root, to, this.#owner);
+    for (const [index, segment] of segments.entries()) {
+      const source = [skipped, ...segments.slice(0, index + 1)].filter(Boolean).join("/");
+      const { path, stat } = placeIn(root, source, true);
+      if (stat === undefined) return;
+      target = `${target}/${segment}`;
+      const last = index === segments.length - 1;
+      if (last) await this.#put(path, stat, target, segment);
+      else if (statOf(target) === undefined) {
+        this.#makeLike(target, stat);
+        this.#finish(target, stat);
+      }
+    }
+  }
+
+  async #merge(from: string, to: string, name: string): Promise<void> {
+    for (const child of readdirSync(from)) {
+      const stat = statOf(`${from}/${child}`);
+      if (stat === undefined) continue;
+      const childName = name === "" ? child : `${name}/${child}`;
+      await this.#put(`${from}/${child}`, stat, `${to}/${child}`, childName);
+    }
+  }
+
+  /** Copies anything to a path of the target whose parent is there. */
+  async #put(from: string, stat: Stats, to: string, name: string): Promise<void> {
+    const ignored = this.#rules?.ignores(name) ?? false;
+    if (ignored && !(stat.isDirectory() && this.#rules?.hasExceptions === true)) return;
+    this.#count += 1;
+    if (this.#count % filesAtOnce === 0) {
+      this.#options.signal.throwIfAborted();
+      await new Promise(setImmediate);
+    }
+    const there = statOf(to);
+    if (stat.isDirectory()) {
+      if (there !== undefined && !there.isDirectory()) {
+        throw new BuildFailure(`cannot copy to non-directory: ${to.slice(this.#root.length)}`);
+      }
+      if (there === undefined) this.#makeLike(to, stat);
+      await this.#merge(from, to, name);
+    } else {
+      if (there?.isDirectory() === true) {
+        throw new BuildFailure(`cannot replace to directory ${to.slice(this.#root.length)} with file`);
+      }
+      if (there !== undefined) rmSync(to);
+      if (this.#hardLinked(stat, to)) return;
+      this.#write(from, stat, to);
+    }
+    this.#finish(to, stat, from);
+  }
+
+  #makeLike(path: string, stat: Stats): void {
+    mkdirSync(path, { mode: stat.mode & 0o7777 });
+  }
+
+  #hardLinked(stat: Stats, to: string): boolean {
+    if (stat.nlink < 2 || !stat.isFile()) return false;
+    const identity = `${String(stat.dev)} ${String(stat.ino)}`;
+    const first = this.#links.get(identity);
+    if (first === undefined) {
+      this.#links.set(identity, to);
+      return false;
+    }
+    linkSync(first, to);
+    return true;
+  }
+
+  #write(from: string, stat: Stats, to: string): void {
+    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+    else if (stat.isFile()) {
+      copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    } else {
+      const [major, minor] = deviceNumbers(stat.rdev);
+      this.#options.kernel.makeNode(to, stat.mode, major, minor);
+    }
+  }
+
+  /** Before the times, after the owner: chown takes a file's capabilities away. */
+  #copyXattrs(from: string, to: string): void {
+    const { kernel } = this.#options;
+    for (const name of kernel.listXattrs(from)) {
+      if (name.startsWith("trusted.") || name.startsWith("system.")) continue;
+      const value = kernel.getXattr(from, name);
+      if (value !== undefined) kernel.setXattr(to, name, value);
+    }
+  }
+
+  #finish(path: string, stat: Stats, from?: string): void {
+    const { uid, gid } = this.#options.owner ?? stat;
+    lchownSync(path, uid, gid);
+    if (!stat.isSymbolicLink()) {
+      const { chmod } = this.#options;
+      const mode = stat.mode & 0o7777;
+      chmodSync(path, chmod === undefined ? mode : changedMode(mode, chmod, stat.isDirectory()));
+    }
+    if (from !== undefined) this.#copyXattrs(from, path);
+    lutimesSync(path, stat.atime, stat.mtime);
+  }
+}
+
+/** As glibc packs them. */
+function deviceNumbers(device: number): [number, number] {
+  const number = BigInt(device);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn);
+  return [Number(major), Number(minor & 0xffffffffn)];
+}
+
+function prefixLength(prefix: string): number {
+  const length = prefix.split("/").filter((segment) => segment !== "" && segment !== ".").join("/").length;
+  return length === 0 ? 0 : length + 1;
+}
+
+function lastOf(name: string): string {
+  return name.split("/").at(-1) ?? "";
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,45 @@
+/** chmod's two notations. */
+
+const bits: Readonly<Record<string, number>> = { r: 4, w: 2, x: 1 };
+const shifts: Readonly<Record<string, number>> = { u: 6, g: 3, o: 0 };
+
+/** The mode after a change as `0755` or `u=rwX,go=rX`, whose form has been checked. */
+export function changedMode(mode: number, change: string, isDirectory: boolean): number {
+  if (/^[0-7]+$/.test(change)) return Number.parseInt(change, 8);
+  let result = mode;
+  for (const clause of change.split(",")) {
+    const [, who = "", rest = ""] = /^([ugoa]*)(.*)$/.exec(clause) ?? [];
+    const classes = who === "" || who.includes("a") ? ["u", "g", "o"] : [...who];
+    for (const [, operator = "", permissions = ""] of rest.matchAll(/([-+=])([rwxXst]*)/g)) {
+      result = applied(result, { classes, operator, permissions, isDirectory });
+    }
+  }
+  return result;
+}
+
+interface Clause {
+  readonly classes: readonly string[];
+  readonly operator: string;
+  readonly permissions: string;
+  readonly isDirectory: boolean;
+}
+
+function applied(mode: number, { classes, operator, permissions, isDirectory }: Clause): number {
+  let set = 0;
+  let mask = 0;
+  for (const each of classes) {
+    const shift = shifts[each] ?? 0;
+    mask |= 7 << shift;
+    for (const permission of permissions) {
+      const executable = isDirectory || (mode & 0o111) !== 0;
+      if (permission === "X") set |= executable ? 1 << shift : 0;
+      else set |= (bits[permission] ?? 0) << shift;
+    }
+    if (permissions.includes("s") && each === "u") set |= 0o4000;
+    if (permissions.includes("s") && each === "g") set |= 0o2000;
+  }
+  if (permissions.includes("t")) set |= 0o1000;
+  if (operator === "+") return mode | set;
+  if (operator === "-") return mode & ~set;
+  return (mode & ~mask) | set;
+}

@@ -1,0 +1,29 @@
+/** The FileWork port. */
+import type { PathKernel } from "@gantry/native";
+import { MissingSource } from "../../domain/build-failure.ts";
+import type { BuildCache } from "../../ports/build-cache.ts";
+import type { FileWork } from "../../ports/file-work.ts";
+import { sumOfSource } from "./content-sum.ts";
+import { copyFiles, makeDirectories } from "./copy-files.ts";
+import { findOwner } from "./find-owner.ts";
+import { placeIn } from "./in-root.ts";
+import { matchSources } from "./match-sources.ts";
+
+export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): FileWork {
+  return {
+    async copy({ from, toRoot, destination, ...options }) {
+      await copyFiles(from, toRoot, destination, { ...options, kernel });
+    },
+    plainFiles: (root, path) =>
+      matchSources(root, path).flatMap(({ place }) => (place.stat?.isFile() ? [place.path] : [])),
+    sum: (root, path, { exclude, owners, signal }) =>
+      sumOfSource(root, path, exclude, { owners, signal, sums }),
+    makeDirectories,
+    findOwner,
+    find(root, path) {
+      const place = placeIn(root, path, true);
+      if (place.stat === undefined) throw new MissingSource(path);
+      return place.path;
+    },
+  };
+}

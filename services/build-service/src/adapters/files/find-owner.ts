@@ -1,0 +1,47 @@
+/** `--chown` and WORKDIR's owner: names are looked up in the target's passwd and group. */
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
+import { BuildFailure } from "../../domain/build-failure.ts";
+import type { Owner } from "./copy-files.ts";
+import { placeIn } from "./in-root.ts";
+
+const maxFileBytes = 8 * 1024 * 1024;
+
+/** @param text `user`, `user:group`, `uid:gid`; a user alone brings the group of the same number or name */
+export function findOwner(root: string, text: string): Owner {
+  if (text === "") return { uid: 0, gid: 0 };
+  const [user = "", group] = text.split(":");
+  const uid = numberOf(user) ?? idOf(root, "/etc/passwd", user);
+  if (uid === undefined) throw new BuildFailure(`unable to find user ${user}: invalid user`);
+  if (group === undefined) return { uid, gid: groupOfUser(root, user, uid) };
+  const gid = numberOf(group) ?? idOf(root, "/etc/group", group);
+  if (gid === undefined) throw new BuildFailure(`unable to find group ${group}: no matching entries in group file`);
+  return { uid, gid };
+}
+
+function numberOf(text: string): number | undefined {
+  return /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+}
+
+/** For a number the group of the same number; for a name the user's own group. */
+function groupOfUser(root: string, user: string, uid: number): number {
+  if (numberOf(user) !== undefined) return uid;
+  const line = linesOf(root, "/etc/passwd").find((each) => each[0] === user);
+  return numberOf(line?.[3] ?? "") ?? uid;
+}
+
+function idOf(root: string, file: string, name: string): number | undefined {
+  const line = linesOf(root, file).find((each) => each[0] === name);
+  return numberOf(line?.[2] ?? "");
+}
+
+function linesOf(root: string, file: string): string[][] {
+  const { path, stat } = placeIn(root, file, true);
+  if (stat === undefined || !stat.isFile()) return [];
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    if (fstatSync(fd).size > maxFileBytes) throw new BuildFailure(`${file} is too large`);
+    return readFileSync(fd, "utf8").split("\n").map((line) => line.split(":"));
+  } finally {
+    closeSync(fd);
+  }
+}

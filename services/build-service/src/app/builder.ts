@@ -1,0 +1,27 @@
+/** The Builder port over its use cases. */
+import { randomUUID } from "node:crypto";
+import type { Builder } from "../ports/build.ts";
+import type { BuilderParts } from "./builder-parts.ts";
+import { listRecords, pruneRecords } from "./cache-records.ts";
+import { exportArchive } from "./export-archive.ts";
+import { exportImage } from "./export-image.ts";
+import { runBuild } from "./run-build.ts";
+
+export function createBuilder(parts: BuilderParts): Builder {
+  const newLease = (): string => `build-export-${randomUUID()}`;
+  return {
+    build: (request, inputs, progress, signal) =>
+      runBuild(parts, request, inputs, progress, signal),
+    exportImage: (result, options, signal) =>
+      exportImage(parts, result, options, newLease(), signal),
+    exportArchive: (result, options, signal) =>
+      exportArchive(parts, result, options, newLease(), signal),
+    mount: ({ snapshot }, signal) => parts.layers.read(snapshot, signal),
+    async *exportTree({ snapshot }, signal) {
+      await using tree = await parts.layers.read(snapshot, signal);
+      yield* parts.archives.pack(tree.root, signal);
+    },
+    diskUsage: (signal) => listRecords(parts, signal),
+    prune: (request, signal) => pruneRecords(parts, request, signal),
+  };
+}

@@ -1,0 +1,228 @@
+/** `POST /build`: the request's context becomes a build, whose result is stored as an image. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import path from "node:path";
+import { invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
+import { BuildFailure, MissingSource } from "../../domain/build-failure.ts";
+import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
+import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
+import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
+import type { BuildContext, BuildInputs, ContextTree, Credential } from "../../ports/build-inputs.ts";
+import { BuildError, type BuildRequest } from "../../ports/build.ts";
+import type { RunningVertex } from "../../ports/progress.ts";
+import { scratchTree } from "../build-inputs-opened.ts";
+import type { BuilderParts } from "../builder-parts.ts";
+import { exportImage } from "../export-image.ts";
+import { runBuild } from "../run-build.ts";
+import { type ClassicMessage, ClassicTeller, shortOf } from "./step-listener.ts";
+
+/** What the endpoint's query says, beside the build itself. */
+export interface ClassicRequest {
+  readonly build: BuildRequest;
+  /** Empty: `Dockerfile`. */
+  readonly dockerfile: string;
+  /** Empty: the archive. */
+  readonly remote: string;
+  readonly tags: readonly string[];
+  readonly quiet: boolean;
+  readonly remove: boolean;
+  readonly registryAuth: ReadonlyMap<string, Credential>;
+}
+
+/** What is told while it runs. */
+export type ClassicEvent =
+  | ClassicMessage
+  | { readonly kind: "aux"; readonly imageId: string }
+  | { readonly kind: "error"; readonly message: string; readonly code: number };
+
+/** The context, here. */
+export interface OpenContext extends AsyncDisposable {
+  readonly tree: ContextTree;
+  readonly dockerfile: { readonly name: string; readonly bytes: Uint8Array };
+}
+
+const defaultName = "Dockerfile";
+
+/** Brings the context here and reads the Dockerfile. Throws invalid_argument with Docker's words. */
+export async function openClassicContext(
+  parts: BuilderParts,
+  request: ClassicRequest,
+  body: AsyncIterable<Uint8Array> | undefined,
+  signal: AbortSignal,
+): Promise<OpenContext> {
+  mkdirSync(parts.scratchDir, { recursive: true, mode: 0o700 });
+  const folder = mkdtempSync(path.join(parts.scratchDir, "classic-"));
+  try {
+    const tree = await bring(parts, request, body, folder, signal);
+    const dockerfile = readDockerfile(parts, tree.root, request);
+    // It must not come into an image whose .dockerignore leaves it out.
+    dropIgnored(tree.root, dockerfile.name);
+    return { tree, dockerfile, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };
+  } catch (error) {
+    rmSync(folder, { recursive: true, force: true });
+    throw refusal(error);
+  }
+}
+
+function refusal(error: unknown): unknown {
+  if (isEngineError(error)) return error;
+  if (error instanceof BuildFailure) return invalidArgument(error.message, { cause: error });
+  return error;
+}
+
+async function bring(
+  parts: BuilderParts,
+  { remote }: ClassicRequest,
+  body: AsyncIterable<Uint8Array> | undefined,
+  folder: string,
+  signal: AbortSignal,
+): Promise<ContextTree> {
+  if (remote !== "") {
+    const silent: RunningVertex = { digest: "", status: () => undefined, log: () => undefined };
+    return await parts.downloads.context(remote, folder, silent, signal);
+  }
+  if (body === undefined) throw invalidArgument("no build context");
+  const root = path.join(folder, "context");
+  mkdirSync(root, { mode: 0o755 });
+  await parts.archives.unpack(body, { root, path: "/" }, { uid: 0, gid: 0 }, signal);
+  return scratchTree(root, folder);
+}
+
+function readDockerfile(
+  { files }: BuilderParts,
+  root: string,
+  { dockerfile, remote }: ClassicRequest,
+): { readonly name: string; readonly bytes: Uint8Array } {
+  const name = dockerfile === "" ? defaultName : dockerfile;
+  for (const candidate of name === defaultName ? [name, name.toLowerCase()] : [name]) {
+    try {
+      const bytes = readFileSync(files.find(root, candidate));
+      if (bytes.length === 0) {
+        throw invalidArgument(`the Dockerfile (${name}) cannot be empty`);
+      }
+      return { name: candidate, bytes };
+    } catch (error) {
+      if (!(error instanceof MissingSource)) throw error;
+    }
+  }
+  const where = remote === "" ? name : name;
+  throw invalidArgument(`Cannot locate specified Dockerfile: ${where}`);
+}
+
+function dropIgnored(root: string, dockerfile: string): void {
+  let text: string;
+  try {
+    text = readFileSync(path.join(root, ".dockerignore"), "utf8");
+  } catch {
+    // There is none, or it is no file: nothing is left out.
+    return;
+  }
+  const rules = new IgnoreRules(text);
+  for (const name of [".dockerignore", dockerfile]) {
+    if (rules.ignores(name)) rmSync(path.join(root, name), { force: true });
+  }
+}
+
+/** Throws invalid_argument for a Dockerfile that can't be parsed: before anything is told. */
+export function checkDockerfile({ dockerfile }: OpenContext): void {
+  try {
+    parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
+  } catch (error) {
+    if (!(error instanceof DockerfileSyntaxError)) throw error;
+    const where = error.lines === undefined ? "" : ` on line ${String(error.lines.first)}`;
+    const prefix = error.lines === undefined ? "" : `dockerfile parse error${where}: `;
+    throw invalidArgument(`${prefix}${error.message}`, { cause: error });
+  }
+}
+
+/** Builds, stores and names the image. Failures of the build are told, not thrown. */
+export async function classicBuild(
+  parts: BuilderParts,
+  request: ClassicRequest,
+  context: OpenContext,
+  tell: (event: ClassicEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const say = (text: string): void => {
+    tell({ kind: "stream", text });
+  };
+  const quietly = (event: ClassicMessage): void => {
+    if (!request.quiet) tell(event);
+  };
+  const teller = new ClassicTeller(quietly, parts.cache, {
+    noCache: request.build.noCache,
+    remove: request.remove,
+  });
+  try {
+    await using result = await runBuild(
+      parts,
+      request.build,
+      inputsOf(request, context),
+      teller.sink,
+      signal,
+      teller,
+    );
+    const lease = `build-export-${request.build.id}`;
+    const none = new Map<string, string>();
+    const options = {
+      ...{ names: request.tags, attestations: () => [], annotations: none },
+      ...{ indexAnnotations: none, onStep: () => undefined },
+    };
+    const image = await exportImage(parts, result, options, lease, signal);
+    if (request.quiet) {
+      say(`${image.digest}\n`);
+      return;
+    }
+    tell({ kind: "aux", imageId: image.digest });
+    say(`Successfully built ${shortOf(image.digest)}\n`);
+    for (const tag of request.tags) say(`Successfully tagged ${tag}\n`);
+  } catch (error) {
+    tell(failureOf(error));
+  }
+}
+
+function failureOf(error: unknown): ClassicEvent {
+  const message = toEngineError(error).message;
+  if (!(error instanceof BuildError)) return { kind: "error", message, code: 0 };
+  if (error.exitCode !== undefined) {
+    return {
+      kind: "error",
+      message: `The command '${error.command}' returned a non-zero code: ${String(error.exitCode)}`,
+      code: error.exitCode,
+    };
+  }
+  const missing = error.cause instanceof MissingSource ? error.cause.path.replace(/^\//, "") : "";
+  if (missing === "") return { kind: "error", message, code: 0 };
+  return {
+    kind: "error",
+    message: `COPY failed: file not found in build context or excluded by .dockerignore: stat ${missing}: file does not exist`,
+    code: 0,
+  };
+}
+
+function inputsOf(request: ClassicRequest, { tree, dockerfile }: OpenContext): BuildInputs {
+  const borrowed: ContextTree = { ...tree, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const context: BuildContext = { open: () => Promise.resolve(borrowed) };
+  return {
+    dockerfile,
+    ignore: "",
+    context: { kind: "local", context },
+    namedContexts: new Map(),
+    secret: () => Promise.resolve(undefined),
+    sshAgent: () => Promise.resolve(undefined),
+    registryAuth: (host) => Promise.resolve(credentialFor(request.registryAuth, host)),
+  };
+}
+
+/** Docker Hub has several names in clients' files. */
+function credentialFor(
+  auth: ReadonlyMap<string, Credential>,
+  host: string,
+): Credential | undefined {
+  const hub = ["registry-1.docker.io", "https://index.docker.io/v1/", "index.docker.io", "docker.io"];
+  const names = hub.includes(host) ? hub : [host, `https://${host}`, `http://${host}`];
+  for (const name of names) {
+    const found = auth.get(name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}

@@ -1,0 +1,412 @@
+/** A Dockerfile's stages as states: base images are looked up, instructions dispatched. */
+import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "@gantry/oci";
+import { BuildFailure } from "../domain/build-failure.ts";
+import { expandWord } from "../domain/dockerfile/expand.ts";
+import type { Instruction } from "../domain/dockerfile/instruction.ts";
+import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
+import { parseInstruction } from "../domain/dockerfile/parse.ts";
+import { platformArguments, proxyEnvironment } from "../domain/frontend/arguments.ts";
+import { dispatch, type DispatchContext } from "../domain/frontend/dispatch.ts";
+import { type Stage, stageCalled, type Stages } from "../domain/frontend/stages.ts";
+import { type StageState, withConfig } from "../domain/frontend/stage-state.ts";
+import type { ImageConfigDocument } from "../domain/image-config.ts";
+import { keyOf } from "../domain/solver/cache-key.ts";
+import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
+import type { BuildInputs, ContextSource } from "../ports/build-inputs.ts";
+import type { BuildRequest } from "../ports/build.ts";
+import type { BaseImage } from "../ports/layers.ts";
+
+/** What planning needs from outside. */
+export interface PlanContext {
+  readonly request: BuildRequest;
+  readonly inputs: BuildInputs;
+  readonly file: Stages;
+  readonly escape: string;
+  readonly target: Stage;
+  readonly platform: Platform;
+  /** Finds an image; several askers of one get one answer. @param platform undefined: the host's */
+  readonly base: (reference: string, platform: Platform) => Promise<BaseImage>;
+  /** Texts of history. */
+  readonly style: "buildkit" | "classic";
+}
+
+/** One instruction of a stage and the state after it. */
+export interface PlannedStep {
+  readonly instruction: Instruction;
+  readonly before: StageState;
+  readonly state: StageState;
+  /** Set for steps of ONBUILD. */
+  readonly isTrigger: boolean;
+}
+
+/** A stage, planned. */
+export interface PlannedStage {
+  readonly stage: Stage;
+  /** After FROM. */
+  readonly base: StageState;
+  /** Image that it stands on; undefined: another stage, or nothing. */
+  readonly image: BaseImage | undefined;
+  readonly steps: readonly PlannedStep[];
+  readonly state: StageState;
+}
+
+/** Plans stages on demand: those that nothing asks for are not even looked at. */
+export class StagePlanner {
+  readonly #context: PlanContext;
+  readonly #stages = new Map<number, Promise<PlannedStage>>();
+  readonly #global: ReadonlyMap<string, string>;
+  readonly #proxyEnv: readonly string[];
+
+  constructor(context: PlanContext) {
+    this.#context = context;
+    this.#global = globalArguments(context);
+    this.#proxyEnv = proxyEnvironment(context.request.buildArgs);
+  }
+
+  /** Plans a stage, and first those that it needs. Throws BuildFailure. */
+  plan(stage: Stage, path: readonly Stage[] = []): Promise<PlannedStage> {
+    if (path.includes(stage)) {
+      throw new BuildFailure(`circular dependency detected on stage: ${stage.name}`, stage.from.lines);
+    }
+    const known = this.#stages.get(stage.index);
+    if (known !== undefined) return known;
+    const planned = this.#planNow(stage, [...path, stage]);
+    this.#stages.set(stage.index, planned);
+    return planned;
+  }
+
+  async #planNow(stage: Stage, path: readonly Stage[]): Promise<PlannedStage> {
+    this.#refuseCycle(stage, path);
+    const { state: base, image, triggers } = await this.#base(stage, path);
+    const instructions = [...triggers, ...stage.instructions];
+    const from = await this.#dependencies(stage, instructions, path);
+    const count = this.#countSteps(stage, instructions);
+    let number = count.first;
+    const stepName = (text: string): string => {
+      number += 1;
+      const prefix = this.#prefix(stage);
+      const place = String(number).padStart(String(count.all).length);
+      return `[${prefix}${place}/${String(count.all)}] ${text}`;
+    };
+    const context = this.#dispatchContext(stage, from, stepName);
+    const steps: PlannedStep[] = [];
+    let state = base;
+    for (const [index, instruction] of instructions.entries()) {
+      const before = state;
+      state = dispatch(state, instruction, context);
+      steps.push({ instruction, before, state, isTrigger: index < triggers.length });
+    }
+    return { stage, base, image, steps, state };
+  }
+
+  /** Stages that depend on each other would wait for each other. */
+  #refuseCycle(stage: Stage, path: readonly Stage[]): void {
+    for (const name of fromNames(stage.instructions)) {
+      const other = this.#stageCalled(name);
+      if (other !== undefined && path.includes(other)) {
+        throw new BuildFailure(
+          `circular dependency detected on stage: ${other.name}`,
+          stage.from.lines,
+        );
+      }
+    }
+  }
+
+  #stageCalled(name: string): Stage | undefined {
+    return stageCalled(this.#context.file.stages, name.toLowerCase());
+  }
+
+  #prefix(stage: Stage): string {
+    const { file, request, platform } = this.#context;
+    const platforms = request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
+    const name = file.stages.length > 1 || stage.named ? `${stage.name} ` : "";
+    return `${platforms}${name}`;
+  }
+
+  #countSteps(
+    stage: Stage,
+    instructions: readonly Instruction[],
+  ): { readonly first: number; readonly all: number } {
+    const steps = ["RUN", "COPY", "ADD", "WORKDIR"];
+    const first = this.#isImage(stage) ? 1 : 0;
+    return { first, all: first + instructions.filter(({ kind }) => steps.includes(kind)).length };
+  }
+
+  #isImage(stage: Stage): boolean {
+    const name = this.#baseName(stage);
+    return name !== "scratch" && this.#earlierStage(stage, name) === undefined;
+  }
+
+  #earlierStage(stage: Stage, name: string): Stage | undefined {
+    const earlier = this.#context.file.stages.slice(0, stage.index);
+    return earlier.findLast((each) => each.named && each.name === name.toLowerCase());
+  }
+
+  #expandGlobal(word: string, stage: Stage): string {
+    const { escape } = this.#context;
+    try {
+      return expandWord(word, (name) => this.#global.get(name), { escape }).text;
+    } catch (error) {
+      throw new BuildFailure(error instanceof Error ? error.message : String(error), stage.from.lines);
+    }
+  }
+
+  #baseName(stage: Stage): string {
+    const name = this.#expandGlobal(stage.from.image, stage);
+    if (name !== "") return name;
+    throw new BuildFailure(`base name (${stage.from.image}) should not be blank`, stage.from.lines);
+  }
+
+  #platformOf(stage: Stage): Platform {
+    const { platform } = stage.from;
+    if (platform === undefined) return this.#context.platform;
+    const text = this.#expandGlobal(platform, stage);
+    if (text === "") {
+      throw new BuildFailure("empty platform value from expression " + platform, stage.from.lines);
+    }
+    return parsePlatform(text);
+  }
+
+  async #base(
+    stage: Stage,
+    path: readonly Stage[],
+  ): Promise<{
+    readonly state: StageState;
+    readonly image: BaseImage | undefined;
+    readonly triggers: readonly Instruction[];
+  }> {
+    const name = this.#baseName(stage);
+    const platform = this.#platformOf(stage);
+    const earlier = this.#earlierStage(stage, name);
+    const named = this.#namedContext(name);
+    if (named === undefined && earlier !== undefined) {
+      const { state } = await this.plan(earlier, path);
+      return { ...this.#takeTriggers({ ...state, hasCommand: false }, stage), image: undefined };
+    }
+    if (named?.kind === "result") return this.#fromResult(named, stage, platform);
+    if (named?.kind === "local" || named?.kind === "remote") {
+      const tree = this.#filesVertex(`context:${name.toLowerCase()}`, `[context ${name}] load`);
+      return { state: emptyState(copiedAll(tree, name), platform), image: undefined, triggers: [] };
+    }
+    if (named === undefined && name === "scratch") {
+      const tree = vertexOf({ kind: "scratch" }, [], { name: "scratch" });
+      return { state: emptyState(tree, platform), image: undefined, triggers: [] };
+    }
+    const reference = named?.kind === "image" ? named.reference : name;
+    return await this.#fromImage(reference, stage, platform);
+  }
+
+  async #fromImage(reference: string, stage: Stage, platform: Platform) {
+    const image = await this.#find(reference, platform, stage);
+    const all = this.#countSteps(stage, stage.instructions).all;
+    const label = `[${this.#prefix(stage)}${"1".padStart(String(all).length)}/${String(all)}] FROM ${stage.from.image}`;
+    const tree = imageVertex(image, reference, platform, label, stage.from.lines);
+    const document = startingDocument(image.document);
+    const state: StageState = {
+      ...{ tree, document, args: new Map(), hasCommand: false },
+      platform: image.platform,
+    };
+    return { ...this.#takeTriggers(state, stage), image };
+  }
+
+  async #find(reference: string, platform: Platform, stage: Stage): Promise<BaseImage> {
+    try {
+      return await this.#context.base(reference, platform);
+    } catch (error) {
+      if (!(error instanceof Error) || error.name === "AbortError") throw error;
+      throw new BuildFailure(error.message, stage.from.lines, { cause: error });
+    }
+  }
+
+  #fromResult(
+    { result }: Extract<ContextSource, { kind: "result" }>,
+    stage: Stage,
+    platform: Platform,
+  ) {
+    const found =
+      result.platforms.find((each) => formatPlatform(each.platform) === formatPlatform(platform)) ??
+      result.platforms[0];
+    if (found === undefined) throw new BuildFailure("the named context has no result");
+    const name = `[${this.#prefix(stage)}] FROM ${stage.from.image}`;
+    const tree = vertexOf({ kind: "layer", snapshot: found.snapshot }, [], { name });
+    const state: StageState = {
+      ...{ tree, document: startingDocument(found.config), args: new Map(), hasCommand: false },
+      platform: found.platform,
+    };
+    return { ...this.#takeTriggers(state, stage), image: undefined };
+  }
+
+  /** ONBUILD of the base: instructions of this stage, and none of its children's. */
+  #takeTriggers(state: StageState, stage: Stage) {
+    const triggers = (state.document.config.OnBuild ?? []).map((text) => {
+      const line = lexDockerfile(text).lines[0];
+      if (line === undefined) throw new BuildFailure(`empty ONBUILD trigger`, stage.from.lines);
+      return parseInstruction({ ...line, lines: stage.from.lines });
+    });
+    return { state: triggers.length === 0 ? state : withConfig(state, { OnBuild: null }), triggers };
+  }
+
+  #namedContext(name: string): ContextSource | undefined {
+    return this.#context.inputs.namedContexts.get(name.toLowerCase());
+  }
+
+  /** The trees that `--from` names, ready before the instructions are dispatched. */
+  async #dependencies(
+    stage: Stage,
+    instructions: readonly Instruction[],
+    path: readonly Stage[],
+  ): Promise<ReadonlyMap<string, Vertex>> {
+    const names = [...new Set(fromNames(instructions))];
+    const trees = await Promise.all(
+      names.map(async (name) => [name, await this.#tree(name, stage, path)] as const),
+    );
+    return new Map(trees);
+  }
+
+  async #tree(name: string, stage: Stage, path: readonly Stage[]): Promise<Vertex> {
+    const named = this.#namedContext(name);
+    if (named?.kind === "local" || named?.kind === "remote") {
+      return this.#filesVertex(`context:${name.toLowerCase()}`, `[context ${name}] load from client`);
+    }
+    if (named?.kind === "result") {
+      const snapshot = named.result.platforms[0]?.snapshot ?? "";
+      return vertexOf({ kind: "layer", snapshot }, [], { name: `[context ${name}]` });
+    }
+    const other = named === undefined ? this.#stageCalled(name) : undefined;
+    if (other !== undefined) return (await this.plan(other, path)).state.tree;
+    if (named === undefined && /^\d+$/.test(name)) {
+      throw new BuildFailure(`invalid stage index ${name}`, stage.from.lines);
+    }
+    const reference = named?.kind === "image" ? named.reference : name;
+    if (reference === "scratch") return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
+    const { platform } = this.#context;
+    const image = await this.#find(reference, platform, stage);
+    return imageVertex(image, reference, platform, `FROM ${reference}`, undefined);
+  }
+
+  #filesVertex(source: string, name: string): Vertex {
+    return vertexOf({ kind: "files", source, checksum: "", keepGitDir: false }, [], { name });
+  }
+
+  #dispatchContext(
+    stage: Stage,
+    from: ReadonlyMap<string, Vertex>,
+    stepName: (text: string) => string,
+  ): DispatchContext {
+    const { request, escape, style } = this.#context;
+    const ignoreCache =
+      request.noCache || request.noCacheStages.some((name) => name === stage.name);
+    return {
+      ...{ buildArgs: request.buildArgs, globalArgs: this.#global, proxyEnv: this.#proxyEnv },
+      ...{ escape, networkMode: request.networkMode, hostname: request.hostname, ignoreCache },
+      entitlements: request.entitlements,
+      stepName,
+      from: (name) => {
+        const tree = from.get(name);
+        if (tree === undefined) throw new BuildFailure(`unknown stage ${name}`);
+        return tree;
+      },
+      context: () => this.#filesVertex("context:", "[internal] load build context"),
+      comment: style === "buildkit" ? "buildkit.dockerfile.v0" : "",
+      created: style === "buildkit" ? buildkitHistory : classicHistory,
+    };
+  }
+}
+
+function buildkitHistory(text: string, kind: "run" | "copy" | "config"): string {
+  return kind === "config" || text.startsWith("WORKDIR ") ? text : `${text} # buildkit`;
+}
+
+/** As the classic builder writes it. */
+function classicHistory(
+  text: string,
+  kind: "run" | "copy" | "config",
+  state: StageState,
+): string {
+  if (kind === "run") return text.slice("RUN ".length);
+  const shell = state.document.config.Shell ?? ["/bin/sh", "-c"];
+  return `${shell.join(" ")} #(nop) ${kind === "copy" ? "" : " "}${text}`;
+}
+
+/** Names after `--from`, of COPY, ADD and RUN's mounts. */
+function fromNames(instructions: readonly Instruction[]): string[] {
+  return instructions.flatMap((instruction) => {
+    if (instruction.kind === "COPY") return instruction.from === undefined ? [] : [instruction.from];
+    if (instruction.kind !== "RUN") return [];
+    return instruction.mounts.flatMap((mount) => {
+      const name = /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "";
+      return name === "" ? [] : [name];
+    });
+  });
+}
+
+function imageVertex(
+  image: BaseImage,
+  reference: string,
+  platform: Platform,
+  name: string,
+  lines: Vertex["lines"],
+): Vertex {
+  const op = { kind: "image" as const, reference, platform, chainId: image.chainId };
+  return vertexOf(op, [], { name, lines });
+}
+
+/** A named context of files as a base: all of it. */
+function copiedAll(tree: Vertex, name: string): Vertex {
+  const scratch = vertexOf({ kind: "scratch" }, [], { name: "scratch" });
+  const sources = [{ input: 1, path: "/", unpack: false }];
+  return vertexOf(
+    {
+      ...{ kind: "copy" as const, sources, destination: "/", chown: undefined, chmod: undefined },
+      ...{ keepOwner: true, parents: false, exclude: [], link: false },
+    },
+    [scratch, tree],
+    { name: `[context ${name}] copy` },
+  );
+}
+
+function emptyState(tree: Vertex, platform: Platform): StageState {
+  const { os, architecture, variant } = platform;
+  const document: ImageConfigDocument = {
+    ...{ architecture, os, config: { WorkingDir: "/" }, history: [] },
+    ...(variant !== undefined && { variant }),
+  };
+  return { tree, document, args: new Map(), hasCommand: false, platform };
+}
+
+/** A base image's document without what belongs to its own making. */
+function startingDocument(document: ImageConfigDocument): ImageConfigDocument {
+  const { created: _created, rootfs: _rootfs, author: _author, container: _container, ...rest } = document;
+  const { container_config: _containerConfig, docker_version: _version, ...kept } = rest;
+  return { ...kept, config: { ...kept.config } } as ImageConfigDocument;
+}
+
+function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
+  const { file, request, platform, target, escape } = context;
+  const known = platformArguments(
+    hostPlatform(),
+    platform,
+    target.named ? target.name : "",
+  );
+  for (const [name, value] of request.buildArgs) {
+    if (known.has(name) && value !== undefined) known.set(name, value);
+  }
+  for (const { args, lines } of file.globalArgs) {
+    for (const { name, defaultValue } of args) {
+      try {
+        const value =
+          request.buildArgs.get(name) ??
+          (defaultValue === undefined
+            ? undefined
+            : expandWord(defaultValue, (each) => known.get(each), { escape }).text);
+        if (value !== undefined) known.set(name, value);
+      } catch (error) {
+        throw new BuildFailure(error instanceof Error ? error.message : String(error), lines);
+      }
+    }
+  }
+  return known;
+}
+
+/** Digest of an `[internal]` vertex. */
+export const internalDigest = (...parts: readonly unknown[]): string => `sha256:${keyOf(parts)}`;

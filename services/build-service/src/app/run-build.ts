@@ -1,0 +1,227 @@
+/** One build from its Dockerfile to results. */
+import path from "node:path";
+import { hostPlatform, type Platform } from "@gantry/oci";
+import { nowNano } from "@gantry/events";
+import { BuildFailure } from "../domain/build-failure.ts";
+import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
+import { parseDockerfile } from "../domain/dockerfile/parse.ts";
+import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
+import type { StageState } from "../domain/frontend/stage-state.ts";
+import { reachable } from "../domain/solver/vertex.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
+import {
+  BuildError,
+  type BuildMaterial,
+  type BuildRequest,
+  type BuildResult,
+  type PlatformResult,
+} from "../ports/build.ts";
+import type { BaseImage } from "../ports/layers.ts";
+import type { ProgressSink } from "../ports/progress.ts";
+import type { BuilderParts } from "./builder-parts.ts";
+import { OpenedInputs } from "./build-inputs-opened.ts";
+import { contextNeeds } from "./context-needs.ts";
+import { internalDigest, type PlannedStage, StagePlanner } from "./plan-stages.ts";
+import { SolveSession } from "./solver.ts";
+import { BoundWork } from "./vertex-work.ts";
+import { VertexTracker } from "./vertex-tracker.ts";
+
+/** The classic builder goes through stages itself, and hears of containers. */
+export interface StepListener {
+  /** The stages up to the target in order, to be solved step by step. */
+  walk(stages: readonly PlannedStage[], session: SolveSession, tracker: VertexTracker): Promise<void>;
+  onContainer(digest: string, id: string): void;
+  onPull(step: { readonly id: string; readonly status: string; readonly current: number; readonly total: number; readonly hasDetail: boolean }): void;
+}
+
+export async function runBuild(
+  parts: BuilderParts,
+  request: BuildRequest,
+  inputs: BuildInputs,
+  sink: ProgressSink,
+  signal: AbortSignal,
+  listener?: StepListener,
+): Promise<BuildResult> {
+  const build = new RunningBuild(parts, request, inputs, sink, signal, listener);
+  try {
+    return await build.run();
+  } catch (error) {
+    await build.fail(error);
+    throw build.told(error);
+  }
+}
+
+class RunningBuild {
+  readonly #parts: BuilderParts;
+  readonly #request: BuildRequest;
+  readonly #inputs: BuildInputs;
+  readonly #signal: AbortSignal;
+  readonly #listener: StepListener | undefined;
+  readonly #tracker: VertexTracker;
+  readonly #images = new Map<string, Promise<BaseImage>>();
+  readonly #materials: BuildMaterial[] = [];
+  readonly #sessions: SolveSession[] = [];
+  readonly #leaseOwner: string;
+
+  constructor(
+    parts: BuilderParts,
+    request: BuildRequest,
+    inputs: BuildInputs,
+    sink: ProgressSink,
+    signal: AbortSignal,
+    listener: StepListener | undefined,
+  ) {
+    this.#parts = parts;
+    this.#request = request;
+    this.#inputs = inputs;
+    this.#signal = signal;
+    this.#listener = listener;
+    this.#tracker = new VertexTracker(sink);
+    this.#leaseOwner = `build-run-${request.id}`;
+  }
+
+  async run(): Promise<BuildResult> {
+    const dockerfile = parseDockerfile(Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8"));
+    const file = splitStages(dockerfile);
+    const target = findTarget(file.stages, this.#request.target);
+    const escape = dockerfile.directives.get("escape") ?? "\\";
+    const platforms = this.#request.platforms.length === 0 ? [hostPlatform()] : this.#request.platforms;
+    const plans = await Promise.all(
+      platforms.map((platform) => this.#plan(file, escape, target, platform)),
+    );
+    const results = await this.#solveAll(plans);
+    this.#tracker.close(new Error("context canceled"));
+    const dispose = (): Promise<void> => this.#release();
+    return { platforms: results, materials: this.#materials, [Symbol.asyncDispose]: dispose };
+  }
+
+  async fail(error: unknown): Promise<void> {
+    this.#tracker.close(this.#signal.aborted ? new Error("context canceled") : error);
+    await this.#release();
+  }
+
+  /** The error with its place in the Dockerfile. */
+  told(error: unknown): unknown {
+    const { name, bytes } = this.#inputs.dockerfile;
+    if (error instanceof DockerfileSyntaxError) {
+      const place = error.lines && { file: name, source: bytes, lines: error.lines };
+      const where = error.lines === undefined ? "" : ` on line ${String(error.lines.first)}`;
+      const prefix = error.lines === undefined ? "" : `dockerfile parse error${where}: `;
+      return new BuildError(`${prefix}${error.message}`, { place, cause: error });
+    }
+    if (error instanceof BuildFailure) {
+      const place = error.lines && { file: name, source: bytes, lines: error.lines };
+      return new BuildError(error.message, { place, cause: error });
+    }
+    return error;
+  }
+
+  async #release(): Promise<void> {
+    for (const session of this.#sessions.splice(0)) session.release();
+    await this.#parts.layers.release(this.#leaseOwner).catch((error: unknown) => {
+      this.#parts.logger.warn({ err: error }, "lease of a build is left to expire");
+    });
+  }
+
+  /** The stages to solve, the target last. */
+  async #plan(
+    file: Stages,
+    escape: string,
+    target: Stage,
+    platform: Platform,
+  ): Promise<readonly [...PlannedStage[], PlannedStage]> {
+    const planner = new StagePlanner({
+      ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
+      base: (reference, wanted) => this.#base(reference, wanted),
+      style: this.#listener === undefined ? "buildkit" : "classic",
+    });
+    const before: PlannedStage[] = [];
+    if (this.#request.order === "sequential") {
+      for (const stage of file.stages.slice(0, target.index)) before.push(await planner.plan(stage));
+    }
+    return [...before, await planner.plan(target)];
+  }
+
+  async #solveAll(
+    plans: readonly (readonly [...PlannedStage[], PlannedStage])[],
+  ): Promise<PlatformResult[]> {
+    const roots = plans.flat().map((stage) => stage.state.tree);
+    await using opened = new OpenedInputs({
+      inputs: this.#inputs,
+      needs: contextNeeds(roots, this.#inputs.ignore.split("\n")),
+      downloads: this.#parts.downloads,
+      scratchDir: path.join(this.#parts.scratchDir, this.#request.id),
+    });
+    const work = new BoundWork({
+      ...this.#parts,
+      ...{ request: this.#request, inputs: this.#inputs, opened, tracker: this.#tracker },
+      secretDir: path.join(this.#parts.runDir, "secrets"),
+    });
+    this.#tracker.announce(reachable(roots));
+    const session = new SolveSession({
+      ...{ shared: this.#parts.shared, work, tracker: this.#tracker, signal: this.#signal },
+      onContainer: (vertex, id) => {
+        this.#listener?.onContainer(vertex.digest, id);
+      },
+    });
+    this.#sessions.push(session);
+    return await Promise.all(
+      plans.map(async (stages) => {
+        await this.#listener?.walk(stages, session, this.#tracker);
+        const { state } = stages[stages.length - 1] as PlannedStage;
+        const { snapshot } = await session.result(state.tree);
+        return { platform: state.platform, snapshot, config: this.#finished(state) };
+      }),
+    );
+  }
+
+  /** Labels of the request come last; history gets its times when it is exported. */
+  #finished(state: StageState) {
+    const { labels, sourceDateEpoch } = this.#request;
+    const { document } = state;
+    const time = sourceDateEpoch === undefined ? nowNano() : BigInt(sourceDateEpoch) * 1_000_000_000n;
+    const created = new Date(Number(time / 1_000_000n)).toISOString();
+    const history = document.history.map((item) => ({ created, ...item }));
+    if (labels.size === 0) return { ...document, history };
+    const Labels = { ...document.config.Labels, ...Object.fromEntries(labels) };
+    return { ...document, history, config: { ...document.config, Labels } };
+  }
+
+  #base(reference: string, platform: Platform): Promise<BaseImage> {
+    const key = JSON.stringify([reference, platform]);
+    const known = this.#images.get(key);
+    if (known !== undefined) return known;
+    const found = this.#resolve(reference, platform);
+    this.#images.set(key, found);
+    return found;
+  }
+
+  async #resolve(reference: string, platform: Platform): Promise<BaseImage> {
+    const name = `[internal] load metadata for ${this.#parts.fullName(reference)}`;
+    const vertex = this.#tracker.internal(internalDigest(this.#request.id, name, platform), name);
+    const started = nowNano();
+    try {
+      const image = await this.#parts.layers.resolve({
+        ...{ reference, platform: this.#request.platforms.length === 0 ? undefined : platform },
+        ...{ pull: this.#request.pull, leaseOwner: this.#leaseOwner, signal: this.#signal },
+        credential: (host) => this.#inputs.registryAuth(host, this.#signal),
+        onPull: (step) => {
+          this.#listener?.onPull(step);
+          if (step.id === "") return;
+          const isDone = /complete|exists/i.test(step.status);
+          vertex.status({
+            ...{ id: step.id, name: step.status, current: step.current, total: step.total },
+            ...{ startedNano: started, completedNano: isDone ? nowNano() : undefined },
+          });
+        },
+      });
+      this.#parts.knowLayers(image);
+      this.#materials.push({ uri: `pkg:docker/${image.reference.replace(":", "@")}`, digest: image.id });
+      vertex.end();
+      return image;
+    } catch (error) {
+      vertex.end(error);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,31 @@
+/** Plain entries of a tar (ustar), as archives of images need them. */
+
+const blockBytes = 512;
+
+/** The end of an archive. */
+export const tarEnd: Uint8Array = new Uint8Array(2 * blockBytes);
+
+/** Head of a file, readable for all, without time. Names are at most 100 bytes long. */
+export function tarHead(name: string, sizeBytes: number): Uint8Array {
+  const head = Buffer.alloc(blockBytes);
+  head.write(name, 0, 100, "utf8");
+  const octal = (value: number, at: number, length: number): void => {
+    head.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
+  };
+  octal(0o644, 100, 8);
+  octal(0, 108, 8);
+  octal(0, 116, 8);
+  octal(sizeBytes, 124, 12);
+  octal(0, 136, 12);
+  head.write("        ", 148, "latin1");
+  head.write("0", 156, "latin1");
+  head.write("ustar\x0000", 257, "latin1");
+  const sum = head.reduce((total, byte) => total + byte, 0);
+  head.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
+  return head;
+}
+
+/** What fills the last block of a file. */
+export function tarPadding(sizeBytes: number): Uint8Array {
+  return new Uint8Array((blockBytes - (sizeBytes % blockBytes)) % blockBytes);
+}

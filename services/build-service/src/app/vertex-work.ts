@@ -1,0 +1,429 @@
+/** What vertices do, bound to one build: its inputs, its limits. */
+import { createReadStream } from "node:fs";
+import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import path from "node:path";
+import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
+import type { CopyOp, CopySource, RunMount, RunOp, Vertex } from "../domain/solver/vertex.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
+import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
+import type { CacheMounts } from "../ports/cache-mounts.ts";
+import type { StepBind, StepContainer, StepContainers } from "../ports/containers.ts";
+import type { Archives } from "../ports/downloads.ts";
+import type { FileOwner, FileWork } from "../ports/file-work.ts";
+import type { Layers, ReadableTree } from "../ports/layers.ts";
+import type { OpenedInputs } from "./build-inputs-opened.ts";
+import type { SolvedInputs, VertexWork, WorkEvent } from "./solver.ts";
+import type { VertexTracker } from "./vertex-tracker.ts";
+
+/** Everything that work is bound to. */
+export interface WorkContext {
+  readonly request: BuildRequest;
+  readonly inputs: BuildInputs;
+  readonly opened: OpenedInputs;
+  readonly tracker: VertexTracker;
+  readonly layers: Layers;
+  readonly containers: StepContainers;
+  readonly files: FileWork;
+  readonly archives: Archives;
+  readonly cacheMounts: CacheMounts;
+  /** A folder for secrets, in memory. */
+  readonly secretDir: string;
+}
+
+interface Target {
+  readonly layerKey: string;
+  readonly leaseOwner: string;
+}
+
+/** Makes a RUN's exit code message. */
+const outOfMemory = "cannot allocate memory";
+
+export class BoundWork implements VertexWork {
+  readonly #context: WorkContext;
+
+  constructor(context: WorkContext) {
+    this.#context = context;
+  }
+
+  async execute(
+    vertex: Vertex,
+    inputs: SolvedInputs,
+    target: Target,
+    tell: (event: WorkEvent) => void,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { op } = vertex;
+    switch (op.kind) {
+      case "run":
+        return await this.#run(vertex, op, inputs, target, tell, signal);
+      case "copy":
+        return await this.#copy(vertex, op, inputs, target, signal);
+      case "mkdir":
+        return await this.#change(inputs, target, signal, (root) => {
+          const { files } = this.#context;
+          files.makeDirectories(root, op.path, files.findOwner(root, op.owner));
+          return Promise.resolve();
+        });
+      default:
+        throw new TypeError(`a ${op.kind} is not executed`);
+    }
+  }
+
+  async contentSum(
+    vertex: Vertex,
+    input: Vertex,
+    source: string,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { root } = await this.#openFiles(input, signal);
+    return await this.#sum(vertex, root, source, false, signal);
+  }
+
+  async treeSum(
+    vertex: Vertex,
+    snapshot: string,
+    source: string,
+    signal: AbortSignal,
+  ): Promise<string> {
+    await using tree = await this.#read(snapshot, signal);
+    return await this.#sum(vertex, tree.root, source, true, signal);
+  }
+
+  async #sum(
+    { op }: Vertex,
+    root: string,
+    source: string,
+    owners: boolean,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const exclude = op.kind === "copy" ? op.exclude : [];
+    try {
+      return await this.#context.files.sum(root, source, { exclude, owners, signal });
+    } catch (error) {
+      if (error instanceof MissingSource) throw missing(error);
+      throw error;
+    }
+  }
+
+  describe({ op, name }: Vertex): string {
+    if (op.kind === "run") return `mount / from exec ${op.args.join(" ")}`;
+    return name;
+  }
+
+  failure(vertex: Vertex, error: unknown): unknown {
+    if (error instanceof BuildError || !(error instanceof Error)) return error;
+    if (error.name === "AbortError") return error;
+    const lines = error instanceof BuildFailure ? (error.lines ?? vertex.lines) : vertex.lines;
+    const place = lines && this.#placeOf(lines);
+    return new BuildError(error.message, { place, vertex: vertex.digest, cause: error });
+  }
+
+  #placeOf(lines: ErrorPlace["lines"]): ErrorPlace {
+    const { name, bytes } = this.#context.inputs.dockerfile;
+    return { file: name, source: bytes, lines };
+  }
+
+  /** The files of a vertex that is no tree. */
+  #openFiles(input: Vertex, signal: AbortSignal) {
+    const { opened, tracker } = this.#context;
+    const begin = () => {
+      tracker.start(input.digest);
+      return tracker.running(input.digest);
+    };
+    const tree = opened.open(input, begin, signal);
+    tree.then(
+      () => {
+        tracker.end(input.digest);
+      },
+      (error: unknown) => {
+        tracker.end(input.digest, error);
+      },
+    );
+    return tree;
+  }
+
+  async #read(snapshot: string, signal: AbortSignal): Promise<ReadableTree> {
+    return await this.#context.layers.read(snapshot, signal);
+  }
+
+  /** Changes input 0 by work on its mounted tree. */
+  async #change(
+    inputs: SolvedInputs,
+    target: Target,
+    signal: AbortSignal,
+    work: (root: string) => Promise<void>,
+  ): Promise<number> {
+    const parent = inputs.layer(0)?.snapshot ?? "";
+    await using tree = await this.#context.layers.write(parent, signal);
+    await work(tree.root);
+    return await tree.commit(target.layerKey, target.leaseOwner);
+  }
+
+  async #copy(
+    vertex: Vertex,
+    op: CopyOp,
+    inputs: SolvedInputs,
+    target: Target,
+    signal: AbortSignal,
+  ): Promise<number> {
+    return await this.#change(inputs, target, signal, async (root) => {
+      const { files } = this.#context;
+      const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
+      const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown);
+      for (const source of op.sources) {
+        await using from = await this.#openSource(vertex, source.input, inputs, signal);
+        await this.#copySource(op, source, from.root, root, owner, signal);
+      }
+    });
+  }
+
+  async #openSource(
+    vertex: Vertex,
+    index: number,
+    inputs: SolvedInputs,
+    signal: AbortSignal,
+  ): Promise<ReadableTree> {
+    const solved = inputs.layer(index);
+    if (solved !== undefined) return await this.#read(solved.snapshot, signal);
+    const input = vertex.inputs[index];
+    if (input === undefined) throw new RangeError(`no input ${String(index)}`);
+    const { root } = await this.#openFiles(input, signal);
+    return { root, [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
+
+  async #copySource(
+    op: CopyOp,
+    source: CopySource,
+    fromRoot: string,
+    toRoot: string,
+    owner: FileOwner | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { files, archives } = this.#context;
+    if (source.unpack) {
+      const plain = files.plainFiles(fromRoot, source.path);
+      const [only] = plain;
+      if (plain.length === 1 && only !== undefined && archives.isArchive(only)) {
+        const owned = op.chown === undefined ? undefined : owner;
+        files.makeDirectories(toRoot, op.destination, owner ?? { uid: 0, gid: 0 });
+        const place = { root: toRoot, path: op.destination };
+        await archives.unpack(createReadStream(only), place, owned, signal);
+        return;
+      }
+    }
+    await files.copy({
+      from: { root: fromRoot, path: source.path, name: source.name },
+      ...{ toRoot, destination: op.destination, owner, chmod: op.chmod, signal },
+      ...{ parents: op.parents, exclude: op.exclude, link: op.link },
+    });
+  }
+
+  async #run(
+    vertex: Vertex,
+    op: RunOp,
+    inputs: SolvedInputs,
+    target: Target,
+    tell: (event: WorkEvent) => void,
+    signal: AbortSignal,
+  ): Promise<number> {
+    const { request, containers, layers } = this.#context;
+    await using held = new AsyncDisposableStack();
+    const bound: BoundMounts = { binds: [], tmpfs: [], env: [] };
+    for (const mount of op.mounts) {
+      await this.#bind(vertex, mount, { inputs, held, bound, signal });
+    }
+    const container: StepContainer = {
+      parentLayer: inputs.layer(0)?.snapshot ?? "",
+      args: op.args,
+      env: [...op.proxyEnv, ...op.env, ...bound.env],
+      ...{ cwd: op.cwd, user: op.user, hostname: op.hostname, network: op.network },
+      extraHosts: request.extraHosts,
+      privileged: op.insecure,
+      limits: request.limits,
+      binds: bound.binds,
+      tmpfs: bound.tmpfs,
+      label: vertex.digest,
+    };
+    const mountPoints = [...bound.binds, ...bound.tmpfs].map((each) => each.target);
+    let sizeBytes = 0;
+    const run = await containers.run(
+      container,
+      {
+        onStart: (id) => {
+          tell({ kind: "container", id });
+        },
+        onOutput: (stream, bytes) => {
+          tell({ kind: "log", stream, bytes });
+        },
+        async finish(id, { exitCode }) {
+          if (exitCode !== 0) return;
+          const { layerKey, leaseOwner } = target;
+          sizeBytes = await layers.commitSnapshot(id, mountPoints, layerKey, leaseOwner);
+        },
+      },
+      signal,
+    );
+    if (run.exitCode !== 0) throw this.#exitFailure(vertex, op, run.exitCode, run.oomKilled);
+    return sizeBytes;
+  }
+
+  #exitFailure(vertex: Vertex, op: RunOp, exitCode: number, oomKilled: boolean): BuildError {
+    const command = op.args.join(" ");
+    const reason = oomKilled ? `: ${outOfMemory}` : "";
+    return new BuildError(
+      `process ${JSON.stringify(command)} did not complete successfully: exit code: ${String(exitCode)}${reason}`,
+      {
+        place: vertex.lines && this.#placeOf(vertex.lines),
+        vertex: vertex.digest,
+        exitCode,
+        command,
+      },
+    );
+  }
+
+  async #bind(vertex: Vertex, mount: RunMount, run: RunInProgress): Promise<void> {
+    switch (mount.type) {
+      case "tmpfs":
+        run.bound.tmpfs.push({ target: mount.target, sizeBytes: mount.sizeBytes });
+        return;
+      case "bind":
+        await this.#bindInput(vertex, mount, run);
+        return;
+      case "cache":
+        await this.#bindCache(vertex, mount, run);
+        return;
+      case "secret":
+        await this.#bindSecret(mount, run);
+        return;
+      case "ssh":
+        await this.#bindAgent(mount, run);
+        return;
+    }
+  }
+
+  async #bindInput(
+    vertex: Vertex,
+    mount: Extract<RunMount, { type: "bind" }>,
+    { inputs, held, bound, signal }: RunInProgress,
+  ): Promise<void> {
+    const { files, layers } = this.#context;
+    const { source, target, writable } = mount;
+    const solved = inputs.layer(mount.input);
+    if (!writable) {
+      const from = held.use(await this.#openSource(vertex, mount.input, inputs, signal));
+      bound.binds.push({ source: this.#find(from.root, source), target, readOnly: true });
+      return;
+    }
+    // What is written goes to a tree that is thrown away.
+    const tree = held.use(await layers.write(solved?.snapshot ?? "", signal));
+    if (solved === undefined) {
+      const from = held.use(await this.#openSource(vertex, mount.input, inputs, signal));
+      await files.copy({
+        from: { root: from.root, path: "/", name: undefined },
+        ...{ toRoot: tree.root, destination: "/", owner: { uid: 0, gid: 0 }, chmod: undefined },
+        ...{ parents: false, exclude: [], link: false, signal },
+      });
+    }
+    bound.binds.push({ source: this.#find(tree.root, source), target, readOnly: false });
+  }
+
+  #find(root: string, source: string): string {
+    try {
+      return this.#context.files.find(root, source);
+    } catch (error) {
+      if (error instanceof MissingSource) throw missing(error);
+      throw error;
+    }
+  }
+
+  async #bindCache(
+    vertex: Vertex,
+    mount: Extract<RunMount, { type: "cache" }>,
+    { inputs, held, bound, signal }: RunInProgress,
+  ): Promise<void> {
+    const { cacheMounts, request, files } = this.#context;
+    const { input, source, target, readOnly, sharing, uid, gid, mode } = mount;
+    const owner = { uid, gid };
+    const seed =
+      input === undefined
+        ? undefined
+        : async (folder: string): Promise<void> => {
+            await using from = await this.#openSource(vertex, input, inputs, signal);
+            await files.copy({
+              from: { root: from.root, path: source, name: undefined },
+              ...{ toRoot: folder, destination: "/", owner, chmod: undefined },
+              ...{ parents: false, exclude: [], link: false, signal },
+            });
+          };
+    const taken = await cacheMounts.take(
+      {
+        id: `${request.cacheMountNamespace}/${mount.id}`,
+        ...{ sharing, uid, gid, mode, seed },
+        reset: vertex.ignoreCache,
+        description: `cached mount ${target} from exec ${vertex.op.kind === "run" ? vertex.op.args.join(" ") : ""}`,
+      },
+      signal,
+    );
+    held.use(taken);
+    bound.binds.push({ source: taken.path, target, readOnly });
+  }
+
+  async #bindSecret(
+    mount: Extract<RunMount, { type: "secret" }>,
+    { held, bound, signal }: RunInProgress,
+  ): Promise<void> {
+    const { inputs, secretDir } = this.#context;
+    const value = await inputs.secret(mount.id, signal);
+    if (value === undefined) {
+      if (mount.required) throw new BuildFailure(`secret ${mount.id}: not found`);
+      return;
+    }
+    if (mount.env !== "") bound.env.push(`${mount.env}=${Buffer.from(value).toString("utf8")}`);
+    if (mount.target === "") return;
+    await mkdir(secretDir, { recursive: true, mode: 0o700 });
+    const file = path.join(secretDir, randomUUID());
+    held.defer(() => {
+      rmSync(file, { force: true });
+    });
+    await writeFile(file, value, { mode: 0o600 });
+    await chown(file, mount.uid, mount.gid);
+    await chmod(file, mount.mode);
+    bound.binds.push({ source: file, target: mount.target, readOnly: true });
+  }
+
+  async #bindAgent(
+    mount: Extract<RunMount, { type: "ssh" }>,
+    { bound, signal }: RunInProgress,
+  ): Promise<void> {
+    const socket = await this.#context.inputs.sshAgent(mount.id, signal);
+    if (socket === undefined) {
+      if (mount.required) throw new BuildFailure(`no SSH key ${JSON.stringify(mount.id)} forwarded from the client`);
+      return;
+    }
+    await chown(socket, mount.uid, mount.gid);
+    await chmod(socket, mount.mode);
+    bound.binds.push({ source: socket, target: mount.target, readOnly: false });
+    bound.env.push(`SSH_AUTH_SOCK=${mount.target}`);
+  }
+}
+
+interface BoundMounts {
+  readonly binds: StepBind[];
+  readonly tmpfs: { readonly target: string; readonly sizeBytes: number }[];
+  readonly env: string[];
+}
+
+interface RunInProgress {
+  readonly inputs: SolvedInputs;
+  readonly held: AsyncDisposableStack;
+  readonly bound: BoundMounts;
+  readonly signal: AbortSignal;
+}
+
+/** BuildKit's words for a source that is not there. */
+function missing(error: MissingSource): MissingSource {
+  const text = `failed to compute cache key: failed to calculate checksum of ref ${randomUUID().replaceAll("-", "").slice(0, 25)}: ${JSON.stringify(error.path)}: not found`;
+  return Object.assign(new MissingSource(error.path), { message: text });
+}

@@ -1,0 +1,103 @@
+/** Puts the service together: adapters, the builder, handlers. */
+import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
+import type { Logger } from "@gantry/logging";
+import { loadKernel, nativeArtifact } from "@gantry/native";
+import { chainIds, parseDigest, parseReference, canonicalName, withDefaultTag } from "@gantry/oci";
+import { BuildService } from "@gantry/proto/build";
+import { type DataListener, type Implementation, implement, openChannel } from "@gantry/rpc";
+import { openCacheMounts } from "./adapters/cache/cache-mounts.ts";
+import { openSqliteCache } from "./adapters/cache/sqlite-cache.ts";
+import { openDownloads } from "./adapters/download/downloads.ts";
+import { openImageLayers } from "./adapters/engine/image-layers.ts";
+import { openStepContainers } from "./adapters/engine/step-containers.ts";
+import { openArchives } from "./adapters/files/archives.ts";
+import { openFileWork } from "./adapters/files/file-work.ts";
+import type { Activity } from "./app/activity.ts";
+import { createBuilder } from "./app/builder.ts";
+import type { BuilderParts } from "./app/builder-parts.ts";
+import { collectGarbage, reconcileRecords } from "./app/cache-records.ts";
+import { InUse } from "./app/in-use.ts";
+import { SharedWork } from "./app/shared-work.ts";
+import { leaseOwnerOf } from "./app/solver.ts";
+import type { Builder } from "./ports/build.ts";
+import { buildHandlers } from "./rpc/build-handlers.ts";
+
+/** The service without its sockets. */
+export interface ComposedService {
+  readonly builder: Builder;
+  services(data: DataListener, activity: Activity): Implementation[];
+  /** Takes up what is on the disk, and away what an earlier process left. */
+  open(): Promise<void>;
+  /** Keeps the cache within its bounds. */
+  collect(signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+/** A call waits so long for a service that is away. */
+const patienceMs = 2000;
+
+export function compose(
+  config: EngineConfig,
+  paths: ServicePaths,
+  logger: Logger,
+): ComposedService {
+  const scratchDir = path.join(paths.dataDir, "scratch");
+  // Of an earlier process: no build of ours is running yet.
+  rmSync(scratchDir, { recursive: true, force: true });
+  rmSync(path.join(paths.runDir, "secrets"), { recursive: true, force: true });
+  for (const folder of [paths.dataDir, paths.runDir, scratchDir]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    chmodSync(folder, 0o700);
+  }
+  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, { patienceMs });
+  const containerChannel = openChannel(servicePaths(config, "container-service").grpcSocket, {
+    patienceMs,
+  });
+  const kernel = loadKernel();
+  const cache = openSqliteCache(paths.dataDir);
+  const inUse = new InUse();
+  const cacheMounts = openCacheMounts(paths.dataDir, cache, (id) => {
+    inUse.add(id);
+  });
+  const layers = openImageLayers({ channel: imageChannel, kernel, runDir: paths.runDir });
+  const archives = openArchives(nativeArtifact("unpack"));
+  const parts: BuilderParts = {
+    ...{ logger, cache, cacheMounts, layers, archives, scratchDir, runDir: paths.runDir },
+    containers: openStepContainers(containerChannel, logger),
+    files: openFileWork(kernel, cache.fileSums),
+    downloads: openDownloads(archives),
+    packing: new Map(),
+    shared: {
+      ...{ cache, inUse, work: new SharedWork() },
+      async forget({ id }) {
+        inUse.remove(id);
+        await layers.release(leaseOwnerOf(id));
+      },
+    },
+    knowLayers({ layers: all }) {
+      const chain = chainIds(all.map(({ diffId }) => parseDigest(diffId)));
+      for (const [index, layer] of all.entries()) cache.putLayer(chain[index] ?? "", layer);
+    },
+    fullName: (reference) => canonicalName(withDefaultTag(parseReference(reference))),
+  };
+  return {
+    builder: createBuilder(parts),
+    services: (data, activity) => [implement(BuildService, buildHandlers(parts, data, activity))],
+    async open() {
+      await layers.cleanUp();
+      await parts.containers.removeLeftovers();
+      await reconcileRecords(parts);
+    },
+    async collect(signal) {
+      const count = await collectGarbage(parts, signal);
+      if (count > 0) logger.info({ records: count }, "build cache was trimmed");
+    },
+    close() {
+      imageChannel.close();
+      containerChannel.close();
+      cache[Symbol.dispose]();
+    },
+  };
+}

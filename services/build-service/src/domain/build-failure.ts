@@ -1,0 +1,24 @@
+/** Why a Dockerfile can't be built, with the place in it. The app makes a BuildError of it. */
+import type { LineRange } from "./dockerfile/syntax-error.ts";
+
+/** Thrown by the front end and the file work. The message is BuildKit's. */
+export class BuildFailure extends Error {
+  override readonly name = "BuildFailure";
+  readonly lines: LineRange | undefined;
+
+  constructor(message: string, lines?: LineRange, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.lines = lines;
+  }
+}
+
+/** A source of COPY or ADD that isn't there. */
+export class MissingSource extends BuildFailure {
+  /** Absolute in its context. */
+  readonly path: string;
+
+  constructor(path: string) {
+    super(`${JSON.stringify(path)}: not found`);
+    this.path = path;
+  }
+}

@@ -1,0 +1,173 @@
+/** Instructions that change the config only. */
+import { BuildFailure } from "../build-failure.ts";
+import type {
+  CommandInstruction,
+  HealthcheckInstruction,
+  Instruction,
+  PairsInstruction,
+} from "../dockerfile/instruction.ts";
+import type { Command } from "../dockerfile/instruction.ts";
+import { expandToWords, expandWord, type Lookup } from "../dockerfile/expand.ts";
+import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
+import { putEnv, type StageState, withConfig } from "./stage-state.ts";
+
+/** Config-only instructions by what they do to a state, and the text of their history. */
+export interface ConfigChange {
+  readonly state: StageState;
+  /** As BuildKit writes it: `ENV A=b`. */
+  readonly text: string;
+}
+
+/** The command's words, with the shell before the shell form. */
+export function commandWords(command: Command, config: RunConfig): string[] {
+  if (command.form === "exec") return [...command.args];
+  return [...(config.Shell ?? ["/bin/sh", "-c"]), command.text];
+}
+
+/** Applies an instruction; undefined when it is none of these. Throws Error, BuildFailure. */
+export function changeConfig(
+  state: StageState,
+  instruction: Instruction,
+  lookup: Lookup,
+  escape: string,
+): ConfigChange | undefined {
+  const expand = (word: string): string => expandWord(word, lookup, { escape }).text;
+  const { config } = state.document;
+  switch (instruction.kind) {
+    case "ENV":
+      return changeEnv(state, instruction, expand);
+    case "LABEL":
+      return changeLabels(state, instruction, expand);
+    case "CMD":
+    case "ENTRYPOINT":
+      return changeCommand(state, instruction);
+    case "USER": {
+      const user = expand(instruction.text);
+      return { state: withConfig(state, { User: user }), text: `USER ${user}` };
+    }
+    case "STOPSIGNAL": {
+      const signal = expand(instruction.text);
+      if (!/^(?:SIG)?[A-Z][A-Z0-9+-]*$|^[1-9]\d*$/i.test(signal)) {
+        throw new Error(`invalid signal: ${signal}`);
+      }
+      return { state: withConfig(state, { StopSignal: signal }), text: `STOPSIGNAL ${signal}` };
+    }
+    case "MAINTAINER": {
+      const document = { ...state.document, author: instruction.text };
+      return { state: { ...state, document }, text: `MAINTAINER ${instruction.text}` };
+    }
+    case "SHELL":
+      return {
+        state: withConfig(state, { Shell: instruction.words }),
+        text: `SHELL [${instruction.words.join(" ")}]`,
+      };
+    case "EXPOSE": {
+      const words = instruction.words.flatMap((word) => expandToWords(word, lookup, { escape }));
+      return expose(state, words);
+    }
+    case "VOLUME": {
+      const paths = instruction.words.map(expand);
+      if (paths.some((path) => path.trim() === "")) {
+        throw new Error("VOLUME specified can not be an empty string");
+      }
+      const Volumes = { ...config.Volumes };
+      for (const path of paths) Volumes[path] = {};
+      return { state: withConfig(state, { Volumes }), text: `VOLUME [${paths.join(" ")}]` };
+    }
+    case "HEALTHCHECK":
+      return changeHealthcheck(state, instruction);
+    case "ONBUILD": {
+      const OnBuild = [...(config.OnBuild ?? []), instruction.trigger];
+      return { state: withConfig(state, { OnBuild }), text: `ONBUILD ${instruction.trigger}` };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function changeEnv(
+  state: StageState,
+  { pairs }: PairsInstruction,
+  expand: (word: string) => string,
+): ConfigChange {
+  // All of them see the variables as they were before.
+  const expanded = pairs.map(({ key, value }) => [expand(key), expand(value)] as const);
+  let Env: readonly string[] = state.document.config.Env ?? [];
+  for (const [key, value] of expanded) Env = putEnv(Env, key, value);
+  const text = `ENV ${expanded.map(([key, value]) => `${key}=${value}`).join(" ")}`;
+  return { state: withConfig(state, { Env }), text };
+}
+
+function changeLabels(
+  state: StageState,
+  { pairs }: PairsInstruction,
+  expand: (word: string) => string,
+): ConfigChange {
+  const Labels: Record<string, string> = { ...state.document.config.Labels };
+  const texts: string[] = [];
+  for (const { key, value } of pairs) {
+    const [name, content] = [expand(key), expand(value)];
+    Labels[name] = content;
+    texts.push(`${name}=${content}`);
+  }
+  return { state: withConfig(state, { Labels }), text: `LABEL ${texts.join(" ")}` };
+}
+
+function changeCommand(state: StageState, instruction: CommandInstruction): ConfigChange {
+  const { config } = state.document;
+  const words = commandWords(instruction.command, config);
+  const text = `${instruction.kind} [${words.map((word) => JSON.stringify(word)).join(" ")}]`;
+  if (instruction.kind === "CMD") {
+    const next = withConfig(state, { Cmd: words, ArgsEscaped: true });
+    return { state: { ...next, hasCommand: true }, text };
+  }
+  const Cmd = state.hasCommand ? config.Cmd : null;
+  const change = { Entrypoint: words, ...(Cmd !== undefined && { Cmd }) };
+  return { state: withConfig(state, change), text };
+}
+
+function changeHealthcheck(state: StageState, instruction: HealthcheckInstruction): ConfigChange {
+  const { command } = instruction;
+  const Test =
+    command === undefined
+      ? ["NONE"]
+      : command.form === "exec"
+        ? ["CMD", ...command.args]
+        : ["CMD-SHELL", command.text];
+  const Healthcheck: HealthcheckConfig = {
+    Test,
+    ...(instruction.intervalNs !== 0 && { Interval: instruction.intervalNs }),
+    ...(instruction.timeoutNs !== 0 && { Timeout: instruction.timeoutNs }),
+    ...(instruction.startPeriodNs !== 0 && { StartPeriod: instruction.startPeriodNs }),
+    ...(instruction.startIntervalNs !== 0 && { StartInterval: instruction.startIntervalNs }),
+    ...(instruction.retries !== 0 && { Retries: instruction.retries }),
+  };
+  const text = instruction.original.replace(/^\S+/, "HEALTHCHECK");
+  return { state: withConfig(state, { Healthcheck }), text };
+}
+
+const maxPort = 65_535;
+
+/** `80`, `80/udp`, `8000-8010`, `127.0.0.1:80:80` (of which only the container's side counts). */
+function expose(state: StageState, words: readonly string[]): ConfigChange {
+  const ports = words.flatMap(portsOf);
+  const sorted = [...new Set(ports)].sort();
+  const ExposedPorts = { ...state.document.config.ExposedPorts };
+  for (const port of sorted) ExposedPorts[port] = {};
+  return { state: withConfig(state, { ExposedPorts }), text: `EXPOSE [${sorted.join(" ")}]` };
+}
+
+function portsOf(word: string): string[] {
+  const [range = "", protocol = "tcp", ...more] = (word.split(":").at(-1) ?? "").split("/");
+  const [from = "", to = from] = range.split("-");
+  const [first, last] = [Number(from), Number(to)];
+  const valid = [from, to].every((text) => /^\d+$/.test(text)) && first <= last && last <= maxPort;
+  if (!valid) throw new BuildFailure(`invalid containerPort: ${word}`);
+  if (more.length > 0 || !["tcp", "udp", "sctp"].includes(protocol.toLowerCase())) {
+    throw new BuildFailure(`invalid proto: ${protocol}`);
+  }
+  return Array.from(
+    { length: last - first + 1 },
+    (_, index) => `${String(first + index)}/${protocol.toLowerCase()}`,
+  );
+}

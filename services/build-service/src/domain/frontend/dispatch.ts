@@ -1,0 +1,447 @@
+/** Instructions of a stage, one after the other, become vertices and config. Pure. */
+import { BuildFailure } from "../build-failure.ts";
+import { expandWord } from "../dockerfile/expand.ts";
+import type {
+  ArgInstruction,
+  CopyInstruction,
+  Instruction,
+  RunInstruction,
+  TextInstruction,
+} from "../dockerfile/instruction.ts";
+import { type CopySource, type Op, type RunMount, type Vertex, vertexOf } from "../solver/vertex.ts";
+import { changeConfig, commandWords } from "./config-instructions.ts";
+import { type MountFlag, parseMount } from "./mounts.ts";
+import {
+  joinPath,
+  lookupIn,
+  runEnvironment,
+  setArguments,
+  type StageState,
+  withConfig,
+  withHistory,
+} from "./stage-state.ts";
+
+/** What dispatching an instruction needs to know of the rest of the build. */
+export interface DispatchContext {
+  readonly buildArgs: ReadonlyMap<string, string | undefined>;
+  /** Values of ARGs before the first FROM, and of platforms. */
+  readonly globalArgs: ReadonlyMap<string, string>;
+  readonly proxyEnv: readonly string[];
+  readonly escape: string;
+  readonly networkMode: string;
+  readonly hostname: string;
+  readonly entitlements: readonly string[];
+  readonly ignoreCache: boolean;
+  /** The tree that `--from` means: a stage, a named context or an image. */
+  from(name: string): Vertex;
+  /** The main context. */
+  context(): Vertex;
+  /** Name of a step's vertex: `[stage 2/7] RUN make`. */
+  stepName(text: string): string;
+  /** Comment of history entries. */
+  readonly comment: string;
+  /** Text of a history entry: BuildKit's and the classic builder's differ. */
+  created(text: string, kind: "run" | "copy" | "config", state: StageState): string;
+}
+
+/** The state after an instruction. Throws BuildFailure. */
+export function dispatch(
+  state: StageState,
+  instruction: Instruction,
+  context: DispatchContext,
+): StageState {
+  try {
+    return dispatchOne(state, instruction, context);
+  } catch (error) {
+    if (error instanceof BuildFailure && error.lines !== undefined) throw error;
+    if (!(error instanceof Error)) throw error;
+    throw new BuildFailure(error.message, instruction.lines, { cause: error });
+  }
+}
+
+function dispatchOne(
+  state: StageState,
+  instruction: Instruction,
+  context: DispatchContext,
+): StageState {
+  switch (instruction.kind) {
+    case "FROM":
+      throw new BuildFailure("FROM isn't allowed here");
+    case "RUN":
+      return run(state, instruction, context);
+    case "COPY":
+    case "ADD":
+      return copy(state, instruction, context);
+    case "ARG":
+      return declare(state, instruction, context);
+    case "WORKDIR":
+      return workdir(state, instruction, context);
+    default: {
+      const change = changeConfig(state, instruction, lookupIn(state), context.escape);
+      if (change === undefined) throw new BuildFailure(`${instruction.kind} is not supported`);
+      return record(change.state, change.text, "config", context, true);
+    }
+  }
+}
+
+function record(
+  state: StageState,
+  text: string,
+  kind: "run" | "copy" | "config",
+  context: DispatchContext,
+  empty: boolean,
+): StageState {
+  return withHistory(state, {
+    created_by: context.created(text, kind, state),
+    ...(context.comment !== "" && { comment: context.comment }),
+    ...(state.document.author !== undefined && { author: state.document.author }),
+    ...(empty && { empty_layer: true }),
+  });
+}
+
+function declare(
+  state: StageState,
+  instruction: ArgInstruction,
+  context: DispatchContext,
+): StageState {
+  let next = state;
+  const texts: string[] = [];
+  for (const { name, defaultValue } of instruction.args) {
+    const expanded =
+      defaultValue === undefined
+        ? undefined
+        : expandWord(defaultValue, lookupIn(next), { escape: context.escape }).text;
+    const value =
+      context.buildArgs.get(name) ?? expanded ?? context.globalArgs.get(name) ?? undefined;
+    next = { ...next, args: new Map(next.args).set(name, value) };
+    texts.push(value === undefined ? name : `${name}=${value}`);
+  }
+  return record(next, `ARG ${texts.join(" ")}`, "config", context, true);
+}
+
+function workdir(
+  state: StageState,
+  instruction: TextInstruction,
+  context: DispatchContext,
+): StageState {
+  const { escape } = context;
+  const given = expandWord(instruction.text, lookupIn(state), { escape }).text;
+  const WorkingDir = joinPath(state.document.config.WorkingDir || "/", given);
+  const next = withConfig(state, { WorkingDir });
+  if (WorkingDir === "/") return record(next, `WORKDIR ${WorkingDir}`, "config", context, true);
+  const op: Op = { kind: "mkdir", path: WorkingDir, owner: state.document.config.User ?? "" };
+  const tree = step(state, instruction, context, op, [], `WORKDIR ${given}`);
+  return record({ ...next, tree }, `WORKDIR ${WorkingDir}`, "copy", context, false);
+}
+
+function step(
+  state: StageState,
+  instruction: Instruction,
+  context: DispatchContext,
+  op: Op,
+  inputs: readonly Vertex[],
+  text: string,
+): Vertex {
+  return vertexOf(op, [state.tree, ...inputs], {
+    name: context.stepName(text),
+    lines: instruction.lines,
+    ignoreCache: context.ignoreCache,
+  });
+}
+
+/** Keeps the inputs of a vertex apart, each once. Input 0 is the tree. */
+class Inputs {
+  readonly list: Vertex[] = [];
+
+  add(vertex: Vertex): number {
+    const known = this.list.findIndex(({ digest }) => digest === vertex.digest);
+    if (known >= 0) return known + 1;
+    return this.list.push(vertex);
+  }
+}
+
+function copy(
+  state: StageState,
+  instruction: CopyInstruction,
+  context: DispatchContext,
+): StageState {
+  const { kind, heredocs } = instruction;
+  const lookup = lookupIn(state);
+  const expand = (word: string): string => expandWord(word, lookup, { escape: context.escape }).text;
+  const destination = destinationOf(state, expand(instruction.destination));
+  const inputs = new Inputs();
+  const paths = instruction.sources.map(expand);
+  const files = heredocs.map(({ name, content, expand: expands }) => ({
+    name,
+    content: expands ? expandWord(content, lookup, { rawQuotes: true }).text : content,
+  }));
+  const count = paths.length + files.length;
+  if (count > 1 && !destination.endsWith("/")) {
+    throw new BuildFailure(
+      `When using ${kind} with more than one source file, the destination must be a directory and end with a /`,
+    );
+  }
+  const sources: CopySource[] = paths.map((path) => sourceOf(path, instruction, context, inputs));
+  if (files.length > 0) {
+    const vertex = vertexOf({ kind: "inline", files }, [], {
+      name: "[internal] preparing inline document",
+      lines: instruction.lines,
+    });
+    const input = inputs.add(vertex);
+    for (const { name } of files) sources.push({ input, path: name, unpack: false });
+  }
+  const chown = instruction.chown === undefined ? undefined : expand(instruction.chown);
+  const chmod = instruction.chmod === undefined ? undefined : checkedMode(expand(instruction.chmod));
+  const op: Op = {
+    kind: "copy",
+    sources,
+    destination,
+    chown,
+    chmod,
+    keepOwner: instruction.from !== undefined,
+    parents: instruction.parents,
+    exclude: instruction.exclude.map(expand),
+    link: instruction.link,
+  };
+  const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
+  const flags = copyFlags(instruction, chown, chmod);
+  const tree = step(state, instruction, context, op, inputs.list, `${kind} ${flags}${shown} ${instruction.destination}`);
+  return record(
+    { ...state, tree },
+    `${kind} ${flags}${shown} ${expand(instruction.destination)}`,
+    "copy",
+    context,
+    false,
+  );
+}
+
+function copyFlags(
+  { from, link, parents }: CopyInstruction,
+  chown: string | undefined,
+  chmod: string | undefined,
+): string {
+  const flags = [
+    ...(from === undefined ? [] : [`--from=${from}`]),
+    ...(chown === undefined ? [] : [`--chown=${chown}`]),
+    ...(chmod === undefined ? [] : [`--chmod=${chmod}`]),
+    ...(link ? ["--link"] : []),
+    ...(parents ? ["--parents"] : []),
+  ];
+  return flags.map((flag) => `${flag} `).join("");
+}
+
+function destinationOf(state: StageState, given: string): string {
+  const path = joinPath(state.document.config.WorkingDir || "/", given);
+  const isDirectory = /(?:^|\/)\.{0,2}$/.test(given);
+  return isDirectory && path !== "/" ? `${path}/` : path;
+}
+
+function checkedMode(mode: string): string {
+  if (/^[0-7]{1,4}$/.test(mode)) return mode;
+  if (/^(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*$/.test(mode)) return mode;
+  throw new BuildFailure(`invalid chmod parameter: '${mode}'. it should be octal string and between 0 and 07777`);
+}
+
+function sourceOf(
+  path: string,
+  instruction: CopyInstruction,
+  context: DispatchContext,
+  inputs: Inputs,
+): CopySource {
+  const isAdd = instruction.kind === "ADD";
+  if (isAdd && isGit(path)) {
+    const input = inputs.add(downloaded("git", path, instruction));
+    return { input, path: "/", unpack: false };
+  }
+  if (isAdd && /^https?:\/\//.test(path)) {
+    const input = inputs.add(downloaded("http", path, instruction));
+    return { input, path: "*", unpack: instruction.unpack ?? false, name: downloadName(path) };
+  }
+  if (isGit(path) || /^https?:\/\//.test(path)) {
+    throw new BuildFailure("source can't be a URL for COPY");
+  }
+  if (instruction.checksum !== undefined) {
+    throw new BuildFailure("checksum can't be specified for non-HTTP(S) & non-Git sources");
+  }
+  const tree = instruction.from === undefined ? context.context() : context.from(instruction.from);
+  return { input: inputs.add(tree), path, unpack: isAdd && (instruction.unpack ?? true) };
+}
+
+function downloaded(scheme: "git" | "http", url: string, instruction: CopyInstruction): Vertex {
+  const { checksum = "", keepGitDir, lines } = instruction;
+  if (scheme === "http" && checksum !== "" && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
+    throw new BuildFailure(`invalid checksum ${JSON.stringify(checksum)}: invalid checksum digest format`);
+  }
+  const source = `${scheme}:${url}`;
+  return vertexOf({ kind: "files", source, checksum, keepGitDir }, [], { name: url, lines });
+}
+
+/** Whether a URL is that of a git repository. */
+export function isGit(text: string): boolean {
+  if (/^(?:git:\/\/|ssh:\/\/|git@[^/]+:)/.test(text)) return true;
+  return /^https?:\/\/[^?#]+\.git(?:[?#].*)?$/.test(text);
+}
+
+function downloadName(url: string): string {
+  const name = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");
+  return name === "" || name === "." || name === ".." || name.includes("/") ? "__unnamed__" : name;
+}
+
+function run(state: StageState, instruction: RunInstruction, context: DispatchContext): StageState {
+  const { config } = state.document;
+  const { security = "sandbox", network = context.networkMode } = instruction;
+  if (security !== "sandbox" && security !== "insecure") {
+    throw new BuildFailure(`security ${JSON.stringify(security)} is not valid`);
+  }
+  if (security === "insecure") demand(context, "security.insecure");
+  if (instruction.network !== undefined && !["default", "none", "host"].includes(network)) {
+    throw new BuildFailure(`invalid network mode ${JSON.stringify(network)}`);
+  }
+  if (network === "host") demand(context, "network.host");
+  const inputs = new Inputs();
+  const mounts = runMounts(state, instruction, context, inputs);
+  const { args, text } = runCommand(state, instruction, inputs, mounts);
+  const op: Op = {
+    kind: "run",
+    args,
+    env: runEnvironment(state),
+    cwd: config.WorkingDir || "/",
+    user: config.User ?? "",
+    network: network === "default" ? "" : network,
+    hostname: context.hostname,
+    insecure: security === "insecure",
+    mounts,
+    proxyEnv: context.proxyEnv,
+  };
+  const shown = shownCommand(state, instruction);
+  const tree = step(state, instruction, context, op, inputs.list, `RUN ${shown}`);
+  return record({ ...state, tree }, text, "run", context, false);
+}
+
+function demand({ entitlements }: DispatchContext, name: string): void {
+  if (!entitlements.includes(name)) throw new BuildFailure(`${name} is not allowed`);
+}
+
+/** The text as it is displayed: variables that are set are filled in, quotes stay. */
+function shownCommand(state: StageState, { command, heredocs }: RunInstruction): string {
+  const lookup = lookupIn(state);
+  const text = command.form === "exec" ? command.args.join(" ") : command.text;
+  const first = heredocs[0]?.content.split("\n")[0];
+  const filled = text.replaceAll(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (whole, braced, plain) => {
+    return lookup(String(braced ?? plain)) ?? whole;
+  });
+  return first === undefined ? filled : `${filled} (${first}...)`;
+}
+
+interface RunCommand {
+  readonly args: readonly string[];
+  /** For history. */
+  readonly text: string;
+}
+
+function runCommand(
+  state: StageState,
+  instruction: RunInstruction,
+  inputs: Inputs,
+  mounts: RunMount[],
+): RunCommand {
+  const { command, heredocs, lines } = instruction;
+  const { config } = state.document;
+  const only = heredocs[0];
+  if (command.form === "exec" || only === undefined) {
+    const args = commandWords(command, config);
+    return { args, text: `RUN ${argumentPrefix(state)}${args.join(" ")}` };
+  }
+  const isBare = heredocs.length === 1 && /^<<-?\S+$/.test(command.text);
+  if (isBare && only.content.startsWith("#!")) {
+    const files = [{ name: only.name, content: only.content }];
+    const name = "[internal] preparing inline document";
+    const input = inputs.add(vertexOf({ kind: "inline", files }, [], { name, lines }));
+    const target = `/dev/pipes/${only.name}`;
+    mounts.push({ type: "bind", input, source: `/${only.name}`, target, writable: false });
+    return { args: [target], text: `RUN ${argumentPrefix(state)}${target}` };
+  }
+  const script = isBare
+    ? only.content
+    : [command.text, ...heredocs.map(({ name, content }) => `${content}${name}`)].join("\n");
+  const args = commandWords({ form: "shell", text: script }, config);
+  return { args, text: `RUN ${argumentPrefix(state)}${args.join(" ")}` };
+}
+
+/** `|2 A=b C=d `, or empty. */
+export function argumentPrefix(state: StageState): string {
+  const args = setArguments(state);
+  if (args.length === 0) return "";
+  const list = args.map(([name, value]) => `${name}=${value}`).join(" ");
+  return `|${String(args.length)} ${list} `;
+}
+
+const defaultSecretMode = 0o400;
+const defaultSocketMode = 0o600;
+const defaultCacheMode = 0o755;
+
+function runMounts(
+  state: StageState,
+  instruction: RunInstruction,
+  context: DispatchContext,
+  inputs: Inputs,
+): RunMount[] {
+  const lookup = lookupIn(state);
+  const expand = (word: string): string => expandWord(word, lookup, { escape: context.escape }).text;
+  const cwd = state.document.config.WorkingDir || "/";
+  let agents = 0;
+  return instruction.mounts.map((text) => {
+    const flag = parseMount(text, expand);
+    if (flag.type === "ssh") agents += 1;
+    const target = flag.target === "" ? "" : joinPath(cwd, flag.target);
+    if (target === "/") throw new BuildFailure(`invalid mount target "/"`);
+    return bindMount(flag, target, agents - 1, context, inputs);
+  });
+}
+
+function bindMount(
+  flag: MountFlag,
+  target: string,
+  agent: number,
+  context: DispatchContext,
+  inputs: Inputs,
+): RunMount {
+  const { type, uid = 0, gid = 0, required } = flag;
+  switch (type) {
+    case "bind": {
+      const tree = flag.from === "" ? context.context() : context.from(flag.from);
+      const source = joinPath("/", flag.source);
+      return { type, input: inputs.add(tree), source, target, writable: flag.readOnly === false };
+    }
+    case "cache": {
+      const seeded = flag.from !== "";
+      return {
+        type,
+        id: flag.id === "" ? target : flag.id,
+        target,
+        sharing: flag.sharing,
+        readOnly: flag.readOnly ?? false,
+        uid,
+        gid,
+        mode: flag.mode ?? defaultCacheMode,
+        input: seeded ? inputs.add(context.from(flag.from)) : undefined,
+        source: joinPath("/", flag.source),
+      };
+    }
+    case "tmpfs":
+      return { type, target, sizeBytes: flag.sizeBytes };
+    case "secret": {
+      const id = flag.id || flag.source || (target.split("/").at(-1) ?? "");
+      if (id === "") throw new BuildFailure("one of source, target required");
+      const name = id.split("/").at(-1) ?? id;
+      const file = target === "" && flag.env === "" ? `/run/secrets/${name}` : target;
+      const mode = flag.mode ?? defaultSecretMode;
+      return { type, id, target: file, env: flag.env, required, uid, gid, mode };
+    }
+    case "ssh": {
+      const socket = target === "" ? `/run/buildkit/ssh_agent.${String(agent)}` : target;
+      const mode = flag.mode ?? defaultSocketMode;
+      return { type, id: flag.id || "default", target: socket, required, uid, gid, mode };
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** A Dockerfile as stages: which there are, and on which others each depends. */
+import { BuildFailure } from "../build-failure.ts";
+import type {
+  ArgInstruction,
+  FromInstruction,
+  Instruction,
+} from "../dockerfile/instruction.ts";
+import type { Dockerfile } from "../dockerfile/parse.ts";
+import { nearest } from "../dockerfile/nearest.ts";
+
+/** One stage. */
+export interface Stage {
+  readonly index: number;
+  /** Name in lower case, or `stage-<index>`. */
+  readonly name: string;
+  readonly named: boolean;
+  readonly from: FromInstruction;
+  readonly instructions: readonly Instruction[];
+}
+
+/** A whole file. */
+export interface Stages {
+  /** ARGs before the first FROM. */
+  readonly globalArgs: readonly ArgInstruction[];
+  readonly stages: readonly Stage[];
+}
+
+/** Splits at FROM. Throws BuildFailure. */
+export function splitStages(dockerfile: Dockerfile): Stages {
+  const globalArgs: ArgInstruction[] = [];
+  const stages: { from: FromInstruction; instructions: Instruction[] }[] = [];
+  for (const instruction of dockerfile.instructions) {
+    if (instruction.kind === "FROM") stages.push({ from: instruction, instructions: [] });
+    else if (stages.length > 0) stages.at(-1)?.instructions.push(instruction);
+    else if (instruction.kind === "ARG") globalArgs.push(instruction);
+    else {
+      throw new BuildFailure(
+        `dockerfile parse error on line ${String(instruction.lines.first)}: no build stage in current context`,
+        instruction.lines,
+      );
+    }
+  }
+  if (stages.length === 0) throw new BuildFailure("dockerfile contains no stages to build");
+  return {
+    globalArgs,
+    stages: stages.map(({ from, instructions }, index) => ({
+      index,
+      name: from.as ?? `stage-${String(index)}`,
+      named: from.as !== undefined,
+      from,
+      instructions,
+    })),
+  };
+}
+
+/** The stage to build: by name or index; the last one for an empty target. */
+export function findTarget(stages: readonly Stage[], target: string): Stage {
+  const found = target === "" ? stages.at(-1) : stageCalled(stages, target.toLowerCase());
+  if (found !== undefined) return found;
+  const names = stages.filter(({ named }) => named).map(({ name }) => name);
+  const near = nearest(target, names);
+  throw new BuildFailure(
+    `target stage ${JSON.stringify(target)} could not be found${near === undefined ? "" : ` (did you mean ${near}?)`}`,
+  );
+}
+
+/** A stage by name (the last of that name), else by index. */
+export function stageCalled(stages: readonly Stage[], name: string): Stage | undefined {
+  const named = stages.findLast((stage) => stage.named && stage.name === name);
+  if (named !== undefined) return named;
+  return /^\d+$/.test(name) ? stages[Number(name)] : undefined;
+}

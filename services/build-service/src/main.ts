@@ -1,0 +1,38 @@
+/** build-service: images from Dockerfiles. Started at the first build, and ends when nothing is left to do. */
+import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
+import { createLogger } from "@gantry/logging";
+import { openDataListener, serveGrpc } from "@gantry/rpc";
+import { Activity } from "./app/activity.ts";
+import { compose } from "./compose.ts";
+
+/** Without builds and sessions for so long, the service ends. */
+const idleMs = 60_000;
+
+const config = loadConfig();
+const logger = createLogger({ service: "build-service", level: config.logLevel });
+const paths = servicePaths(config, "build-service");
+const terminated = untilTerminated();
+
+const service = compose(config, paths, logger);
+await service.open();
+const idle = Promise.withResolvers<"idle">();
+const activity = new Activity(idleMs, () => {
+  idle.resolve("idle");
+});
+const access = socketAccess(config);
+const data = await openDataListener({ socketPath: paths.dataSocket, logger, access });
+const server = await serveGrpc({
+  socketPath: paths.grpcSocket,
+  services: service.services(data, activity),
+  logger,
+  access,
+});
+logger.info({}, "serving");
+
+const reason = await Promise.race([terminated, idle.promise]);
+logger.info({ reason }, "ending");
+activity.close();
+if (reason === "idle") await service.collect(AbortSignal.timeout(idleMs));
+await server.close();
+await data.close();
+service.close();

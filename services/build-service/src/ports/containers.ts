@@ -1,0 +1,57 @@
+/** Containers of RUN, run by container-service. */
+import type { LogStream } from "./progress.ts";
+import type { RunLimits } from "./build.ts";
+
+/** A host path shown in the container. */
+export interface StepBind {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** A program to run. */
+export interface StepContainer {
+  /** Layer below its root file system. */
+  readonly parentLayer: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly hostname: string;
+  /** Empty: the default bridge. */
+  readonly network: string;
+  readonly extraHosts: readonly string[];
+  readonly privileged: boolean;
+  readonly limits: RunLimits;
+  readonly binds: readonly StepBind[];
+  readonly tmpfs: readonly { readonly target: string; readonly sizeBytes: number }[];
+  /** Name shown where a container's image is. */
+  readonly label: string;
+}
+
+/** What came of it. The snapshot's key is the container's ID; the container is gone. */
+export interface StepRun {
+  readonly exitCode: number;
+  /** Killed for memory. */
+  readonly oomKilled: boolean;
+}
+
+/** Runs containers. */
+export interface StepContainers {
+  /**
+   * Runs a program to its end; kills it when the signal aborts.
+   * @param onStart called with the container's ID before it starts
+   * @param finish called after the end, while the snapshot is still there
+   */
+  run(
+    container: StepContainer,
+    hooks: {
+      readonly onStart: (id: string) => void;
+      readonly onOutput: (stream: LogStream, bytes: Uint8Array) => void;
+      readonly finish: (id: string, run: StepRun) => Promise<void>;
+    },
+    signal: AbortSignal,
+  ): Promise<StepRun>;
+  /** Removes what earlier processes of ours left. */
+  removeLeftovers(): Promise<void>;
+}

@@ -1,0 +1,51 @@
+/** Files from elsewhere: URLs, git repositories, archives as contexts. */
+import type { ContextTree } from "./build-inputs.ts";
+import type { RunningVertex } from "./progress.ts";
+
+/** Fetches. The tree is inside `into`, a fresh folder of ours. Throws BuildFailure. */
+export interface Downloads {
+  /** One file, by ADD: the only one in the tree. */
+  file(
+    request: { readonly url: string; readonly checksum: string; readonly into: string },
+    vertex: RunningVertex,
+    signal: AbortSignal,
+  ): Promise<ContextTree>;
+  /** A commit of a repository, or a folder in it. */
+  git(
+    request: {
+      readonly url: string;
+      /** Commit that must come out; empty: any. */
+      readonly checksum: string;
+      readonly keepGitDir: boolean;
+      readonly into: string;
+      readonly secret: (id: string) => Promise<Uint8Array | undefined>;
+    },
+    vertex: RunningVertex,
+    signal: AbortSignal,
+  ): Promise<ContextTree>;
+  /** A context: a git repository, an archive, or (plain text) one Dockerfile. */
+  context(
+    url: string,
+    into: string,
+    vertex: RunningVertex,
+    signal: AbortSignal,
+  ): Promise<ContextTree>;
+}
+
+/** Archives. */
+export interface Archives {
+  /**
+   * Unpacks a tar of any compression into a folder of a tree.
+   * @param owner of everything; undefined: as the archive says
+   */
+  unpack(
+    input: AsyncIterable<Uint8Array>,
+    target: { readonly root: string; readonly path: string },
+    owner: { readonly uid: number; readonly gid: number } | undefined,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Packs a tree as a tar. */
+  pack(root: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Whether a file is a tar, maybe compressed. */
+  isArchive(path: string): boolean;
+}

@@ -1,0 +1,42 @@
+/** Work on the files of trees that belong to us alone. Paths never lead out of their tree. */
+
+/** Who owns a file. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** One source of a COPY. */
+export interface CopyRequest {
+  readonly from: { readonly root: string; readonly path: string; readonly name: string | undefined };
+  readonly toRoot: string;
+  /** Absolute, with a trailing slash for a directory. */
+  readonly destination: string;
+  /** Undefined: owners are kept. */
+  readonly owner: FileOwner | undefined;
+  readonly chmod: string | undefined;
+  readonly parents: boolean;
+  readonly exclude: readonly string[];
+  readonly link: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Files. Everything may throw BuildFailure. */
+export interface FileWork {
+  /** Throws MissingSource. */
+  copy(request: CopyRequest): Promise<void>;
+  /** Plain files that a source means, as real paths: for archives. Throws MissingSource. */
+  plainFiles(root: string, path: string): readonly string[];
+  /** Checksum of what a source takes, with names and owners but without times. Throws MissingSource. */
+  sum(
+    root: string,
+    path: string,
+    options: { readonly exclude: readonly string[]; readonly owners: boolean; readonly signal: AbortSignal },
+  ): Promise<string>;
+  /** Makes a directory with its parents: 0755, of `owner`. @returns real path */
+  makeDirectories(root: string, path: string, owner: FileOwner): string;
+  /** `user[:group]` by the tree's passwd and group. */
+  findOwner(root: string, text: string): FileOwner;
+  /** Real path of something in a tree, links followed inside it. Throws MissingSource. */
+  find(root: string, path: string): string;
+}

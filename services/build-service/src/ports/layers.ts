@@ -1,0 +1,109 @@
+/** Base images and layers, kept by image-service. */
+import type { Platform } from "@gantry/oci";
+import type { ImageConfigDocument } from "../domain/image-config.ts";
+import type { Credential } from "./build-inputs.ts";
+import type { ExportedLayer } from "./build.ts";
+
+/** What a pull tells. */
+export interface PullStep {
+  readonly id: string;
+  readonly status: string;
+  readonly current: number;
+  readonly total: number;
+  /** A `progressDetail` belongs to it. */
+  readonly hasDetail: boolean;
+}
+
+/** A base image, here and unpacked. */
+export interface BaseImage {
+  /** ID: digest of manifest or index. */
+  readonly id: string;
+  /** Familiar name with tag. */
+  readonly reference: string;
+  readonly chainId: string;
+  readonly platform: Platform;
+  readonly document: ImageConfigDocument;
+  /** Lowest first. */
+  readonly layers: readonly ExportedLayer[];
+}
+
+/** How to find a base image. */
+export interface ResolveBase {
+  readonly reference: string;
+  /** Undefined: the host's. */
+  readonly platform: Platform | undefined;
+  /** Ask the registry even when it is here. */
+  readonly pull: boolean;
+  /** Lease that keeps it during the build. */
+  readonly leaseOwner: string;
+  readonly credential: (host: string) => Promise<Credential | undefined>;
+  /** Called when a pull is needed, then with its progress. */
+  readonly onPull: (step: PullStep) => void;
+  readonly signal: AbortSignal;
+}
+
+/** A writable tree over a layer. */
+export interface WritableTree extends AsyncDisposable {
+  readonly root: string;
+  /** Makes it a layer. Nothing may be written any more. @returns bytes on disk */
+  commit(layerKey: string, leaseOwner: string): Promise<number>;
+}
+
+/** A tree to read. */
+export interface ReadableTree extends AsyncDisposable {
+  readonly root: string;
+}
+
+/** Packed layers of an image. */
+export interface PackedLayer extends ExportedLayer {
+  /** The layer's key from now on. */
+  readonly chainId: string;
+}
+
+/** A blob to store. */
+export interface StoredBlob {
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** Images and layers. Everything may throw EngineError. */
+export interface Layers {
+  /** Unmounts what earlier processes of ours left. */
+  cleanUp(): Promise<void>;
+  resolve(request: ResolveBase): Promise<BaseImage>;
+  /** A tree over a layer (empty: over nothing), mounted; thrown away unless committed. */
+  write(parent: string, signal: AbortSignal): Promise<WritableTree>;
+  /** A layer's tree, mounted; the same one for all who read it at once. */
+  read(layer: string, signal: AbortSignal): Promise<ReadableTree>;
+  /**
+   * Makes a layer of a container's snapshot. What its mount points left in it is taken away.
+   * @returns bytes on disk
+   */
+  commitSnapshot(
+    key: string,
+    mountPoints: readonly string[],
+    layerKey: string,
+    leaseOwner: string,
+  ): Promise<number>;
+  /** Makes the blob of a layer. Throws not_found. */
+  pack(layer: string, parentChainId: string, leaseOwner: string, signal: AbortSignal): Promise<PackedLayer>;
+  /** Keys of all layers with what is below each, and their bytes on disk. */
+  list(): Promise<ReadonlyMap<string, { readonly parent: string; readonly sizeBytes: number }>>;
+  /** Protects layers and blobs. @param ttlMs 0 = until released */
+  lease(
+    owner: string,
+    resources: { readonly layers?: readonly string[]; readonly blobs?: readonly string[] },
+    ttlMs: number,
+  ): Promise<void>;
+  release(owner: string): Promise<void>;
+  /** Owners of leases that begin with a prefix. */
+  leaseOwners(prefix: string): Promise<string[]>;
+  /** Writes a blob, kept by a lease. */
+  writeBlob(bytes: Uint8Array, leaseOwner: string): Promise<StoredBlob>;
+  readBlob(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Records an image. */
+  storeImage(
+    target: { readonly mediaType: string; readonly digest: string; readonly sizeBytes: number },
+    names: readonly string[],
+  ): Promise<void>;
+}

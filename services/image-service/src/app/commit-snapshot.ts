@@ -1,0 +1,112 @@
+/** Snapshots that become layers: a build's steps. */
+import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
+import { chainIds, type Descriptor, type Digest, parseDigest, sha256Digest } from "@gantry/oci";
+import type { SnapshotRecord } from "../domain/records.ts";
+import { packTree } from "./pack-tree.ts";
+import type { Store } from "./store.ts";
+
+/** Keys of layers that have no chain ID yet begin so. */
+export const buildLayerPrefix = "build/";
+
+export interface CommitSnapshotRequest {
+  readonly key: string;
+  readonly layerKey: string;
+  readonly leaseOwner: string;
+  readonly signal: AbortSignal;
+}
+
+/** Makes a layer of a snapshot, in place. */
+export async function commitSnapshot(
+  store: Store,
+  request: CommitSnapshotRequest,
+): Promise<{ readonly sizeBytes: number; readonly inodes: number }> {
+  const { key, layerKey, leaseOwner } = request;
+  if (!layerKey.startsWith(buildLayerPrefix) || leaseOwner === "") {
+    throw invalidArgument(`a layer's key begins with ${buildLayerPrefix}, and a lease owner keeps it`);
+  }
+  const { metadata, dirs } = store;
+  const done = metadata.snapshots.get(layerKey);
+  const record = metadata.snapshots.get(key);
+  if (done !== undefined && record === undefined) return done;
+  if (done !== undefined) throw alreadyExists(`layer ${layerKey} exists already`);
+  if (record?.kind !== "active") throw notFound("snapshot", key, `snapshot ${key} not found`);
+  const usage = await dirs.usage(record.id, request.signal);
+  const layer: SnapshotRecord = {
+    ...record,
+    key: layerKey,
+    kind: "layer",
+    leaseOwner: "",
+    ...usage,
+  };
+  metadata.change((change) => {
+    change.deleteSnapshot(key);
+    change.putSnapshot(layer);
+    change.putLease(leaseOwner, 0n, [{ type: "snapshot", id: layerKey }]);
+  });
+  dirs.seal(record.id);
+  return usage;
+}
+
+/** A layer's blob, and the key that the layer has now. */
+export interface PackedLayer {
+  readonly chainId: Digest;
+  readonly diffId: Digest;
+  readonly layer: Descriptor;
+}
+
+export async function packSnapshot(
+  store: Store,
+  request: {
+    readonly layerKey: string;
+    readonly parentChainId: string;
+    readonly leaseOwner: string;
+    readonly signal: AbortSignal;
+  },
+): Promise<PackedLayer> {
+  const { layerKey, leaseOwner } = request;
+  const record = store.metadata.snapshots.get(layerKey);
+  if (record?.kind !== "layer") throw notFound("snapshot", layerKey, `layer ${layerKey} not found`);
+  using hold = store.holds.open();
+  hold.snapshot(layerKey);
+  const packed = await packTree(store, hold, store.dirs.treeOf(record.id), request.signal);
+  const chainId = chainOf(request.parentChainId, packed.diffId);
+  store.metadata.change((change) => {
+    // An equal layer may be there already, by a pull or another step: then both stay.
+    if (!store.metadata.snapshots.has(chainId)) rename(store, change, layerKey, chainId);
+    change.putLease(leaseOwner, 0n, [
+      { type: "snapshot", id: chainId },
+      { type: "blob", id: packed.layer.digest },
+    ]);
+  });
+  await store.metadata.flush();
+  return { chainId, ...packed };
+}
+
+function chainOf(parent: string, diffId: Digest): Digest {
+  const [first = diffId] = chainIds([diffId]);
+  return parent === "" ? first : sha256Digest(`${parseDigest(parent)} ${diffId}`);
+}
+
+type Change = Parameters<Parameters<Store["metadata"]["change"]>[0]>[0];
+
+/** The layer's key and its children's parent change together. */
+function rename(store: Store, change: Change, from: string, to: Digest): void {
+  const record = store.metadata.snapshots.get(from);
+  // Packed by somebody else meanwhile.
+  if (record === undefined) return;
+  change.deleteSnapshot(from);
+  change.putSnapshot({ ...record, key: to });
+  for (const child of store.metadata.snapshots.values()) {
+    if (child.parent === from) change.putSnapshot({ ...child, parent: to });
+  }
+  for (const { owner, resources, expiresNano } of store.metadata.leases.values()) {
+    if (!resources.some(({ type, id }) => type === "snapshot" && id === from)) continue;
+    change.putLease(owner, expiresNano, [{ type: "snapshot", id: to }]);
+  }
+  store.renamed.set(from, to);
+}
+
+/** The key that a layer has now: callers may still know it by an earlier one. */
+export function layerKeyNow(store: Store, key: string): string {
+  return store.metadata.snapshots.has(key) ? key : (store.renamed.get(key) ?? key);
+}

@@ -1,0 +1,38 @@
+/** Records an image whose content is in the store: the end of a build. */
+import { notFound } from "@gantry/errors";
+import { canonicalName, type Descriptor, familiarName } from "@gantry/oci";
+import { referencedBlobs } from "../domain/image-view.ts";
+import { eventAttributes, recordImage } from "./record-image.ts";
+import type { Store } from "./store.ts";
+import { newName } from "./tag-image.ts";
+
+/** Throws not_found when content is missing. */
+export async function storeImage(
+  store: Store,
+  target: Descriptor,
+  names: readonly string[],
+): Promise<void> {
+  const references = names.map((name) => newName(name, ""));
+  using hold = store.holds.open();
+  hold.blob(target.digest);
+  store.catalog.forget(target.digest);
+  const view = await store.catalog.view(target.digest);
+  for (const digest of referencedBlobs(view)) {
+    hold.blob(digest);
+    if (!store.metadata.blobs.has(digest)) {
+      throw notFound("content", digest, `content ${digest} is missing`);
+    }
+  }
+  store.metadata.change((change) => {
+    recordImage(store, change, target, references.map(canonicalName));
+    for (const reference of references) {
+      change.event({
+        type: "image",
+        action: "tag",
+        actorId: target.digest,
+        attributes: eventAttributes(store, target.digest, familiarName(reference)),
+      });
+    }
+  });
+  await store.metadata.flush();
+}
