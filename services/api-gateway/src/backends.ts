@@ -67,6 +67,11 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
   const containerService = openChannel(sockets.containerService, { patienceMs });
   const imageService = openChannel(sockets.imageService, { patienceMs });
   const buildService = openChannel(sockets.buildService, { patienceMs });
+  const buildkit = buildService.client(BuildkitService);
+  const wakeBuilder = async (signal: AbortSignal): Promise<void> => {
+    await wake(sockets.buildWake, signal);
+    await buildService.ready(wakeTimeoutMs);
+  };
   return {
     containerService,
     imageService,
@@ -78,12 +83,18 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
       volumes: containerService.client(VolumeService),
       system: containerService.client(SystemService),
       images: imageService.client(ImageService),
-      buildkit: buildService.client(BuildkitService),
-      builds: buildService.client(BuildService),
-      async wakeBuilder(signal) {
-        await wake(sockets.buildWake, signal);
-        await buildService.ready(wakeTimeoutMs);
+      buildkit: {
+        async openControl(request, options) {
+          await wakeBuilder(options?.signal ?? new AbortController().signal);
+          return await buildkit.openControl(request, options);
+        },
+        async openSession(request, options) {
+          await wakeBuilder(options?.signal ?? new AbortController().signal);
+          return await buildkit.openSession(request, options);
+        },
       },
+      builds: buildService.client(BuildService),
+      wakeBuilder,
       eventSources: [
         eventSource("container-service", containerService),
         eventSource("image-service", imageService),

@@ -6,6 +6,7 @@ import type { Logger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import { chainIds, parseDigest, parseReference, canonicalName, withDefaultTag } from "@gantry/oci";
 import { BuildService } from "@gantry/proto/build";
+import { ImageService } from "@gantry/proto/image";
 import { type DataListener, type Implementation, implement, openChannel } from "@gantry/rpc";
 import { openCacheMounts } from "./adapters/cache/cache-mounts.ts";
 import { openSqliteCache } from "./adapters/cache/sqlite-cache.ts";
@@ -21,12 +22,13 @@ import { collectGarbage, reconcileRecords } from "./app/cache-records.ts";
 import { InUse } from "./app/in-use.ts";
 import { SharedWork } from "./app/shared-work.ts";
 import { leaseOwnerOf } from "./app/solver.ts";
-import type { Builder } from "./ports/build.ts";
+import { openBuildkit } from "./buildkit/front.ts";
+import { imagePusher } from "./buildkit/solve/image-pusher.ts";
 import { buildHandlers } from "./rpc/build-handlers.ts";
+import { buildkitHandlers } from "./rpc/buildkit-handlers.ts";
 
 /** The service without its sockets. */
 export interface ComposedService {
-  readonly builder: Builder;
   services(data: DataListener, activity: Activity): Implementation[];
   /** Takes up what is on the disk, and away what an earlier process left. */
   open(): Promise<void>;
@@ -82,9 +84,15 @@ export function compose(
     },
     fullName: (reference) => canonicalName(withDefaultTag(parseReference(reference))),
   };
+  const builder = createBuilder(parts);
+  const pusher = imagePusher(imageChannel.client(ImageService));
+  const { dataDir, runDir } = paths;
+  const front = openBuildkit({ builder, pusher, dataDir, runDir, logger });
   return {
-    builder: createBuilder(parts),
-    services: (data, activity) => [implement(BuildService, buildHandlers(parts, data, activity))],
+    services: (data, activity) => [
+      implement(BuildService, buildHandlers(parts, data, activity)),
+      buildkitHandlers(front, data, activity),
+    ],
     async open() {
       await layers.cleanUp();
       await parts.containers.removeLeftovers();
@@ -95,6 +103,7 @@ export function compose(
       if (count > 0) logger.info({ records: count }, "build cache was trimmed");
     },
     close() {
+      front.close();
       imageChannel.close();
       containerChannel.close();
       cache[Symbol.dispose]();

@@ -46,6 +46,8 @@ export interface PlannedStage {
   readonly base: StageState;
   /** Image that it stands on; undefined: another stage, or nothing. */
   readonly image: BaseImage | undefined;
+  /** Index of the stage that it stands on. */
+  readonly parent: number | undefined;
   readonly steps: readonly PlannedStep[];
   readonly state: StageState;
 }
@@ -77,7 +79,7 @@ export class StagePlanner {
 
   async #planNow(stage: Stage, path: readonly Stage[]): Promise<PlannedStage> {
     this.#refuseCycle(stage, path);
-    const { state: base, image, triggers } = await this.#base(stage, path);
+    const { state: base, image, triggers, parent } = await this.#base(stage, path);
     const instructions = [...triggers, ...stage.instructions];
     const from = await this.#dependencies(stage, instructions, path);
     const count = this.#countSteps(stage, instructions);
@@ -96,7 +98,7 @@ export class StagePlanner {
       state = dispatch(state, instruction, context);
       steps.push({ instruction, before, state, isTrigger: index < triggers.length });
     }
-    return { stage, base, image, steps, state };
+    return { stage, base, image, parent, steps, state };
   }
 
   /** Stages that depend on each other would wait for each other. */
@@ -174,6 +176,7 @@ export class StagePlanner {
     readonly state: StageState;
     readonly image: BaseImage | undefined;
     readonly triggers: readonly Instruction[];
+    readonly parent?: number;
   }> {
     const name = this.#baseName(stage);
     const platform = this.#platformOf(stage);
@@ -181,7 +184,8 @@ export class StagePlanner {
     const named = this.#namedContext(name);
     if (named === undefined && earlier !== undefined) {
       const { state } = await this.plan(earlier, path);
-      return { ...this.#takeTriggers({ ...state, hasCommand: false }, stage), image: undefined };
+      const taken = this.#takeTriggers({ ...state, hasCommand: false }, stage);
+      return { ...taken, image: undefined, parent: earlier.index };
     }
     if (named?.kind === "result") return this.#fromResult(named, stage, platform);
     if (named?.kind === "local" || named?.kind === "remote") {

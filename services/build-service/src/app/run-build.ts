@@ -1,13 +1,13 @@
 /** One build from its Dockerfile to results. */
 import path from "node:path";
-import { hostPlatform, type Platform } from "@gantry/oci";
+import { type HistoryItem, hostPlatform, type Platform } from "@gantry/oci";
 import { nowNano } from "@gantry/events";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
-import { reachable } from "../domain/solver/vertex.ts";
+import { reachable, type Vertex } from "../domain/solver/vertex.ts";
 import type { BuildInputs } from "../ports/build-inputs.ts";
 import {
   BuildError,
@@ -49,6 +49,18 @@ export async function runBuild(
     await build.fail(error);
     throw build.told(error);
   }
+}
+
+const nanoPerSecond = 1_000_000_000n;
+
+function isoTime(nano: bigint): string {
+  return new Date(Number(nano / 1_000_000n)).toISOString();
+}
+
+/** Vertices that a tree was made by, over its base, the first first. */
+function ownVertices(tree: Vertex): Vertex[] {
+  const [below] = tree.inputs;
+  return below === undefined ? [] : [...ownVertices(below), tree];
 }
 
 class RunningBuild {
@@ -170,21 +182,38 @@ class RunningBuild {
         await this.#listener?.walk(stages, session, this.#tracker);
         const { state } = stages[stages.length - 1] as PlannedStage;
         const { snapshot } = await session.result(state.tree);
-        return { platform: state.platform, snapshot, config: this.#finished(state) };
+        const config = await this.#finished(state, session);
+        return { platform: state.platform, snapshot, config };
       }),
     );
   }
 
-  /** Labels of the request come last; history gets its times when it is exported. */
-  #finished(state: StageState) {
-    const { labels, sourceDateEpoch } = this.#request;
+  /** Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */
+  async #finished(state: StageState, session: SolveSession) {
+    const { labels } = this.#request;
     const { document } = state;
-    const time = sourceDateEpoch === undefined ? nowNano() : BigInt(sourceDateEpoch) * 1_000_000_000n;
-    const created = new Date(Number(time / 1_000_000n)).toISOString();
-    const history = document.history.map((item) => ({ created, ...item }));
+    const history = await this.#datedHistory(state, session);
     if (labels.size === 0) return { ...document, history };
     const Labels = { ...document.config.Labels, ...Object.fromEntries(labels) };
     return { ...document, history, config: { ...document.config, Labels } };
+  }
+
+  /** A step without files has the time of the one before it. */
+  async #datedHistory(state: StageState, session: SolveSession): Promise<readonly HistoryItem[]> {
+    const { sourceDateEpoch } = this.#request;
+    const times = await Promise.all(
+      ownVertices(state.tree).map((vertex) => session.createdNano(vertex)),
+    );
+    const { history } = state.document;
+    const first = times.find((time) => time !== undefined) ?? 0n;
+    let last = history.findLast(({ created }) => created !== undefined)?.created ?? isoTime(first);
+    return history.map((item) => {
+      if (item.created !== undefined) return item;
+      const time = item.empty_layer === true ? undefined : times.shift();
+      if (time !== undefined) last = isoTime(time);
+      const created = sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
+      return { created, ...item };
+    });
   }
 
   #base(reference: string, platform: Platform): Promise<BaseImage> {

@@ -94,6 +94,14 @@ export class SolveSession {
     return memo(this.#results, vertex.digest, () => this.#solve(vertex));
   }
 
+  /** When the tree of a vertex was made; undefined: not known, or no work was done for it. */
+  async createdNano(vertex: Vertex): Promise<bigint | undefined> {
+    const { kind } = vertex.op;
+    if (kind !== "run" && kind !== "copy" && kind !== "mkdir") return undefined;
+    const { key } = await this.#keyAndEntry(vertex);
+    return this.#shared.cache.find(key)?.createdNano;
+  }
+
   /** Lets go of the records. */
   release(): void {
     for (const id of this.held.splice(0)) this.#shared.inUse.leave(id);

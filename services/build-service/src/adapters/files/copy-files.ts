@@ -64,16 +64,21 @@ export async function copyFiles(
 
 /** Makes a directory and its missing parents: 0755, of `owner`. Existing ones stay as they are. */
 export function makeDirectories(root: string, path: string, owner: Owner): string {
-  const segments = path.split("/").filter((segment) => segment !== "");
-  let place = placeIn(root, "/", true);
+  const place = placeIn(root, path, true);
+  if (place.stat !== undefined && !place.stat.isDirectory()) {
+    throw new BuildFailure(`mkdir ${path}: not a directory`);
+  }
+  // Real from here on: what is missing can't be a link.
+  const segments = place.path.slice(root.length).split("/").filter((segment) => segment !== "");
   for (let count = 1; count <= segments.length; count += 1) {
-    place = placeIn(root, segments.slice(0, count).join("/"), true);
-    if (place.stat === undefined) {
-      mkdirSync(place.path, { mode: 0o755 });
-      chmodSync(place.path, 0o755);
-      lchownSync(place.path, owner.uid, owner.gid);
-    } else if (!place.stat.isDirectory()) {
-      throw new BuildFailure(`mkdir /${segments.slice(0, count).join("/")}: not a directory`);
+    const real = `${root}/${segments.slice(0, count).join("/")}`;
+    const stat = statOf(real);
+    if (stat === undefined) {
+      mkdirSync(real, { mode: 0o755 });
+      chmodSync(real, 0o755);
+      lchownSync(real, owner.uid, owner.gid);
+    } else if (!stat.isDirectory()) {
+      throw new BuildFailure(`mkdir ${path}: not a directory`);
     }
   }
   return place.path;

@@ -155,8 +155,7 @@ function written(steps: readonly PlannedStep[]): readonly PlannedStep[] {
 /** What a stage stands on. */
 function startOf(stage: PlannedStage, ids: ReadonlyMap<number, string>): string {
   if (stage.image !== undefined) return stage.image.id;
-  const base = [...ids].findLast(([, id]) => id !== "");
-  return base?.[1] ?? "";
+  return stage.parent === undefined ? "" : (ids.get(stage.parent) ?? "");
 }
 
 /** Name of a step's state: equal for equal steps over equal states. */

@@ -1,0 +1,438 @@
+/** Docker's classic builder: the stock CLI without BuildKit, and dockerode, against `POST /build`. */
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
+import type { Ran, RunOptions } from "@gantry/testkit";
+import { mustRun } from "@gantry/testkit";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import Docker from "dockerode";
+import { ask, messageOf } from "../src/http.ts";
+
+let engine: TestEngine;
+let scratch: string;
+before(async () => {
+  engine = await TestEngine.start();
+  scratch = await mkdtemp(path.join(tmpdir(), "build-classic-"));
+});
+after(async () => {
+  await rm(scratch, { recursive: true, force: true });
+  await engine[Symbol.asyncDispose]();
+});
+
+/** Makes a context folder of text files. */
+async function context(files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = await mkdtemp(path.join(scratch, "context-"));
+  for (const [name, content] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
+    await writeFile(path.join(folder, name), content);
+  }
+  return folder;
+}
+
+/** `docker build` without BuildKit. */
+async function tryBuild(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const env = { ...engine.clientEnv(), DOCKER_BUILDKIT: "0" };
+  return await engine.tryDocker(["build", ...args], { env, ...options });
+}
+
+async function build(args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const ran = await tryBuild(args, options);
+  assert.equal(ran.code, 0, `${ran.stdout}\n${ran.stderr}`);
+  return ran.stdout;
+}
+
+/** What a build may leave behind: containers of any kind, mounts, scratch files. */
+async function traces(): Promise<string> {
+  const { stdout: mounts } = await mustRun(["grep", "-c", engine.root, "/proc/self/mountinfo"], {}).catch(
+    () => ({ stdout: "0" }),
+  );
+  const scratchFiles = await readdir(path.join(engine.dataRoot, "build-service/scratch")).catch(() => []);
+  const folders = await readdir(path.join(engine.dataRoot, "container-service/containers")).catch(() => []);
+  return JSON.stringify({ mounts: mounts.trim(), scratchFiles, folders });
+}
+
+const id = "[0-9a-f]{12}";
+
+describe("the stream", () => {
+  it("has Docker's texts for a build, and for the same build again", async () => {
+    const folder = await context({
+      Dockerfile: "FROM busybox\nENV GREETING=hello\nRUN echo $GREETING > /greeting\nCMD cat /greeting\n",
+    });
+    const first = await build(["-t", "stream:one", folder]);
+    assert.match(
+      first,
+      new RegExp(
+        `^Step 1/4 : FROM busybox\n ---> ${id}\n` +
+          `Step 2/4 : ENV GREETING=hello\n ---> Running in ${id}\n ---> Removed intermediate container ${id}\n ---> ${id}\n` +
+          `Step 3/4 : RUN echo \\$GREETING > /greeting\n ---> Running in ${id}\n ---> Removed intermediate container ${id}\n ---> ${id}\n` +
+          `Step 4/4 : CMD cat /greeting\n ---> Running in ${id}\n ---> Removed intermediate container ${id}\n ---> ${id}\n` +
+          `Successfully built ${id}\nSuccessfully tagged stream:one\n$`,
+        "m",
+      ),
+    );
+    const second = await build(["-t", "stream:two", folder]);
+    assert.equal(second.match(/ ---> Using cache\n/g)?.length, 3);
+    assert.doesNotMatch(second, /Running in/);
+    assert.equal(await engine.docker(["run", "--rm", "stream:two"]), "hello");
+  });
+  it("shows what a RUN prints, and its exit code as the CLI's own", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN echo seen; exit 7\n" });
+    const ran = await tryBuild([folder]);
+    assert.equal(ran.code, 7);
+    assert.match(ran.stdout, /\nseen\n/);
+    assert.match(
+      ran.stderr,
+      /The command '\/bin\/sh -c echo seen; exit 7' returned a non-zero code: 7/,
+    );
+  });
+  it("is the ID alone with --quiet", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nLABEL quiet=yes\n" });
+    assert.match(await build(["-q", folder]), /^sha256:[0-9a-f]{64}\n$/);
+  });
+  it("leaves no container and no event of one", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN echo unseen > /x\n" });
+    const since = String(Date.now() / 1000);
+    await build(["--no-cache", folder]);
+    assert.equal(await engine.docker(["ps", "-aq"]), "");
+    const until = String(Date.now() / 1000);
+    const events = await engine.docker([
+      ...["events", "--since", since, "--until", until],
+      ...["--filter", "type=container", "--filter", "type=network"],
+    ]);
+    assert.equal(events, "");
+  });
+});
+
+describe("instructions", () => {
+  it("set the config that inspect shows", async () => {
+    const folder = await context({
+      Dockerfile: [
+        "FROM busybox",
+        "ARG WHO=world",
+        "ENV A=1 B=${WHO}",
+        "LABEL one=1 two=${B}",
+        "WORKDIR /work",
+        "WORKDIR sub",
+        "USER nobody:nobody",
+        "EXPOSE 80 53/udp",
+        "VOLUME /data",
+        "STOPSIGNAL SIGINT",
+        'SHELL ["/bin/sh", "-ec"]',
+        "HEALTHCHECK --interval=5s --retries=2 CMD true",
+        'ENTRYPOINT ["/bin/echo"]',
+        "CMD hello",
+        "ONBUILD RUN echo child",
+      ].join("\n"),
+    });
+    await build(["-t", "config", "--build-arg", "WHO=you", "--label", "three=3", folder]);
+    const [image] = JSON.parse(await engine.docker(["inspect", "config"])) as [
+      { Config: Record<string, unknown> },
+    ];
+    const { Config } = image;
+    assert.ok((Config["Env"] as string[]).includes("A=1"));
+    assert.ok((Config["Env"] as string[]).includes("B=you"));
+    assert.deepEqual(Config["Labels"], { one: "1", two: "you", three: "3" });
+    assert.equal(Config["WorkingDir"], "/work/sub");
+    assert.equal(Config["User"], "nobody:nobody");
+    assert.deepEqual(Config["ExposedPorts"], { "53/udp": {}, "80/tcp": {} });
+    assert.deepEqual(Config["Volumes"], { "/data": {} });
+    assert.equal(Config["StopSignal"], "SIGINT");
+    assert.deepEqual(Config["Shell"], ["/bin/sh", "-ec"]);
+    assert.deepEqual(Config["Healthcheck"], {
+      Test: ["CMD-SHELL", "true"],
+      Interval: 5_000_000_000,
+      Retries: 2,
+    });
+    assert.deepEqual(Config["Entrypoint"], ["/bin/echo"]);
+    assert.deepEqual(Config["Cmd"], ["/bin/sh", "-ec", "hello"]);
+    assert.deepEqual(Config["OnBuild"], ["RUN echo child"]);
+    const history = await engine.docker(["history", "--no-trunc", "--format", "{{.CreatedBy}}", "config"]);
+    assert.match(history, /#\(nop\) {2}ONBUILD RUN echo child/);
+    assert.match(history, /#\(nop\) WORKDIR \/work\/sub/);
+  });
+  it("run triggers of the base image in its children", async () => {
+    const base = await context({ Dockerfile: "FROM busybox\nONBUILD RUN echo triggered > /trigger\n" });
+    await build(["-t", "with-trigger", base]);
+    const child = await context({ Dockerfile: "FROM with-trigger\n" });
+    const shown = await build(["-t", "child", child]);
+    assert.match(shown, /# Executing 1 build trigger\n/);
+    assert.equal(await engine.docker(["run", "--rm", "child", "cat", "/trigger"]), "triggered");
+  });
+  it("copy files with owners and modes, folders, patterns, links and heredocs", async () => {
+    const folder = await context({
+      Dockerfile: [
+        "FROM busybox",
+        "COPY one.txt /files/",
+        "COPY --chown=nobody:nobody --chmod=640 one.txt /owned",
+        "COPY tree /tree",
+        "COPY *.txt /all/",
+        "COPY <<EOF /here",
+        "inline",
+        "EOF",
+        "ADD packed.tar.gz /unpacked",
+        "RUN stat -c '%U:%G %a' /owned > /stat && ls /all > /list && test -L /tree/link",
+      ].join("\n"),
+      "one.txt": "one\n",
+      "two.txt": "two\n",
+      "tree/deep/three.txt": "three\n",
+      "inside/packed.txt": "packed\n",
+    });
+    await symlink("deep/three.txt", path.join(folder, "tree/link"));
+    await mustRun(["tar", "-czf", "packed.tar.gz", "-C", "inside", "packed.txt"], { cwd: folder });
+    await build(["-t", "copied", folder]);
+    const shown = await engine.docker([
+      ...["run", "--rm", "copied", "sh", "-c"],
+      "cat /files/one.txt /stat /tree/link /list /here /unpacked/packed.txt",
+    ]);
+    assert.equal(shown, "one\nnobody:nobody 640\nthree\none.txt\ntwo.txt\ninline\npacked");
+  });
+  it("copy from stages, of which only the target is kept", async () => {
+    const folder = await context({
+      Dockerfile: [
+        "FROM busybox AS made",
+        "RUN echo made > /made",
+        "FROM scratch AS empty",
+        "COPY --from=made /made /made",
+        "FROM busybox",
+        "COPY --from=empty /made /",
+        "COPY --from=busybox /etc/passwd /copied",
+      ].join("\n"),
+    });
+    await build(["-t", "stages", folder]);
+    assert.equal(await engine.docker(["run", "--rm", "stages", "cat", "/made"]), "made");
+    await build(["-t", "target", "--target", "empty", folder]);
+    const layers = await engine.docker(["inspect", "-f", "{{len .RootFS.Layers}}", "target"]);
+    assert.equal(layers, "1");
+  });
+  it("mount caches, binds and temporary files", async () => {
+    const folder = await context({
+      Dockerfile: [
+        "FROM busybox",
+        "ARG ROUND",
+        "RUN --mount=type=cache,target=/kept echo $ROUND >> /kept/rounds && cp /kept/rounds /rounds",
+        "RUN --mount=type=bind,source=given.txt,target=/given cat /given > /seen",
+        "RUN --mount=type=tmpfs,target=/gone touch /gone/file",
+      ].join("\n"),
+      "given.txt": "given",
+    });
+    await build(["-t", "mounted", "--build-arg", "ROUND=1", folder]);
+    await build(["-t", "mounted", "--build-arg", "ROUND=2", folder]);
+    const shown = await engine.docker([
+      ...["run", "--rm", "mounted", "sh", "-c", "cat /rounds /seen; ls -d /kept /given /gone"],
+    ]).catch((error: unknown) => String(error));
+    assert.match(shown, /1\n2\ngiven/);
+    assert.match(shown, /\/kept: No such file/);
+  });
+});
+
+describe("contexts", () => {
+  it("are read as archives of every compression, and as a Dockerfile alone", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nCOPY a /a\n", a: "text" });
+    const tar = Buffer.from(
+      (await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | base64 -w0`])).stdout,
+      "base64",
+    );
+    for (const input of [tar, gzipSync(tar)]) {
+      assert.match(await build(["-"], { input }), /Successfully built/);
+    }
+    for (const program of ["bzip2", "xz"]) {
+      const packed = await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | ${program} | base64 -w0`]);
+      const input = Buffer.from(packed.stdout, "base64");
+      assert.match(await build(["-"], { input }), /Successfully built/);
+    }
+    assert.match(await build(["-"], { input: "FROM busybox\nRUN true\n" }), /Step 2\/2 : RUN true/);
+  });
+  it("leave out what .dockerignore says", async () => {
+    const folder = await context({
+      Dockerfile: "FROM busybox\nCOPY . /all\n",
+      ".dockerignore": "secret\n*.log\n!kept.log\n",
+      secret: "x",
+      "a.log": "x",
+      "kept.log": "x",
+      plain: "x",
+    });
+    await build(["-t", "ignored", folder]);
+    const shown = await engine.docker(["run", "--rm", "ignored", "ls", "/all"]);
+    assert.equal(shown, "Dockerfile\nkept.log\nplain");
+  });
+});
+
+describe("the cache", () => {
+  it("is used until a file's content changes, whatever its time", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nCOPY a /a\nRUN cat /a\n", a: "1" });
+    await build([folder]);
+    await writeFile(path.join(folder, "a"), "1");
+    assert.equal((await build([folder])).match(/Using cache/g)?.length, 2);
+    await writeFile(path.join(folder, "a"), "2");
+    assert.doesNotMatch(await build([folder]), /Using cache/);
+    assert.doesNotMatch(await build(["--no-cache", folder]), /Using cache/);
+  });
+  it("survives a kill of the builder and of image-service", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN date +%N > /time\n" });
+    await build(["-t", "before-kill", folder]);
+    await engine.kill9("build-service");
+    await engine.kill9("image-service");
+    await untilPasses(async () => {
+      assert.match(await build(["-t", "after-kill", folder]), /Using cache/);
+    });
+    const time = (image: string) => engine.docker(["run", "--rm", image, "cat", "/time"]);
+    assert.equal(await time("before-kill"), await time("after-kill"));
+  });
+  it("is shown by df and emptied by prune", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN echo filled > /filled\n" });
+    await build([folder]);
+    const count = async (): Promise<number> =>
+      Number((await engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"])).split("Build Cache ")[1]);
+    assert.ok((await count()) > 0);
+    await engine.docker(["builder", "prune", "-af"]);
+    assert.equal(await count(), 0);
+    assert.match(await build([folder]), /Running in/);
+  });
+});
+
+interface BadBuild {
+  readonly name: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly args?: readonly string[];
+  readonly text: RegExp;
+}
+
+const badBuilds: readonly BadBuild[] = [
+  {
+    name: "an empty Dockerfile",
+    files: { Dockerfile: "" },
+    text: /the Dockerfile \(Dockerfile\) cannot be empty/,
+  },
+  {
+    name: "an unknown instruction",
+    files: { Dockerfile: "FROM busybox\nRUNN true\n" },
+    text: /dockerfile parse error on line 2: unknown instruction: RUNN \(did you mean RUN\?\)/,
+  },
+  {
+    name: "an unknown flag",
+    files: { Dockerfile: "FROM busybox\nCOPY --chwon=1 a b\n" },
+    text: /dockerfile parse error on line 2: unknown flag: --chwon \(did you mean chown\?\)/,
+  },
+  {
+    name: "an unknown target",
+    files: { Dockerfile: "FROM busybox AS made\n" },
+    args: ["--target", "mode"],
+    text: /target stage "mode" could not be found/,
+  },
+  {
+    name: "a missing source",
+    files: { Dockerfile: "FROM busybox\nCOPY nope /\n" },
+    text: /COPY failed: file not found in build context or excluded by \.dockerignore: stat nope: file does not exist/,
+  },
+  {
+    name: "a source that climbs out",
+    files: { Dockerfile: "FROM busybox\nCOPY ../../etc/hostname /\n" },
+    text: /COPY failed: .*etc\/hostname/,
+  },
+  {
+    name: "stages in a circle",
+    files: {
+      Dockerfile: "FROM busybox AS a\nCOPY --from=b /x /\nFROM busybox AS b\nCOPY --from=a /x /\n",
+    },
+    text: /circular dependency detected on stage: [ab]/,
+  },
+  {
+    name: "a mount without target",
+    files: { Dockerfile: "FROM busybox\nRUN --mount=type=cache true\n" },
+    text: /"cache" mount requires a target/,
+  },
+  {
+    name: "security that was not granted",
+    files: { Dockerfile: "FROM busybox\nRUN --security=insecure true\n" },
+    text: /security\.insecure is not allowed/,
+  },
+  {
+    name: "an unknown base",
+    files: { Dockerfile: "FROM localhost:1/nobody/nothing\n" },
+    text: /localhost:1|connection refused/,
+  },
+  {
+    name: "a name that is none",
+    files: { Dockerfile: "FROM busybox\n" },
+    args: ["-t", "UPPER"],
+    text: /invalid (argument|tag|reference)|must be lowercase/i,
+  },
+];
+
+describe("bad input", () => {
+  for (const bad of badBuilds) {
+    it(`${bad.name} is refused, and nothing is left`, async () => {
+      const folder = await context(bad.files);
+      const before = await traces();
+      const ran = await tryBuild([...(bad.args ?? []), folder]);
+      assert.notEqual(ran.code, 0);
+      assert.match(ran.stderr, bad.text);
+      await untilPasses(async () => {
+        assert.equal(await traces(), before);
+      });
+    });
+  }
+  it("a missing Dockerfile in an archive is named", async () => {
+    const folder = await context({ other: "x" });
+    const tar = await mustRun(["sh", "-c", `tar -cf - -C ${folder} other | base64 -w0`]);
+    const answer = await ask(engine, {
+      ...{ method: "POST", path: "/build" },
+      headers: { "content-type": "application/x-tar" },
+      body: Buffer.from(tar.stdout, "base64"),
+    });
+    assert.equal(answer.status, 400);
+    assert.match(messageOf(answer), /Cannot locate specified Dockerfile: Dockerfile/);
+  });
+});
+
+describe("a client that goes", () => {
+  it("cancels its build, and nothing is left", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN sleep 1000\n" });
+    const before = await traces();
+    const docker = new Docker({ socketPath: path.join(engine.runRoot, "docker.sock") });
+    const stream = await docker.buildImage({ context: folder, src: ["Dockerfile"] }, { t: "gone" });
+    await new Promise<void>((resolve) => {
+      stream.on("data", (chunk: Buffer) => {
+        if (chunk.toString().includes("Running in")) resolve();
+      });
+    });
+    (stream as unknown as { destroy(): void }).destroy();
+    await untilPasses(async () => {
+      assert.equal(await traces(), before);
+    });
+  });
+});
+
+describe("dockerode", () => {
+  it("builds, and finds the ID in the stream", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nLABEL by=dockerode\n" });
+    const docker = new Docker({ socketPath: path.join(engine.runRoot, "docker.sock") });
+    const stream = await docker.buildImage({ context: folder, src: ["Dockerfile"] }, { t: "rode:1" });
+    const lines: { aux?: { ID: string } }[] = await new Promise((resolve, reject) => {
+      docker.modem.followProgress(stream, (error, output) => {
+        if (error) reject(error);
+        else resolve(output as { aux?: { ID: string } }[]);
+      });
+    });
+    const built = lines.find((line) => line.aux !== undefined)?.aux?.ID;
+    assert.equal((await docker.getImage("rode:1").inspect()).Id, built);
+  });
+});
+
+describe("a step", () => {
+  it("sees neither the engine's socket nor the host's files", async () => {
+    const folder = await context({
+      Dockerfile: [
+        "FROM busybox",
+        `RUN test ! -e ${engine.root}`,
+        "RUN test ! -e /run/gantry && test ! -e /var/run/docker.sock",
+        "RUN ! grep -q ' /[^ ]*/scratch/' /proc/self/mountinfo",
+      ].join("\n"),
+    });
+    await build([folder]);
+  });
+});

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { copyFiles } from "./copy-files.ts";
+import { changedMode } from "./file-mode.ts";
+
+let folder: string;
+let from: string;
+let to: string;
+beforeEach(() => {
+  folder = mkdtempSync(path.join(tmpdir(), "copy-files-"));
+  from = path.join(folder, "from");
+  to = path.join(folder, "to");
+  mkdirSync(from);
+  mkdirSync(to);
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+const kernel = {
+  listXattrs: () => [],
+  getXattr: () => undefined,
+  setXattr: () => undefined,
+  makeNode: () => undefined,
+};
+
+function copy(source: string, destination: string, more: { chmod?: string; parents?: boolean; exclude?: string[]; link?: boolean } = {}) {
+  const { chmod, parents = false, exclude = [], link = false } = more;
+  return copyFiles({ root: from, path: source, name: undefined }, to, destination, {
+    ...{ owner, chmod, parents, exclude, link, kernel },
+    signal: new AbortController().signal,
+  });
+}
+
+describe("copying", () => {
+  it("puts a file in a folder, or under a new name", async () => {
+    writeFileSync(path.join(from, "a"), "text");
+    await copy("a", "/folder/");
+    await copy("a", "/deep/renamed");
+    assert.equal(readFileSync(path.join(to, "folder/a"), "utf8"), "text");
+    assert.equal(readFileSync(path.join(to, "deep/renamed"), "utf8"), "text");
+  });
+  it("puts the content of a folder into the destination, beside what is there", async () => {
+    mkdirSync(path.join(from, "tree/sub"), { recursive: true });
+    writeFileSync(path.join(from, "tree/sub/new"), "new");
+    mkdirSync(path.join(to, "there/sub"), { recursive: true });
+    writeFileSync(path.join(to, "there/sub/old"), "old");
+    await copy("tree", "/there");
+    assert.deepEqual(readdirSync(path.join(to, "there/sub")), ["new", "old"]);
+  });
+  it("keeps links as links, and names of one file as names of one file", async () => {
+    mkdirSync(path.join(from, "tree"));
+    writeFileSync(path.join(from, "tree/a"), "text");
+    linkSync(path.join(from, "tree/a"), path.join(from, "tree/b"));
+    symlinkSync("a", path.join(from, "tree/c"));
+    await copy("tree", "/tree");
+    assert.equal(statSync(path.join(to, "tree/a")).ino, statSync(path.join(to, "tree/b")).ino);
+    assert.equal(readFileSync(path.join(to, "tree/c"), "utf8"), "text");
+  });
+  it("leaves out what is excluded, and keeps parents when asked", async () => {
+    mkdirSync(path.join(from, "a/b"), { recursive: true });
+    writeFileSync(path.join(from, "a/b/keep"), "x");
+    writeFileSync(path.join(from, "a/b/drop.log"), "x");
+    await copy("a", "/out", { exclude: ["**/*.log"] });
+    assert.deepEqual(readdirSync(path.join(to, "out/b")), ["keep"]);
+    await copy("a/./b/keep", "/pivot/", { parents: true });
+    assert.ok(existsSync(path.join(to, "pivot/b/keep")));
+  });
+  it("refuses a source that is not there, but not a pattern without matches", async () => {
+    await assert.rejects(copy("nope", "/"), /"\/nope": not found/);
+    await copy("*.none", "/");
+  });
+});
+
+describe("paths that lead out", () => {
+  it("stay inside the source, by dots or by links", async () => {
+    writeFileSync(path.join(folder, "outside"), "secret");
+    symlinkSync("../outside", path.join(from, "up"));
+    symlinkSync("/outside", path.join(from, "absolute"));
+    await assert.rejects(copy("../outside", "/"), /not found/);
+    await assert.rejects(copy("up", "/"), /not found/);
+    await assert.rejects(copy("absolute", "/"), /not found/);
+  });
+  it("stay inside the destination, by dots or by links", async () => {
+    writeFileSync(path.join(from, "a"), "text");
+    symlinkSync(folder, path.join(to, "absolute"));
+    symlinkSync("../..", path.join(to, "up"));
+    await copy("a", "/absolute/x");
+    await copy("a", "/up/y");
+    await copy("a", "/../z");
+    assert.deepEqual(readdirSync(folder).sort(), ["from", "to"]);
+    assert.ok(existsSync(path.join(to, folder, "x")));
+    assert.ok(existsSync(path.join(to, "y")) && existsSync(path.join(to, "z")));
+  });
+  it("are replaced, not followed, where a tree has a file and the destination a link", async () => {
+    mkdirSync(path.join(from, "tree"));
+    writeFileSync(path.join(from, "tree/passwd"), "evil");
+    writeFileSync(path.join(folder, "passwd"), "good");
+    symlinkSync(path.join(folder, "passwd"), path.join(to, "passwd"));
+    await copy("tree", "/");
+    assert.equal(readFileSync(path.join(folder, "passwd"), "utf8"), "good");
+    assert.equal(readFileSync(path.join(to, "passwd"), "utf8"), "evil");
+  });
+});
+
+it("changes modes in both notations", () => {
+  assert.equal(changedMode(0o644, "0755", false), 0o755);
+  assert.equal(changedMode(0o600, "u=rwX,go=rX", false), 0o644);
+  assert.equal(changedMode(0o700, "u=rwX,go=rX", true), 0o755);
+  assert.equal(changedMode(0o755, "go-w,o=", false), 0o750);
+});
