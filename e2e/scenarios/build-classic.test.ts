@@ -47,11 +47,16 @@ async function build(args: readonly string[], options: RunOptions = {}): Promise
 
 /** What a build may leave behind: containers of any kind, mounts, scratch files. */
 async function traces(): Promise<string> {
-  const { stdout: mounts } = await mustRun(["grep", "-c", engine.root, "/proc/self/mountinfo"], {}).catch(
-    () => ({ stdout: "0" }),
+  const { stdout: mounts } = await mustRun(
+    ["grep", "-c", engine.root, "/proc/self/mountinfo"],
+    {},
+  ).catch(() => ({ stdout: "0" }));
+  const scratchFiles = await readdir(path.join(engine.dataRoot, "build-service/scratch")).catch(
+    () => [],
   );
-  const scratchFiles = await readdir(path.join(engine.dataRoot, "build-service/scratch")).catch(() => []);
-  const folders = await readdir(path.join(engine.dataRoot, "container-service/containers")).catch(() => []);
+  const folders = await readdir(path.join(engine.dataRoot, "container-service/containers")).catch(
+    () => [],
+  );
   return JSON.stringify({ mounts: mounts.trim(), scratchFiles, folders });
 }
 
@@ -60,7 +65,8 @@ const id = "[0-9a-f]{12}";
 describe("the stream", () => {
   it("has Docker's texts for a build, and for the same build again", async () => {
     const folder = await context({
-      Dockerfile: "FROM busybox\nENV GREETING=hello\nRUN echo $GREETING > /greeting\nCMD cat /greeting\n",
+      Dockerfile:
+        "FROM busybox\nENV GREETING=hello\nRUN echo $GREETING > /greeting\nCMD cat /greeting\n",
     });
     const first = await build(["-t", "stream:one", folder]);
     assert.match(
@@ -150,12 +156,20 @@ describe("instructions", () => {
     assert.deepEqual(Config["Entrypoint"], ["/bin/echo"]);
     assert.deepEqual(Config["Cmd"], ["/bin/sh", "-ec", "hello"]);
     assert.deepEqual(Config["OnBuild"], ["RUN echo child"]);
-    const history = await engine.docker(["history", "--no-trunc", "--format", "{{.CreatedBy}}", "config"]);
+    const history = await engine.docker([
+      "history",
+      "--no-trunc",
+      "--format",
+      "{{.CreatedBy}}",
+      "config",
+    ]);
     assert.match(history, /#\(nop\) {2}ONBUILD RUN echo child/);
     assert.match(history, /#\(nop\) WORKDIR \/work\/sub/);
   });
   it("run triggers of the base image in its children", async () => {
-    const base = await context({ Dockerfile: "FROM busybox\nONBUILD RUN echo triggered > /trigger\n" });
+    const base = await context({
+      Dockerfile: "FROM busybox\nONBUILD RUN echo triggered > /trigger\n",
+    });
     await build(["-t", "with-trigger", base]);
     const child = await context({ Dockerfile: "FROM with-trigger\n" });
     const shown = await build(["-t", "child", child]);
@@ -221,9 +235,11 @@ describe("instructions", () => {
     });
     await build(["-t", "mounted", "--build-arg", "ROUND=1", folder]);
     await build(["-t", "mounted", "--build-arg", "ROUND=2", folder]);
-    const shown = await engine.docker([
-      ...["run", "--rm", "mounted", "sh", "-c", "cat /rounds /seen; ls -d /kept /given /gone"],
-    ]).catch((error: unknown) => String(error));
+    const shown = await engine
+      .docker([
+        ...["run", "--rm", "mounted", "sh", "-c", "cat /rounds /seen; ls -d /kept /given /gone"],
+      ])
+      .catch((error: unknown) => String(error));
     assert.match(shown, /1\n2\ngiven/);
     assert.match(shown, /\/kept: No such file/);
   });
@@ -240,7 +256,11 @@ describe("contexts", () => {
       assert.match(await build(["-"], { input }), /Successfully built/);
     }
     for (const program of ["bzip2", "xz"]) {
-      const packed = await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | ${program} | base64 -w0`]);
+      const packed = await mustRun([
+        "sh",
+        "-c",
+        `tar -cf - -C ${folder} . | ${program} | base64 -w0`,
+      ]);
       const input = Buffer.from(packed.stdout, "base64");
       assert.match(await build(["-"], { input }), /Successfully built/);
     }
@@ -286,7 +306,11 @@ describe("the cache", () => {
     const folder = await context({ Dockerfile: "FROM busybox\nRUN echo filled > /filled\n" });
     await build([folder]);
     const count = async (): Promise<number> =>
-      Number((await engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"])).split("Build Cache ")[1]);
+      Number(
+        (await engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"])).split(
+          "Build Cache ",
+        )[1],
+      );
     assert.ok((await count()) > 0);
     await engine.docker(["builder", "prune", "-af"]);
     assert.equal(await count(), 0);
@@ -411,7 +435,10 @@ describe("dockerode", () => {
   it("builds, and finds the ID in the stream", async () => {
     const folder = await context({ Dockerfile: "FROM busybox\nLABEL by=dockerode\n" });
     const docker = new Docker({ socketPath: path.join(engine.runRoot, "docker.sock") });
-    const stream = await docker.buildImage({ context: folder, src: ["Dockerfile"] }, { t: "rode:1" });
+    const stream = await docker.buildImage(
+      { context: folder, src: ["Dockerfile"] },
+      { t: "rode:1" },
+    );
     const lines: { aux?: { ID: string } }[] = await new Promise((resolve, reject) => {
       docker.modem.followProgress(stream, (error, output) => {
         if (error) reject(error);

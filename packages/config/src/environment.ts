@@ -117,3 +117,8 @@ export function onReload(handlers: ReloadHandlers): Disposable {
     },
   };
 }
+
+/** First descriptor that systemd hands to a service it started for a socket; undefined: none. */
+export function activationDescriptor(env: Environment = process.env): number | undefined {
+  return env["LISTEN_FDS"] === "1" && env["LISTEN_PID"] === String(process.pid) ? 3 : undefined;
+}

@@ -9,6 +9,7 @@ export {
   wakeSocketPath,
 } from "./engine-config.ts";
 export {
+  activationDescriptor,
   cleanEnvironment,
   engineEnvironment,
   nodeCommand,

@@ -4,7 +4,7 @@ import path from "node:path";
 import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
 import type { Logger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
-import { chainIds, parseDigest, parseReference, canonicalName, withDefaultTag } from "@gantry/oci";
+import { canonicalName, chainIds, parseDigest, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildService } from "@gantry/proto/build";
 import { ImageService } from "@gantry/proto/image";
 import { type DataListener, type Implementation, implement, openChannel } from "@gantry/rpc";
@@ -53,7 +53,9 @@ export function compose(
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o700);
   }
-  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, { patienceMs });
+  const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
+    patienceMs,
+  });
   const containerChannel = openChannel(servicePaths(config, "container-service").grpcSocket, {
     patienceMs,
   });

@@ -1,5 +1,12 @@
 /** build-service: images from Dockerfiles. Started at the first build, and ends when nothing is left to do. */
-import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
+import net from "node:net";
+import {
+  activationDescriptor,
+  loadConfig,
+  servicePaths,
+  socketAccess,
+  untilTerminated,
+} from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { Activity } from "./app/activity.ts";
@@ -27,6 +34,13 @@ const server = await serveGrpc({
   logger,
   access,
 });
+// Whoever waits for us at systemd's socket has us now.
+const fd = activationDescriptor();
+if (fd !== undefined)
+  net
+    .createServer((socket) => socket.end())
+    .listen({ fd })
+    .unref();
 logger.info({}, "serving");
 
 const reason = await Promise.race([terminated, idle.promise]);

@@ -3,9 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { BuildFailure } from "../domain/build-failure.ts";
 import type { FilesOp, Vertex } from "../domain/solver/vertex.ts";
-import type { BuildInputs, ContextRequest, ContextSource, ContextTree } from "../ports/build-inputs.ts";
+import type {
+  BuildInputs,
+  ContextRequest,
+  ContextSource,
+  ContextTree,
+} from "../ports/build-inputs.ts";
 import type { Downloads } from "../ports/downloads.ts";
 import type { RunningVertex } from "../ports/progress.ts";
+import { scratchTree } from "../ports/scratch-tree.ts";
 
 /** Which paths of a context are wanted is known before it is opened. */
 export type ContextNeeds = ReadonlyMap<string, ContextRequest>;
@@ -102,16 +108,4 @@ export class OpenedInputs implements AsyncDisposable {
     // What a failed download left.
     rmSync(this.#scratchDir, { recursive: true, force: true });
   }
-}
-
-/** A folder of ours that goes with its tree. */
-export function scratchTree(root: string, folder: string = root): ContextTree {
-  return {
-    root,
-    cacheName: undefined,
-    [Symbol.asyncDispose]() {
-      rmSync(folder, { recursive: true, force: true });
-      return Promise.resolve();
-    },
-  };
 }

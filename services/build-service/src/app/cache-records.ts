@@ -1,8 +1,8 @@
 /** The build cache as records: listed, pruned, kept within its bounds. */
 import { statfs } from "node:fs/promises";
 import { nowNano } from "@gantry/events";
-import type { CacheEntry } from "../ports/build-cache.ts";
 import type { CacheRecord, PruneRequest } from "../ports/build.ts";
+import type { CacheEntry } from "../ports/build-cache.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { leaseOwnerOf } from "./solver.ts";
 
@@ -87,7 +87,13 @@ export function defaultPolicy(diskBytes: number): PruneRequest[] {
   const bounds = { reservedBytes, maxUsedBytes, minFreeBytes };
   return [
     {
-      ...{ all: false, matches: isMount, keepDurationMs: 2 * day, reservedBytes: 0, minFreeBytes: 0 },
+      ...{
+        all: false,
+        matches: isMount,
+        keepDurationMs: 2 * day,
+        reservedBytes: 0,
+        minFreeBytes: 0,
+      },
       maxUsedBytes: Math.max(512 * 1024 * 1024, Math.floor(reservedBytes * 0.138)),
     },
     {

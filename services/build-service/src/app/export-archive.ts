@@ -26,7 +26,11 @@ export async function* exportArchive(
         },
       }),
     }));
-    const index = { schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json", manifests };
+    const index = {
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.index.v1+json",
+      manifests,
+    };
     yield* entry("index.json", Buffer.from(JSON.stringify(index)));
     if (options.format === "docker") {
       const docker = written.manifests.map(({ configDigest, layers }) => ({

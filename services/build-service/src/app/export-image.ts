@@ -1,6 +1,7 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
-import { type Digest, isDigest, mediaTypes, type Platform } from "@gantry/oci";
+
 import { hasKind, internal } from "@gantry/errors";
+import { type Digest, isDigest, mediaTypes, type Platform } from "@gantry/oci";
 import type {
   BuildResult,
   ExportedLayer,
@@ -96,7 +97,11 @@ async function writeManifest(
 ): Promise<ExportedManifest> {
   const layers = await packChain(parts, result.snapshot, signal);
   options.onStep("exporting layers", true);
-  await parts.layers.lease(leaseOwner, { blobs: layers.map(({ digest }) => digest) }, exportLeaseMs);
+  await parts.layers.lease(
+    leaseOwner,
+    { blobs: layers.map(({ digest }) => digest) },
+    exportLeaseMs,
+  );
   const { history } = result.config;
   const created = history.at(-1)?.created ?? new Date().toISOString();
   const config = await writeJson(parts, leaseOwner, mediaTypes.ociConfig, {
@@ -109,7 +114,11 @@ async function writeManifest(
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     config: { mediaType: config.mediaType, digest: config.digest, size: config.sizeBytes },
-    layers: layers.map(({ mediaType, digest, sizeBytes }) => ({ mediaType, digest, size: sizeBytes })),
+    layers: layers.map(({ mediaType, digest, sizeBytes }) => ({
+      mediaType,
+      digest,
+      size: sizeBytes,
+    })),
     ...annotationsOf(options.annotations),
   });
   options.onStep(`exporting manifest ${manifest.digest}`, true);

@@ -1,19 +1,19 @@
 /** A Dockerfile's stages as states: base images are looked up, instructions dispatched. */
-import { formatPlatform, hostPlatform, parsePlatform, type Platform } from "@gantry/oci";
+import { formatPlatform, hostPlatform, type Platform, parsePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { expandWord } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
 import { platformArguments, proxyEnvironment } from "../domain/frontend/arguments.ts";
-import { dispatch, type DispatchContext } from "../domain/frontend/dispatch.ts";
-import { type Stage, stageCalled, type Stages } from "../domain/frontend/stages.ts";
+import { type DispatchContext, dispatch } from "../domain/frontend/dispatch.ts";
 import { type StageState, withConfig } from "../domain/frontend/stage-state.ts";
+import { type Stage, type Stages, stageCalled } from "../domain/frontend/stages.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
-import type { BuildInputs, ContextSource } from "../ports/build-inputs.ts";
 import type { BuildRequest } from "../ports/build.ts";
+import type { BuildInputs, ContextSource } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 
 /** What planning needs from outside. */
@@ -68,7 +68,10 @@ export class StagePlanner {
   /** Plans a stage, and first those that it needs. Throws BuildFailure. */
   plan(stage: Stage, path: readonly Stage[] = []): Promise<PlannedStage> {
     if (path.includes(stage)) {
-      throw new BuildFailure(`circular dependency detected on stage: ${stage.name}`, stage.from.lines);
+      throw new BuildFailure(
+        `circular dependency detected on stage: ${stage.name}`,
+        stage.from.lines,
+      );
     }
     const known = this.#stages.get(stage.index);
     if (known !== undefined) return known;
@@ -149,7 +152,10 @@ export class StagePlanner {
     try {
       return expandWord(word, (name) => this.#global.get(name), { escape }).text;
     } catch (error) {
-      throw new BuildFailure(error instanceof Error ? error.message : String(error), stage.from.lines);
+      throw new BuildFailure(
+        error instanceof Error ? error.message : String(error),
+        stage.from.lines,
+      );
     }
   }
 
@@ -247,7 +253,10 @@ export class StagePlanner {
       if (line === undefined) throw new BuildFailure(`empty ONBUILD trigger`, stage.from.lines);
       return parseInstruction({ ...line, lines: stage.from.lines });
     });
-    return { state: triggers.length === 0 ? state : withConfig(state, { OnBuild: null }), triggers };
+    return {
+      state: triggers.length === 0 ? state : withConfig(state, { OnBuild: null }),
+      triggers,
+    };
   }
 
   #namedContext(name: string): ContextSource | undefined {
@@ -270,7 +279,10 @@ export class StagePlanner {
   async #tree(name: string, stage: Stage, path: readonly Stage[]): Promise<Vertex> {
     const named = this.#namedContext(name);
     if (named?.kind === "local" || named?.kind === "remote") {
-      return this.#filesVertex(`context:${name.toLowerCase()}`, `[context ${name}] load from client`);
+      return this.#filesVertex(
+        `context:${name.toLowerCase()}`,
+        `[context ${name}] load from client`,
+      );
     }
     if (named?.kind === "result") {
       const snapshot = named.result.platforms[0]?.snapshot ?? "";
@@ -322,11 +334,7 @@ function buildkitHistory(text: string, kind: "run" | "copy" | "config"): string 
 }
 
 /** As the classic builder writes it. */
-function classicHistory(
-  text: string,
-  kind: "run" | "copy" | "config",
-  state: StageState,
-): string {
+function classicHistory(text: string, kind: "run" | "copy" | "config", state: StageState): string {
   if (kind === "run") return text.slice("RUN ".length);
   const shell = state.document.config.Shell ?? ["/bin/sh", "-c"];
   return `${shell.join(" ")} #(nop) ${kind === "copy" ? "" : " "}${text}`;
@@ -335,7 +343,8 @@ function classicHistory(
 /** Names after `--from`, of COPY, ADD and RUN's mounts. */
 function fromNames(instructions: readonly Instruction[]): string[] {
   return instructions.flatMap((instruction) => {
-    if (instruction.kind === "COPY") return instruction.from === undefined ? [] : [instruction.from];
+    if (instruction.kind === "COPY")
+      return instruction.from === undefined ? [] : [instruction.from];
     if (instruction.kind !== "RUN") return [];
     return instruction.mounts.flatMap((mount) => {
       const name = /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "";
@@ -380,18 +389,20 @@ function emptyState(tree: Vertex, platform: Platform): StageState {
 
 /** A base image's document without what belongs to its own making. */
 function startingDocument(document: ImageConfigDocument): ImageConfigDocument {
-  const { created: _created, rootfs: _rootfs, author: _author, container: _container, ...rest } = document;
+  const {
+    created: _created,
+    rootfs: _rootfs,
+    author: _author,
+    container: _container,
+    ...rest
+  } = document;
   const { container_config: _containerConfig, docker_version: _version, ...kept } = rest;
-  return { ...kept, config: { ...kept.config } } as ImageConfigDocument;
+  return { ...kept, config: { ...kept.config } };
 }
 
 function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
   const { file, request, platform, target, escape } = context;
-  const known = platformArguments(
-    hostPlatform(),
-    platform,
-    target.named ? target.name : "",
-  );
+  const known = platformArguments(hostPlatform(), platform, target.named ? target.name : "");
   for (const [name, value] of request.buildArgs) {
     if (known.has(name) && value !== undefined) known.set(name, value);
   }

@@ -1,14 +1,13 @@
 /** One build from its Dockerfile to results. */
 import path from "node:path";
-import { type HistoryItem, hostPlatform, type Platform } from "@gantry/oci";
 import { nowNano } from "@gantry/events";
+import { type HistoryItem, hostPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
-import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
+import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
+import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { reachable, type Vertex } from "../domain/solver/vertex.ts";
-import type { BuildInputs } from "../ports/build-inputs.ts";
 import {
   BuildError,
   type BuildMaterial,
@@ -16,22 +15,33 @@ import {
   type BuildResult,
   type PlatformResult,
 } from "../ports/build.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
-import type { BuilderParts } from "./builder-parts.ts";
 import { OpenedInputs } from "./build-inputs-opened.ts";
+import type { BuilderParts } from "./builder-parts.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { internalDigest, type PlannedStage, StagePlanner } from "./plan-stages.ts";
 import { SolveSession } from "./solver.ts";
-import { BoundWork } from "./vertex-work.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
+import { BoundWork } from "./vertex-work.ts";
 
 /** The classic builder goes through stages itself, and hears of containers. */
 export interface StepListener {
   /** The stages up to the target in order, to be solved step by step. */
-  walk(stages: readonly PlannedStage[], session: SolveSession, tracker: VertexTracker): Promise<void>;
+  walk(
+    stages: readonly PlannedStage[],
+    session: SolveSession,
+    tracker: VertexTracker,
+  ): Promise<void>;
   onContainer(digest: string, id: string): void;
-  onPull(step: { readonly id: string; readonly status: string; readonly current: number; readonly total: number; readonly hasDetail: boolean }): void;
+  onPull(step: {
+    readonly id: string;
+    readonly status: string;
+    readonly current: number;
+    readonly total: number;
+    readonly hasDetail: boolean;
+  }): void;
 }
 
 export async function runBuild(
@@ -97,7 +107,8 @@ class RunningBuild {
     const file = splitStages(dockerfile);
     const target = findTarget(file.stages, this.#request.target);
     const escape = dockerfile.directives.get("escape") ?? "\\";
-    const platforms = this.#request.platforms.length === 0 ? [hostPlatform()] : this.#request.platforms;
+    const platforms =
+      this.#request.platforms.length === 0 ? [hostPlatform()] : this.#request.platforms;
     const plans = await Promise.all(
       platforms.map((platform) => this.#plan(file, escape, target, platform)),
     );
@@ -149,7 +160,8 @@ class RunningBuild {
     });
     const before: PlannedStage[] = [];
     if (this.#request.order === "sequential") {
-      for (const stage of file.stages.slice(0, target.index)) before.push(await planner.plan(stage));
+      for (const stage of file.stages.slice(0, target.index))
+        before.push(await planner.plan(stage));
     }
     return [...before, await planner.plan(target)];
   }
@@ -180,7 +192,7 @@ class RunningBuild {
     return await Promise.all(
       plans.map(async (stages) => {
         await this.#listener?.walk(stages, session, this.#tracker);
-        const { state } = stages[stages.length - 1] as PlannedStage;
+        const [{ state } = stages[0]] = stages.slice(-1);
         const { snapshot } = await session.result(state.tree);
         const config = await this.#finished(state, session);
         return { platform: state.platform, snapshot, config };
@@ -205,13 +217,15 @@ class RunningBuild {
       ownVertices(state.tree).map((vertex) => session.createdNano(vertex)),
     );
     const { history } = state.document;
-    const first = times.find((time) => time !== undefined) ?? 0n;
-    let last = history.findLast(({ created }) => created !== undefined)?.created ?? isoTime(first);
+    const first = times.find((time) => time !== undefined);
+    const ofBase = history.findLast(({ created }) => created !== undefined)?.created;
+    let last = first === undefined ? (ofBase ?? isoTime(0n)) : isoTime(first);
     return history.map((item) => {
       if (item.created !== undefined) return item;
       const time = item.empty_layer === true ? undefined : times.shift();
       if (time !== undefined) last = isoTime(time);
-      const created = sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
+      const created =
+        sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
       return { created, ...item };
     });
   }
@@ -245,7 +259,10 @@ class RunningBuild {
         },
       });
       this.#parts.knowLayers(image);
-      this.#materials.push({ uri: `pkg:docker/${image.reference.replace(":", "@")}`, digest: image.id });
+      this.#materials.push({
+        uri: `pkg:docker/${image.reference.replace(":", "@")}`,
+        digest: image.id,
+      });
       vertex.end();
       return image;
     } catch (error) {

@@ -11,32 +11,45 @@ describe("work that several want", () => {
     let runs = 0;
     const heard: string[][] = [[], []];
     const join = (index: number) =>
-      work.join("key", never, (event) => heard[index]?.push(event), async (_signal, tell) => {
-        runs += 1;
-        tell("early");
-        const value = await promise;
-        tell("late");
-        return value;
-      });
+      work.join(
+        "key",
+        never,
+        (event) => heard[index]?.push(event),
+        async (_signal, tell) => {
+          runs += 1;
+          tell("early");
+          const value = await promise;
+          tell("late");
+          return value;
+        },
+      );
     const results = [join(0), join(1)];
     resolve(7);
     assert.deepEqual(await Promise.all(results), [7, 7]);
     assert.equal(runs, 1);
-    assert.deepEqual(heard, [["early", "late"], ["early", "late"]]);
+    assert.deepEqual(heard, [
+      ["early", "late"],
+      ["early", "late"],
+    ]);
   });
   it("goes on while one still wants it, and is aborted with the last", async () => {
     const work = new SharedWork<never, string>();
     let aborted = false;
     const [one, other] = [new AbortController(), new AbortController()];
     const join = (signal: AbortSignal) =>
-      work.join("key", signal, () => undefined, (inner) => {
-        return new Promise<never>((_resolve, reject) => {
-          inner.addEventListener("abort", () => {
-            aborted = true;
-            reject(inner.reason as Error);
+      work.join(
+        "key",
+        signal,
+        () => undefined,
+        (inner) => {
+          return new Promise<never>((_resolve, reject) => {
+            inner.addEventListener("abort", () => {
+              aborted = true;
+              reject(inner.reason as Error);
+            });
           });
-        });
-      });
+        },
+      );
     const [first, second] = [join(one.signal), join(other.signal)];
     one.abort();
     await assert.rejects(first, { name: "AbortError" });
@@ -48,7 +61,18 @@ describe("work that several want", () => {
   it("is begun anew after it failed", async () => {
     const work = new SharedWork<number, string>();
     const fail = () => Promise.reject(new Error("once"));
-    await assert.rejects(work.join("key", never, () => undefined, fail), /once/);
-    assert.equal(await work.join("key", never, () => undefined, () => Promise.resolve(1)), 1);
+    await assert.rejects(
+      work.join("key", never, () => undefined, fail),
+      /once/,
+    );
+    assert.equal(
+      await work.join(
+        "key",
+        never,
+        () => undefined,
+        () => Promise.resolve(1),
+      ),
+      1,
+    );
   });
 });

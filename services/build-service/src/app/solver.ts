@@ -6,8 +6,8 @@ import { randomUUID } from "node:crypto";
 import { nowNano } from "@gantry/events";
 import { copyIdentity, directoryIdentity, keyOf, runIdentity } from "../domain/solver/cache-key.ts";
 import type { CopyOp, Vertex } from "../domain/solver/vertex.ts";
-import type { BuildCache, CacheEntry } from "../ports/build-cache.ts";
 import { BuildError } from "../ports/build.ts";
+import type { BuildCache, CacheEntry } from "../ports/build-cache.ts";
 import type { LogStream, VertexStatus } from "../ports/progress.ts";
 import type { InUse } from "./in-use.ts";
 import { SharedWork } from "./shared-work.ts";
@@ -159,11 +159,8 @@ export class SolveSession {
     };
     // What passes the cache over is done for this build only.
     const workKey = vertex.ignoreCache ? `${this.#id} ${key}` : key;
-    const solved = await this.#shared.work.join(
-      workKey,
-      this.#signal,
-      listener,
-      (signal, tell) => this.#execute(vertex, key, trees, tell, signal),
+    const solved = await this.#shared.work.join(workKey, this.#signal, listener, (signal, tell) =>
+      this.#execute(vertex, key, trees, tell, signal),
     );
     const entry = this.#shared.cache.find(solved.key);
     if (entry !== undefined) this.#take(entry);
@@ -225,7 +222,11 @@ export class SolveSession {
       case "mkdir":
         return keyOf(directoryIdentity(op), await this.#inputKey(vertex, 0));
       case "run":
-        return keyOf(runIdentity(op), await this.#inputKey(vertex, 0), await this.#mountKeys(vertex));
+        return keyOf(
+          runIdentity(op),
+          await this.#inputKey(vertex, 0),
+          await this.#mountKeys(vertex),
+        );
       case "copy":
         return (await this.#keyAndEntry(vertex)).key;
     }
@@ -300,7 +301,8 @@ export const leaseOwnerOf = (id: string): string => `build-cache-${id}`;
 
 function inputOf(vertex: Vertex, index: number): Vertex {
   const input = vertex.inputs[index];
-  if (input === undefined) throw new RangeError(`vertex ${vertex.digest} has no input ${String(index)}`);
+  if (input === undefined)
+    throw new RangeError(`vertex ${vertex.digest} has no input ${String(index)}`);
   return input;
 }
 
@@ -311,4 +313,3 @@ function memo<T>(map: Map<string, Promise<T>>, key: string, work: () => Promise<
   map.set(key, result);
   return result;
 }
-

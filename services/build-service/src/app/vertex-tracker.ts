@@ -59,7 +59,12 @@ export class VertexTracker {
     if (state === undefined || state.completedNano !== undefined) return;
     const completedNano = nowNano();
     const text = error === undefined ? "" : messageOf(error);
-    this.#put({ ...state, startedNano: state.startedNano ?? completedNano, completedNano, error: text });
+    this.#put({
+      ...state,
+      startedNano: state.startedNano ?? completedNano,
+      completedNano,
+      error: text,
+    });
   }
 
   /** A vertex, and all below it that nothing was done for, were there already. */
@@ -68,7 +73,12 @@ export class VertexTracker {
     if (state === undefined || state.completedNano !== undefined) return;
     for (const input of vertex.inputs) this.cached(input);
     const now = nowNano();
-    this.#put({ ...state, startedNano: state.startedNano ?? now, completedNano: now, cached: true });
+    this.#put({
+      ...state,
+      startedNano: state.startedNano ?? now,
+      completedNano: now,
+      cached: true,
+    });
   }
 
   /** Ends what is still open, at the end of the build. */

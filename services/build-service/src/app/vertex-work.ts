@@ -1,13 +1,13 @@
 /** What vertices do, bound to one build: its inputs, its limits. */
-import { createReadStream } from "node:fs";
-import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
+
 import { randomUUID } from "node:crypto";
-import { rmSync } from "node:fs";
+import { createReadStream, rmSync } from "node:fs";
+import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
 import type { CopyOp, CopySource, RunMount, RunOp, Vertex } from "../domain/solver/vertex.ts";
-import type { BuildInputs } from "../ports/build-inputs.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
 import type { StepBind, StepContainer, StepContainers } from "../ports/containers.ts";
 import type { Archives } from "../ports/downloads.ts";
@@ -399,7 +399,8 @@ export class BoundWork implements VertexWork {
   ): Promise<void> {
     const socket = await this.#context.inputs.sshAgent(mount.id, signal);
     if (socket === undefined) {
-      if (mount.required) throw new BuildFailure(`no SSH key ${JSON.stringify(mount.id)} forwarded from the client`);
+      if (mount.required)
+        throw new BuildFailure(`no SSH key ${JSON.stringify(mount.id)} forwarded from the client`);
       return;
     }
     await chown(socket, mount.uid, mount.gid);

@@ -1,6 +1,7 @@
 /** Containers of RUN, run by container-service. */
-import type { LogStream } from "./progress.ts";
+
 import type { RunLimits } from "./build.ts";
+import type { LogStream } from "./progress.ts";
 
 /** A host path shown in the container. */
 export interface StepBind {

@@ -8,7 +8,11 @@ export interface FileOwner {
 
 /** One source of a COPY. */
 export interface CopyRequest {
-  readonly from: { readonly root: string; readonly path: string; readonly name: string | undefined };
+  readonly from: {
+    readonly root: string;
+    readonly path: string;
+    readonly name: string | undefined;
+  };
   readonly toRoot: string;
   /** Absolute, with a trailing slash for a directory. */
   readonly destination: string;
@@ -31,7 +35,11 @@ export interface FileWork {
   sum(
     root: string,
     path: string,
-    options: { readonly exclude: readonly string[]; readonly owners: boolean; readonly signal: AbortSignal },
+    options: {
+      readonly exclude: readonly string[];
+      readonly owners: boolean;
+      readonly signal: AbortSignal;
+    },
   ): Promise<string>;
   /** Makes a directory with its parents: 0755, of `owner`. @returns real path */
   makeDirectories(root: string, path: string, owner: FileOwner): string;

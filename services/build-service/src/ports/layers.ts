@@ -1,8 +1,8 @@
 /** Base images and layers, kept by image-service. */
 import type { Platform } from "@gantry/oci";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
-import type { Credential } from "./build-inputs.ts";
 import type { ExportedLayer } from "./build.ts";
+import type { Credential } from "./build-inputs.ts";
 
 /** What a pull tells. */
 export interface PullStep {
@@ -86,7 +86,12 @@ export interface Layers {
     leaseOwner: string,
   ): Promise<number>;
   /** Makes the blob of a layer. Throws not_found. */
-  pack(layer: string, parentChainId: string, leaseOwner: string, signal: AbortSignal): Promise<PackedLayer>;
+  pack(
+    layer: string,
+    parentChainId: string,
+    leaseOwner: string,
+    signal: AbortSignal,
+  ): Promise<PackedLayer>;
   /** Keys of all layers with what is below each, and their bytes on disk. */
   list(): Promise<ReadonlyMap<string, { readonly parent: string; readonly sizeBytes: number }>>;
   /** Protects layers and blobs. @param ttlMs 0 = until released */

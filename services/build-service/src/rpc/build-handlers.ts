@@ -2,27 +2,23 @@
 import { randomUUID } from "node:crypto";
 import { invalidArgument } from "@gantry/errors";
 import type { Platform } from "@gantry/oci";
-import type {
-  BuildLimits,
-  BuildRequest as WireRequest,
-  BuildService,
-} from "@gantry/proto/build";
+import type { BuildLimits, BuildService, BuildRequest as WireRequest } from "@gantry/proto/build";
 import type { RegistryAuth } from "@gantry/proto/image";
 import type { DataListener, Handlers } from "@gantry/rpc";
+import type { Activity } from "../app/activity.ts";
 import type { BuilderParts } from "../app/builder-parts.ts";
 import { listRecords, pruneRecords } from "../app/cache-records.ts";
 import {
-  checkDockerfile,
-  classicBuild,
   type ClassicEvent,
   type ClassicRequest,
+  checkDockerfile,
+  classicBuild,
   openClassicContext,
 } from "../app/classic/classic-build.ts";
-import type { Activity } from "../app/activity.ts";
 import { Outbox } from "../app/classic/outbox.ts";
-import { compileRecordFilters } from "../domain/record-filters.ts";
-import type { Credential } from "../ports/build-inputs.ts";
+import { compileRecordFilters } from "../app/record-filters.ts";
 import type { RunLimits } from "../ports/build.ts";
+import type { Credential } from "../ports/build-inputs.ts";
 import { offerUpload } from "./upload.ts";
 
 export function buildHandlers(

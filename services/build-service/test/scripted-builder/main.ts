@@ -4,6 +4,7 @@ import path from "node:path";
 import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
+import { Activity } from "../../src/app/activity.ts";
 import { openBuildkit } from "../../src/buildkit/front.ts";
 import { buildkitHandlers } from "../../src/rpc/buildkit-handlers.ts";
 import { ScriptedBuilder } from "./builder.ts";
@@ -20,11 +21,12 @@ const front = openBuildkit({
   runDir,
   logger,
 });
+const activity = new Activity(3600_000, () => undefined);
 const access = socketAccess(config);
 const data = await openDataListener({ socketPath: dataSocket, logger, access });
 const server = await serveGrpc({
   socketPath: grpcSocket,
-  services: [buildkitHandlers(front, data)],
+  services: [buildkitHandlers(front, data, activity)],
   logger,
   access,
 });

@@ -28,8 +28,9 @@ export function listContainers(app: App, options: ListOptions): Entry[] {
   const candidates = options.buildSteps
     ? registry.all().filter(({ record }) => record.buildStep)
     : registry.list();
-  const found = candidates
-    .filter((entry) => (all || isRunning(entry.record.state)) && fits(entry.record));
+  const found = candidates.filter(
+    (entry) => (all || isRunning(entry.record.state)) && fits(entry.record),
+  );
   return options.limit > 0 ? found.slice(0, options.limit) : found;
 }
 

@@ -22,7 +22,9 @@ export async function commitSnapshot(
 ): Promise<{ readonly sizeBytes: number; readonly inodes: number }> {
   const { key, layerKey, leaseOwner } = request;
   if (!layerKey.startsWith(buildLayerPrefix) || leaseOwner === "") {
-    throw invalidArgument(`a layer's key begins with ${buildLayerPrefix}, and a lease owner keeps it`);
+    throw invalidArgument(
+      `a layer's key begins with ${buildLayerPrefix}, and a lease owner keeps it`,
+    );
   }
   const { metadata, dirs } = store;
   const done = metadata.snapshots.get(layerKey);

@@ -1,12 +1,13 @@
 /** ImageService: commit, disk usage and what `docker info` shows. */
-import type { ImageService } from "@gantry/proto/image";
-import type { Handlers } from "@gantry/rpc";
+
 import { invalidArgument } from "@gantry/errors";
 import { parseDigest } from "@gantry/oci";
-import { storeImage } from "../app/store-image.ts";
+import type { ImageService } from "@gantry/proto/image";
+import type { Handlers } from "@gantry/rpc";
 import { commitImage } from "../app/commit-image.ts";
 import { diskUsage } from "../app/disk-usage.ts";
 import type { Store } from "../app/store.ts";
+import { storeImage } from "../app/store-image.ts";
 import { wireImage } from "./messages.ts";
 
 /** What is configured of registries. */
@@ -18,7 +19,10 @@ export interface RegistryInfo {
 export function storeHandlers(
   store: Store,
   registryInfo: () => RegistryInfo,
-): Pick<Handlers<typeof ImageService>, "commitImage" | "storeImage" | "getDiskUsage" | "getImageInfo"> {
+): Pick<
+  Handlers<typeof ImageService>,
+  "commitImage" | "storeImage" | "getDiskUsage" | "getImageInfo"
+> {
   return {
     async commitImage(request, { signal }) {
       return { imageId: await commitImage(store, { ...request, signal }) };

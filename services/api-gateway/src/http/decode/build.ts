@@ -30,7 +30,10 @@ export function readBuildQuery(query: Query, registryConfig: string): BuildInit 
     target: query.text("target"),
     platform: parsePlatformText(query.text("platform")),
     networkMode: query.text("networkmode"),
-    extraHosts: query.all("extrahosts").flatMap((each) => each.split(",")).filter(Boolean),
+    extraHosts: query
+      .all("extrahosts")
+      .flatMap((each) => each.split(","))
+      .filter(Boolean),
     limits: limits(query),
     registryAuth: registryAuth(registryConfig),
   });
@@ -71,7 +74,8 @@ function buildArguments(text: string) {
 function texts(text: string, what: string): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, value] of object(text, what)) {
-    if (typeof value !== "string") throw invalidArgument(`error reading ${what}: ${name} is no string`);
+    if (typeof value !== "string")
+      throw invalidArgument(`error reading ${what}: ${name} is no string`);
     found[name] = value;
   }
   return found;

@@ -5,8 +5,8 @@ import type { BuildResponse } from "@gantry/proto/build";
 import type { ApiCall } from "../api-call.ts";
 import { readBuildQuery } from "../decode/build.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
-import { encodeBuildError, encodeProgress } from "../encode/progress.ts";
 import { nullIfEmpty } from "../encode/json.ts";
+import { encodeBuildError, encodeProgress } from "../encode/progress.ts";
 import { connectEndpoint, copyIn, openStream, write } from "../relay.ts";
 
 /** POST /build */

@@ -93,7 +93,16 @@ class SqliteCache implements BuildCache {
   put(entry: Omit<CacheEntry, "usageCount" | "lastUsedNano">, keys: readonly string[]): void {
     const { id, snapshot, key, type, description, sizeBytes, createdNano } = entry;
     this.#transaction(() => {
-      this.#statements.put.run(id, snapshot, key, type, description, sizeBytes, createdNano, createdNano);
+      this.#statements.put.run(
+        id,
+        snapshot,
+        key,
+        type,
+        description,
+        sizeBytes,
+        createdNano,
+        createdNano,
+      );
       for (const each of keys) this.#statements.putKey.run(each, id);
     });
   }
@@ -162,7 +171,9 @@ function prepare(db: DatabaseSync) {
     "e.id, snapshot, e.key, type, description, size_bytes, CAST(created_nano AS TEXT) AS created, " +
     "CAST(last_used_nano AS TEXT) AS used, usage_count";
   return {
-    find: db.prepare(`SELECT ${entryColumns} FROM keys k JOIN entries e ON e.id = k.id WHERE k.key = ?`),
+    find: db.prepare(
+      `SELECT ${entryColumns} FROM keys k JOIN entries e ON e.id = k.id WHERE k.key = ?`,
+    ),
     touch: db.prepare(
       "UPDATE entries SET last_used_nano = ?, usage_count = usage_count + 1 WHERE id = ?",
     ),

@@ -9,10 +9,10 @@ import { pipeline } from "node:stream/promises";
 import { nowNano } from "@gantry/events";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { isGit } from "../../domain/frontend/dispatch.ts";
-import { scratchTree } from "../../app/build-inputs-opened.ts";
-import type { Archives, Downloads } from "../../ports/downloads.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
+import type { Archives, Downloads } from "../../ports/downloads.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
+import { scratchTree } from "../../ports/scratch-tree.ts";
 import { placeIn } from "../files/in-root.ts";
 import { runGit } from "./git-program.ts";
 import { parseGitUrl } from "./git-url.ts";
@@ -66,7 +66,11 @@ export function openDownloads(archives: Archives): Downloads {
       if (isGit(url) || url.startsWith("github.com/")) {
         const full = url.startsWith("github.com/") ? `https://${url}` : url;
         const none = (): Promise<undefined> => Promise.resolve(undefined);
-        return await git({ url: full, checksum: "", keepGitDir: false, into, secret: none }, vertex, signal);
+        return await git(
+          { url: full, checksum: "", keepGitDir: false, into, secret: none },
+          vertex,
+          signal,
+        );
       }
       return await archiveContext(archives, url, into, vertex, signal);
     },
@@ -80,7 +84,9 @@ async function authorizationFor(
   if (!remote.startsWith("http")) return "";
   const { host } = new URL(remote);
   const text = async (id: string): Promise<string> =>
-    Buffer.from((await secret(id)) ?? new Uint8Array()).toString("utf8").trim();
+    Buffer.from((await secret(id)) ?? new Uint8Array())
+      .toString("utf8")
+      .trim();
   const header = (await text(`GIT_AUTH_HEADER.${host}`)) || (await text("GIT_AUTH_HEADER"));
   if (header !== "") return header;
   const token = (await text(`GIT_AUTH_TOKEN.${host}`)) || (await text("GIT_AUTH_TOKEN"));

@@ -12,13 +12,14 @@ export interface GitUrl {
 
 /** Throws BuildFailure. */
 export function parseGitUrl(text: string): GitUrl {
-  const [address = "", fragment = ""] = split(text, "#");
-  const [remote = "", query = ""] = split(address, "?");
-  const [refOfFragment = "", folderOfFragment = ""] = split(fragment, ":");
+  const [address, fragment] = split(text, "#");
+  const [remote, query] = split(address, "?");
+  const [refOfFragment, folderOfFragment] = split(fragment, ":");
   const params = new URLSearchParams(query);
   const ref = params.get("ref") ?? params.get("branch") ?? params.get("tag") ?? refOfFragment;
   const folder = params.get("subdir") ?? folderOfFragment;
-  if (/^-|[\s\0]/.test(ref) || ref.includes("..")) throw new BuildFailure(`invalid git ref: ${ref}`);
+  if (/^-|[\s\0]/.test(ref) || ref.includes(".."))
+    throw new BuildFailure(`invalid git ref: ${ref}`);
   if (!/^(?:https?|git|ssh):\/\/[^-\s]|^git@[^-\s][^\s]*:/.test(remote)) {
     throw new BuildFailure(`invalid git url: ${remote}`);
   }

@@ -5,10 +5,10 @@ import type { MountKernel } from "@gantry/native";
 import {
   chainIds,
   familiarName,
+  type Platform,
   parseDigest,
   parseManifestOrIndex,
   parseReference,
-  type Platform,
   withDefaultTag,
 } from "@gantry/oci";
 import {
@@ -262,7 +262,9 @@ async function describe(
   { image, chainId }: ResolveImageResponse,
 ): Promise<BaseImage> {
   if (image === undefined) throw internal("image-service answered without an image");
-  const document = JSON.parse(Buffer.from(image.configJson).toString("utf8")) as ImageConfigDocument;
+  const document = JSON.parse(
+    Buffer.from(image.configJson).toString("utf8"),
+  ) as ImageConfigDocument;
   const diffIds = image.diffIds.map(parseDigest);
   const chunks: Uint8Array[] = [];
   const digest = image.manifest?.digest ?? "";

@@ -1,6 +1,6 @@
 /** The StepContainers port over container-service. */
 import { create } from "@bufbuild/protobuf";
-import { toEngineError } from "@gantry/errors";
+import { internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import {
   ContainerConfigSchema,
@@ -55,7 +55,7 @@ async function runToEnd(
     { container: id, stdout: true, stderr: true, stream: true },
     { signal },
   );
-  if (attached.stream === undefined) throw toEngineError(new Error("no stream to attach to"));
+  if (attached.stream === undefined) throw internal("no stream to attach to");
   const socket = await connectData(attached.stream, { signal });
   const kill = (): void => {
     // The container is removed by force in any case.
@@ -88,9 +88,9 @@ async function beginWait(
   const answers = client.waitContainer(request, { signal })[Symbol.asyncIterator]();
   await answers.next();
   const last = async (): Promise<number> => {
-    const { value, done } = await answers.next();
-    if (done === true) throw toEngineError(new Error("the wait for a step ended without its end"));
-    return value.exitCode;
+    const next = await answers.next();
+    if (next.done === true) throw internal("the wait for a step ended without its end");
+    return next.value.exitCode;
   };
   const ended = last();
   // It is awaited when the output has ended; a failure before that is told then.

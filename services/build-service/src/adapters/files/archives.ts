@@ -15,6 +15,7 @@ export function openArchives(program: string): Archives {
       if (owner !== undefined) args.push("--chown", `${String(owner.uid)}:${String(owner.gid)}`);
       const child = start(program, args, root, signal, "pipe");
       // The program may fail before the input ends: its report says why.
+      if (child.stdin === null) throw internal("the unpack program has no input");
       const fed = pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch(
         (error: unknown) => error,
       );
@@ -50,14 +51,14 @@ function start(
     });
     const { stdin: input, stdout, stderr } = child;
     if (stdout === null || stderr === null) throw internal("the unpack program has no streams");
-    return { child, stdin: input as NonNullable<typeof input>, stdout, stderr };
+    return { child, stdin: input, stdout, stderr };
   } finally {
     closeSync(fd);
   }
 }
 
 async function finished({ child, stderr, stdout, stdin }: Child): Promise<void> {
-  if ((stdin as typeof stdin | null) !== null) stdout.resume();
+  if (stdin !== null) stdout.resume();
   const ended = new Promise<string>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => {
@@ -71,9 +72,15 @@ async function finished({ child, stderr, stdout, stdin }: Child): Promise<void> 
   ]);
   const line = report.trimEnd().split("\n").at(-1) ?? "";
   if (line === "") throw internal(`unpack program ended with ${exit}: ${complaint.trim()}`);
-  const parsed = JSON.parse(line) as { readonly ok?: boolean; readonly message?: string; readonly path?: string };
+  const parsed = JSON.parse(line) as {
+    readonly ok?: boolean;
+    readonly message?: string;
+    readonly path?: string;
+  };
   if (parsed.ok === true) return;
-  throw new BuildFailure(`${parsed.message ?? "archive cannot be unpacked"}${parsed.path ? `: ${parsed.path}` : ""}`);
+  throw new BuildFailure(
+    `${parsed.message ?? "archive cannot be unpacked"}${parsed.path ? `: ${parsed.path}` : ""}`,
+  );
 }
 
 async function text(stream: Readable): Promise<string> {

@@ -63,7 +63,12 @@ class Summer {
     for (const child of readdirSync(path).sort()) {
       const childStat = statOf(`${path}/${child}`);
       if (childStat === undefined) continue;
-      yield* this.lines(`${path}/${child}`, childStat, name === "" ? child : `${name}/${child}`, rules);
+      yield* this.lines(
+        `${path}/${child}`,
+        childStat,
+        name === "" ? child : `${name}/${child}`,
+        rules,
+      );
     }
   }
 

@@ -39,7 +39,11 @@ const kernel = {
   makeNode: () => undefined,
 };
 
-function copy(source: string, destination: string, more: { chmod?: string; parents?: boolean; exclude?: string[]; link?: boolean } = {}) {
+function copy(
+  source: string,
+  destination: string,
+  more: { chmod?: string; parents?: boolean; exclude?: string[]; link?: boolean } = {},
+) {
   const { chmod, parents = false, exclude = [], link = false } = more;
   return copyFiles({ root: from, path: source, name: undefined }, to, destination, {
     ...{ owner, chmod, parents, exclude, link, kernel },

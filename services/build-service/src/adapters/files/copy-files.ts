@@ -69,7 +69,10 @@ export function makeDirectories(root: string, path: string, owner: Owner): strin
     throw new BuildFailure(`mkdir ${path}: not a directory`);
   }
   // Real from here on: what is missing can't be a link.
-  const segments = place.path.slice(root.length).split("/").filter((segment) => segment !== "");
+  const segments = place.path
+    .slice(root.length)
+    .split("/")
+    .filter((segment) => segment !== "");
   for (let count = 1; count <= segments.length; count += 1) {
     const real = `${root}/${segments.slice(0, count).join("/")}`;
     const stat = statOf(real);
@@ -105,7 +108,8 @@ class Copier {
       if (place.stat === undefined) continue;
       const base = pivot < 0 ? name : name.slice(prefixLength(from.path.slice(0, pivot)));
       if (this.#options.parents) await this.#copyWithParents(from.root, name, base, destination);
-      else if (place.stat.isDirectory()) await this.#copyDirectory(place.path, place.stat, destination);
+      else if (place.stat.isDirectory())
+        await this.#copyDirectory(place.path, place.stat, destination);
       else await this.#copyFile(place.path, place.stat, from.name ?? lastOf(name), destination);
     }
   }
@@ -182,7 +186,9 @@ class Copier {
       await this.#merge(from, to, name);
     } else {
       if (there?.isDirectory() === true) {
-        throw new BuildFailure(`cannot replace to directory ${to.slice(this.#root.length)} with file`);
+        throw new BuildFailure(
+          `cannot replace to directory ${to.slice(this.#root.length)} with file`,
+        );
       }
       if (there !== undefined) rmSync(to);
       if (this.#hardLinked(stat, to)) return;
@@ -249,7 +255,10 @@ function deviceNumbers(device: number): [number, number] {
 }
 
 function prefixLength(prefix: string): number {
-  const length = prefix.split("/").filter((segment) => segment !== "" && segment !== ".").join("/").length;
+  const length = prefix
+    .split("/")
+    .filter((segment) => segment !== "" && segment !== ".")
+    .join("/").length;
   return length === 0 ? 0 : length + 1;
 }
 

@@ -14,7 +14,8 @@ export function findOwner(root: string, text: string): Owner {
   if (uid === undefined) throw new BuildFailure(`unable to find user ${user}: invalid user`);
   if (group === undefined) return { uid, gid: groupOfUser(root, user, uid) };
   const gid = numberOf(group) ?? idOf(root, "/etc/group", group);
-  if (gid === undefined) throw new BuildFailure(`unable to find group ${group}: no matching entries in group file`);
+  if (gid === undefined)
+    throw new BuildFailure(`unable to find group ${group}: no matching entries in group file`);
   return { uid, gid };
 }
 
@@ -36,11 +37,13 @@ function idOf(root: string, file: string, name: string): number | undefined {
 
 function linesOf(root: string, file: string): string[][] {
   const { path, stat } = placeIn(root, file, true);
-  if (stat === undefined || !stat.isFile()) return [];
+  if (stat?.isFile() !== true) return [];
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     if (fstatSync(fd).size > maxFileBytes) throw new BuildFailure(`${file} is too large`);
-    return readFileSync(fd, "utf8").split("\n").map((line) => line.split(":"));
+    return readFileSync(fd, "utf8")
+      .split("\n")
+      .map((line) => line.split(":"));
   } finally {
     closeSync(fd);
   }

@@ -41,17 +41,22 @@ function childrenMatching(root: string, name: string, segment: string): string[]
     return placeIn(root, child, true).stat === undefined ? [] : [child];
   }
   const folder = placeIn(root, name, true);
-  if (folder.stat === undefined || !folder.stat.isDirectory()) return [];
+  if (folder.stat?.isDirectory() !== true) return [];
   if (segment === "**") return [name, ...below(folder.path, name)];
   const form = new RegExp(`^${pathPatternSource([segment])}$`, "s");
-  return readdirSync(folder.path).sort().filter((child) => form.test(child)).map(join);
+  return readdirSync(folder.path)
+    .sort()
+    .filter((child) => form.test(child))
+    .map(join);
 }
 
 /** All folders below. */
 function below(path: string, name: string): string[] {
-  return readdirSync(path).sort().flatMap((child) => {
-    if (!(statOf(`${path}/${child}`)?.isDirectory() ?? false)) return [];
-    const childName = name === "" ? child : `${name}/${child}`;
-    return [childName, ...below(`${path}/${child}`, childName)];
-  });
+  return readdirSync(path)
+    .sort()
+    .flatMap((child) => {
+      if (!(statOf(`${path}/${child}`)?.isDirectory() ?? false)) return [];
+      const childName = name === "" ? child : `${name}/${child}`;
+      return [childName, ...below(`${path}/${child}`, childName)];
+    });
 }

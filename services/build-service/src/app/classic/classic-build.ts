@@ -2,14 +2,20 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
+import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildFailure, MissingSource } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
-import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
-import type { BuildContext, BuildInputs, ContextTree, Credential } from "../../ports/build-inputs.ts";
+import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import { BuildError, type BuildRequest } from "../../ports/build.ts";
+import type {
+  BuildContext,
+  BuildInputs,
+  ContextTree,
+  Credential,
+} from "../../ports/build-inputs.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
-import { scratchTree } from "../build-inputs-opened.ts";
+import { scratchTree } from "../../ports/scratch-tree.ts";
 import type { BuilderParts } from "../builder-parts.ts";
 import { exportImage } from "../export-image.ts";
 import { runBuild } from "../run-build.ts";
@@ -174,7 +180,9 @@ export async function classicBuild(
     }
     tell({ kind: "aux", imageId: image.digest });
     say(`Successfully built ${shortOf(image.digest)}\n`);
-    for (const tag of request.tags) say(`Successfully tagged ${tag}\n`);
+    for (const tag of request.tags) {
+      say(`Successfully tagged ${familiarName(withDefaultTag(parseReference(tag)))}\n`);
+    }
   } catch (error) {
     tell(failureOf(error));
   }
@@ -218,7 +226,12 @@ function credentialFor(
   auth: ReadonlyMap<string, Credential>,
   host: string,
 ): Credential | undefined {
-  const hub = ["registry-1.docker.io", "https://index.docker.io/v1/", "index.docker.io", "docker.io"];
+  const hub = [
+    "registry-1.docker.io",
+    "https://index.docker.io/v1/",
+    "index.docker.io",
+    "docker.io",
+  ];
   const names = hub.includes(host) ? hub : [host, `https://${host}`, `http://${host}`];
   for (const name of names) {
     const found = auth.get(name);

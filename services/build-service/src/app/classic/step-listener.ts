@@ -4,9 +4,9 @@
  */
 import { keyOf } from "../../domain/solver/cache-key.ts";
 import type { Vertex } from "../../domain/solver/vertex.ts";
-import type { LogStream, ProgressSink } from "../../ports/progress.ts";
-import type { PullStep } from "../../ports/layers.ts";
 import type { BuildCache } from "../../ports/build-cache.ts";
+import type { PullStep } from "../../ports/layers.ts";
+import type { LogStream, ProgressSink } from "../../ports/progress.ts";
 import type { PlannedStage, PlannedStep } from "../plan-stages.ts";
 import type { StepListener } from "../run-build.ts";
 import type { SolveSession } from "../solver.ts";
@@ -108,15 +108,12 @@ export class ClassicTeller implements StepListener {
     return id;
   }
 
-  /** Docker runs a container also where nothing runs. */
   #configStep(id: string): void {
     if (this.#cache.sawStep(id) && !this.#options.noCache) {
       this.#say(" ---> Using cache\n");
       return;
     }
-    const container = keyOf("container", id, Date.now());
-    this.#say(` ---> Running in ${shortOf(container)}\n`);
-    this.#removed(container);
+    this.#pretend(id);
   }
 
   async #treeStep(tree: Vertex, session: SolveSession, tracker: VertexTracker): Promise<void> {
@@ -129,6 +126,14 @@ export class ClassicTeller implements StepListener {
     }
     if (tracker.isCached(tree.digest)) this.#say(" ---> Using cache\n");
     else if (this.#container !== "") this.#removed(this.#container);
+    else if (tree.op.kind === "mkdir") this.#pretend(tree.digest);
+  }
+
+  /** Docker runs a container also where nothing runs. */
+  #pretend(id: string): void {
+    const container = keyOf("container", id, Date.now());
+    this.#say(` ---> Running in ${shortOf(container)}\n`);
+    this.#removed(container);
   }
 
   #removed(container: string): void {
@@ -160,5 +165,12 @@ function startOf(stage: PlannedStage, ids: ReadonlyMap<number, string>): string 
 
 /** Name of a step's state: equal for equal steps over equal states. */
 function stepId(parent: string, { state }: PlannedStep): string {
-  return keyOf("step", parent, state.tree.digest, state.document.config, state.document.history.at(-1)?.created_by, [...state.args]);
+  return keyOf(
+    "step",
+    parent,
+    state.tree.digest,
+    state.document.config,
+    state.document.history.at(-1)?.created_by,
+    [...state.args],
+  );
 }

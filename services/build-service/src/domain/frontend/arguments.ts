@@ -6,7 +6,10 @@ const proxyNames = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_P
 
 /** Whether a name is that of a proxy variable, in either case. */
 export function isProxy(name: string): boolean {
-  return proxyNames.includes(name.toUpperCase()) && (name === name.toUpperCase() || name === name.toLowerCase());
+  return (
+    proxyNames.includes(name.toUpperCase()) &&
+    (name === name.toUpperCase() || name === name.toLowerCase())
+  );
 }
 
 /** Proxy variables of the client as an environment, in both cases. */

@@ -1,13 +1,13 @@
 /** Instructions that change the config only. */
 import { BuildFailure } from "../build-failure.ts";
+import { expandToWords, expandWord, type Lookup } from "../dockerfile/expand.ts";
 import type {
+  Command,
   CommandInstruction,
   HealthcheckInstruction,
   Instruction,
   PairsInstruction,
 } from "../dockerfile/instruction.ts";
-import type { Command } from "../dockerfile/instruction.ts";
-import { expandToWords, expandWord, type Lookup } from "../dockerfile/expand.ts";
 import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
 import { putEnv, type StageState, withConfig } from "./stage-state.ts";
 

@@ -8,15 +8,21 @@ import type {
   RunInstruction,
   TextInstruction,
 } from "../dockerfile/instruction.ts";
-import { type CopySource, type Op, type RunMount, type Vertex, vertexOf } from "../solver/vertex.ts";
+import {
+  type CopySource,
+  type Op,
+  type RunMount,
+  type Vertex,
+  vertexOf,
+} from "../solver/vertex.ts";
 import { changeConfig, commandWords } from "./config-instructions.ts";
 import { type MountFlag, parseMount } from "./mounts.ts";
 import {
   joinPath,
   lookupIn,
   runEnvironment,
-  setArguments,
   type StageState,
+  setArguments,
   withConfig,
   withHistory,
 } from "./stage-state.ts";
@@ -167,7 +173,8 @@ function copy(
 ): StageState {
   const { kind, heredocs } = instruction;
   const lookup = lookupIn(state);
-  const expand = (word: string): string => expandWord(word, lookup, { escape: context.escape }).text;
+  const expand = (word: string): string =>
+    expandWord(word, lookup, { escape: context.escape }).text;
   const destination = destinationOf(state, expand(instruction.destination));
   const inputs = new Inputs();
   const paths = instruction.sources.map(expand);
@@ -191,7 +198,8 @@ function copy(
     for (const { name } of files) sources.push({ input, path: name, unpack: false });
   }
   const chown = instruction.chown === undefined ? undefined : expand(instruction.chown);
-  const chmod = instruction.chmod === undefined ? undefined : checkedMode(expand(instruction.chmod));
+  const chmod =
+    instruction.chmod === undefined ? undefined : checkedMode(expand(instruction.chmod));
   const op: Op = {
     kind: "copy",
     sources,
@@ -205,7 +213,14 @@ function copy(
   };
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
   const flags = copyFlags(instruction, chown, chmod);
-  const tree = step(state, instruction, context, op, inputs.list, `${kind} ${flags}${shown} ${instruction.destination}`);
+  const tree = step(
+    state,
+    instruction,
+    context,
+    op,
+    inputs.list,
+    `${kind} ${flags}${shown} ${instruction.destination}`,
+  );
   return record(
     { ...state, tree },
     `${kind} ${flags}${shown} ${expand(instruction.destination)}`,
@@ -239,7 +254,9 @@ function destinationOf(state: StageState, given: string): string {
 function checkedMode(mode: string): string {
   if (/^[0-7]{1,4}$/.test(mode)) return mode;
   if (/^(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*$/.test(mode)) return mode;
-  throw new BuildFailure(`invalid chmod parameter: '${mode}'. it should be octal string and between 0 and 07777`);
+  throw new BuildFailure(
+    `invalid chmod parameter: '${mode}'. it should be octal string and between 0 and 07777`,
+  );
 }
 
 function sourceOf(
@@ -270,7 +287,9 @@ function sourceOf(
 function downloaded(scheme: "git" | "http", url: string, instruction: CopyInstruction): Vertex {
   const { checksum = "", keepGitDir, lines } = instruction;
   if (scheme === "http" && checksum !== "" && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
-    throw new BuildFailure(`invalid checksum ${JSON.stringify(checksum)}: invalid checksum digest format`);
+    throw new BuildFailure(
+      `invalid checksum ${JSON.stringify(checksum)}: invalid checksum digest format`,
+    );
   }
   const source = `${scheme}:${url}`;
   return vertexOf({ kind: "files", source, checksum, keepGitDir }, [], { name: url, lines });
@@ -387,7 +406,8 @@ function runMounts(
   inputs: Inputs,
 ): RunMount[] {
   const lookup = lookupIn(state);
-  const expand = (word: string): string => expandWord(word, lookup, { escape: context.escape }).text;
+  const expand = (word: string): string =>
+    expandWord(word, lookup, { escape: context.escape }).text;
   const cwd = state.document.config.WorkingDir || "/";
   let agents = 0;
   return instruction.mounts.map((text) => {
@@ -430,18 +450,21 @@ function bindMount(
     }
     case "tmpfs":
       return { type, target, sizeBytes: flag.sizeBytes };
-    case "secret": {
-      const id = flag.id || flag.source || (target.split("/").at(-1) ?? "");
-      if (id === "") throw new BuildFailure("one of source, target required");
-      const name = id.split("/").at(-1) ?? id;
-      const file = target === "" && flag.env === "" ? `/run/secrets/${name}` : target;
-      const mode = flag.mode ?? defaultSecretMode;
-      return { type, id, target: file, env: flag.env, required, uid, gid, mode };
-    }
+    case "secret":
+      return secretMount(flag, target);
     case "ssh": {
       const socket = target === "" ? `/run/buildkit/ssh_agent.${String(agent)}` : target;
       const mode = flag.mode ?? defaultSocketMode;
       return { type, id: flag.id || "default", target: socket, required, uid, gid, mode };
     }
   }
+}
+
+function secretMount(flag: MountFlag, target: string): RunMount {
+  const { uid = 0, gid = 0, required, env, mode = defaultSecretMode } = flag;
+  const id = flag.id || flag.source || (target.split("/").at(-1) ?? "");
+  if (id === "") throw new BuildFailure("one of source, target required");
+  const name = id.split("/").at(-1) ?? id;
+  const file = target === "" && env === "" ? `/run/secrets/${name}` : target;
+  return { type: "secret", id, target: file, env, required, uid, gid, mode };
 }

@@ -21,7 +21,18 @@ export interface MountFlag {
 
 const types = ["bind", "cache", "tmpfs", "secret", "ssh"] as const;
 const keys = [
-  ...["type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite"],
+  ...[
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+  ],
   ...["rw", "id", "sharing", "required", "size", "mode", "uid", "gid", "env"],
 ];
 

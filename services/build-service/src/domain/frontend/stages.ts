@@ -1,12 +1,8 @@
 /** A Dockerfile as stages: which there are, and on which others each depends. */
 import { BuildFailure } from "../build-failure.ts";
-import type {
-  ArgInstruction,
-  FromInstruction,
-  Instruction,
-} from "../dockerfile/instruction.ts";
-import type { Dockerfile } from "../dockerfile/parse.ts";
+import type { ArgInstruction, FromInstruction, Instruction } from "../dockerfile/instruction.ts";
 import { nearest } from "../dockerfile/nearest.ts";
+import type { Dockerfile } from "../dockerfile/parse.ts";
 
 /** One stage. */
 export interface Stage {

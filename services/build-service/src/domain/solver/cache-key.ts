@@ -32,7 +32,10 @@ function mountIdentity(mount: RunMount): unknown {
 /** What of a COPY counts beside the content: names of sources as they end up. */
 export function copyIdentity(op: CopyOp): unknown {
   const { sources, ...rest } = op;
-  return [rest, sources.map(({ path, unpack, name }) => [name ?? baseName(path, op.parents), unpack])];
+  return [
+    rest,
+    sources.map(({ path, unpack, name }) => [name ?? baseName(path, op.parents), unpack]),
+  ];
 }
 
 function baseName(path: string, parents: boolean): string {

@@ -159,9 +159,17 @@ export interface Vertex {
 export function vertexOf(
   op: Op,
   inputs: readonly Vertex[],
-  more: { readonly name: string; readonly lines?: LineRange | undefined; readonly ignoreCache?: boolean },
+  more: {
+    readonly name: string;
+    readonly lines?: LineRange | undefined;
+    readonly ignoreCache?: boolean;
+  },
 ): Vertex {
-  const identity = JSON.stringify([op, inputs.map(({ digest }) => digest), more.ignoreCache ?? false]);
+  const identity = JSON.stringify([
+    op,
+    inputs.map(({ digest }) => digest),
+    more.ignoreCache ?? false,
+  ]);
   return {
     digest: `sha256:${createHash("sha256").update(identity).digest("hex")}`,
     op,

@@ -1,7 +1,7 @@
 /** Filters of `docker builder prune`. */
 import { invalidArgument } from "@gantry/errors";
+import { parseGoDuration } from "../domain/dockerfile/words.ts";
 import type { CacheRecord } from "../ports/build.ts";
-import { parseGoDuration } from "./dockerfile/words.ts";
 
 const known = [
   ...["until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"],
@@ -18,9 +18,7 @@ export function compileRecordFilters(filters: ReadonlyMap<string, readonly strin
   const until = [...(filters.get("until") ?? []), ...(filters.get("unused-for") ?? [])];
   if (until.length > 1) throw invalidArgument("filters expect only one value: until");
   const keepDurationMs = until[0] === undefined ? 0 : durationMs(until[0]);
-  const tests = [...filters].flatMap(([key, values]) =>
-    values.map((value) => testOf(key, value)),
-  );
+  const tests = [...filters].flatMap(([key, values]) => values.map((value) => testOf(key, value)));
   return { keepDurationMs, matches: (record) => tests.every((test) => test(record)) };
 }
 
@@ -28,7 +26,9 @@ function durationMs(text: string): number {
   try {
     return parseGoDuration(text) / 1e6;
   } catch (error) {
-    throw invalidArgument(`${text}: ${error instanceof Error ? error.message : ""}`, { cause: error });
+    throw invalidArgument(`${text}: ${error instanceof Error ? error.message : ""}`, {
+      cause: error,
+    });
   }
 }
 

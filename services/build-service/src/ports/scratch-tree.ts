@@ -1,0 +1,15 @@
+/** A context's files in a folder of ours. */
+import { rmSync } from "node:fs";
+import type { ContextTree } from "./build-inputs.ts";
+
+/** A folder of ours that goes with its tree. */
+export function scratchTree(root: string, folder: string = root): ContextTree {
+  return {
+    root,
+    cacheName: undefined,
+    [Symbol.asyncDispose]() {
+      rmSync(folder, { recursive: true, force: true });
+      return Promise.resolve();
+    },
+  };
+}
