@@ -11,6 +11,7 @@
         "src/kernel/ip_prefix.cc",
         "src/kernel/links.cc",
         "src/kernel/mount.cc",
+        "src/kernel/nft_elements.cc",
         "src/kernel/nft_watch.cc",
         "src/kernel/overlay_mount.cc",
         "src/kernel/process.cc",

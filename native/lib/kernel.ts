@@ -241,7 +241,26 @@ export interface RulesetChange {
   readonly lost: boolean;
 }
 
+/**
+ * Elements of one map of a table of the family inet. Keys and values have the kernel's form: the parts of a
+ * concatenation one after the other, each padded with zeros to a multiple of 4 bytes.
+ */
+export interface ElementChange {
+  readonly map: string;
+  /** Take them out; else put them in, which fails (EEXIST) when the key has another value. */
+  readonly remove: boolean;
+  /** All keys one after the other, and all values; of the same sizes each. */
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+  readonly count: number;
+}
+
 export interface NftablesKernel {
+  /**
+   * Changes elements of maps in one transaction, without a process, in well under a millisecond for a few; throws
+   * ENOENT (no such table, map or element) and the like. All or nothing.
+   */
+  changeElements(table: string, changes: readonly ElementChange[]): void;
   /** Tells of every change of the ruleset of this network namespace, ours too, until closed. */
   watchRuleset(onChange: (change: RulesetChange) => void): Watch;
 }

@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/poll.h"
+#include "kernel/nft_elements.h"
 #include "kernel/nft_watch.h"
 
 namespace gantry::addon {
@@ -30,9 +31,28 @@ Napi::Value watch_ruleset_js(const Napi::CallbackInfo& info) {
   });
 }
 
+// In the caller's thread: the kernel names that as the one who changed the ruleset.
+void change_elements_js(const Napi::CallbackInfo& info) {
+  const std::string table = info[0].As<Napi::String>();
+  const auto list = info[1].As<Napi::Array>();
+  std::vector<ElementChange> changes;
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const auto object = list.Get(i).As<Napi::Object>();
+    const Bytes keys = to_bytes(object.Get("keys"));
+    const Bytes values = to_bytes(object.Get("values"));
+    changes.push_back({.map = get_string(object, "map"),
+                       .remove = get_bool_or(object, "remove", false),
+                       .keys = {keys.data, keys.size},
+                       .values = {values.data, values.size},
+                       .count = static_cast<size_t>(get_int(object, "count"))});
+  }
+  guarded(info.Env(), [&] { change_elements(table, changes); });
+}
+
 }  // namespace
 
 void export_nftables(Napi::Env env, Napi::Object exports) {
+  exports.Set("changeElements", Napi::Function::New(env, change_elements_js, "changeElements"));
   exports.Set("watchRuleset", Napi::Function::New(env, watch_ruleset_js, "watchRuleset"));
 }
 

@@ -1,6 +1,7 @@
 /** What networks need from the machine. Implemented over the kernel addon, nft and the relay program. */
 
 import type { NamesChange, NameTable } from "../domain/network/name-table.ts";
+import type { PortElements } from "../domain/network/port-elements.ts";
 import type { RedirectedPort } from "../domain/network/ruleset.ts";
 import type { InterfacePlan } from "./networking.ts";
 
@@ -32,6 +33,8 @@ export interface HostLinks {
   enableForwarding(families: { readonly ipv4: boolean; readonly ipv6: boolean }): Promise<void>;
   /** `net.ipv4.ip_local_port_range` and `ip_local_reserved_ports`; undefined when unreadable. */
   ephemeralPorts(): Promise<EphemeralPorts | undefined>;
+  /** Whether the kernel has SCTP, or has it as a module. */
+  hasSctp(): Promise<boolean>;
   /** Whether the host has IPv6 at all. */
   hasIpv6(): Promise<boolean>;
   /**
@@ -68,6 +71,8 @@ export interface Held {
 export interface PacketFilter {
   /** Applies commands in one transaction. Errors: internal with nft's words. */
   apply(commands: string): Promise<void>;
+  /** Changes elements of a table's maps in one transaction. Errors: internal (nothing has changed). */
+  changeElements(table: string, changes: readonly PortElements[]): void;
   /** The table as nft's JSON describes it, or undefined when it does not exist. */
   readTable(table: string): Promise<TableListing | undefined>;
   /** Calls back when somebody else has changed rules, at most a few times a second. */

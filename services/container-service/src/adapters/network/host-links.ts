@@ -1,5 +1,6 @@
 /** Links, addresses and sysctls of the host, by the kernel addon. */
 import { readFile, writeFile } from "node:fs/promises";
+import { release } from "node:os";
 import { conflict, hasErrno } from "@gantry/errors";
 import type { Link, NetworkKernel } from "@gantry/native";
 import { randomMac } from "../../domain/network/mac-address.ts";
@@ -103,6 +104,15 @@ export class KernelHostLinks implements HostLinks {
     const [first, last] = range?.trim().split(/\s+/).map(Number) ?? [];
     if (first === undefined || last === undefined) return undefined;
     return { first, last, reserved: parsePortList(reserved ?? "") };
+  }
+
+  async hasSctp(): Promise<boolean> {
+    if ((await readIfPresent("/proc/net/sctp/snmp")) !== undefined) return true;
+    const modules = `/lib/modules/${release()}`;
+    const lists = await Promise.all(
+      ["modules.dep", "modules.builtin"].map((file) => readIfPresent(`${modules}/${file}`)),
+    );
+    return lists.some((list) => list?.includes("/net/sctp/sctp.ko"));
   }
 
   async hasIpv6(): Promise<boolean> {

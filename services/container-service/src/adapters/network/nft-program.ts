@@ -1,7 +1,8 @@
-/** The packet filter, by the program nft: one process per transaction. */
+/** The packet filter: rules by the program nft, one process per transaction; elements of maps without one. */
 import { spawn } from "node:child_process";
-import { internal } from "@gantry/errors";
+import { internal, toEngineError } from "@gantry/errors";
 import type { NftablesKernel } from "@gantry/native";
+import type { PortElements } from "../../domain/network/port-elements.ts";
 import type { Held, PacketFilter, TableListing } from "../../ports/network-host.ts";
 import { parseTableListing } from "./nft-json.ts";
 
@@ -36,6 +37,14 @@ export class NftProgram implements PacketFilter {
     if (exitCode !== 0) throw internal(`nft: ${firstLine(error)}`, { cause: new Error(error) });
   }
 
+  changeElements(table: string, changes: readonly PortElements[]): void {
+    try {
+      this.#kernel.changeElements(table, changes);
+    } catch (error) {
+      throw internal(`nftables: ${toEngineError(error).message}`, { cause: error });
+    }
+  }
+
   async readTable(table: string): Promise<TableListing | undefined> {
     return parseTableListing(await this.listRuleset(), table);
   }
@@ -62,7 +71,7 @@ export class NftProgram implements PacketFilter {
       onForeignChange();
     };
     const watch = this.#kernel.watchRuleset((change) => {
-      if (!change.lost && this.#own.has(change.processId)) return;
+      if (!change.lost && this.#isOwn(change.processId)) return;
       const nowMs = performance.now();
       if (timer === undefined) firstAtMs = nowMs;
       clearTimeout(timer);
@@ -97,6 +106,10 @@ export class NftProgram implements PacketFilter {
       child.stdin.on("error", () => undefined);
       child.stdin.end(input);
     });
+  }
+
+  #isOwn(pid: number): boolean {
+    return pid === process.pid || this.#own.has(pid);
   }
 
   #remember(pid: number): void {

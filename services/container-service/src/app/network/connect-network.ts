@@ -17,7 +17,6 @@ import type { NetworkContext } from "./context.ts";
 import {
   chooseGateways,
   type GatewayChoice,
-  hasInterface,
   type PlacedEndpoint,
   placeEndpoints,
   planInterfaces,
@@ -49,7 +48,7 @@ export async function connectNetwork(
     const container = context.directory.find(id);
     const network = context.registry.find(networkRef);
     const networks = networksOf(context, container);
-    checkConnectable(networks, network, container);
+    checkConnectable(context, networks, network, container);
     checkEndpointWish(network.name, wish);
     const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
     if (container.pid === 0 || !networks.started) {
@@ -68,6 +67,7 @@ function networksOf(context: NetworkContext, container: FoundContainer): Contain
 }
 
 function checkConnectable(
+  context: NetworkContext,
   networks: ContainerNetworks,
   network: NetworkRecord,
   container: FoundContainer,
@@ -80,7 +80,10 @@ function checkConnectable(
   const mode = parseMode(networks.mode);
   if (mode.kind === "container") throw invalidArgument(shared);
   if (mode.kind === "host" || network.driver === "host") throw invalidArgument(onHost);
-  if (network.driver === "null") throw invalidArgument(withNone);
+  const isOnNone = networks.endpoints.some(
+    (endpoint) => context.registry.networkOf(endpoint)?.driver === "null",
+  );
+  if (network.driver === "null" || isOnNone) throw invalidArgument(withNone);
   if (network.configOnly) {
     throw permissionDenied(`configuration network ${network.name} cannot have endpoints`);
   }
@@ -108,8 +111,7 @@ async function connectRunning(
   const names = new Set(networks.endpoints.flatMap(({ live }) => live?.interfaceName ?? []));
   const [added] = placeEndpoints(context, [{ network, endpoint }], names);
   if (added === undefined) throw internal("endpoint was not placed");
-  // A container on `none` alone leaves it for the first real network.
-  const others = networks.endpoints.filter((each) => hasAddress(context, each));
+  const others = networks.endpoints;
   const placed = [...placedOf(context, others), added];
   const gateways = chooseGateways(placed);
   try {
@@ -128,11 +130,6 @@ async function connectRunning(
 }
 
 const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };
-
-function hasAddress(context: NetworkContext, endpoint: EndpointRecord): boolean {
-  const network = context.registry.networkOf(endpoint);
-  return network !== undefined && hasInterface(network);
-}
 
 function placedOf(context: NetworkContext, endpoints: readonly EndpointRecord[]): PlacedEndpoint[] {
   return endpoints.flatMap((endpoint) => {
@@ -261,7 +258,9 @@ async function disconnect(
     await keep(context, next, []);
     return;
   }
-  await context.links.detach(container.pid, endpoint.live.interfaceName);
+  const { interfaceName } = endpoint.live;
+  // `none` has none.
+  if (interfaceName !== "") await context.links.detach(container.pid, interfaceName);
   context.registry.giveBackAddresses(network.id, endpoint.live);
   const event: NewEvent = {
     type: "network",

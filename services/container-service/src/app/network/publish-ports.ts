@@ -73,9 +73,21 @@ async function bindAll(
   published: PublishedPort[],
 ): Promise<void> {
   for (const wish of wanted) published.push(...holdNext(context, wish, target));
+  await checkSctp(context, published);
   if (await context.relay.listen(relayPorts(published))) return;
   for (const port of published.splice(0)) context.ports.giveBack(heldOf(port));
   for (const wish of wanted) published.push(...(await bindOne(context, wish, target)));
+}
+
+/** The relay holds no socket of this protocol, so whether the kernel has it is asked otherwise. */
+async function checkSctp(
+  context: NetworkContext,
+  published: readonly PublishedPort[],
+): Promise<void> {
+  const port = published.find(({ protocol }) => protocol === "sctp");
+  if (port === undefined || (await context.links.hasSctp())) return;
+  const where = formatHostPort(addressOf(port.hostIp), port.hostPort);
+  throw internal(`failed to bind host port ${where}/sctp: protocol not supported`);
 }
 
 /** Takes the first port of the wish that none of our containers has. */

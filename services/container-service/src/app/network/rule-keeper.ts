@@ -3,10 +3,10 @@
  * one transaction, joins what comes in meanwhile, and puts the table back when others have flushed it.
  */
 import type { Logger } from "@gantry/logging";
+import { portElements } from "../../domain/network/port-elements.ts";
 import {
   type RedirectedPort,
   type Ruleset,
-  renderPortChange,
   renderRemoval,
   renderRuleset,
 } from "../../domain/network/ruleset.ts";
@@ -101,7 +101,7 @@ export class RuleKeeper {
 
   async #flush(): Promise<void> {
     const wanted = new Map(this.#wanted);
-    if (!this.#stale && (await this.#writeDifference(wanted))) return;
+    if (!this.#stale && this.#writeDifference(wanted)) return;
     this.#stale = false;
     try {
       await this.#options.filter.apply(await this.#wholeTable([...wanted.values()]));
@@ -113,13 +113,13 @@ export class RuleKeeper {
   }
 
   /** False: it could not be done, the whole table has to be written. */
-  async #writeDifference(wanted: Map<string, RedirectedPort>): Promise<boolean> {
+  #writeDifference(wanted: Map<string, RedirectedPort>): boolean {
     const added = [...wanted].filter(([key]) => !this.#written.has(key)).map(([, port]) => port);
     const removed = [...this.#written].filter(([key]) => !wanted.has(key)).map(([, port]) => port);
-    const commands = renderPortChange(this.#options.table, added, removed);
-    if (commands === "") return true;
+    const changes = portElements(added, removed);
+    if (changes.length === 0) return true;
     try {
-      await this.#options.filter.apply(commands);
+      this.#options.filter.changeElements(this.#options.table, changes);
       this.#written = wanted;
       return true;
     } catch (error) {

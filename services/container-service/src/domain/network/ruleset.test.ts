@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseAddress, parseSubnet } from "./address.ts";
-import {
-  type BridgeRules,
-  countRules,
-  type RedirectedPort,
-  renderPortChange,
-  renderRuleset,
-} from "./ruleset.ts";
+import { portElements } from "./port-elements.ts";
+import { type BridgeRules, countRules, type RedirectedPort, renderRuleset } from "./ruleset.ts";
 
 function port(host: string, hostPort: number, container: string): RedirectedPort {
   return {
@@ -64,18 +59,6 @@ describe("rules", () => {
     assert.match(text, /set neighbours \{[^}]*elements = \{ "a" \. "a" \}/);
   });
 
-  it("change ports by elements, removals first", () => {
-    const text = renderPortChange("t", [port("", 1, "10.0.0.2")], [port("", 1, "10.0.0.1")]);
-    assert.equal(
-      text,
-      "delete element inet t dnat4any { tcp . 1 : 10.0.0.1 . 80 }\nadd element inet t dnat4any { tcp . 1 : 10.0.0.2 . 80 }\n",
-    );
-  });
-
-  it("need no transaction when nothing changes", () => {
-    assert.equal(renderPortChange("t", [], []), "");
-  });
-
   it("are counted as they are rendered", () => {
     const bridges = [bridge("a", "10.1.0.0/16"), bridge("b", "10.2.0.0/16", { internal: true })];
     const counts = countRules(bridges);
@@ -83,5 +66,33 @@ describe("rules", () => {
     assert.equal(counts.get("published"), 5);
     assert.equal(counts.get("output"), 3);
     assert.equal(counts.get("inwards"), 3);
+  });
+});
+
+describe("elements of published ports", () => {
+  const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+  it("have the kernel's form, removals first", () => {
+    const changes = portElements([port("", 1, "10.0.0.2")], [port("", 1, "10.0.0.1")]);
+    assert.deepEqual(
+      changes.map(({ map, remove, count }) => ({ map, remove, count })),
+      [
+        { map: "dnat4any", remove: true, count: 1 },
+        { map: "dnat4any", remove: false, count: 1 },
+      ],
+    );
+    assert.equal(hex(changes[1]?.keys ?? Buffer.of()), "0600000000010000");
+    assert.equal(hex(changes[1]?.values ?? Buffer.of()), "0a00000200500000");
+  });
+
+  it("name the host's address where there is one", () => {
+    const [change] = portElements([port("fd00::2", 53, "fd01::2")], []);
+    assert.equal(change?.map, "dnat6one");
+    assert.equal(hex(change.keys), `06000000fd00${"0".repeat(26)}0200350000`);
+    assert.equal(hex(change.values), `fd01${"0".repeat(26)}0200500000`);
+  });
+
+  it("are none when nothing changes", () => {
+    assert.deepEqual(portElements([], []), []);
   });
 });

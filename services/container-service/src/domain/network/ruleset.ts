@@ -70,24 +70,6 @@ export function renderRemoval(table: string): string {
   return `table inet ${table} {}\ndelete table inet ${table}\n`;
 }
 
-/** Adds and removes published ports without touching anything else. One transaction. */
-export function renderPortChange(
-  table: string,
-  added: readonly RedirectedPort[],
-  removed: readonly RedirectedPort[],
-): string {
-  const lines = [...elementLines("delete", table, removed), ...elementLines("add", table, added)];
-  return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
-}
-
-function elementLines(verb: string, table: string, ports: readonly RedirectedPort[]): string[] {
-  const byMap = Map.groupBy(ports, mapName);
-  return [...byMap].map(
-    ([name, members]) =>
-      `${verb} element inet ${table} ${name} { ${members.map(element).join(", ")} }`,
-  );
-}
-
 /** Name of the map that a published port is in. */
 export function mapName(port: RedirectedPort): string {
   const scope = port.hostAddress === undefined ? "any" : "one";
