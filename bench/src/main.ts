@@ -14,6 +14,7 @@ import type { Engine } from "./engine.ts";
 import type { TimedResult } from "./measure.ts";
 import { docker, measure, measureCliStart } from "./measure.ts";
 import { measureMemory } from "./memory-rows.ts";
+import { networkRows } from "./network-rows.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
 import { describeMachine, toMarkdown, updateTable } from "./report.ts";
@@ -36,6 +37,7 @@ async function timeRows(
     process.stderr.write(`${result.title}: ratio ${result.ratio.toFixed(2)}\n`);
   };
   for (const row of commandRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
+  for (const row of networkRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
   for (const row of await servedPull(peer, Math.max(3, Math.ceil(rounds / 5))))
     report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
   return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };

@@ -17,6 +17,8 @@ export interface Timed {
   readonly act: (engine: Engine) => Promise<number | undefined>;
   /** Before each round, untimed. */
   readonly before?: (engine: Engine) => Promise<void>;
+  /** After the last round: takes away what the row has made. */
+  readonly after?: (engine: Engine) => Promise<void>;
 }
 
 /** Samples of one row in milliseconds. */
@@ -68,6 +70,7 @@ export async function measure(
       if (round >= 0) (engine === ours ? oursMs : peerMs).push(elapsed);
     }
   }
+  for (const engine of [ours, peer]) await row.after?.(engine);
   const base = row.net ? cliStartMs : 0;
   return {
     title: row.title,
