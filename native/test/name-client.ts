@@ -39,7 +39,7 @@ function askTcp(message: Buffer): Promise<Buffer> {
     const socket = connect(53, "127.0.0.11");
     let received = Buffer.alloc(0);
     socket.on("error", reject);
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
       socket.end();
@@ -70,7 +70,7 @@ async function serve(address: string, rcode: number): Promise<void> {
   await new Promise<void>((resolve) => udp.bind(53, address, resolve));
   const tcp = createServer((socket) => {
     socket.on("error", () => undefined);
-    socket.on("data", (chunk) => {
+    socket.on("data", (chunk: Buffer) => {
       if (rcode < 0) return;
       const answer = answerTo(chunk.subarray(2), rcode);
       const length = Buffer.alloc(2);

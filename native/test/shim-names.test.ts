@@ -186,7 +186,7 @@ describe("name server of a shim process", () => {
       addresses: [v4(index)],
     }));
     const networks = [{ id: "n", name: "net", links: [], members }];
-    const { pid } = await launched(playground, tableOf({ networks } as Partial<Table>));
+    const { pid } = await launched(playground, tableOf({ networks }));
     await using client = await Client.in(pid);
     const plain = await client.ask(queryFor("many", types.a));
     assert.ok(plain.truncated && plain.size <= 512 && plain.data.length > 25);
@@ -247,7 +247,7 @@ describe("name server of a shim process", () => {
     const address = (last: number): Uint8Array => Uint8Array.of(127, 0, 0, last);
     // Nobody listens on the first, the second fails, the third never answers, the fourth would.
     const upstreams = [50, 51, 52].map((last) => ({ address: address(last) }));
-    const { shim, pid } = await launched(playground, tableOf({ upstreams } as Partial<Table>));
+    const { shim, pid } = await launched(playground, tableOf({ upstreams }));
     await using client = await Client.in(pid);
     await client.order({ verb: "serve", address: "127.0.0.51", rcode: 2 });
     await client.order({ verb: "serve", address: "127.0.0.52", rcode: 3 });
@@ -259,20 +259,20 @@ describe("name server of a shim process", () => {
     const silentFirst = [53, 52].map((last) => ({ address: address(last) }));
     await shim.request({
       case: "setNames",
-      value: tableOf({ upstreams: silentFirst } as Partial<Table>),
+      value: tableOf({ upstreams: silentFirst }),
     });
     assert.equal((await client.ask(queryFor("example.test", types.a))).rcode, 3);
     // A single label is kept back where the user wants search domains tried first.
     await shim.request({
       case: "setNames",
-      value: tableOf({ upstreams: silentFirst, keepSingleLabels: true } as Partial<Table>),
+      value: tableOf({ upstreams: silentFirst, keepSingleLabels: true }),
     });
     assert.equal((await client.ask(queryFor("example", types.a))).rcode, 0);
     // The host's servers are not asked for a container that has no way out.
     const ofHost = [{ address: address(52), fromHost: true }];
     await shim.request({
       case: "setNames",
-      value: tableOf({ upstreams: ofHost, hasWayOut: false } as Partial<Table>),
+      value: tableOf({ upstreams: ofHost, hasWayOut: false }),
     });
     assert.equal((await client.ask(queryFor("example.test", types.a))).rcode, 2);
   });

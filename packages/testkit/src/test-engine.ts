@@ -135,6 +135,12 @@ export class TestEngine implements AsyncDisposable {
     return await run(["docker", ...args], { env: this.clientEnv(), ...options });
   }
 
+  /** Names of what the engine makes in the kernel: first letters of its links, its nft table. */
+  get kernelNames(): { readonly linkPrefix: string; readonly nftTable: string } {
+    const { linkPrefix, nftTable } = this.roots.config;
+    return { linkPrefix, nftTable };
+  }
+
   /** PIDs of one of the engine's programs. */
   async pidsOf(service: ServiceName): Promise<number[]> {
     const pids: number[] = [];
