@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { readNatsUrl } from "@gantry/config";
+import { readNatsUrl, wakeSocketPath } from "@gantry/config";
 import { type EngineRoots, eventually, findLeaks, openEngineRoots } from "@gantry/testkit";
 import { debianProgram } from "@gantry/testkit/debian";
 import { loadState } from "../src/index.ts";
@@ -66,6 +66,15 @@ async function ready({ roots }: Fixture, child: ChildProcess): Promise<void> {
   });
 }
 
+/** What comes from a wake socket until it is closed. */
+async function answerOf(file: string): Promise<string> {
+  const socket = net.connect(file);
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  await once(socket, "close");
+  return text;
+}
+
 function accepts(url: string): Promise<boolean> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
@@ -117,6 +126,22 @@ describe("the supervisor", () => {
     }
     await eventually(() => accepts(url));
     assert.equal(readNatsUrl(fixture.roots.config), url);
+  });
+
+  it("starts the builder when it is asked for, and lets it end by itself", async (t) => {
+    const fixture = await open(t);
+    await ready(fixture, fixture.launch());
+    const wake = wakeSocketPath(fixture.roots.config, "build-service");
+    assert.equal(statSync(wake).mode & 0o777, 0o600);
+    const starts = () => fixture.history().filter((line) => line === "build-service starts").length;
+    assert.equal(starts(), 0);
+    // Several at once share one start.
+    assert.deepEqual(await Promise.all([answerOf(wake), answerOf(wake)]), ["", ""]);
+    assert.equal(starts(), 1);
+    process.kill(fixture.pidOf("build-service"), "SIGTERM");
+    await eventually(() => fixture.history().includes("build-service ends"));
+    assert.equal(await answerOf(wake), "");
+    assert.equal(starts(), 2);
   });
 
   it("restarts the services only, one after the other, when asked to", async (t) => {

@@ -10,7 +10,7 @@ import { BuildError } from "../ports/build.ts";
 import type { BuildCache, CacheEntry } from "../ports/build-cache.ts";
 import type { LogStream, VertexStatus } from "../ports/progress.ts";
 import type { InUse } from "./in-use.ts";
-import { SharedWork } from "./shared-work.ts";
+import type { SharedWork } from "./shared-work.ts";
 import type { VertexTracker } from "./vertex-tracker.ts";
 
 /** A tree that is there: a layer. */
