@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "@gantry/logging";
 import type { Builder } from "../ports/build.ts";
 import { KeptTrees } from "./contexts/kept-trees.ts";
+import { SharedTrees } from "./contexts/shared-trees.ts";
 import { ResultRefs } from "./control/bridge.ts";
 import { registerBridge } from "./control/bridge-service.ts";
 import { CacheView } from "./control/cache-view.ts";
@@ -51,7 +52,7 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
   const refs = new ResultRefs();
-  const tools = { builder, sessions, trees, agents };
+  const tools = { builder, sessions, trees, shared: new SharedTrees(), agents };
   const server = new WireServer({
     logger,
     routes: (router) => {

@@ -9,6 +9,9 @@ import {
   chmodSync,
   chownSync,
   closeSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
   linkSync,
   lutimesSync,
   mkdirSync,
@@ -75,10 +78,7 @@ export class TreeWriter implements TreeTarget {
   }
 
   contentEnd(entry: TreeEntry): void {
-    const file = this.#open.get(entry.path) ?? this.#create(entry);
-    closeSync(file);
-    this.#open.delete(entry.path);
-    this.#attributes(entry);
+    this.#finish(entry, this.#open.get(entry.path) ?? this.#create(entry));
   }
 
   complete(): Promise<void> {
@@ -136,8 +136,7 @@ export class TreeWriter implements TreeTarget {
     }
     this.#rewritten.add(entry.path);
     if (entry.sizeBytes > 0) return;
-    closeSync(openSync(this.#full(entry.path), "wx"));
-    this.#attributes(entry);
+    this.#finish(entry, this.#create(entry));
   }
 
   #create(entry: TreeEntry): number {
@@ -164,10 +163,14 @@ export class TreeWriter implements TreeTarget {
     }
   }
 
-  #attributes(entry: TreeEntry): void {
-    this.#owner(entry);
-    chmodSync(this.#full(entry.path), entry.permissions);
-    this.#time(entry);
+  /** Owner, permissions and time by the open file: no path has to be walked for them. */
+  #finish({ path: name, uid, gid, permissions, modifiedNano }: TreeEntry, file: number): void {
+    if (uid !== 0 || gid !== 0) fchownSync(file, uid, gid);
+    fchmodSync(file, permissions);
+    const seconds = secondsOf(modifiedNano);
+    futimesSync(file, seconds, seconds);
+    closeSync(file);
+    this.#open.delete(name);
   }
 
   #owner({ path: name, uid, gid, kind }: TreeEntry): void {
@@ -175,8 +178,7 @@ export class TreeWriter implements TreeTarget {
   }
 
   #time({ path: name, modifiedNano }: TreeEntry): void {
-    // Whole microseconds: a double holds them exactly enough never to round up into the next second.
-    const seconds = Number(modifiedNano / 1000n) / 1e6;
+    const seconds = secondsOf(modifiedNano);
     lutimesSync(this.#full(name), seconds, seconds);
   }
 
@@ -184,6 +186,9 @@ export class TreeWriter implements TreeTarget {
     return path.join(this.#root, name);
   }
 }
+
+/** Whole microseconds: a double holds them exactly enough never to round up into the next second. */
+const secondsOf = (nano: bigint): number => Number(nano / 1000n) / 1e6;
 
 function isSame(a: TreeEntry, b: TreeEntry): boolean {
   return (

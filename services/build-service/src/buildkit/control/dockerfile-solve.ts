@@ -2,6 +2,7 @@
 import { EngineError } from "@gantry/errors";
 import type { Builder, BuildResult } from "../../ports/build.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
+import type { SharedTrees } from "../contexts/shared-trees.ts";
 import type { AgentSockets } from "../session/agent-sockets.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
 import { openClientInputs } from "../solve/client-inputs.ts";
@@ -17,6 +18,7 @@ export interface SolveTools {
   readonly builder: Builder;
   readonly sessions: SessionRegistry;
   readonly trees: KeptTrees;
+  readonly shared: SharedTrees;
   readonly agents: AgentSockets;
 }
 

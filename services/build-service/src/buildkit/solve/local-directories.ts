@@ -2,6 +2,7 @@
 import type { BuildContext, ContextRequest, ContextTree } from "../../ports/build-inputs.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
+import type { SharedTrees } from "../contexts/shared-trees.ts";
 import { TransferLine } from "../progress/own-vertex.ts";
 import { readFiles, syncDirectory } from "../session/file-sync.ts";
 import type { MemoryTree } from "../session/memory-tree.ts";
@@ -13,6 +14,8 @@ export interface LocalDirectoriesOptions {
   readonly session: Session;
   readonly sessions: SessionRegistry;
   readonly trees: KeptTrees;
+  /** Trees that builds of one session read together. */
+  readonly shared: SharedTrees;
   /** Sessions to use for some directories in the build's own session's place. */
   readonly localSessions: ReadonlyMap<string, string>;
   /** What tells directories of one name apart between builds. */
@@ -52,6 +55,19 @@ export class LocalDirectories {
     signal: AbortSignal,
   ): Promise<ContextTree> {
     const session = await this.#sessionOf(directory, signal);
+    const sharing = JSON.stringify([session.id, directory, request.include, request.exclude]);
+    return await this.#options.shared.open(sharing, signal, (until) =>
+      this.#receive(session, directory, request, vertex, until),
+    );
+  }
+
+  async #receive(
+    session: Session,
+    directory: string,
+    request: ContextRequest,
+    vertex: RunningVertex,
+    signal: AbortSignal,
+  ): Promise<ContextTree> {
     const line = new TransferLine(vertex, "transferring context:", "transferring");
     const hint = this.#options.sharedKeys.get(directory) ?? "";
     const key = `${directory}:${hint}:${session.sharedKey}`;
