@@ -1,0 +1,301 @@
+/** Builds by the stock CLI with buildx 0.13 and compose 2.26. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { cleanEnvironment, eventually, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { TestEngine } from "@gantry/testkit/test-engine";
+
+let engine: TestEngine;
+let env: Record<string, string>;
+
+before(async () => {
+  engine = await TestEngine.start();
+  env = cleanEnvironment({
+    DOCKER_HOST: engine.dockerHost,
+    HOME: engine.root,
+    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx", "compose"]),
+  });
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+
+type Files = Readonly<Record<string, string>>;
+
+/** Writes files into a folder of the test. */
+async function folderOf(name: string, files: Files): Promise<string> {
+  const folder = path.join(engine.root, "contexts", name);
+  for (const [file, content] of Object.entries(files)) {
+    await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
+    await writeFile(path.join(folder, file), content);
+  }
+  return folder;
+}
+
+const docker = (folder: string, args: readonly string[], more: Files = {}): Promise<Ran> =>
+  run(["docker", ...args], { cwd: folder, env: { ...env, ...more }, timeoutMs: 180_000 });
+
+/** Builds, and gives what buildx shows. */
+async function build(folder: string, args: readonly string[] = []): Promise<string> {
+  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
+  assert.equal(ran.code, 0, ran.stderr);
+  return ran.stderr;
+}
+
+/** Builds what must fail, and gives what buildx shows. */
+async function failingBuild(folder: string, args: readonly string[] = []): Promise<string> {
+  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
+  assert.equal(ran.code, 1, ran.stderr);
+  return ran.stderr;
+}
+
+const output = async (image: string, command: readonly string[] = []): Promise<string> =>
+  await engine.docker(["run", "--rm", image, ...command]);
+
+describe("docker build with buildx", () => {
+  it("builds an image that runs, and shows its steps", async () => {
+    const folder = await folderOf("plain", {
+      Dockerfile:
+        "FROM busybox AS made\nARG WORD=hi\nRUN echo $WORD > /word && echo seen\n" +
+        'FROM busybox\nCOPY --from=made /word /word\nCOPY greeting /\nENV A=b\nCMD ["cat", "/word", "/greeting"]\n',
+      greeting: "hello\n",
+    });
+    const shown = await build(folder, ["-t", "plain", "--build-arg", "WORD=there"]);
+    assert.match(shown, /#\d+ \[internal\] load build definition from Dockerfile\n/);
+    assert.match(
+      shown,
+      /#\d+ \[internal\] load metadata for docker\.io\/library\/busybox:latest\n/,
+    );
+    assert.match(
+      shown,
+      /#\d+ \[made 2\/2\] RUN echo there > \/word && echo seen\n#\d+ [\d.]+ seen\n/,
+    );
+    assert.match(shown, /#\d+ \[stage-1 3\/3\] COPY greeting \/\n#\d+ DONE [\d.]+s\n/);
+    assert.match(shown, /#\d+ naming to docker\.io\/library\/plain:latest/);
+    assert.equal(await output("plain"), "there\nhello");
+  });
+
+  it("finds everything cached the second time", async () => {
+    const folder = await folderOf("plain", {});
+    const shown = await build(folder, ["-t", "plain", "--build-arg", "WORD=there"]);
+    const cached = shown.match(/^#\d+ CACHED$/gm) ?? [];
+    assert.ok(cached.length >= 3, shown);
+    assert.doesNotMatch(shown, /seen/);
+  });
+
+  it("takes only what has changed of a context", async () => {
+    const folder = await folderOf("incremental", {
+      Dockerfile: "FROM busybox\nCOPY . /context/\n",
+      big: "x".repeat(2_000_000),
+      small: "1",
+    });
+    await build(folder, ["-t", "incremental"]);
+    await folderOf("incremental", { small: "changed" });
+    const shown = await build(folder, ["-t", "incremental"]);
+    assert.match(shown, /transferring context: \d{1,4}B/);
+    assert.equal(await output("incremental", ["cat", "/context/small"]), "changed");
+    assert.equal(await output("incremental", ["sh", "-c", "wc -c </context/big"]), "2000000");
+  });
+
+  it("attaches provenance, so that the image is an index", async () => {
+    const folder = await folderOf("plain", {});
+    const idFile = path.join(engine.root, "iid");
+    await build(folder, ["-t", "attested", "--iidfile", idFile]);
+    const id = await readFile(idFile, "utf8");
+    const image = JSON.parse(
+      await engine.docker(["inspect", "attested", "--format", "{{json .}}"]),
+    ) as {
+      Id: string;
+      Descriptor: { mediaType: string };
+    };
+    assert.equal(image.Id, id);
+    assert.match(image.Descriptor.mediaType, /image\.index/);
+  });
+
+  it("keeps secrets out of layers, history and logs", async () => {
+    const word = "never-to-be-seen-4711";
+    const folder = await folderOf("secret", {
+      Dockerfile:
+        "FROM busybox\nRUN --mount=type=secret,id=word wc -c < /run/secrets/word > /length\n" +
+        "RUN --mount=type=secret,id=word,env=WORD echo ${#WORD} >> /length\nRUN ls /run/secrets || true\n",
+    });
+    await writeFile(path.join(engine.root, "word"), word);
+    const secret = `id=word,src=${path.join(engine.root, "word")}`;
+    const shown = await build(folder, ["-t", "secret", "--secret", secret]);
+    assert.equal(
+      await output("secret", ["cat", "/length"]),
+      `${String(word.length)}\n${String(word.length)}`,
+    );
+    const saved = await run(
+      ["docker", "save", "secret", "-o", path.join(engine.root, "saved.tar")],
+      {
+        env,
+      },
+    );
+    assert.equal(saved.code, 0, saved.stderr);
+    const history = await engine.docker(["history", "--no-trunc", "secret"]);
+    const archive = await readFile(path.join(engine.root, "saved.tar"));
+    for (const place of [shown, history, archive.toString("latin1")]) {
+      assert.ok(!place.includes(word));
+    }
+    const found = await run(["grep", "-rlF", word, engine.dataRoot]);
+    assert.equal(found.stdout, "");
+  });
+
+  it("gives results as a folder and as archives", async () => {
+    const folder = await folderOf("outputs", {
+      Dockerfile: "FROM scratch\nCOPY a /dir/a\nCOPY --chmod=751 b /b\n",
+      a: "aa",
+      b: "bb",
+    });
+    await build(folder, ["-o", "type=local,dest=out"]);
+    assert.equal(await readFile(path.join(folder, "out/dir/a"), "utf8"), "aa");
+    assert.equal((await stat(path.join(folder, "out/b"))).mode & 0o777, 0o751);
+    await rm(path.join(folder, "out"), { recursive: true });
+    await build(folder, ["-o", "type=tar,dest=out.tar"]);
+    const names = await run(["tar", "tf", path.join(folder, "out.tar")]);
+    assert.deepEqual(
+      names.stdout
+        .split("\n")
+        .filter((name) => !name.endsWith("/"))
+        .sort(),
+      ["", "b", "dir/a"],
+    );
+    await build(folder, ["-t", "from-archive", "-o", "type=oci,dest=oci.tar"]);
+    await engine.docker(["load", "-i", path.join(folder, "oci.tar")]);
+    await engine.docker(["inspect", "from-archive"]);
+  });
+
+  it("shows what went wrong where, and exits with 1", async () => {
+    const failing = await folderOf("failing", {
+      Dockerfile: "FROM busybox\nRUN echo before\nRUN echo to-the-log; exit 7\n",
+    });
+    const shown = await failingBuild(failing);
+    assert.match(
+      shown,
+      /------\n > \[3\/3\] RUN echo to-the-log; exit 7:\n[\d.]+ to-the-log\n------\n/,
+    );
+    assert.match(shown, /Dockerfile:3\n-{20}\n {3}1 \| {5}FROM busybox\n/);
+    assert.match(shown, / {3}3 \| >>> RUN echo to-the-log; exit 7\n/);
+    assert.match(
+      shown,
+      /ERROR: failed to solve: process "\/bin\/sh -c echo to-the-log; exit 7" did not complete successfully: exit code: 7\n$/,
+    );
+  });
+
+  it("refuses bad input in BuildKit's words", async () => {
+    const cases: readonly (readonly [
+      name: string,
+      files: Files,
+      args: readonly string[],
+      words: RegExp,
+    ])[] = [
+      [
+        "no-file",
+        { x: "" },
+        [],
+        /failed to read dockerfile: open Dockerfile: no such file or directory/,
+      ],
+      ["empty", { Dockerfile: "" }, [], /the Dockerfile cannot be empty/],
+      [
+        "unknown",
+        { Dockerfile: "FROM busybox\nRUNN x\n" },
+        [],
+        /unknown instruction: RUNN \(did you mean RUN\?\)/,
+      ],
+      [
+        "no-stage",
+        { Dockerfile: "FROM busybox\n" },
+        ["--target", "x"],
+        /target stage "x" could not be found/,
+      ],
+      ["no-source", { Dockerfile: "FROM busybox\nCOPY none /\n" }, [], /"\/none": not found/],
+      ["syntax", { Dockerfile: "# syntax=example.org/other\nFROM busybox\n" }, [], /frontend/],
+    ];
+    for (const [name, files, args, words] of cases) {
+      const shown = await failingBuild(await folderOf(`bad-${name}`, files), args);
+      assert.match(shown, words, name);
+    }
+  });
+
+  it("ends a cancelled build and leaves nothing of it", async () => {
+    const folder = await folderOf("cancelled", {
+      Dockerfile: "FROM busybox\nRUN echo running; sleep 1047\n",
+    });
+    const before = await engine.docker(["ps", "-aq"]);
+    const child = spawn("docker", ["build", "--progress=plain", "."], { cwd: folder, env });
+    let shown = "";
+    child.stderr.on("data", (chunk: Buffer) => (shown += chunk.toString()));
+    await eventually(() => {
+      assert.match(shown, /running\n/);
+      return true;
+    });
+    child.kill("SIGINT");
+    await once(child, "exit");
+    assert.match(shown, /CANCELED/);
+    await eventually(async () => {
+      assert.equal(await engine.docker(["ps", "-aq"]), before);
+      const sleeping = await run(["pgrep", "-fx", "sleep 1047"]);
+      assert.equal(sleeping.stdout, "");
+      return true;
+    });
+  });
+
+  it("shows and prunes its cache", async () => {
+    const shown = await docker("/", ["buildx", "du"]);
+    assert.match(shown.stdout, /Reclaimable:\s+[1-9]/);
+    const pruned = await docker("/", ["builder", "prune", "--all", "--force"]);
+    assert.equal(pruned.code, 0, pruned.stderr);
+    assert.match(pruned.stdout, /Total(?: reclaimed space)?:\s+[1-9]/);
+  });
+});
+
+describe("bake and compose", () => {
+  it("builds targets one from another", async () => {
+    const folder = await folderOf("bake", {
+      "docker-bake.hcl": `
+        group "default" {
+          targets = ["one", "two"]
+        }
+        target "base" {
+          dockerfile = "base.Dockerfile"
+        }
+        target "one" {
+          contexts = { base = "target:base" }
+          dockerfile = "one.Dockerfile"
+          tags = ["bake-one"]
+        }
+        target "two" {
+          contexts = { base = "target:base" }
+          dockerfile = "two.Dockerfile"
+          tags = ["bake-two"]
+        }`,
+      "base.Dockerfile": "FROM busybox\nRUN echo base > /base\nENV FROM_BASE=yes\n",
+      "one.Dockerfile": "FROM base\nRUN echo $FROM_BASE > /one\n",
+      "two.Dockerfile": "FROM busybox\nCOPY --from=base /base /two\n",
+    });
+    const ran = await docker(folder, ["buildx", "bake", "--progress=plain"]);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(await output("bake-one", ["cat", "/base", "/one"]), "base\nyes");
+    assert.equal(await output("bake-two", ["cat", "/two"]), "base");
+  });
+
+  it("builds and runs the services of a project", async () => {
+    const folder = await folderOf("project", {
+      "compose.yaml":
+        "services:\n  web:\n    build: {context: ., args: {WORD: web}}\n" +
+        "  job:\n    build: {context: ., args: {WORD: job}, target: job}\n",
+      Dockerfile:
+        "FROM busybox AS job\nARG WORD\nENV WORD=$WORD\nCMD echo this is $WORD\nFROM job\nRUN true\n",
+    });
+    const built = await docker(folder, ["compose", "build", "--progress=plain"]);
+    assert.equal(built.code, 0, built.stderr);
+    const ran = await docker(folder, ["compose", "run", "--rm", "job"]);
+    assert.match(ran.stdout, /this is job/, ran.stderr);
+    const down = await docker(folder, ["compose", "down", "--rmi", "all"]);
+    assert.equal(down.code, 0, down.stderr);
+  });
+});
