@@ -1,5 +1,7 @@
 /** A solve by the Dockerfile frontend, from the client's attributes to a result. */
 import { EngineError } from "@gantry/errors";
+import { lexDockerfile } from "../../domain/dockerfile/lexer.ts";
+import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import type { Builder, BuildResult } from "../../ports/build.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
 import type { SharedTrees } from "../contexts/shared-trees.ts";
@@ -60,6 +62,7 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
     progress: job.progress,
     signal,
   });
+  assertSyntax(attrs, inputs.dockerfile.bytes);
   job.source = { filename: options.filename, data: inputs.dockerfile.bytes };
   const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
   const { materials } = result;
@@ -72,13 +75,28 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
 }
 
 function assertBuiltIn(frontend: string, attrs: Attributes): void {
-  const syntax = attrs["build-arg:BUILDKIT_SYNTAX"] ?? "";
-  if (syntax !== "") assertOfficial(syntax);
   if (frontend === "dockerfile.v0") return;
   if (frontend !== "gateway.v0") {
     throw new WireFailure(codes.unknown, `unknown frontend: ${frontend}`);
   }
   assertOfficial(attrs["source"] ?? "");
+}
+
+/** The build argument counts before the directive. */
+function assertSyntax(attrs: Attributes, dockerfile: Uint8Array): void {
+  const asked = attrs["build-arg:BUILDKIT_SYNTAX"] ?? directiveOf(dockerfile);
+  const [image = ""] = asked.trim().split(/\s/);
+  if (image !== "") assertOfficial(image);
+}
+
+function directiveOf(dockerfile: Uint8Array): string {
+  try {
+    return lexDockerfile(new TextDecoder().decode(dockerfile)).directives.get("syntax") ?? "";
+  } catch (error) {
+    // The builder tells of it, with the place.
+    if (error instanceof DockerfileSyntaxError) return "";
+    throw error;
+  }
 }
 
 function assertOfficial(source: string): void {
