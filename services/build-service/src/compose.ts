@@ -22,6 +22,7 @@ import { collectGarbage, reconcileRecords } from "./app/cache-records.ts";
 import { InUse } from "./app/in-use.ts";
 import { SharedWork } from "./app/shared-work.ts";
 import { leaseOwnerOf } from "./app/solver.ts";
+import { KeptTrees } from "./buildkit/contexts/kept-trees.ts";
 import { openBuildkit } from "./buildkit/front.ts";
 import { imagePusher } from "./buildkit/solve/image-pusher.ts";
 import { buildHandlers } from "./rpc/build-handlers.ts";
@@ -67,12 +68,14 @@ export function compose(
   });
   const layers = openImageLayers({ channel: imageChannel, kernel, runDir: paths.runDir });
   const archives = openArchives(nativeArtifact("unpack"));
+  const trees = new KeptTrees(path.join(paths.dataDir, "contexts"));
   const parts: BuilderParts = {
     ...{ logger, cache, cacheMounts, layers, archives, scratchDir, runDir: paths.runDir },
     containers: openStepContainers(containerChannel, logger),
     files: openFileWork(kernel, cache.fileSums),
     downloads: openDownloads(archives),
     packing: new Map(),
+    keptContexts: trees,
     shared: {
       ...{ cache, inUse, work: new SharedWork() },
       async forget({ id }) {
@@ -88,8 +91,8 @@ export function compose(
   };
   const builder = createBuilder(parts);
   const pusher = imagePusher(imageChannel.client(ImageService));
-  const { dataDir, runDir } = paths;
-  const front = openBuildkit({ builder, pusher, dataDir, runDir, logger });
+  const { runDir } = paths;
+  const front = openBuildkit({ builder, pusher, trees, runDir, logger });
   return {
     services: (data, activity) => [
       implement(BuildService, buildHandlers(parts, data, activity)),

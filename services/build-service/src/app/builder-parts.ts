@@ -5,6 +5,7 @@ import type { CacheMounts } from "../ports/cache-mounts.ts";
 import type { StepContainers } from "../ports/containers.ts";
 import type { Archives, Downloads } from "../ports/downloads.ts";
 import type { FileWork } from "../ports/file-work.ts";
+import type { KeptContexts } from "../ports/kept-contexts.ts";
 import type { BaseImage, Layers, PackedLayer } from "../ports/layers.ts";
 import type { SolverShared } from "./solver.ts";
 
@@ -19,6 +20,7 @@ export interface BuilderParts {
   readonly archives: Archives;
   readonly downloads: Downloads;
   readonly shared: SolverShared;
+  readonly keptContexts: KeptContexts;
   /** Folder for files of builds, on the disk of the cache. */
   readonly scratchDir: string;
   /** Folder in memory. */

@@ -14,10 +14,11 @@ export async function listRecords(
   const layers = await parts.layers.list();
   const entries = parts.cache.list();
   const bySnapshot = new Map(entries.map((entry) => [entry.snapshot, entry.id]));
-  return entries.map((entry) => {
+  const records = entries.map((entry) => {
     const parent = bySnapshot.get(layers.get(entry.snapshot)?.parent ?? "");
     return recordOf(parts, entry, entry.snapshot === "" || parent === undefined ? [] : [parent]);
   });
+  return [...records, ...(await parts.keptContexts.list())];
 }
 
 function recordOf(parts: BuilderParts, entry: CacheEntry, parents: readonly string[]): CacheRecord {
@@ -68,7 +69,14 @@ async function isOver(
   return bavail * bsize < minFreeBytes;
 }
 
-async function removeRecord(parts: BuilderParts, { id, mutable }: CacheRecord): Promise<void> {
+async function removeRecord(
+  parts: BuilderParts,
+  { id, type, mutable }: CacheRecord,
+): Promise<void> {
+  if (type === "source.local") {
+    await parts.keptContexts.remove(id);
+    return;
+  }
   parts.shared.inUse.remove(id);
   parts.cache.remove(id);
   if (mutable) parts.cacheMounts.remove(id);
@@ -82,7 +90,8 @@ export function defaultPolicy(diskBytes: number): PruneRequest[] {
   const reservedBytes = Math.floor(diskBytes * 0.1);
   const maxUsedBytes = Math.floor(diskBytes * 0.8);
   const minFreeBytes = Math.floor(diskBytes * 0.2);
-  const isMount = (record: CacheRecord): boolean => record.type === "exec.cachemount";
+  const isMount = ({ type }: CacheRecord): boolean =>
+    type === "exec.cachemount" || type === "source.local";
   const everything = (): boolean => true;
   const bounds = { reservedBytes, maxUsedBytes, minFreeBytes };
   return [

@@ -4,7 +4,7 @@ import path from "node:path";
 import type { Duplex } from "node:stream";
 import type { Logger } from "@gantry/logging";
 import type { Builder } from "../ports/build.ts";
-import { KeptTrees } from "./contexts/kept-trees.ts";
+import type { KeptTrees } from "./contexts/kept-trees.ts";
 import { SharedTrees } from "./contexts/shared-trees.ts";
 import { ResultRefs } from "./control/bridge.ts";
 import { registerBridge } from "./control/bridge-service.ts";
@@ -21,8 +21,8 @@ import { WireServer } from "./wire/server.ts";
 export interface BuildkitOptions {
   readonly builder: Builder;
   readonly pusher: ImagePusher;
-  /** Durable folder of the service. */
-  readonly dataDir: string;
+  /** Where received contexts are kept. */
+  readonly trees: KeptTrees;
   /** Folder of the service that is gone after a reboot. */
   readonly runDir: string;
   readonly logger: Logger;
@@ -38,17 +38,14 @@ export interface BuildkitFront {
   serveSession(introduction: SessionIntroduction, connection: Duplex): Promise<void>;
   /** Open sessions, for builds that come another way. */
   readonly sessions: SessionRegistry;
-  /** Received contexts that are kept. */
-  readonly trees: KeptTrees;
   /** Cuts all connections. */
   close(): void;
 }
 
 /** Opens the front. */
 export function openBuildkit(options: BuildkitOptions): BuildkitFront {
-  const { builder, pusher, logger } = options;
+  const { builder, pusher, trees, logger } = options;
   const sessions = new SessionRegistry();
-  const trees = new KeptTrees(path.join(options.dataDir, "contexts"));
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
   const refs = new ResultRefs();
@@ -56,7 +53,7 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
   const server = new WireServer({
     logger,
     routes: (router) => {
-      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder, trees) });
+      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder) });
       registerBridge(router, { jobs, refs, tools });
     },
   });
@@ -67,7 +64,6 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
     },
     serveSession: (introduction, connection) => sessions.open(introduction, connection).closed,
     sessions,
-    trees,
     close() {
       server.close();
       sessions.close();

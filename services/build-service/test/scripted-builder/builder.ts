@@ -26,6 +26,7 @@ import {
   type PlatformResult,
 } from "../../src/ports/build.ts";
 import type { BuildInputs } from "../../src/ports/build-inputs.ts";
+import type { KeptContexts } from "../../src/ports/kept-contexts.ts";
 import type { ProgressSink } from "../../src/ports/progress.ts";
 
 const digestOf = (text: string): string =>
@@ -34,10 +35,12 @@ const digestOf = (text: string): string =>
 /** Runs the words. */
 export class ScriptedBuilder implements Builder {
   readonly #folder: string;
+  readonly #contexts: KeptContexts;
   #records: CacheRecord[] = [];
 
-  constructor(folder: string) {
+  constructor(folder: string, contexts: KeptContexts) {
     this.#folder = folder;
+    this.#contexts = contexts;
   }
 
   async build(
@@ -177,13 +180,14 @@ export class ScriptedBuilder implements Builder {
     for (let i = 0; i < 5; i++) yield Buffer.alloc(3 * 1024 * 1024, i);
   }
 
-  diskUsage(): Promise<readonly CacheRecord[]> {
-    return Promise.resolve(this.#records);
+  async diskUsage(): Promise<readonly CacheRecord[]> {
+    return [...this.#records, ...(await this.#contexts.list())];
   }
 
   async *prune({ matches }: Parameters<Builder["prune"]>[0]): AsyncGenerator<CacheRecord> {
-    const gone = this.#records.filter(matches);
+    const gone = (await this.diskUsage()).filter(matches);
     this.#records = this.#records.filter((each) => !gone.includes(each));
+    for (const { id } of gone) await this.#contexts.remove(id);
     yield* gone;
   }
 }

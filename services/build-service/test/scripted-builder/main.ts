@@ -5,6 +5,7 @@ import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry
 import { createLogger } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { Activity } from "../../src/app/activity.ts";
+import { KeptTrees } from "../../src/buildkit/contexts/kept-trees.ts";
 import { openBuildkit } from "../../src/buildkit/front.ts";
 import { buildkitHandlers } from "../../src/rpc/buildkit-handlers.ts";
 import { ScriptedBuilder } from "./builder.ts";
@@ -14,10 +15,11 @@ const logger = createLogger({ service: "build-service", level: config.logLevel }
 const { grpcSocket, dataSocket, dataDir, runDir } = servicePaths(config, "build-service");
 const results = path.join(dataDir, "results");
 await mkdir(results, { recursive: true });
+const trees = new KeptTrees(path.join(dataDir, "contexts"));
 const front = openBuildkit({
-  builder: new ScriptedBuilder(results),
+  builder: new ScriptedBuilder(results, trees),
   pusher: { push: () => Promise.reject(new Error("nothing is pushed here")) },
-  dataDir,
+  trees,
   runDir,
   logger,
 });
@@ -32,5 +34,6 @@ const server = await serveGrpc({
 });
 await untilTerminated();
 front.close();
+activity.close();
 await server.close();
 await data.close();

@@ -11,7 +11,7 @@ import { commonHeaders } from "../headers.ts";
 const pingHeaders: readonly string[] = [
   ...commonHeaders,
   "Builder-Version",
-  "1",
+  "2",
   "Cache-Control",
   "no-cache, no-store, must-revalidate",
   "Content-Type",

@@ -9,6 +9,8 @@ import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { writeFileAtomic } from "@gantry/fs";
+import type { CacheRecord } from "../../ports/build.ts";
+import type { KeptContexts } from "../../ports/kept-contexts.ts";
 import { readIndex, writeIndex } from "./tree-index.ts";
 import { TreeWriter } from "./tree-writer.ts";
 
@@ -23,18 +25,8 @@ interface Slot {
   readonly folder: string;
 }
 
-/** A copy that nobody uses, as `docker buildx du` shows it. */
-export interface KeptTreeRecord {
-  readonly id: string;
-  readonly description: string;
-  readonly sizeBytes: number;
-  readonly inUse: boolean;
-  readonly createdMs: number;
-  readonly lastUsedMs: number;
-}
-
 /** All copies. */
-export class KeptTrees {
+export class KeptTrees implements KeptContexts {
   readonly #root: string;
   readonly #busy = new Set<string>();
 
@@ -65,8 +57,7 @@ export class KeptTrees {
     };
   }
 
-  /** What is kept. */
-  async list(): Promise<KeptTreeRecord[]> {
+  async list(): Promise<CacheRecord[]> {
     const names = await readdir(this.#root).catch((error: unknown) => {
       if (hasErrno(error, "ENOENT")) return [];
       throw error;
@@ -75,14 +66,12 @@ export class KeptTrees {
     return records.filter((each) => each !== undefined);
   }
 
-  /** Deletes a copy. False when it is in use or gone. */
-  async remove(id: string): Promise<boolean> {
+  async remove(id: string): Promise<void> {
     const folder = path.join(this.#root, id);
-    if (this.#busy.has(folder)) return false;
+    if (this.#busy.has(folder)) return;
     this.#busy.add(folder);
     try {
       await rm(folder, { recursive: true, force: true });
-      return true;
     } finally {
       this.#busy.delete(folder);
     }
@@ -117,7 +106,7 @@ export class KeptTrees {
     await writeFileAtomic(indexFile, writeIndex(key, writer.index));
   }
 
-  async #record(name: string): Promise<KeptTreeRecord | undefined> {
+  async #record(name: string): Promise<CacheRecord | undefined> {
     const folder = path.join(this.#root, name);
     const indexFile = path.join(folder, "index");
     const inUse = this.#busy.has(folder);
@@ -137,11 +126,18 @@ export class KeptTrees {
       description: `local source for ${await readDirectoryName(indexFile)}`,
       sizeBytes,
       inUse,
-      createdMs: folderStat.birthtimeMs,
-      lastUsedMs: used,
+      createdNano: nanoOf(folderStat.birthtimeMs),
+      lastUsedNano: nanoOf(used),
+      parents: [],
+      type: "source.local",
+      shared: false,
+      mutable: true,
+      usageCount: 1,
     };
   }
 }
+
+const nanoOf = (ms: number): bigint => BigInt(Math.round(ms)) * 1_000_000n;
 
 async function readDirectoryName(indexFile: string): Promise<string> {
   const text = await readFile(indexFile, "utf8").catch((error: unknown) => {
