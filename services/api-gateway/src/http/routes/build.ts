@@ -6,6 +6,6 @@ export const buildRoutes: readonly Route[] = [
   post("/build", build, { scope: "partly" }),
   post("/build/prune", pruneBuildCache, { since: 31 }),
   post("/build/cancel", cancelBuild, { since: 39 }),
-  post("/session", openSession, { since: 31, hijacks: true, scope: "partly" }),
+  post("/session", openSession, { since: 31, hijacks: true }),
   post("/grpc", openControl, { since: 40, hijacks: true, scope: "partly" }),
 ];
