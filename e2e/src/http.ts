@@ -8,6 +8,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly body: string;
+  /** The body as it came. */
+  readonly bytes: Buffer;
 }
 
 /** One request and its whole answer. */
@@ -44,10 +46,12 @@ export async function ask(engine: TestEngine, question: Question): Promise<Answe
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", reject);
         response.on("end", () => {
+          const whole = Buffer.concat(chunks);
           resolve({
             status: response.statusCode ?? 0,
             headers: response.headers,
-            body: Buffer.concat(chunks).toString(),
+            body: whole.toString(),
+            bytes: whole,
           });
         });
       },

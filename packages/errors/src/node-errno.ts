@@ -1,6 +1,9 @@
 import type { ErrorKind } from "./kinds.ts";
 
-/** Node's error codes that say more than "internal". What is not listed is our fault or the disk's. */
+/**
+ * Node's error codes that say more than "internal". What is not listed is our fault or the machine's: a
+ * full disk is no limit of the caller's, and 500 in Docker's API (429 would make clients wait and retry).
+ */
 const kindsByErrno: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>([
   ["ENOENT", "not_found"],
   ["ESRCH", "not_found"],
@@ -16,12 +19,6 @@ const kindsByErrno: ReadonlyMap<string, ErrorKind> = new Map<string, ErrorKind>(
   ["ELOOP", "invalid_argument"],
   ["ENOTDIR", "invalid_argument"],
   ["EISDIR", "invalid_argument"],
-  ["ENOSPC", "resource_exhausted"],
-  ["EDQUOT", "resource_exhausted"],
-  ["EMFILE", "resource_exhausted"],
-  ["ENFILE", "resource_exhausted"],
-  ["ENOMEM", "resource_exhausted"],
-  ["EAGAIN", "resource_exhausted"],
   ["ECONNREFUSED", "unavailable"],
   ["ECONNRESET", "unavailable"],
   ["EPIPE", "unavailable"],

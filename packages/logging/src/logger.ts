@@ -1,4 +1,5 @@
 import pino from "pino";
+import { type LineWriter, openLineWriter } from "./line-writer.ts";
 
 /** Fields of a log line, beside the message. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -29,7 +30,7 @@ export interface LoggerOptions {
   readonly service: string;
   /** Default `info`. */
   readonly level?: LogLevel;
-  /** Where lines go. Default: standard error, written synchronously, so that none is lost at an exit. */
+  /** Where lines go. Default: standard error, which may be a file on a disk that is full or does not answer. */
   readonly write?: (line: string) => void;
 }
 
@@ -55,10 +56,7 @@ const redactPaths = secretFields.flatMap((field) => [field, `*.${field}`, `*.*.$
 
 /** Opens the log of one process. */
 export function createLogger(options: LoggerOptions): Logger {
-  const destination =
-    options.write === undefined
-      ? pino.destination({ dest: 2, sync: true })
-      : { write: options.write };
+  const destination = options.write === undefined ? standardError() : { write: options.write };
   const root = pino(
     {
       level: options.level ?? "info",
@@ -71,6 +69,19 @@ export function createLogger(options: LoggerOptions): Logger {
     destination,
   );
   return wrap(root);
+}
+
+let shared: LineWriter | undefined;
+
+/** One for the process, so that the end of it writes what waits. */
+function standardError(): LineWriter {
+  if (shared !== undefined) return shared;
+  const writer = openLineWriter(2);
+  process.once("exit", () => {
+    writer.flush();
+  });
+  shared = writer;
+  return writer;
 }
 
 /** A logger that drops everything: for tests and library defaults. */

@@ -46,6 +46,8 @@ export class TestEngine implements AsyncDisposable {
   readonly runRoot: string;
   readonly dataRoot: string;
   readonly dockerHost: string;
+  /** Its containers' cgroups are below. */
+  readonly cgroupParent: string;
   /** First letters of the names of its network links. */
   readonly linkPrefix: string;
   private readonly env: Record<string, string>;
@@ -58,6 +60,7 @@ export class TestEngine implements AsyncDisposable {
     this.dataRoot = roots.config.dataRoot;
     this.dockerHost = `unix://${roots.config.dockerSocket}`;
     this.linkPrefix = roots.config.linkPrefix;
+    this.cgroupParent = roots.config.cgroupParent;
     this.env = roots.env;
   }
 

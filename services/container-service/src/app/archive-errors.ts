@@ -1,6 +1,6 @@
 /** What the unpack program says, in Docker's words. */
 import { constants } from "node:os";
-import { internal, invalidArgument, notFound, resourceExhausted } from "@gantry/errors";
+import { internal, invalidArgument, notFound } from "@gantry/errors";
 import { ArchiveError } from "../ports/archives.ts";
 
 const { ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
@@ -23,7 +23,7 @@ export function archiveError(error: unknown, reference: string, path: string): u
       return invalidArgument("mounted volume is marked read-only", { cause: error });
     case ENOSPC:
     case EDQUOT:
-      return resourceExhausted("no space left on device", { cause: error });
+      return internal("no space left on device", { cause: error });
     case 0:
       return step === "limit" || step === "sandbox" || step === "memory"
         ? internal(error.message, { cause: error })

@@ -113,7 +113,11 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
   if (!found.running || found.launched === undefined || found.launched.pid === 0) {
     const error = "the engine ended while the container was being started";
     if (found.running) await app.shim.kill({ id: entry.id });
-    await advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 });
+    // A restart of the policy that did not take place does not count as one of its attempts.
+    const restartCount = Math.max(0, entry.record.restartCount - 1);
+    await advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 }, [], {
+      restartCount,
+    });
     return;
   }
   const { pid, pidStartTicks, shimPid, shimStartTicks, nonce, startedAtNano } = found.launched;

@@ -13,7 +13,7 @@ export interface ContainerStore {
   loadContainers(): ContainerRecord[];
   /** All execs that were declared and whose container has not ended since. At boot, once. */
   loadExecs(): ExecRecord[];
-  /** Adds a record. Errors: internal, resource_exhausted (disk full); nothing is kept then. */
+  /** Adds a record. Errors: internal (also for a full disk); nothing is kept then. */
   insert(record: ContainerRecord, events: readonly NewEvent[]): Promise<void>;
   /** Replaces a record; only what differs is written. Errors as insert. */
   replace(

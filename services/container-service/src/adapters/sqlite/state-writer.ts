@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import path from "node:path";
 import { Worker } from "node:worker_threads";
-import { type EngineError, internal, resourceExhausted } from "@gantry/errors";
+import { type EngineError, internal } from "@gantry/errors";
 import type { LoggedEvent, NewEvent } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import type { Change } from "./statements.ts";
@@ -28,7 +28,7 @@ export interface StateWriter {
   readonly quiet: Set<string>;
   /**
    * Commits changes and events in one transaction; resolves when they are safe from a crash of ours.
-   * Errors: internal, resource_exhausted when the disk is full; nothing is kept then.
+   * Errors: internal; nothing is kept then.
    */
   write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void>;
   /**
@@ -68,7 +68,7 @@ const sqliteFull = 13;
 
 function errorOf({ message, code }: WriterFailure): EngineError {
   return code === sqliteFull
-    ? resourceExhausted("no space left on device", { cause: new Error(message) })
+    ? internal("no space left on device", { cause: new Error(message) })
     : internal(`write container state: ${message}`);
 }
 

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import path from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { internal } from "@gantry/errors";
 import { type EventLog, type NewEvent, openEventLog } from "@gantry/events";
 import type { Digest } from "@gantry/oci";
 import type {
@@ -16,6 +17,9 @@ import type {
 import type { Metadata, MetadataChange } from "../../ports/metadata.ts";
 import { loadBlobs, loadImages, loadLeases, loadNames, loadSnapshots } from "./load-rows.ts";
 import { openDatabase } from "./schema.ts";
+
+/** SQLite's result code of a full disk. */
+const sqliteFull = 13;
 
 /** The store and the event log beside it. */
 export interface SqliteMetadata extends Metadata, AsyncDisposable {
@@ -71,9 +75,18 @@ class MirroredMetadata implements SqliteMetadata {
 
   change<T>(work: (change: MetadataChange) => T): T {
     const mirrored: (() => void)[] = [];
-    const result = this.events.transaction(() => work(this.#writer(mirrored)));
+    const result = this.#transaction(() => work(this.#writer(mirrored)));
     for (const apply of mirrored) apply();
     return result;
+  }
+
+  #transaction<T>(work: () => T): T {
+    try {
+      return this.events.transaction(work);
+    } catch (error) {
+      const full = error instanceof Error && "errcode" in error && error.errcode === sqliteFull;
+      throw full ? internal("no space left on device", { cause: error }) : error;
+    }
   }
 
   /** Calls that come while one runs share the next. */

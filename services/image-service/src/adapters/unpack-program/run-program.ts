@@ -7,7 +7,6 @@ import {
   type EngineError,
   internal,
   invalidArgument,
-  resourceExhausted,
   toEngineError,
 } from "@gantry/errors";
 
@@ -155,6 +154,6 @@ function failureOf(line: ReportLine): EngineError {
   const step = typeof line["step"] === "string" ? line["step"] : "unpack";
   const text = typeof line["message"] === "string" ? line["message"] : "unpack failed";
   const errno = typeof line["errno"] === "number" ? line["errno"] : 0;
-  if (diskFull.has(errno)) return resourceExhausted(text);
+  if (diskFull.has(errno)) return internal(text);
   return archiveSteps.has(step) ? invalidArgument(text) : internal(text);
 }
