@@ -92,7 +92,7 @@ export function compose(
   const builder = createBuilder(parts);
   const pusher = imagePusher(imageChannel.client(ImageService));
   const { runDir } = paths;
-  const front = openBuildkit({ builder, pusher, trees, runDir, logger });
+  const front = openBuildkit({ builder, pusher, trees, remote: parts, runDir, logger });
   return {
     services: (data, activity) => [
       implement(BuildService, buildHandlers(parts, data, activity)),

@@ -153,6 +153,27 @@ describe("buildx", () => {
     assert.equal(await read(output, "wörter/ü"), "ü");
   });
 
+  test("sends an archive or a Dockerfile from its standard input", async () => {
+    const folder = await contextOf("input", {
+      "ctx/Dockerfile": "COPY .\n",
+      "ctx/other": "COPY .\nSAY other\n",
+      "ctx/a": "a",
+    });
+    const packed = await run(["tar", "czf", "../input.tgz", "-C", "ctx", "."], { cwd: folder });
+    assert.equal(packed.code, 0, packed.stderr);
+    const build = async (args: string, input: string): Promise<Ran> => {
+      const command = `docker buildx build --progress=plain ${args} - < ${input}`;
+      return await run(["sh", "-c", command], { env, cwd: folder, timeoutMs: 60_000 });
+    };
+    const whole = await build("-o type=local,dest=out -f other", "../input.tgz");
+    assert.equal(whole.code, 0, whole.stderr);
+    assert.match(whole.stderr, /\[internal\] load remote build context/);
+    assert.match(whole.stderr, /^#\d+ [\d.]+ other$/m);
+    assert.equal(await read(folder, "out/a"), "a");
+    const alone = await build("-o type=local,dest=out2", "ctx/Dockerfile");
+    assert.equal(alone.code, 0, alone.stderr);
+  });
+
   test("sends only the paths that are used", async () => {
     const folder = await contextOf("picking", {
       Dockerfile: "COPY wörter sub/x*\n",

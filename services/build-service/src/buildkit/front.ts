@@ -15,6 +15,7 @@ import { AgentSockets } from "./session/agent-sockets.ts";
 import type { SessionIntroduction } from "./session/session.ts";
 import { SessionRegistry } from "./session/session-registry.ts";
 import type { ImagePusher } from "./solve/exporters.ts";
+import type { RemoteTools } from "./solve/remote-context.ts";
 import { WireServer } from "./wire/server.ts";
 
 /** Options of openBuildkit. */
@@ -23,6 +24,8 @@ export interface BuildkitOptions {
   readonly pusher: ImagePusher;
   /** Where received contexts are kept. */
   readonly trees: KeptTrees;
+  /** For contexts that are not directories of clients. */
+  readonly remote: RemoteTools;
   /** Folder of the service that is gone after a reboot. */
   readonly runDir: string;
   readonly logger: Logger;
@@ -44,12 +47,12 @@ export interface BuildkitFront {
 
 /** Opens the front. */
 export function openBuildkit(options: BuildkitOptions): BuildkitFront {
-  const { builder, pusher, trees, logger } = options;
+  const { builder, pusher, trees, remote, logger } = options;
   const sessions = new SessionRegistry();
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
   const refs = new ResultRefs();
-  const tools = { builder, sessions, trees, shared: new SharedTrees(), agents };
+  const tools = { builder, sessions, trees, shared: new SharedTrees(), agents, remote };
   const server = new WireServer({
     logger,
     routes: (router) => {

@@ -3,7 +3,11 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
+import { loadKernel, nativeArtifact } from "@gantry/native";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
+import { openDownloads } from "../../src/adapters/download/downloads.ts";
+import { openArchives } from "../../src/adapters/files/archives.ts";
+import { openFileWork } from "../../src/adapters/files/file-work.ts";
 import { Activity } from "../../src/app/activity.ts";
 import { KeptTrees } from "../../src/buildkit/contexts/kept-trees.ts";
 import { openBuildkit } from "../../src/buildkit/front.ts";
@@ -16,10 +20,17 @@ const { grpcSocket, dataSocket, dataDir, runDir } = servicePaths(config, "build-
 const results = path.join(dataDir, "results");
 await mkdir(results, { recursive: true });
 const trees = new KeptTrees(path.join(dataDir, "contexts"));
+const archives = openArchives(nativeArtifact("unpack"));
 const front = openBuildkit({
   builder: new ScriptedBuilder(results, trees),
   pusher: { push: () => Promise.reject(new Error("nothing is pushed here")) },
   trees,
+  remote: {
+    archives,
+    downloads: openDownloads(archives),
+    files: openFileWork(loadKernel(), new Map()),
+    scratchDir: path.join(dataDir, "scratch"),
+  },
   runDir,
   logger,
 });

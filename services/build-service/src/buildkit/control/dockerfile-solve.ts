@@ -11,6 +11,12 @@ import { openClientInputs } from "../solve/client-inputs.ts";
 import { type Attributes, readFrontendOptions } from "../solve/frontend-options.ts";
 import { LocalDirectories } from "../solve/local-directories.ts";
 import { provenanceMaker } from "../solve/provenance.ts";
+import {
+  openRemoteContext,
+  type RemoteContext,
+  type RemoteRequest,
+  type RemoteTools,
+} from "../solve/remote-context.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
 import type { Solved } from "./bridge.ts";
 import { asCancellation, type Job } from "./job.ts";
@@ -22,6 +28,7 @@ export interface SolveTools {
   readonly trees: KeptTrees;
   readonly shared: SharedTrees;
   readonly agents: AgentSockets;
+  readonly remote: RemoteTools;
 }
 
 /** One solve. */
@@ -52,12 +59,14 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
   const session = await tools.sessions.get(job.sessionId, signal);
   const { localSessions, sharedKeys } = options;
   const directories = new LocalDirectories({ ...tools, session, localSessions, sharedKeys });
+  const remote = await remoteContext(tools, job, { session, options, signal });
   const inputs = await openClientInputs({
     ref: job.ref,
     session,
     directories,
     agents: tools.agents,
     options,
+    remote,
     results: input.results,
     progress: job.progress,
     signal,
@@ -72,6 +81,16 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
     attest: (names) => provenanceMaker({ ref, options, attrs, materials, names, startedMs }),
     multiPlatform: options.multiPlatform,
   };
+}
+
+async function remoteContext(
+  { remote }: SolveTools,
+  job: Job,
+  from: Pick<RemoteRequest, "session" | "options" | "signal">,
+): Promise<RemoteContext | undefined> {
+  if (from.options.remoteContext === "") return undefined;
+  const { ref, progress } = job;
+  return job.keep(await openRemoteContext(remote, { ref, progress, ...from }));
 }
 
 function assertBuiltIn(frontend: string, attrs: Attributes): void {

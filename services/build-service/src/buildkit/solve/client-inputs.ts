@@ -10,6 +10,7 @@ import type { Session } from "../session/session.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
 import type { FrontendOptions } from "./frontend-options.ts";
 import type { LocalDirectories } from "./local-directories.ts";
+import type { RemoteContext } from "./remote-context.ts";
 
 /** What makes inputs. */
 export interface ClientInputsOptions {
@@ -19,6 +20,8 @@ export interface ClientInputsOptions {
   readonly directories: LocalDirectories;
   readonly agents: AgentSockets;
   readonly options: FrontendOptions;
+  /** The main context, when it is not a directory of the client. */
+  readonly remote: RemoteContext | undefined;
   /** Results of earlier builds that the client refers to, by the key of its reference. */
   readonly results: ReadonlyMap<string, BuildResult>;
   readonly progress: ProgressSink;
@@ -48,30 +51,40 @@ interface LoadedDockerfile {
 }
 
 async function loadDockerfile(from: ClientInputsOptions): Promise<LoadedDockerfile> {
-  const { directories, options, progress, signal } = from;
-  const { filename, dockerfileKey } = options;
+  const { directories, options, progress, signal, remote } = from;
+  const { filename, dockerfileKey, dockerfileIsLocal } = options;
+  if (remote !== undefined && !dockerfileIsLocal) {
+    return { bytes: dockerfileIn(remote, filename), ignore: undefined };
+  }
   const name = `[internal] load build definition from ${filename}`;
   return await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
     const line = new TransferLine(vertex, "transferring dockerfile:", "transferring");
     const ignoreName = `${filename}.dockerignore`;
     const names = [filename, ignoreName, ...(filename === "Dockerfile" ? ["dockerfile"] : [])];
     const tree = await directories.files(dockerfileKey, names, line, signal);
-    const bytes =
-      tree.read(filename) ?? (filename === "Dockerfile" ? tree.read("dockerfile") : undefined);
-    if (bytes === undefined) {
-      throw new WireFailure(
-        codes.unknown,
-        `failed to read dockerfile: open ${filename}: no such file or directory`,
-      );
-    }
+    const bytes = dockerfileIn(tree, filename);
     const ignore = tree.read(ignoreName);
     return { bytes, ignore: ignore && new TextDecoder().decode(ignore) };
   });
 }
 
+/** The Dockerfile among files; with its usual name it may be written in lower case. */
+function dockerfileIn(
+  files: { read(name: string): Uint8Array | undefined },
+  filename: string,
+): Uint8Array {
+  const bytes =
+    files.read(filename) ?? (filename === "Dockerfile" ? files.read("dockerfile") : undefined);
+  if (bytes !== undefined) return bytes;
+  throw new WireFailure(
+    codes.unknown,
+    `failed to read dockerfile: open ${filename}: no such file or directory`,
+  );
+}
+
 async function loadIgnore(from: ClientInputsOptions): Promise<string> {
-  const { directories, options, progress, signal } = from;
-  if (options.remoteContext !== "") return "";
+  const { directories, options, progress, signal, remote } = from;
+  if (remote !== undefined) return "";
   const name = "[internal] load .dockerignore";
   return await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
     const line = new TransferLine(vertex, "transferring context:", "transferring");
@@ -80,12 +93,17 @@ async function loadIgnore(from: ClientInputsOptions): Promise<string> {
   });
 }
 
-function mainContext({ options, directories }: ClientInputsOptions): ContextSource {
-  const { remoteContext, contextKey } = options;
-  if (remoteContext === "") return { kind: "local", context: directories.context(contextKey) };
-  throw notImplemented(
-    `remote build context ${remoteContext} is not supported by this version of Gantry`,
-  );
+function mainContext({ options, directories, remote }: ClientInputsOptions): ContextSource {
+  if (remote === undefined) {
+    return { kind: "local", context: directories.context(options.contextKey) };
+  }
+  // It is there already, and its owner disposes it.
+  const tree = {
+    root: remote.root,
+    cacheName: undefined,
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+  return { kind: "local", context: { open: () => Promise.resolve(tree) } };
 }
 
 function namedContexts(from: ClientInputsOptions): ReadonlyMap<string, ContextSource> {
