@@ -1,10 +1,10 @@
 /** One call of the Docker API on its way through a handler. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { EngineError } from "@gantry/errors";
+import { EngineError, invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Backends } from "../backends.ts";
-import { readJsonObject } from "./decode/body.ts";
+import { readJsonObject, readJsonValue } from "./decode/body.ts";
 import { Fields } from "./decode/fields.ts";
 import { type JsonOut, toJson } from "./encode/json.ts";
 import { commonHeaders } from "./headers.ts";
@@ -123,6 +123,17 @@ export class ApiCall {
     return await readJsonObject(this.request, () => {
       this.continueBody();
     });
+  }
+
+  /** Reads a JSON body that Docker takes as a list. @param goType the name in its complaint about an object */
+  async checkJsonList(goType: string): Promise<void> {
+    const value = await readJsonValue(this.request, () => {
+      this.continueBody();
+    });
+    if (value === null || Array.isArray(value)) return;
+    throw invalidArgument(
+      `invalid JSON: json: cannot unmarshal object into Go value of type ${goType}`,
+    );
   }
 
   /** Answers with JSON. */

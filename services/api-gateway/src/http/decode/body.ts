@@ -31,12 +31,19 @@ export async function readJsonObject(
   request: IncomingMessage,
   beforeRead: () => void = () => undefined,
 ): Promise<Fields | undefined> {
-  if (!hasBody(request)) return undefined;
+  const value = await readJsonValue(request, beforeRead);
+  return value === null ? undefined : asFields(value);
+}
+
+/** As {@link readJsonObject}, for bodies of any shape; null for an empty one. */
+export async function readJsonValue(
+  request: IncomingMessage,
+  beforeRead: () => void,
+): Promise<JsonValue> {
+  if (!hasBody(request)) return null;
   checkContentType(request.headers["content-type"]);
   beforeRead();
-  const text = await readText(request, maxJsonBytes);
-  const value = parseJson(text);
-  return value === null ? undefined : asFields(value);
+  return parseJson(await readText(request, maxJsonBytes));
 }
 
 function asFields(value: JsonValue): Fields {

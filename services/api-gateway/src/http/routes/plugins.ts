@@ -1,4 +1,11 @@
-import { listNoPlugins, noSuchPlugin, notYet } from "../handlers/refusals.ts";
+import {
+  enableNoPlugin,
+  listNoPlugins,
+  noSuchPlugin,
+  notYet,
+  setNoPlugin,
+  upgradeNoPlugin,
+} from "../handlers/refusals.ts";
 import { del, get, post, type Route } from "../route.ts";
 
 const plugins = notYet("installing plugins");
@@ -9,10 +16,10 @@ export const pluginRoutes: readonly Route[] = [
   post("/plugins/pull", plugins, { scope: "not yet" }),
   get("/plugins/{name}/json", noSuchPlugin, { since: 25 }),
   del("/plugins/{name}", noSuchPlugin),
-  post("/plugins/{name}/enable", noSuchPlugin),
+  post("/plugins/{name}/enable", enableNoPlugin),
   post("/plugins/{name}/disable", noSuchPlugin),
-  post("/plugins/{name}/upgrade", noSuchPlugin, { since: 26 }),
+  post("/plugins/{name}/upgrade", upgradeNoPlugin, { since: 26 }),
   post("/plugins/create", plugins, { since: 25, scope: "not yet" }),
   post("/plugins/{name}/push", noSuchPlugin, { since: 25 }),
-  post("/plugins/{name}/set", noSuchPlugin, { since: 25 }),
+  post("/plugins/{name}/set", setNoPlugin, { since: 25 }),
 ];
