@@ -31,12 +31,14 @@ let store: MemoryStore;
 let volumes: LocalVolumes;
 let image: ImageRootfs;
 
+const shown = { id: "sha256:1", manifestDigest: "sha256:2" };
+
 function create(): LocalVolumes {
   return createVolumes({
     dataDir: dir,
     kernel: loadKernel(),
     store,
-    images: { open: () => Promise.resolve(image) },
+    images: { open: () => Promise.resolve({ ...image, image: shown }) },
     directory: { resolveId: (reference) => reference },
     unpackProgram: nativeArtifact("unpack"),
     logger: silentLogger(),

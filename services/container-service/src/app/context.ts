@@ -131,12 +131,13 @@ function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: st
 /** Tells image-service which images are in use; the client sends only the newest list. */
 export function announceImageUse(app: App): void {
   app.images.setUsers(() =>
-    app.registry.list().map(({ record }) => ({
-      containerId: record.id,
-      imageId: record.image.id,
-      reference: record.image.reference,
-      running: isLive(record.state),
-      manifestDigest: record.image.manifest.digest,
-    })),
+    app.registry.list().flatMap(({ record }) => {
+      const use = { containerId: record.id, running: isLive(record.state) };
+      const { id: imageId, reference, manifest } = record.image;
+      const mounted = app.volumes
+        .mountedImages(record.id)
+        .map(({ id, manifestDigest }) => ({ ...use, imageId: id, reference: "", manifestDigest }));
+      return [{ ...use, imageId, reference, manifestDigest: manifest.digest }, ...mounted];
+    }),
   );
 }

@@ -117,13 +117,26 @@ export interface PreparedMounts {
   readonly rootfsPropagation: string;
 }
 
+/** Which image a mount shows. */
+export interface ShownImage {
+  /** Digest of the image. */
+  readonly id: string;
+  /** Digest of its manifest for this machine. */
+  readonly manifestDigest: string;
+}
+
+/** An image that can be mounted. */
+export interface OpenedImage extends ImageRootfs {
+  readonly image: ShownImage;
+}
+
 /** Images that are mounted into containers. Implemented over image-service. */
 export interface MountedImages {
   /**
    * Makes sure that the image's file system is there and stays while the container exists (lease
    * owner = container ID). Errors: not_found.
    */
-  open(reference: string, containerId: string, signal: AbortSignal): Promise<ImageRootfs>;
+  open(reference: string, containerId: string, signal: AbortSignal): Promise<OpenedImage>;
 }
 
 /** A container whose volumes are wanted by volumes-from. Implemented by the lifecycle. */
@@ -176,6 +189,9 @@ export interface Volumes {
 
   /** For inspect and list; from memory. Unknown containers give none. */
   mountPoints(containerId: string): readonly MountPointView[];
+
+  /** Images that the container mounts: they are in use as long as it exists. */
+  mountedImages(containerId: string): readonly ShownImage[];
 
   /** Whether the container mounts that volume name or has that destination: list filter `volume`. */
   mounts(containerId: string, nameOrDestination: string): boolean;

@@ -89,7 +89,8 @@ export function openImages(channel: Channel, logger: Logger): Images {
       const { chainId, image } = await resolve(reference, "", id, signal);
       const key = `${id}-image-${(image?.id ?? "").replace(/^sha256:/, "").slice(0, 12)}`;
       const { mount } = await snapshots.viewSnapshot({ key, chainId, leaseOwner: id }, { signal });
-      return { lowerDirs: mount?.lowerDirs ?? [] };
+      const shown = { id: image?.id ?? "", manifestDigest: image?.manifest?.digest ?? "" };
+      return { lowerDirs: mount?.lowerDirs ?? [], image: shown };
     },
   };
 }

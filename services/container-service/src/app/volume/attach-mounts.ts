@@ -3,7 +3,12 @@ import { hasKind, invalidArgument, toEngineError } from "@gantry/errors";
 import { isBelow } from "../../domain/api-version.ts";
 import type { MountRules, MountWish } from "../../domain/volume/mount-spec.ts";
 import type { MountRecord } from "../../domain/volume/records.ts";
-import type { AttachedMounts, ImageRootfs, MountedContainer } from "../../ports/volumes.ts";
+import type {
+  AttachedMounts,
+  ImageRootfs,
+  MountedContainer,
+  ShownImage,
+} from "../../ports/volumes.ts";
 import type { VolumeContext } from "./context.ts";
 import { type CreatedVolume, createVolume } from "./create-volume.ts";
 import { viewMounts } from "./mount-views.ts";
@@ -59,7 +64,9 @@ async function attachOne(
   made: string[],
   signal: AbortSignal,
 ): Promise<MountRecord> {
-  if (wish.type === "image") await openImage(context, container, wish, signal);
+  if (wish.type === "image") {
+    return { ...recordOf(wish), image: await openImage(context, container, wish, signal) };
+  }
   if (wish.type !== "volume") return recordOf(wish);
   const anonymous = wish.name === "";
   const { volume, created } = await makeVolume(context, wish, container.id);
@@ -103,9 +110,9 @@ async function openImage(
   container: MountedContainer,
   wish: MountWish,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<ShownImage> {
   try {
-    await context.images.open(wish.source, container.id, signal);
+    return (await context.images.open(wish.source, container.id, signal)).image;
   } catch (error) {
     if (!hasKind(error, "not_found")) throw error;
     throw invalidArgument(toEngineError(error).message, { cause: error });

@@ -15,6 +15,7 @@ import type {
   MountedContainer,
   MountPointView,
   PreparedMounts,
+  ShownImage,
   Volumes,
 } from "../../ports/volumes.ts";
 import { attachMounts } from "./attach-mounts.ts";
@@ -132,6 +133,11 @@ export class LocalVolumes implements Volumes {
   mountPoints(containerId: string): readonly MountPointView[] {
     const { registry, host } = this.#context;
     return viewMounts(registry.mountsOf(containerId)?.mounts ?? [], host);
+  }
+
+  mountedImages(containerId: string): readonly ShownImage[] {
+    const mounts = this.#context.registry.mountsOf(containerId)?.mounts ?? [];
+    return mounts.map(({ image }) => image).filter((image) => image !== undefined);
   }
 
   mounts(containerId: string, nameOrDestination: string): boolean {

@@ -99,7 +99,7 @@ async function sourceOf(
       await makeVolumeReady(context, live, containerId, mount.name);
       return context.host.mountpoint(mount.name);
     case "image": {
-      const image = await context.images.open(mount.source, containerId, signal);
+      const image = await context.images.open(mount.image?.id ?? mount.source, containerId, signal);
       return context.host.mountImage(containerId, index, image);
     }
   }

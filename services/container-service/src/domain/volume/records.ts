@@ -46,6 +46,8 @@ export interface MountRecord {
   readonly tmpfsOptions: readonly string[];
   /** Shown by inspect (HostConfig.Tmpfs is not). */
   readonly listed: boolean;
+  /** Of a mounted image, as it was when the container was made; absent in records of older engines. */
+  readonly image?: { readonly id: string; readonly manifestDigest: string } | undefined;
   /** The volume goes with the container when that is asked for. */
   readonly anonymous: boolean;
 }
