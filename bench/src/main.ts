@@ -19,6 +19,7 @@ import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
 import { describeMachine, toMarkdown, updateTable } from "./report.ts";
 import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
+import { storageRows } from "./storage-rows.ts";
 
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const scratch = "/tmp/gantry-bench";
@@ -38,7 +39,10 @@ async function timeRows(
   };
   for (const row of commandRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
   for (const row of networkRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
-  for (const row of await servedPull(peer, Math.max(3, Math.ceil(rounds / 5))))
+  const few = Math.max(3, Math.ceil(rounds / 5));
+  for (const row of await storageRows(scratch, few))
+    report(await measure(row, ours, peer, cliStartMs));
+  for (const row of await servedPull(peer, few))
     report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
   return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
 }
