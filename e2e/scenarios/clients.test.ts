@@ -1,12 +1,13 @@
 /** Programs that use the engine through the common Node clients. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import Docker from "dockerode";
-import { GenericContainer, Wait } from "testcontainers";
+import { GenericContainer, Network, Wait } from "testcontainers";
 
 let engine: TestEngine;
 before(async () => {
@@ -77,6 +78,84 @@ describe("testcontainers", () => {
       .withCommand(["sh", "-c", "cat /etc/motd; echo; sleep 1000"])
       .withWaitStrategy(Wait.forLogMessage("copied in"))
       .start();
+    await container.stop();
+  });
+  it("lets containers of a network find each other by their aliases", async () => {
+    const network = await new Network().start();
+    const server = await new GenericContainer("busybox")
+      .withNetwork(network)
+      .withNetworkAliases("shop", "store")
+      .withCommand([
+        "sh",
+        "-c",
+        "mkdir /w; echo -n hello > /w/index.html; exec httpd -f -v -p 80 -h /w",
+      ])
+      .start();
+    const client = await new GenericContainer("busybox")
+      .withNetwork(network)
+      .withCommand(["sleep", "1000"])
+      .start();
+    for (const alias of ["shop", "store"]) {
+      const answer = await client.exec(["wget", "-qO-", `http://${alias}/`]);
+      assert.deepEqual([answer.exitCode, answer.output], [0, "hello"]);
+    }
+    assert.notEqual(server.getIpAddress(network.getName()), "");
+    await client.stop();
+    await server.stop();
+    await network.stop();
+    assert.equal(await engine.docker(["network", "ls", "-q", "-f", "type=custom"]), "");
+  });
+  it("waits for a health check, an exit, a command and a page", async () => {
+    const web = "mkdir /w; echo -n ready > /w/index.html; exec httpd -f -p 80 -h /w";
+    const served = await new GenericContainer("busybox")
+      .withCommand(["sh", "-c", web])
+      .withExposedPorts(80)
+      .withHealthCheck({
+        test: ["CMD-SHELL", "wget -qO- http://127.0.0.1/"],
+        interval: 200,
+        timeout: 2000,
+        retries: 50,
+      })
+      .withWaitStrategy(
+        Wait.forAll([
+          Wait.forHealthCheck(),
+          Wait.forHttp("/", 80).forResponsePredicate((body) => body === "ready"),
+          Wait.forSuccessfulCommand("test -e /w/index.html"),
+        ]),
+      )
+      .start();
+    await served.stop();
+    const once = await new GenericContainer("busybox")
+      .withCommand(["true"])
+      .withWaitStrategy(Wait.forOneShotStartup())
+      .start();
+    await once.stop();
+  });
+  it("copies files, folders and archives in and out", async () => {
+    const folder = path.join(engine.root, "copied");
+    await mkdir(path.join(folder, "below"), { recursive: true });
+    await writeFile(path.join(folder, "below/file"), "of a folder");
+    const container = await new GenericContainer("busybox")
+      .withCopyDirectoriesToContainer([{ source: folder, target: "/given" }])
+      .withCopyFilesToContainer([
+        { source: path.join(folder, "below/file"), target: "/etc/given", mode: 0o600 },
+      ])
+      .withCommand(["sleep", "1000"])
+      .start();
+    const listed = await container.exec([
+      "sh",
+      "-c",
+      "cat /given/below/file; stat -c %a /etc/given",
+    ]);
+    assert.equal(listed.output, "of a folder600\n");
+    await container.copyContentToContainer([{ content: "later", target: "/tmp/later" }]);
+    const archive = await container.copyArchiveFromContainer("/tmp/later");
+    const chunks: Buffer[] = [];
+    for await (const chunk of archive) chunks.push(Buffer.from(chunk as Uint8Array));
+    const tar = Buffer.concat(chunks);
+    assert.equal(tar.subarray(0, 5).toString(), "later");
+    await container.copyArchiveToContainer(Readable.from([tar]), "/home");
+    assert.equal((await container.exec(["cat", "/home/later"])).output, "later");
     await container.stop();
   });
 });
