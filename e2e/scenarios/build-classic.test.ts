@@ -1,6 +1,6 @@
 /** Docker's classic builder: the stock CLI without BuildKit, and dockerode, against `POST /build`. */
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -400,6 +400,57 @@ describe("bad input", () => {
       });
     });
   }
+  it("a Dockerfile behind a link reaches no file of the host, and none is deleted", async () => {
+    const victim = path.join(await mkdtemp(path.join(scratch, "host-")), "victim");
+    await writeFile(victim, "FROM busybox\n");
+    const folder = await context({ ".dockerignore": "link/victim\n" });
+    await symlink(path.dirname(victim), path.join(folder, "link"));
+    // The name that the link has inside the context.
+    const inside = path.join(folder, victim);
+    await mkdir(path.dirname(inside), { recursive: true });
+    await writeFile(inside, "FROM busybox\nLABEL from=inside\n");
+    const tar = await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | base64 -w0`]);
+    const answer = await ask(engine, {
+      ...{ method: "POST", path: "/build?dockerfile=link/victim" },
+      headers: { "content-type": "application/x-tar" },
+      body: Buffer.from(tar.stdout, "base64"),
+    });
+    assert.match(answer.body, /LABEL from=inside/);
+    assert.equal(await readFile(victim, "utf8"), "FROM busybox\n");
+  });
+  it("a pipe as Dockerfile is not waited for", async () => {
+    const folder = await context({});
+    await mustRun(["mkfifo", path.join(folder, "Dockerfile")]);
+    const tar = await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | base64 -w0`]);
+    const answer = await ask(engine, {
+      ...{ method: "POST", path: "/build" },
+      headers: { "content-type": "application/x-tar" },
+      body: Buffer.from(tar.stdout, "base64"),
+    });
+    assert.equal(answer.status, 400);
+  });
+  it("a broken archive is refused", async () => {
+    const before = await traces();
+    const answer = await ask(engine, {
+      ...{ method: "POST", path: "/build" },
+      headers: { "content-type": "application/x-tar" },
+      body: gzipSync(Buffer.alloc(4096, 7)).subarray(0, 20),
+    });
+    assert.ok(answer.status >= 400, answer.body);
+    assert.equal(await traces(), before);
+  });
+  it("an archive whose paths climb out writes nowhere else", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nCOPY . /all\n" });
+    const script = `tar -cf - -C ${folder} --transform='s,^x,../../../../../../tmp/climbed,' -P Dockerfile x | base64 -w0`;
+    await writeFile(path.join(folder, "x"), "x");
+    const tar = await mustRun(["sh", "-c", script]);
+    await ask(engine, {
+      ...{ method: "POST", path: "/build" },
+      headers: { "content-type": "application/x-tar" },
+      body: Buffer.from(tar.stdout, "base64"),
+    });
+    await assert.rejects(readFile("/tmp/climbed"));
+  });
   it("a missing Dockerfile in an archive is named", async () => {
     const folder = await context({ other: "x" });
     const tar = await mustRun(["sh", "-c", `tar -cf - -C ${folder} other | base64 -w0`]);

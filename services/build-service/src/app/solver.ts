@@ -176,6 +176,9 @@ export class SolveSession {
     signal: AbortSignal,
   ): Promise<Solved> {
     const { cache } = this.#shared;
+    // Another build may have made it between our look and now.
+    const made = vertex.ignoreCache ? undefined : cache.find(key);
+    if (made !== undefined) return { snapshot: made.snapshot, key };
     const id = randomUUID().replaceAll("-", "").slice(0, 25);
     const layerKey = `build/${id}`;
     const leaseOwner = leaseOwnerOf(id);

@@ -61,7 +61,7 @@ export async function openClassicContext(
     const tree = await bring(parts, request, body, folder, signal);
     const dockerfile = readDockerfile(parts, tree.root, request);
     // It must not come into an image whose .dockerignore leaves it out.
-    dropIgnored(tree.root, dockerfile.name);
+    dropIgnored(parts, tree.root, dockerfile.name);
     return { tree, dockerfile, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
@@ -96,35 +96,36 @@ async function bring(
 function readDockerfile(
   { files }: BuilderParts,
   root: string,
-  { dockerfile, remote }: ClassicRequest,
+  { dockerfile }: ClassicRequest,
 ): { readonly name: string; readonly bytes: Uint8Array } {
   const name = dockerfile === "" ? defaultName : dockerfile;
   for (const candidate of name === defaultName ? [name, name.toLowerCase()] : [name]) {
-    try {
-      const bytes = readFileSync(files.find(root, candidate));
-      if (bytes.length === 0) {
-        throw invalidArgument(`the Dockerfile (${name}) cannot be empty`);
-      }
-      return { name: candidate, bytes };
-    } catch (error) {
-      if (!(error instanceof MissingSource)) throw error;
-    }
+    const file = plainFile(files, root, candidate);
+    if (file === undefined) continue;
+    const bytes = readFileSync(file);
+    if (bytes.length === 0) throw invalidArgument(`the Dockerfile (${name}) cannot be empty`);
+    return { name: candidate, bytes };
   }
-  const where = remote === "" ? name : name;
-  throw invalidArgument(`Cannot locate specified Dockerfile: ${where}`);
+  throw invalidArgument(`Cannot locate specified Dockerfile: ${name}`);
 }
 
-function dropIgnored(root: string, dockerfile: string): void {
-  let text: string;
+/** Real path of a regular file in the context: links lead nowhere else, and pipes are not waited for. */
+function plainFile(files: BuilderParts["files"], root: string, name: string): string | undefined {
   try {
-    text = readFileSync(path.join(root, ".dockerignore"), "utf8");
-  } catch {
-    // There is none, or it is no file: nothing is left out.
-    return;
+    return files.plainFiles(root, name)[0];
+  } catch (error) {
+    if (error instanceof MissingSource) return undefined;
+    throw error;
   }
-  const rules = new IgnoreRules(text);
+}
+
+function dropIgnored({ files }: BuilderParts, root: string, dockerfile: string): void {
+  const ignore = plainFile(files, root, ".dockerignore");
+  if (ignore === undefined) return;
+  const rules = new IgnoreRules(readFileSync(ignore, "utf8"));
   for (const name of [".dockerignore", dockerfile]) {
-    if (rules.ignores(name)) rmSync(path.join(root, name), { force: true });
+    const file = rules.ignores(name) ? plainFile(files, root, name) : undefined;
+    if (file !== undefined) rmSync(file, { force: true });
   }
 }
 
