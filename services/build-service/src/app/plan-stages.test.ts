@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { hostPlatform } from "@gantry/oci";
+import { parseDockerfile } from "../domain/dockerfile/parse.ts";
+import { findTarget, splitStages } from "../domain/frontend/stages.ts";
+import type { RunConfig } from "../domain/image-config.ts";
+import { reachable } from "../domain/solver/vertex.ts";
+import type { BuildRequest } from "../ports/build.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
+import { contextNeeds } from "./context-needs.ts";
+import { type PlannedStage, StagePlanner } from "./plan-stages.ts";
+
+const request: BuildRequest = {
+  ...{ id: "test", target: "", buildArgs: new Map(), labels: new Map(), platforms: [] },
+  ...{ noCache: false, noCacheStages: [], pull: false, networkMode: "default", entitlements: [] },
+  ...{ extraHosts: [], hostname: "", cacheMountNamespace: "", sourceDateEpoch: undefined },
+  order: "parallel",
+  limits: {
+    ...{ memoryBytes: 0, memorySwapBytes: 0, cpuShares: 0, cpuPeriodUs: 0, cpuQuotaUs: 0 },
+    ...{ cpusetCpus: "", cpusetMems: "", cgroupParent: "", shmSizeBytes: 0, ulimits: [] },
+  },
+};
+
+const inputs: BuildInputs = {
+  dockerfile: { name: "Dockerfile", bytes: new Uint8Array() },
+  ignore: "",
+  context: undefined,
+  namedContexts: new Map(),
+  secret: () => Promise.resolve(undefined),
+  sshAgent: () => Promise.resolve(undefined),
+  registryAuth: () => Promise.resolve(undefined),
+};
+
+/** Plans a Dockerfile; every image has the config given. Tells which images were asked for. */
+async function plan(
+  lines: readonly string[],
+  options: { args?: Record<string, string>; target?: string; config?: RunConfig } = {},
+): Promise<{ planned: PlannedStage; asked: string[] }> {
+  const file = splitStages(parseDockerfile(lines.join("\n")));
+  const target = findTarget(file.stages, options.target ?? "");
+  const asked: string[] = [];
+  const planner = new StagePlanner({
+    request: { ...request, buildArgs: new Map(Object.entries(options.args ?? {})) },
+    ...{ inputs, file, escape: "\\", target, platform: hostPlatform(), style: "buildkit" },
+    base(reference) {
+      asked.push(reference);
+      const document = {
+        ...{ architecture: "amd64", os: "linux", history: [] },
+        config: options.config ?? { Env: ["PATH=/bin"] },
+      };
+      const { os, architecture } = hostPlatform();
+      return Promise.resolve({
+        ...{ id: "sha256:1", reference, chainId: `chain of ${reference}`, document, layers: [] },
+        platform: { os, architecture },
+      });
+    },
+  });
+  return { planned: await planner.plan(target), asked };
+}
+
+const names = ({ state }: PlannedStage): string[] =>
+  reachable([state.tree]).map(({ name }) => name);
+const history = ({ state }: PlannedStage) => state.document.history.map((item) => item.created_by);
+
+describe("stages", () => {
+  it("that the target does not need are not even looked up", async () => {
+    const { asked, planned } = await plan(
+      ["FROM one AS a", "RUN a", "FROM two AS b", "RUN b", "FROM a", "RUN c"],
+      {},
+    );
+    assert.deepEqual(asked, ["one"]);
+    assert.deepEqual(names(planned), ["[a 1/2] FROM one", "[a 2/2] RUN a", "[stage-2 1/1] RUN c"]);
+  });
+  it("may be named before they come, but not in a circle", async () => {
+    const { planned } = await plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], {
+      target: "a",
+    });
+    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM two");
+    await assert.rejects(
+      plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b", "COPY --from=a /x /"]),
+      /circular dependency detected on stage: [ab]/,
+    );
+    await assert.rejects(
+      plan(["FROM one AS a", "COPY --from=a /x /"]),
+      /circular dependency detected on stage: a/,
+    );
+  });
+  it("have other stages, images and numbers after --from", async () => {
+    const { asked } = await plan([
+      ...["FROM one", "FROM two", "COPY --from=0 /a /", "COPY --from=three /b /"],
+      "RUN --mount=from=four,target=/m true",
+    ]);
+    assert.deepEqual(asked.sort(), ["four", "one", "three", "two"]);
+    await assert.rejects(plan(["FROM one", "COPY --from=7 /a /"]), /invalid stage index 7/);
+  });
+});
+
+describe("arguments", () => {
+  it("before the first FROM count there, and in stages that declare them", async () => {
+    const lines = ["ARG TAG=1", "FROM base:$TAG", "RUN echo $TAG", "ARG TAG", "RUN echo $TAG"];
+    const { asked, planned } = await plan(lines, { args: { TAG: "2" } });
+    assert.deepEqual(asked, ["base:2"]);
+    assert.deepEqual(history(planned), [
+      "RUN /bin/sh -c echo $TAG # buildkit",
+      "ARG TAG=2",
+      "RUN |1 TAG=2 /bin/sh -c echo $TAG # buildkit",
+    ]);
+  });
+  it("are hidden by variables, and are in the environment of RUN but not in the config", async () => {
+    const { planned } = await plan(["FROM one", "ARG A=arg B=only", "ENV A=env", "RUN true"]);
+    const { op } = planned.state.tree;
+    assert.ok(op.kind === "run");
+    assert.deepEqual(op.env, ["PATH=/bin", "A=env", "B=only"]);
+    assert.deepEqual(planned.state.document.config.Env, ["PATH=/bin", "A=env"]);
+  });
+  it("of proxies need no declaration, and are in no key", async () => {
+    const lines = ["FROM one", "RUN true"];
+    const [plain, proxied] = [await plan(lines), await plan(lines, { args: { HTTP_PROXY: "p" } })];
+    const { op } = proxied.planned.state.tree;
+    assert.ok(op.kind === "run");
+    assert.deepEqual(op.proxyEnv, ["http_proxy=p", "HTTP_PROXY=p"]);
+    assert.deepEqual(history(plain.planned), history(proxied.planned));
+  });
+});
+
+describe("triggers of the base", () => {
+  it("come first, and are not handed on", async () => {
+    const config = { OnBuild: ["COPY x /x", "RUN trigger"] };
+    const { planned } = await plan(["FROM one", "RUN own"], { config });
+    assert.deepEqual(history(planned), [
+      "COPY x /x # buildkit",
+      "RUN /bin/sh -c trigger # buildkit",
+      "RUN /bin/sh -c own # buildkit",
+    ]);
+    assert.equal(planned.state.document.config.OnBuild, null);
+  });
+});
+
+describe("what is wanted of the context", () => {
+  it("is what is copied or bound, or all of it", async () => {
+    const some = await plan(["FROM one", "COPY a b/ /x/", "RUN --mount=source=c,target=/c true"]);
+    const needs = contextNeeds([some.planned.state.tree], ["*.log"]);
+    assert.deepEqual(needs.get(""), { include: ["a", "b", "c"], exclude: ["*.log"] });
+    const all = await plan(["FROM one", "COPY a /", "COPY . /"]);
+    assert.deepEqual(contextNeeds([all.planned.state.tree], []).get("")?.include, []);
+  });
+});
+
+describe("refusals", () => {
+  const refused: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["an instruction before FROM", ["RUN x", "FROM a"], /no build stage in current context/],
+    ["an empty base", ["FROM $NOPE"], /base name \(\$NOPE\) should not be blank/],
+    ["a URL in COPY", ["FROM a", "COPY https://x/y /"], /source can't be a URL for COPY/],
+    [
+      "several sources into a file",
+      ["FROM a", "COPY a b /c"],
+      /must be a directory and end with a \//,
+    ],
+    ["a bad mode", ["FROM a", "COPY --chmod=9 a /"], /invalid chmod parameter/],
+    ["a bad port", ["FROM a", "EXPOSE x"], /invalid containerPort: x/],
+    ["a bad signal", ["FROM a", "STOPSIGNAL -"], /invalid signal/],
+    ["a network of the host", ["FROM a", "RUN --network=host x"], /network\.host is not allowed/],
+    ["an unknown key of a mount", ["FROM a", "RUN --mount=targte=/x x"], /did you mean target\?/],
+  ];
+  for (const [name, lines, text] of refused) {
+    it(`name ${name}`, async () => {
+      await assert.rejects(async () => plan(lines), text);
+    });
+  }
+});
