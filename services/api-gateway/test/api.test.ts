@@ -587,7 +587,6 @@ describe("what isn't there", () => {
     ["GET", "/services", 503, /not a swarm manager/],
     ["POST", "/swarm/leave", 503, /^This node is not part of a swarm$/],
     ["GET", "/plugins/x/json", 404, /^plugin "x" not found$/],
-    ["POST", "/build", 501, /not supported/],
     [
       "GET",
       "/containers/x/checkpoints",
