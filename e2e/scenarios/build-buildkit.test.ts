@@ -6,6 +6,7 @@ import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { cleanEnvironment, eventually, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { startRegistry } from "@gantry/testkit/registry";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
@@ -170,6 +171,34 @@ describe("docker build with buildx", () => {
     await build(folder, ["-t", "from-archive", "-o", "type=oci,dest=oci.tar"]);
     await engine.docker(["load", "-i", path.join(folder, "oci.tar")]);
     await engine.docker(["inspect", "from-archive"]);
+  });
+
+  it("pushes what it built", async () => {
+    await using registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    const folder = await folderOf("pushed", { Dockerfile: "FROM scratch\nCOPY a /\n", a: "a" });
+    const name = `${registry.host}/pushed:1`;
+    await build(folder, ["-t", name, "--push"]);
+    const image = JSON.parse(await engine.docker(["inspect", name, "--format", "{{json .}}"])) as {
+      Id: string;
+    };
+    await engine.docker(["rmi", name]);
+    await engine.docker(["pull", name]);
+    assert.equal(await engine.docker(["inspect", name, "--format", "{{.Id}}"]), image.Id);
+  });
+
+  it("builds for several platforms at once", async () => {
+    const folder = await folderOf("platforms", {
+      Dockerfile: "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n",
+      amd64: "amd64",
+      arm64: "arm64",
+    });
+    const platforms = ["--platform", "linux/amd64,linux/arm64"];
+    await build(folder, ["-t", "platforms", ...platforms]);
+    await build(folder, [...platforms, "-o", "type=local,dest=out"]);
+    assert.equal(await readFile(path.join(folder, "out/linux_amd64/arch"), "utf8"), "amd64");
+    assert.equal(await readFile(path.join(folder, "out/linux_arm64/arch"), "utf8"), "arm64");
+    const shown = await engine.docker(["image", "ls", "--tree"]);
+    assert.match(shown, /linux\/arm64/);
   });
 
   it("shows what went wrong where, and exits with 1", async () => {
