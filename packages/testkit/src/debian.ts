@@ -69,7 +69,8 @@ export async function suiteOptions(suite: string): Promise<string[]> {
   return options;
 }
 
-async function machineMirror(): Promise<string> {
+/** The Debian mirror that the machine is set to. */
+export async function machineMirror(): Promise<string> {
   const targets = await mustRun([
     "apt-get",
     "indextargets",

@@ -4,7 +4,7 @@ import http from "node:http";
 import https from "node:https";
 import net, { type AddressInfo } from "node:net";
 import { describe, it } from "node:test";
-import { makeCertificate } from "./certificate.ts";
+import { makeCertificate } from "@gantry/testkit/certificate";
 import { type FakeRegistry, serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { openImageService, type TestService, upload } from "./image-client.ts";
 import { oneLayer } from "./sample-images.ts";

@@ -1,0 +1,331 @@
+/** What a user does with images and registries: the stock CLI, Debian's registry, a real userland. */
+import assert from "node:assert/strict";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
+import { makeCertificate } from "@gantry/testkit/certificate";
+import { htpasswdLine } from "@gantry/testkit/htpasswd";
+import { digestOf, makeImage, makeLayer } from "@gantry/testkit/image-maker";
+import { startRegistry } from "@gantry/testkit/registry";
+import { mustRun } from "@gantry/testkit/run";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { startTokenServer } from "@gantry/testkit/token-server";
+import { makeUserland } from "@gantry/testkit/userland";
+import { describeFiles } from "../src/file-tree.ts";
+import { ask } from "../src/http.ts";
+
+let engine: TestEngine;
+before(async () => {
+  engine = await TestEngine.start();
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+
+const docker = async (...args: string[]): Promise<string> => await engine.docker(args);
+
+/** The message of a command that must fail. */
+async function refused(...args: string[]): Promise<string> {
+  const ran = await engine.tryDocker(args);
+  assert.notEqual(ran.code, 0, ran.stdout);
+  return ran.stderr.trim();
+}
+
+async function login(host: string, password = "secret"): Promise<void> {
+  await engine.docker(["login", "--username", "me", "--password-stdin", host], { input: password });
+}
+
+describe("a registry with TLS of a private authority and passwords", () => {
+  it("is used after docker login, and not before", async () => {
+    await using certificate = await makeCertificate("localhost");
+    const dir = path.join(engine.root, "tls");
+    await mkdir(dir);
+    await writeFile(path.join(dir, "htpasswd"), await htpasswdLine("me", "secret"));
+    await using registry = await startRegistry({
+      dir,
+      tls: { certificate: certificate.certFile, key: certificate.keyFile },
+      htpasswd: path.join(dir, "htpasswd"),
+    });
+    const certs = path.join(engine.root, "certs.d", registry.host);
+    await mkdir(certs, { recursive: true });
+    await copyFile(certificate.certFile, path.join(certs, "ca.crt"));
+    const name = `${registry.host}/private/busybox:1`;
+    await docker("tag", "busybox", name);
+    assert.match(await refused("push", name), /no basic auth credentials/);
+    await assert.rejects(login(registry.host, "wrong"), /unauthorized|401 Unauthorized/);
+    await login(registry.host);
+    assert.match(await docker("push", name), /1: digest: sha256:/);
+    const { Descriptor } = JSON.parse(
+      (
+        await ask(engine, {
+          path: `/v1.52/distribution/${name}/json`,
+          headers: {
+            "x-registry-auth": Buffer.from(
+              JSON.stringify({ username: "me", password: "secret" }),
+            ).toString("base64url"),
+          },
+        })
+      ).body,
+    ) as { Descriptor: { digest: string } };
+    const id = await docker("inspect", "--format", "{{.Id}}", name);
+    assert.equal(Descriptor.digest, id);
+    await docker("logout", registry.host);
+    await docker("rmi", name);
+    assert.match(await refused("pull", name), /no basic auth credentials/);
+    await login(registry.host);
+    await docker("pull", name);
+    assert.equal(await docker("inspect", "--format", "{{.Id}}", name), id);
+    await docker("rmi", name);
+  });
+});
+
+describe("a registry with a token server", () => {
+  it("lets anybody pull, and only who may push push", async () => {
+    await using certificate = await makeCertificate("token");
+    const [service, issuer] = ["test-registry", "test-issuer"];
+    await using tokens = await startTokenServer({
+      ...{ certificate, service, issuer },
+      users: { me: "secret" },
+      anonymous: ["pull"],
+    });
+    await using registry = await startRegistry({
+      dir: path.join(engine.root, "token"),
+      token: { realm: tokens.realm, service, issuer, rootCertBundle: certificate.certFile },
+    });
+    const name = `${registry.host}/open/busybox:1`;
+    await docker("tag", "busybox", name);
+    assert.match(await refused("push", name), /denied|unauthorized/);
+    await login(registry.host);
+    assert.match(await docker("push", name), /1: digest: sha256:/);
+    await docker("logout", registry.host);
+    await docker("rmi", name);
+    assert.match(await docker("pull", name), new RegExp(`Downloaded newer image for ${name}`));
+    assert.equal(tokens.asked.at(-1), ": repository:open/busybox:pull");
+    assert.ok(tokens.asked.includes("me: repository:open/busybox:pull,push"));
+    await docker("rmi", name);
+  });
+});
+
+describe("a real userland", () => {
+  it("comes back from a registry as it went, file by file", async () => {
+    await using registry = await startRegistry({ dir: path.join(engine.root, "userland") });
+    await docker("import", "-c", 'CMD ["sleep","600"]', await makeUserland(), "userland:0");
+    const changes = [
+      "useradd --create-home --uid 1234 someone; chown -R 1234:1234 /srv",
+      "rm -rf /usr/share/doc /etc/issue; mkdir /usr/share/doc; echo new > /usr/share/doc/readme",
+      "ln /etc/passwd /srv/passwd; ln /etc/passwd /var/passwd; mkfifo -m 600 /srv/pipe; touch -d @1.123456789 /srv/old",
+      "cp /bin/cat /srv/suid; chmod 6755 /srv/suid; truncate -s 100M /srv/sparse; mv /opt /opt2; ln -s nowhere /srv/link",
+      "dpkg --purge --force-all login >/dev/null 2>&1; dpkg-query -W > /srv/packages",
+    ];
+    for (const [index, command] of changes.entries()) {
+      const made = `layer${String(index)}`;
+      await docker("run", "--name", made, `userland:${String(index)}`, "sh", "-c", command);
+      await docker("commit", made, `userland:${String(index + 1)}`);
+      await docker("rm", made);
+    }
+    const last = `userland:${String(changes.length)}`;
+    const name = `${registry.host}/userland:1`;
+    await docker("tag", last, name);
+    await docker("run", "-d", "--name", "ours", "--net", "none", last);
+    const files = async (container: string): Promise<Map<string, string>> => {
+      const pid = await docker("inspect", "--format", "{{.State.Pid}}", container);
+      const without = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+      return await describeFiles(`/proc/${pid}/root`, without);
+    };
+    const ours = await files("ours");
+    assert.ok(ours.size > 2000, String(ours.size));
+    await docker("push", name);
+    const id = await docker("inspect", "--format", "{{.Id}}", name);
+    const layers = await docker("inspect", "--format", "{{json .RootFS.Layers}}", name);
+    assert.equal((JSON.parse(layers) as string[]).length, changes.length + 1);
+    await docker("rm", "-f", "ours");
+    const tags = changes.map((_, index) => `userland:${String(index)}`);
+    await docker("rmi", name, last, ...tags);
+    assert.match(await refused("run", "--pull", "never", name), /No such image/);
+    await docker("pull", name);
+    assert.equal(await docker("inspect", "--format", "{{.Id}}", name), id);
+    await docker("run", "-d", "--name", "theirs", "--net", "none", name);
+    const theirs = await files("theirs");
+    assert.deepEqual(
+      [...theirs].filter(([file, text]) => ours.get(file) !== text),
+      [],
+    );
+    assert.deepEqual([...theirs.keys()].sort(), [...ours.keys()].sort());
+    assert.equal(ours.get("/var/passwd")?.split(" ").at(-1), "/etc/passwd");
+    await docker("rm", "-f", "theirs");
+    await docker("rmi", name);
+  });
+});
+
+describe("images with the CLI", () => {
+  it("are filtered by every key", async () => {
+    const empty = engine.root;
+    const make = async (name: string, ...changes: string[]): Promise<void> => {
+      const tar = path.join(empty, "empty.tar");
+      await writeFile(tar, await makeLayer([{ header: { name: `${name}/`, type: "directory" } }]));
+      await docker("import", ...changes.flatMap((each) => ["-c", each]), tar, name);
+    };
+    await make("filter/old:1", "LABEL a=1");
+    await make("filter/new:1", "LABEL a=2");
+    const list = async (...filters: string[]): Promise<string[]> =>
+      (
+        await docker(
+          ...["images", "--format", "{{.Repository}}"],
+          ...filters.flatMap((each) => ["--filter", each]),
+        )
+      )
+        .split("\n")
+        .filter((line) => line.startsWith("filter/"));
+    assert.deepEqual(await list(), ["filter/new", "filter/old"]);
+    assert.deepEqual(await list("label=a"), ["filter/new", "filter/old"]);
+    assert.deepEqual(await list("label=a=1"), ["filter/old"]);
+    assert.deepEqual(await list("before=filter/new:1"), ["filter/old"]);
+    assert.deepEqual(await list("since=filter/old:1"), ["filter/new"]);
+    assert.deepEqual(await list("reference=filter/n*"), ["filter/new"]);
+    assert.deepEqual(await list("until=1s", "reference=nothing"), []);
+    assert.deepEqual(await list("dangling=true"), []);
+    assert.match(await refused("images", "--filter", "nonsense=1"), /invalid filter 'nonsense'/);
+    assert.match(
+      await docker("image", "prune", "-af", "--filter", "label=a=1"),
+      /Untagged: filter\/old:1[\s\S]*Total reclaimed space: /,
+    );
+    assert.deepEqual(await list(), ["filter/new"]);
+    await docker("rmi", "filter/new:1");
+  });
+
+  it("are found by the containers of images that derive from them", async () => {
+    await docker("create", "--name", "base", "busybox");
+    await docker("commit", "base", "derived:1");
+    await docker("create", "--name", "child", "derived:1");
+    const names = async (ancestor: string): Promise<string[]> =>
+      (await docker("ps", "-a", "--filter", `ancestor=${ancestor}`, "--format", "{{.Names}}"))
+        .split("\n")
+        .sort();
+    assert.deepEqual(await names("busybox"), ["base", "child"]);
+    assert.deepEqual(await names("derived:1"), ["child"]);
+    assert.match(
+      await refused("rmi", "derived:1"),
+      /conflict: unable to remove repository reference "derived:1" \(must force\) - container [0-9a-f]{12} is using its referenced image [0-9a-f]{12}/,
+    );
+    await docker("start", "child");
+    await docker("rm", "-f", "base", "child");
+    await docker("rmi", "derived:1");
+  });
+
+  it("are committed with changes while the container is paused", async () => {
+    await docker("run", "-d", "--name", "busy", "busybox", "sleep", "600");
+    await docker("exec", "busy", "sh", "-c", "echo made > /made");
+    const id = await docker(
+      ...["commit", "--author", "me", "--message", "a note", "--change", "ENV A=1"],
+      ...["--change", 'ENTRYPOINT ["cat"]', "--change", 'CMD ["/made"]', "busy", "committed:1"],
+    );
+    assert.match(id, /^sha256:[0-9a-f]{64}$/);
+    assert.equal(await docker("inspect", "--format", "{{.State.Status}}", "busy"), "running");
+    assert.equal(await docker("run", "--rm", "committed:1"), "made");
+    const history = await docker("history", "--format", "{{.Comment}}", "committed:1");
+    assert.equal(history.split("\n")[0], "a note");
+    await docker("rm", "-f", "busy");
+    await docker("rmi", "committed:1");
+  });
+
+  it("take the room on disk that docker system df tells", async () => {
+    const format = '{{if eq .Type "Images"}}{{.Size}}{{end}}';
+    assert.match(await docker("system", "df", "--format", format), /\d/);
+    const { body } = await ask(engine, { path: "/v1.51/system/df?type=image" });
+    const { LayersSize } = JSON.parse(body) as { LayersSize: number };
+    const data = path.join(engine.dataRoot, "image-service");
+    const subtrees = ["content/blobs", "snapshots"].map((name) => path.join(data, name));
+    const { stdout } = await mustRun(["du", "-scB1", ...subtrees]);
+    const size = Number(stdout.trim().split("\n").at(-1)?.split("\t")[0]);
+    assert.ok(Math.abs(LayersSize - size) <= size / 100, `${String(LayersSize)} ${String(size)}`);
+  });
+
+  it("are saved for one platform, loaded compressed, and cannot be loaded when broken", async () => {
+    const file = path.join(engine.root, "saved.tar");
+    await docker("tag", "busybox", "kept:1");
+    await docker("save", "-o", file, "kept:1");
+    await docker("rmi", "kept:1");
+    await writeFile(`${file}.gz`, gzipSync(await readFile(file)));
+    assert.equal(await docker("load", "-i", `${file}.gz`), "Loaded image: kept:1");
+    await docker("rmi", "kept:1");
+    await writeFile(`${file}.gz`, (await readFile(`${file}.gz`)).subarray(0, 5000));
+    assert.match(await refused("load", "-i", `${file}.gz`), /unexpected EOF|invalid/);
+    assert.equal(await docker("images", "-q", "kept"), "");
+  });
+});
+
+describe("an image for several platforms", () => {
+  it("is kept as its index; another platform's variant is run with a warning", async () => {
+    await using registry = await startRegistry({ dir: path.join(engine.root, "multi") });
+    const own = process.arch === "arm64" ? "arm64" : "amd64";
+    const other = own === "arm64" ? "amd64" : "arm64";
+    const variants = [own, other].map(async (architecture) => {
+      const layer = await makeLayer([{ header: { name: "arch" }, content: architecture }]);
+      return makeImage({ layers: [layer], architecture, config: { Cmd: ["/arch"] } });
+    });
+    const images = await Promise.all(variants);
+    const base = `http://${registry.host}/v2/multi`;
+    const put = async (url: string, type: string, body: Uint8Array): Promise<void> => {
+      const answer = await fetch(url, {
+        method: "PUT",
+        headers: { "content-type": type },
+        body: Buffer.from(body),
+      });
+      assert.ok(answer.ok, `${url}: ${await answer.text()}`);
+    };
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    for (const image of images) {
+      for (const [digest, bytes] of image.blobs) {
+        const begun = await fetch(`${base}/blobs/uploads/`, { method: "POST" });
+        const place = new URL(begun.headers.get("location") ?? "", base);
+        place.searchParams.set("digest", digest);
+        await put(place.href, "application/octet-stream", bytes);
+      }
+      await put(`${base}/manifests/${image.manifestDigest}`, type, image.manifest);
+    }
+    const indexType = "application/vnd.oci.image.index.v1+json";
+    const index = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: indexType,
+        manifests: images.map((image, at) => ({
+          mediaType: type,
+          digest: image.manifestDigest,
+          size: image.manifest.length,
+          platform: { os: "linux", architecture: at === 0 ? own : other },
+        })),
+      }),
+    );
+    await put(`${base}/manifests/1`, indexType, index);
+    const name = `${registry.host}/multi:1`;
+
+    await docker("pull", name);
+    assert.equal(await docker("inspect", "--format", "{{.Id}}", name), digestOf(index));
+    assert.equal(await docker("inspect", "--format", "{{.Architecture}}", name), own);
+    await docker("pull", "--platform", `linux/${other}`, name);
+    const inspected = await ask(engine, {
+      path: `/v1.52/images/${name}/json?platform=${encodeURIComponent(JSON.stringify({ os: "linux", architecture: other }))}`,
+    });
+    assert.equal((JSON.parse(inspected.body) as { Architecture: string }).Architecture, other);
+    const create = await engine.tryDocker(["create", "--platform", `linux/${other}`, name]);
+    assert.deepEqual([create.code, create.stderr], [0, ""]);
+    await docker("rm", create.stdout.trim());
+    await docker("rmi", name);
+
+    await docker("pull", "--platform", `linux/${other}`, name);
+    const warned = await engine.tryDocker(["create", "--pull", "never", name]);
+    assert.match(
+      warned.stderr,
+      new RegExp(
+        `^WARNING: The requested image's platform \\(linux/${other}[^)]*\\) does not match the detected host platform \\(linux/${own}[^)]*\\) and no specific platform was requested`,
+      ),
+    );
+    await docker("rm", warned.stdout.trim());
+    assert.match(
+      await refused("pull", "--platform", "linux/s390x", name),
+      /no matching manifest for linux\/s390x in the manifest list entries/,
+    );
+    await docker("rmi", name);
+  });
+});
