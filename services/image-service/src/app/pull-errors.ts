@@ -4,7 +4,13 @@ import { familiarName, familiarRepository, type Reference } from "@gantry/oci";
 
 /** The error with Docker's words, where it has some of its own. */
 export function explainRefusal(error: unknown, reference: Reference): unknown {
-  if (!(error instanceof EngineError) || !("code" in error)) return error;
+  if (!(error instanceof EngineError)) return error;
+  if (!("code" in error)) {
+    // As dockerd has it: to a 401 the CLI would ask for a password, of whom nobody may be there to know it.
+    return error.kind === "unauthenticated"
+      ? new EngineError("internal", error.message, { cause: error })
+      : error;
+  }
   const name = familiarRepository(reference);
   const words = error.message;
   switch (error.code) {

@@ -1,5 +1,4 @@
 /** The LayerProgram port over native/'s unpack program. */
-import { once } from "node:events";
 import { type FileHandle, open } from "node:fs/promises";
 import type { Readable, Writable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
@@ -17,7 +16,7 @@ import type { MergeLayers } from "./merged-view.ts";
 import { type ReportLine, runProgram } from "./run-program.ts";
 
 /** Bytes read at once from a growing file. */
-const chunkBytes = 1024 * 1024;
+const chunkBytes = 512 * 1024;
 
 /** Opens the port. @param program path of the unpack program */
 export function createLayerProgram(program: string, mergeLayers: MergeLayers): LayerProgram {
@@ -109,17 +108,21 @@ function feedOf(
   return (stdin) => pump(follow(source.ingest, signal), stdin);
 }
 
-/** Yields the bytes of a growing file until it is whole. Throws when it was given up. */
+/**
+ * Yields the bytes of a growing file until it is whole, all in one buffer: a piece is valid until the
+ * next is asked for. Throws when it was given up.
+ */
 async function* follow(ingest: Ingest, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   await using handle = await openGrowing(ingest);
+  const buffer = Buffer.allocUnsafeSlow(chunkBytes);
   let position = 0;
   for (;;) {
     await ingest.grown(position, signal);
     if (ingest.failure !== undefined) throw ingest.failure;
     if (signal.aborted) return;
     if (ingest.offset <= position) return;
-    const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, ingest.offset - position));
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
+    const length = Math.min(chunkBytes, ingest.offset - position);
+    const { bytesRead } = await handle.read(buffer, 0, length, position);
     if (bytesRead === 0) throw internal("a growing file became shorter");
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
@@ -138,7 +141,7 @@ async function openGrowing(ingest: Ingest): Promise<FileHandle> {
   }
 }
 
-/** Writes with back-pressure. The program may end before it has read everything: its report says why. */
+/** Writes one piece after the other. The program may end before it has read everything: its report says why. */
 async function pump(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<void> {
   let gone = false;
   const closed = new Promise<void>((resolve) => {
@@ -151,8 +154,12 @@ async function pump(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<
   });
   for await (const chunk of input) {
     if (gone) break;
-    if (!stdin.write(chunk))
-      await Promise.race([once(stdin, "drain").catch(() => undefined), closed]);
+    const written = new Promise<void>((resolve) => {
+      stdin.write(chunk, () => {
+        resolve();
+      });
+    });
+    await Promise.race([written, closed]);
   }
   stdin.end();
 }

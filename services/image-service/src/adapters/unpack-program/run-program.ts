@@ -152,7 +152,9 @@ const diskFull = new Set([28, 122]);
 
 function failureOf(line: ReportLine): EngineError {
   const step = typeof line["step"] === "string" ? line["step"] : "unpack";
-  const text = typeof line["message"] === "string" ? line["message"] : "unpack failed";
+  const message = typeof line["message"] === "string" ? line["message"] : "unpack failed";
+  // What every engine written in Go says of an archive that was cut.
+  const text = /: unexpected end(?: of archive)?$/.test(message) ? "unexpected EOF" : message;
   const errno = typeof line["errno"] === "number" ? line["errno"] : 0;
   if (diskFull.has(errno)) return internal(text);
   return archiveSteps.has(step) ? invalidArgument(text) : internal(text);

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import type http from "node:http";
+import { describe, it } from "node:test";
+import { digestOf } from "@gantry/testkit/image-maker";
+import { pack } from "tar-stream";
+import { startFakeRegistry } from "./fake-registry.ts";
+import { openImageService } from "./image-client.ts";
+
+const mebibyte = 1024 * 1024;
+
+/** A gibibyte where there is time for it. */
+const sizeMib = process.env["GANTRY_TEST_DEEP"] === undefined ? 192 : 1024;
+
+const piece = randomBytes(mebibyte);
+
+/** The tar of one file of random bytes, a piece at a time, the same each time. */
+async function* largeTar(): AsyncGenerator<Buffer> {
+  const tar = pack();
+  const header = { name: "large", size: sizeMib * mebibyte, mtime: new Date(0) };
+  const entry = tar.entry(header, () => {
+    tar.finalize();
+  });
+  const feed = async (): Promise<void> => {
+    for (let count = 1; count < sizeMib; count += 1) {
+      if (!entry.write(piece)) await once(entry, "drain");
+    }
+    entry.end(piece);
+  };
+  const fed = feed();
+  for await (const chunk of tar as AsyncIterable<Buffer>) yield chunk;
+  await fed;
+}
+
+async function describeLayer(): Promise<{ readonly digest: string; readonly size: number }> {
+  const hash = createHash("sha256");
+  let size = 0;
+  for await (const chunk of largeTar()) {
+    hash.update(chunk);
+    size += chunk.length;
+  }
+  return { digest: `sha256:${hash.digest("hex")}`, size };
+}
+
+async function send(response: http.ServerResponse, size: number): Promise<void> {
+  response.writeHead(200, { "content-length": size });
+  for await (const chunk of largeTar()) {
+    if (!response.write(chunk)) await once(response, "drain");
+  }
+  response.end();
+}
+
+const peakMib = (pid: number): number =>
+  Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+
+describe("a pull of a very large layer", () => {
+  it("takes no memory that grows with it", async () => {
+    await using registry = await startFakeRegistry();
+    const { digest, size } = await describeLayer();
+    const config = Buffer.from(
+      JSON.stringify({
+        architecture: process.arch === "arm64" ? "arm64" : "amd64",
+        os: "linux",
+        config: {},
+        rootfs: { type: "layers", diff_ids: [digest] },
+      }),
+    );
+    const manifest = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        config: {
+          mediaType: "application/vnd.oci.image.config.v1+json",
+          digest: digestOf(config),
+          size: config.length,
+        },
+        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest, size }],
+      }),
+    );
+    registry.blobs.set(digestOf(config), config);
+    const type = "application/vnd.oci.image.manifest.v1+json";
+    for (const name of ["1", digestOf(manifest)])
+      registry.manifests.set(name, { type, bytes: manifest });
+    registry.answer = async ({ url }, response) => {
+      if (!(url ?? "").endsWith(digest)) return false;
+      await send(response, size);
+      return true;
+    };
+    await using service = await openImageService();
+    const before = peakMib(service.process.pid);
+    let last = "";
+    for await (const { progress } of service.images.pullImage({
+      reference: `${registry.host}/large`,
+      tag: "1",
+    })) {
+      last = progress?.status ?? "";
+    }
+    assert.match(last, /Downloaded newer image/);
+    const grown = peakMib(service.process.pid) - before;
+    assert.ok(grown <= 80, `${before} MiB before, ${grown} MiB more`);
+  });
+});
