@@ -11,7 +11,8 @@ import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
 import type { Engine } from "./engine.ts";
-import type { TimedResult } from "./measure.ts";
+import { makeImageRows } from "./image-rows.ts";
+import type { Timed, TimedResult } from "./measure.ts";
 import { docker, measure, measureCliStart } from "./measure.ts";
 import { measureMemory } from "./memory-rows.ts";
 import { networkRows } from "./network-rows.ts";
@@ -42,31 +43,39 @@ async function timeRows(
   const few = Math.max(3, Math.ceil(rounds / 5));
   for (const row of await storageRows(scratch, few))
     report(await measure(row, ours, peer, cliStartMs));
-  for (const row of await servedPull(peer, few))
-    report(await measure(row.row, ours, peer, cliStartMs).finally(row.done));
+  const served = await serveImages(peer, few);
+  try {
+    for (const row of served.rows) report(await measure(row, ours, peer, cliStartMs));
+  } finally {
+    await served.stop();
+  }
   return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
 }
 
-/** The pull rows, with a registry at the same loopback address in both network namespaces. */
-async function servedPull(
+/** The rows of images, with a registry at the same loopback address in both network namespaces. */
+async function serveImages(
   peer: Engine,
   rounds: number,
-): Promise<{ row: ReturnType<typeof pullRows>[number]; done: () => Promise<void> }[]> {
+): Promise<{ rows: readonly Timed[]; stop: () => Promise<void> }> {
   const dir = path.join(scratch, "registry");
   const registry = await startRegistry({ dir });
-  await putImage(registry.host, "bench/five", "1", await makeBigImage());
+  const big = await makeBigImage();
+  await putImage(registry.host, "bench/five", "1", big);
   const port = Number(registry.host.split(":")[1]);
   const mirror =
     peer.netns === undefined ? undefined : await startRegistry({ dir, port, netns: peer.netns });
-  const rows = pullRows(`${registry.host}/bench/five:1`, rounds);
-  const stop = async (): Promise<void> => {
-    await registry[Symbol.asyncDispose]();
-    await mirror?.[Symbol.asyncDispose]();
+  const parts = { host: registry.host, registryDir: dir, scratch, big, rounds };
+  return {
+    rows: [
+      ...pullRows(`${registry.host}/bench/five:1`, rounds),
+      // The push empties the registry, so these come last.
+      ...(await makeImageRows(parts)),
+    ],
+    stop: async () => {
+      await registry[Symbol.asyncDispose]();
+      await mirror?.[Symbol.asyncDispose]();
+    },
   };
-  return rows.map((row, index) => ({
-    row,
-    done: index === rows.length - 1 ? stop : async () => undefined,
-  }));
 }
 
 async function prepare(engine: Engine): Promise<void> {
