@@ -17,7 +17,8 @@ export async function describeFiles(
 ): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const inodes = new Map<string, string>();
-  const { dev } = await lstat(root, { bigint: true });
+  // With the slash: a process' root is a link.
+  const { dev } = await lstat(`${root}/`, { bigint: true });
   const visit = async (name: string): Promise<void> => {
     const file = path.join(root, name);
     const info = await lstat(file, { bigint: true });
