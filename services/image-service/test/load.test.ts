@@ -173,7 +173,7 @@ describe("import", () => {
     assert.deepEqual(config.rootfs.diff_ids, image.diffIds);
     await assert.rejects(upload(service.images.importImage({ changes: ["RUN x"] }), tar), {
       kind: "invalid_argument",
-      message: "run is not a valid change command",
+      message: "RUN is not a valid change command",
     });
   });
 });
