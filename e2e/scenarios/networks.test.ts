@@ -109,6 +109,16 @@ describe("networks of the stock CLI", () => {
     );
     assert.match(id, /^[0-9a-f]{64}$/);
     assert.equal(await docker("network", "ls", "-q", "--no-trunc", "-f", "label=of=harbour"), id);
+    for (const [pattern, found] of [
+      ["^quay$", id],
+      ["ua", id],
+      ["^ua", ""],
+    ] as const) {
+      assert.equal(
+        await docker("network", "ls", "-q", "--no-trunc", "-f", `name=${pattern}`),
+        found,
+      );
+    }
     await sleeper("one", "--network", "quay");
     await sleeper("two");
     assert.match(await docker("exec", "one", "ip", "link", "show", "eth0"), /mtu 1400/);

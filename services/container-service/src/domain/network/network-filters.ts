@@ -42,13 +42,24 @@ export function isListed(network: NetworkRecord, filter: NetworkFilter, inUse: b
   const builtin = predefinedNames.includes(network.name);
   return (
     any("driver", (value) => network.driver === value) &&
-    any("id", (value) => network.id.startsWith(value)) &&
-    any("name", (value) => network.name.includes(value)) &&
+    any("id", (value) => matches(network.id, value)) &&
+    any("name", (value) => matches(network.name, value)) &&
     any("scope", (value) => value === "local") &&
     any("type", (value) => (value === "builtin") === builtin) &&
     hasLabels(network.labels, filter.get("label") ?? []) &&
     (!filter.has("dangling") || parseFlag(filter.get("dangling") ?? []) === (!builtin && !inUse))
   );
+}
+
+/** As Docker: a text or a pattern found in it; what is no pattern matches nothing but itself. */
+function matches(text: string, pattern: string): boolean {
+  if (text === pattern) return true;
+  try {
+    return new RegExp(pattern).test(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
 }
 
 /** `key` or `key=value`, all of them. */
