@@ -35,7 +35,15 @@ export function openLogs(
   const entry = app.registry.find(reference);
   refuseLogs(entry, options);
   const { tty } = entry.record.config;
-  const endpoint = data.issue(async (socket, signal) => {
+  const endpoint = data.issue(async (socket, closed) => {
+    const gone = new AbortController();
+    // Nothing is to be read, but only who reads hears that the other side has left; writing tells
+    // no sooner than the container's next line.
+    socket.once("end", () => {
+      gone.abort();
+    });
+    socket.resume();
+    const signal = AbortSignal.any([closed, gone.signal]);
     const chunks = logChunks(app, entry, options, signal);
     await pipeline(Readable.from(chunks), socket, { signal });
   });
