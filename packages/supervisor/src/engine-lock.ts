@@ -1,48 +1,62 @@
 /**
- * One supervisor per run root. The lock is an abstract Unix socket: the kernel gives it to one process
- * only and takes it back when that process ends, however it ends.
+ * One supervisor per run root. The lock is SQLite's on a file there: the kernel gives it to one process only and takes
+ * it back when that process ends, however it ends. It has no name that a container could take or call, as an abstract
+ * socket would have.
  */
-import { createHash } from "node:crypto";
-import net from "node:net";
-import { conflict, hasErrno } from "@gantry/errors";
+import { existsSync, mkdirSync } from "node:fs";
+import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { conflict } from "@gantry/errors";
 
 /** A held lock. */
 export type EngineLock = AsyncDisposable;
 
-const nameOf = (runRoot: string): string =>
-  `\0gantry-supervisor-${createHash("sha256").update(runRoot).digest("hex").slice(0, 32)}`;
+/** Who only looks holds it for a moment, which is waited for. */
+const busyMs = 500;
+/** SQLITE_BUSY of sqlite3.h. */
+const busy = 5;
+
+const fileOf = (runRoot: string): string => path.join(runRoot, "supervisor.lock");
 
 /** Takes the lock. Throws conflict when another supervisor has it. */
-export async function takeEngineLock(runRoot: string): Promise<EngineLock> {
-  const server = net.createServer((socket) => socket.destroy());
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) => {
-      const taken = hasErrno(error, "EADDRINUSE");
-      reject(taken ? conflict("the engine is supervised already", { cause: error }) : error);
-    });
-    server.listen(nameOf(runRoot), resolve);
-  });
-  server.unref();
+export function takeEngineLock(runRoot: string): Promise<EngineLock> {
+  return Promise.try(() => lock(runRoot));
+}
+
+function lock(runRoot: string): EngineLock {
+  mkdirSync(runRoot, { recursive: true });
+  const file = new DatabaseSync(fileOf(runRoot), { timeout: busyMs });
+  try {
+    file.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    file.close();
+    throw isBusy(error) ? conflict("the engine is supervised already", { cause: error }) : error;
+  }
   return {
-    [Symbol.asyncDispose]: () =>
-      new Promise((resolve) => {
-        server.close(() => {
-          resolve();
-        });
-      }),
+    [Symbol.asyncDispose]() {
+      file.close();
+      return Promise.resolve();
+    },
   };
 }
 
 /** Whether a supervisor holds the lock of this run root. */
 export function isEngineLocked(runRoot: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(nameOf(runRoot));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => {
-      resolve(false);
-    });
-  });
+  return Promise.try(() => isLocked(runRoot));
+}
+
+function isLocked(runRoot: string): boolean {
+  if (!existsSync(fileOf(runRoot))) return false;
+  using file = new DatabaseSync(fileOf(runRoot), { readOnly: true, timeout: 0 });
+  try {
+    file.exec("SELECT count(*) FROM sqlite_schema");
+    return false;
+  } catch (error) {
+    if (isBusy(error)) return true;
+    throw error;
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && error.errcode === busy;
 }
