@@ -31,6 +31,12 @@ const enginePackages = [
 /** What the tests and benchmarks need on top. */
 const testPackages = ["curl", "git", "iptables", "openssl", "strace", "util-linux"];
 
+/** What an emulated machine with a kernel of its own needs. The kernel itself is unpacked, never installed. */
+const machinePackages = ["busybox-static", "e2fsprogs", "qemu-system-x86"];
+
+/** libFuzzer, which g++ has not. */
+const fuzzPackages = ["clang", "libclang-rt-14-dev"];
+
 /** The commands, with the Debian packages that each needs to be installed. */
 const commands = {
   start: enginePackages,
@@ -42,7 +48,8 @@ const commands = {
   format: [],
   check: [],
   test: [...enginePackages, ...testPackages],
-  "test-deep": [...enginePackages, ...testPackages],
+  "test-deep": [...enginePackages, ...testPackages, ...fuzzPackages],
+  "test-cgroup2": [...enginePackages, ...testPackages, ...machinePackages],
   bench: [...enginePackages, ...testPackages],
 };
 

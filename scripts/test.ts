@@ -48,7 +48,7 @@ function isSelected(kind: TestKind): boolean {
   return values.only === undefined || values.only === kind;
 }
 
-await buildForTests();
+await buildForTests({ deep: values.deep });
 // Fetched once, before the tests that need them.
 await debianProgram("nats-server", "/usr/sbin/nats-server");
 await findDockerCli();

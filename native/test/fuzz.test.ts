@@ -11,7 +11,7 @@ import { makeDirectory, sh } from "./unpack-program.ts";
 
 const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const built = existsSync(path.join(native, "build-fuzz"));
-const seconds = 5;
+const seconds = process.env["GANTRY_TEST_DEEP"] === undefined ? 5 : 60;
 
 /** What each target begins with: the formats that are hard to find by chance. */
 const seeds: Record<string, string> = {
@@ -26,6 +26,9 @@ const seeds: Record<string, string> = {
   name_server: `
     printf '\\007\\003web\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\001\\003web\\000\\000\\001\\000\\001\\000\\000\\051\\020\\000\\000\\000\\000\\000\\000\\000' > address
     printf '\\007\\003web\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\0011\\0010\\0010\\00210\\007in-addr\\004arpa\\000\\000\\014\\000\\001' > pointer`,
+  shim_messages:
+    "printf '\\010\\001\\022\\001x\\032\\003abc' > plan; printf '\\010\\007\\022\\000' > request",
+  shim_texts: `printf '\\020\\021a\\020\\021' > keys; echo nats://user:pass@127.0.0.1:4222 > url; echo 1000:1000 > user`,
   relay_json: `echo '{"op":"add","id":"a\\\\u00e9","n":-12,"t":true,"z":null}' > object`,
 };
 

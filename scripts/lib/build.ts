@@ -1,7 +1,7 @@
 /** The whole build, step by step; a step whose inputs have not changed is skipped. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { bundle, bundledPrograms, bundlePaths } from "./bundle.ts";
-import { mustRun } from "./command.ts";
+import { mustRun, runCommand } from "./command.ts";
 import { makeHelloWorldArchive } from "./hello-world.ts";
 import { inRoot, node, nodeDir, npmProgram } from "./repository.ts";
 import { type BuildStep, runIfStale } from "./stale.ts";
@@ -38,6 +38,30 @@ const attackPrograms: BuildStep = {
   ],
   outputs: ["native/build-attack/unpack"],
   run: () => mustRun(["make", "-C", "native", "attack"], { quiet: true }),
+};
+
+const sanitizedInputs = ["native/Makefile", "native/src/**"];
+
+/** All programs with sanitizers. */
+const sanitizedPrograms: BuildStep = {
+  name: "native-sanitized-programs",
+  inputs: sanitizedInputs,
+  outputs: ["native/build-asan/unpack", "native/build-asan/shim"],
+  run: () => mustRun(["make", "-C", "native", "asan"], { quiet: true }),
+};
+
+/** libFuzzer comes with clang only; the tests say by name what they could not run without it. */
+const fuzzTargets: BuildStep = {
+  name: "native-fuzz-targets",
+  inputs: [...sanitizedInputs, "native/fuzz/**"],
+  outputs: ["native/build-fuzz/decoder"],
+  run: async () => {
+    const found = await runCommand(["sh", "-c", "command -v clang++ || command -v clang++-14"], {
+      quiet: true,
+    });
+    if (found !== 0) return;
+    await mustRun(["make", "-C", "native", "fuzz"], { quiet: true });
+  },
 };
 
 const addon: BuildStep = {
@@ -101,7 +125,10 @@ export async function buildAll(): Promise<void> {
 }
 
 /** Builds what only tests need. */
-export async function buildForTests(): Promise<void> {
+export async function buildForTests(options: { readonly deep?: boolean } = {}): Promise<void> {
   await buildAll();
   await runIfStale(attackPrograms);
+  if (options.deep !== true) return;
+  await runIfStale(sanitizedPrograms);
+  await runIfStale(fuzzTargets);
 }

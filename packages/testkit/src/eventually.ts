@@ -1,5 +1,6 @@
 /** Waiting for a state that no event tells of. */
 import { setTimeout as pause } from "node:timers/promises";
+import { slowness } from "./slowness.ts";
 
 /** Options of eventually. */
 export interface EventuallyOptions {
@@ -17,7 +18,7 @@ export async function eventually<T>(
   check: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false | undefined>> {
-  const until = performance.now() + (options.timeoutMs ?? 30_000);
+  const until = performance.now() + (options.timeoutMs ?? 30_000) * slowness;
   for (;;) {
     const result = await attempt(check);
     if (result.ok) return result.value as Exclude<T, false | undefined>;

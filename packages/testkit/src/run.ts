@@ -1,5 +1,6 @@
 /** Runs a program to its end and keeps what it printed. */
 import { spawn } from "node:child_process";
+import { slowness } from "./slowness.ts";
 
 /** How a program ended. */
 export interface Ran {
@@ -65,7 +66,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   // A program that ends without reading its input breaks the pipe; its exit code tells.
   child.stdin?.on("error", () => undefined);
   child.stdin?.end(options.input);
-  const timer = setTimeout(() => child.kill("SIGKILL"), options.timeoutMs ?? 120_000);
+  const timer = setTimeout(() => child.kill("SIGKILL"), (options.timeoutMs ?? 120_000) * slowness);
   const code = await new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (exit, signal) => {

@@ -11,6 +11,7 @@ import { openEngineRoots } from "./engine-roots.ts";
 import { findLeaks } from "./leaks.ts";
 import type { Ran, RunOptions } from "./run.ts";
 import { cleanEnvironment, mustRun, run } from "./run.ts";
+import { slowness } from "./slowness.ts";
 import { untilPasses } from "./until-passes.ts";
 
 /** The repository's root. */
@@ -28,7 +29,7 @@ export type ServiceName =
   | "supervisor";
 
 /** A machine that is busy with other things may take its time. */
-const startDeadline = { timeoutMs: 60_000 };
+const startDeadline = { timeoutMs: 60_000 * slowness };
 
 /** Options of {@link TestEngine.start}. */
 export interface TestEngineOptions {
