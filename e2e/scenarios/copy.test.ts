@@ -222,7 +222,7 @@ describe("docker cp with paths", () => {
     const refused = await engine.tryDocker(["cp", "-a", `${work}/owned`, `${unknown}:/tmp/x`]);
     assert.match(
       refused.stderr,
-      /unable to find user nobody-knows: no matching entries in passwd file/,
+      /failed to look up user "nobody-knows" in container: no matching entries in passwd file/,
     );
     await docker("rm", unknown);
   });

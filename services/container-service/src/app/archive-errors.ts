@@ -15,7 +15,7 @@ export function archiveError(error: unknown, reference: string, path: string): u
       return notFound("path", path, text, { cause: error });
     }
     case ENOTDIR:
-      return invalidArgument("extraction point is not a directory", { cause: error });
+      return internal("not a directory", { cause: error });
     case ELOOP:
       return invalidArgument(`${path}: too many links`, { cause: error });
     case EROFS:
@@ -25,10 +25,20 @@ export function archiveError(error: unknown, reference: string, path: string): u
     case EDQUOT:
       return internal("no space left on device", { cause: error });
     case 0:
+      if (step === "user") return unknownUser(error, message);
       return step === "limit" || step === "sandbox" || step === "memory"
         ? internal(error.message, { cause: error })
         : invalidArgument(message, { cause: error });
     default:
       return internal(error.message, { cause: error });
   }
+}
+
+/** The program speaks of users as the start of a container does. */
+function unknownUser(error: ArchiveError, message: string): unknown {
+  const [, reason = message] = /^unable to find (?:user|group) .*?: (.*)$/s.exec(message) ?? [];
+  const { path: user } = error.failure;
+  return invalidArgument(`failed to look up user ${JSON.stringify(user)} in container: ${reason}`, {
+    cause: error,
+  });
 }
