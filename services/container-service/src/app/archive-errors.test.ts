@@ -3,13 +3,16 @@ import { constants } from "node:os";
 import { describe, it } from "node:test";
 import { toEngineError } from "@gantry/errors";
 import { ArchiveError } from "../ports/archives.ts";
-import { archiveError } from "./archive-errors.ts";
+import { type ArchiveWork, archiveError } from "./archive-errors.ts";
 
-const { ENOENT, ENOTDIR, EROFS } = constants.errno;
+const { ELOOP, ENOENT, ENOTDIR, EROFS } = constants.errno;
 
-function told(failure: Partial<ArchiveError["failure"]>): [string, string] {
+function told(
+  failure: Partial<ArchiveError["failure"]>,
+  work: ArchiveWork = "read",
+): [string, string] {
   const error = new ArchiveError({ step: "path", errno: 0, path: "", message: "", ...failure });
-  const { kind, message } = toEngineError(archiveError(error, "box", "/a/b"));
+  const { kind, message } = toEngineError(archiveError(error, "box", "/a/b", work));
   return [kind, message];
 }
 
@@ -19,7 +22,12 @@ describe("failures of the unpack program", () => {
       "not_found",
       "Could not find the file /a/b in container box",
     ]);
-    assert.deepEqual(told({ errno: ENOTDIR }), ["internal", "not a directory"]);
+    assert.deepEqual(told({ errno: ENOTDIR }), ["internal", "lstat /a/b: not a directory"]);
+    assert.deepEqual(told({ errno: ENOTDIR }, "write"), ["internal", "not a directory"]);
+    assert.deepEqual(told({ errno: ELOOP }), [
+      "internal",
+      "lstat /a/b: too many levels of symbolic links",
+    ]);
     assert.deepEqual(told({ errno: EROFS }), [
       "invalid_argument",
       "mounted volume is marked read-only",
@@ -38,6 +46,6 @@ describe("failures of the unpack program", () => {
   });
   it("of other kinds pass unchanged", () => {
     const error = new Error("something else");
-    assert.equal(archiveError(error, "box", "/"), error);
+    assert.equal(archiveError(error, "box", "/", "read"), error);
   });
 });

@@ -5,8 +5,16 @@ import { ArchiveError } from "../ports/archives.ts";
 
 const { ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
 
+/** What was being done. */
+export type ArchiveWork = "read" | "write";
+
 /** An error for the caller. @param reference the container as the caller named it. */
-export function archiveError(error: unknown, reference: string, path: string): unknown {
+export function archiveError(
+  error: unknown,
+  reference: string,
+  path: string,
+  work: ArchiveWork,
+): unknown {
   if (!(error instanceof ArchiveError)) return error;
   const { step, errno, message } = error.failure;
   switch (errno) {
@@ -15,9 +23,16 @@ export function archiveError(error: unknown, reference: string, path: string): u
       return notFound("path", path, text, { cause: error });
     }
     case ENOTDIR:
-      return internal("not a directory", { cause: error });
+      return internal(work === "write" ? "not a directory" : `lstat ${path}: not a directory`, {
+        cause: error,
+      });
     case ELOOP:
-      return invalidArgument(`${path}: too many links`, { cause: error });
+      return internal(
+        work === "write"
+          ? "EvalSymlinks: too many links"
+          : `lstat ${path}: too many levels of symbolic links`,
+        { cause: error },
+      );
     case EROFS:
       // A read-only root is refused before: this is a mount below another one.
       return invalidArgument("mounted volume is marked read-only", { cause: error });

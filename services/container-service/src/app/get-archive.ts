@@ -39,7 +39,7 @@ export async function getArchive(
     await offered.done;
     app.store.append([containerEvent(entry.record, "archive-path")]);
   }).catch((error: unknown) => {
-    found.reject(archiveError(error, reference, path));
+    found.reject(archiveError(error, reference, path, "read"));
   });
   return await found.promise;
 }
@@ -71,7 +71,7 @@ export async function exportContainer(
     await offered.done;
     tellExport(app, entry);
   }).catch((error: unknown) => {
-    found.reject(archiveError(error, reference, "/"));
+    found.reject(archiveError(error, reference, "/", "read"));
   });
   return await found.promise;
 }

@@ -44,14 +44,14 @@ export async function putArchive(
       await app.archives
         .apply(view, { ...options, owner }, socket, ended)
         .catch((error: unknown) => {
-          throw archiveError(error, reference, path);
+          throw archiveError(error, reference, path, "write");
         });
     });
     found.resolve(offered);
     await offered.done;
     app.store.append([containerEvent(entry.record, "extract-to-dir")]);
   }).catch((error: unknown) => {
-    found.reject(archiveError(error, reference, path));
+    found.reject(archiveError(error, reference, path, "write"));
   });
   return await found.promise;
 }
@@ -63,9 +63,11 @@ async function resolveDirectory(
   at: { readonly reference: string; readonly path: string },
   signal: AbortSignal,
 ): Promise<string> {
-  const stat = await statIn(app, view, at, signal);
+  const stat = await statIn(app, view, at, signal, "write");
   const { mode } =
-    stat.linkTarget === "" ? stat : await statIn(app, view, { ...at, path: stat.resolved }, signal);
+    stat.linkTarget === ""
+      ? stat
+      : await statIn(app, view, { ...at, resolved: stat.resolved }, signal, "write");
   if ((mode & typeMask) === directory) return stat.resolved;
   throw invalidArgument("extraction point is not a directory");
 }

@@ -1,7 +1,7 @@
 /** Describes a path of a container (`docker cp`). */
 import { invalidArgument } from "@gantry/errors";
 import type { RootView, StatResult } from "../ports/archives.ts";
-import { archiveError } from "./archive-errors.ts";
+import { type ArchiveWork, archiveError } from "./archive-errors.ts";
 import { withRoot } from "./container-root.ts";
 import type { App } from "./context.ts";
 
@@ -21,16 +21,25 @@ export function requirePath(path: string): void {
   if (path === "") throw invalidArgument("bad parameter: path cannot be empty");
 }
 
+/** A path as the caller named it. */
+export interface StatTarget {
+  readonly reference: string;
+  readonly path: string;
+  /** Looked at in its place. */
+  readonly resolved?: string;
+}
+
 /** The same in a view that is open already. */
 export async function statIn(
   app: App,
   view: RootView,
-  { reference, path }: { readonly reference: string; readonly path: string },
+  { reference, path, resolved }: StatTarget,
   signal: AbortSignal,
+  work: ArchiveWork = "read",
 ): Promise<StatResult> {
   try {
-    return await app.archives.stat(view, path, signal);
+    return await app.archives.stat(view, resolved ?? path, signal);
   } catch (error) {
-    throw archiveError(error, reference, path);
+    throw archiveError(error, reference, path, work);
   }
 }

@@ -30,6 +30,9 @@ function bindOptions(fields: Fields | undefined, type: string, version: number) 
   // Below 1.44 a read-only bind was never recursive.
   const old = type === "bind" && !opened("recursiveReadOnly", version);
   if (fields === undefined) return old ? { readOnlyNonRecursive: true } : undefined;
+  if (old && fields.flag("ReadOnlyForceRecursive")) {
+    throw invalidArgument("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+  }
   return {
     propagation: fields.text("Propagation"),
     nonRecursive: fields.flag("NonRecursive"),

@@ -1,10 +1,11 @@
 /** Handlers of volumes. */
-import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
+import { EngineError, hasKind, invalidArgument, unavailable } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { nullIfEmpty } from "../encode/json.ts";
 import { opened } from "../encode/version-gates.ts";
 import { encodeVolume } from "../encode/volume.ts";
+import { notManager } from "./refusals.ts";
 
 const listKeys = new Set(["dangling", "driver", "label", "name"]);
 
@@ -21,6 +22,7 @@ export async function listVolumes(call: ApiCall): Promise<void> {
 /** POST /volumes/create */
 export async function createVolume(call: ApiCall): Promise<void> {
   const body = await call.jsonBody();
+  if (body.object("ClusterVolumeSpec") !== undefined) return await notManager(call);
   const { volume } = await call.backends.volumes.createVolume({
     name: body.text("Name"),
     driver: body.text("Driver"),
@@ -41,8 +43,7 @@ export async function inspectVolume(call: ApiCall): Promise<void> {
 /** PUT /volumes/{name}: only cluster volumes can be updated, and there are none without a swarm. */
 export async function updateVolume(call: ApiCall): Promise<void> {
   await call.jsonBody();
-  await call.backends.volumes.inspectVolume({ name: call.name });
-  throw invalidArgument("volume update only valid for cluster volumes, but swarm is unavailable");
+  throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
 }
 
 /** DELETE /volumes/{name}: by force a missing volume is no error. */
@@ -71,5 +72,7 @@ export async function pruneVolumes(call: ApiCall): Promise<void> {
 function isTrue(word: string): boolean {
   if (["1", "t", "true"].includes(word.toLowerCase())) return true;
   if (["0", "f", "false"].includes(word.toLowerCase())) return false;
-  throw invalidArgument(`invalid filter 'all=["${word}"]'`);
+  throw invalidArgument(
+    `invalid filter 'all': strconv.ParseBool: parsing ${JSON.stringify(word)}: invalid syntax`,
+  );
 }

@@ -12,7 +12,7 @@ export const volumeRoutes: readonly Route[] = [
   get("/volumes", listVolumes),
   post("/volumes/create", createVolume),
   get("/volumes/{name}", inspectVolume),
-  put("/volumes/{name}", updateVolume, { since: 42, scope: "partly" }),
+  put("/volumes/{name}", updateVolume, { since: 42 }),
   del("/volumes/{name}", removeVolume),
   post("/volumes/prune", pruneVolumes, { since: 25 }),
 ];

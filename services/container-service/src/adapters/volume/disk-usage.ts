@@ -1,4 +1,4 @@
-/** Bytes that a tree takes on disk, as du counts them: blocks, each inode once, one file system. */
+/** Bytes of a tree as Docker counts them: the sizes of what is no directory, each inode once, one file system. */
 import type { BigIntStats } from "node:fs";
 import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
@@ -9,7 +9,7 @@ export async function diskUsageBytes(root: string, signal: AbortSignal): Promise
   const counted = new Set<string>();
   const first = await lstatOrNothing(root);
   if (first === undefined) return 0n;
-  let blocks = first.blocks;
+  let size = 0n;
   const folders = [root];
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     signal.throwIfAborted();
@@ -22,11 +22,11 @@ export async function diskUsageBytes(root: string, signal: AbortSignal): Promise
         if (counted.has(inode)) continue;
         counted.add(inode);
       }
-      blocks += facts.blocks;
       if (facts.isDirectory()) folders.push(file);
+      else size += facts.size;
     }
   }
-  return blocks * 512n;
+  return size;
 }
 
 async function* namesIn(folder: string): AsyncGenerator<string> {

@@ -10,6 +10,7 @@ import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
+import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
@@ -165,7 +166,12 @@ export class VolumeFolder implements VolumeHost {
   }
 
   async makeDirectory(folder: string): Promise<void> {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
+    // Step by step: a recursive mkdir of Node never ends where the kernel makes no directories (/proc).
+    let above = "/";
+    for (const part of folder.split("/")) {
+      above = path.join(above, part);
+      await makeOne(above);
+    }
   }
 
   async mountImage(containerId: string, index: number, image: ImageRootfs): Promise<string> {
@@ -196,6 +202,16 @@ export class VolumeFolder implements VolumeHost {
       await unmountIfMounted(this.#options.kernel, path.join(folder, index));
     }
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function makeOne(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { mode: 0o755 });
+  } catch (error) {
+    if (hasErrno(error, "EEXIST")) return;
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    throw internal(`mkdir ${folder}: ${getSystemErrorMessage(errno)}`, { cause: error });
   }
 }
 

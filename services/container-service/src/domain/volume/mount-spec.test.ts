@@ -94,7 +94,7 @@ describe("mounts in the long form", () => {
     ],
     [
       { tmpfsOptions: { sizeBytes: 1n, mode: 0, options: [] } },
-      'invalid mount config for type "bind": field TmpfsOptions must not be specified',
+      'TmpfsOptions must not be specified on mount type "bind"',
     ],
   ] as const) {
     it(`refuse ${message}`, () => {

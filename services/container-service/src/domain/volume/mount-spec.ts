@@ -8,7 +8,7 @@ import { tmpfsOptions } from "./tmpfs-options.ts";
 export interface MountRules {
   /** Read-only binds are so recursively where the kernel can (from 1.44 on). */
   readonly recursiveReadOnly: boolean;
-  /** Options of another mount type are an error (from 1.42 on), else ignored. */
+  /** Options of any other mount type are an error (from 1.42 on), else of some only. */
   readonly strictOptions: boolean;
 }
 
@@ -190,8 +190,15 @@ export function parseMount(mount: LongMount, rules: MountRules): MountWish {
 
 type Describe = (problem: string) => string;
 
+/** Options of another type that were an error before all of them were. */
+const refusedEver: Readonly<Record<string, readonly string[]>> = {
+  bind: ["VolumeOptions"],
+  volume: ["BindOptions"],
+  tmpfs: ["BindOptions", "VolumeOptions"],
+  image: ["BindOptions", "VolumeOptions"],
+};
+
 function checkOptions(mount: LongMount, rules: MountRules, describe: Describe): void {
-  if (!rules.strictOptions) return;
   const options = [
     ["bind", "BindOptions", mount.bindOptions],
     ["volume", "VolumeOptions", mount.volumeOptions],
@@ -199,9 +206,11 @@ function checkOptions(mount: LongMount, rules: MountRules, describe: Describe): 
     ["image", "ImageOptions", mount.imageOptions],
   ] as const;
   for (const [type, field, value] of options) {
-    if (type !== mount.type && value !== undefined) {
+    if (type === mount.type || value === undefined) continue;
+    if (rules.strictOptions)
+      throw invalidArgument(`${field} must not be specified on mount type "${mount.type}"`);
+    if (refusedEver[mount.type]?.includes(field) === true)
       throw invalidArgument(describe(`field ${field} must not be specified`));
-    }
   }
 }
 
@@ -315,8 +324,11 @@ function longTmpfsOptions(mount: LongMount, describe: Describe): string[] {
   if (mode > 0) words.push(`mode=${mode.toString(8)}`);
   for (const { values } of options) {
     if (values.length === 0 || values.length > 2) {
-      throw invalidArgument(describe("invalid option: each must be a key, or a key and a value"));
+      throw invalidArgument(describe("invalid option array length"));
     }
+    const [word = ""] = values;
+    if (word !== "exec" && word !== "noexec")
+      throw invalidArgument(describe(`invalid option: ${word}`));
     words.push(values.join("="));
   }
   if (mount.readOnly) words.push("ro");

@@ -26,7 +26,8 @@ function parseFlag(key: string, values: readonly string[]): boolean {
   const [value = ""] = values;
   if (values.length === 1 && ["1", "true"].includes(value)) return true;
   if (values.length === 1 && ["0", "false"].includes(value)) return false;
-  throw invalidArgument(`invalid value for filter '${key}': ${JSON.stringify(values)}`);
+  const shown = values.length === 0 ? "" : `=[${values.join(" ")}]`;
+  throw invalidArgument(`invalid filter '${key}${shown}'`);
 }
 
 /** Whether a volume is in the list. */
@@ -37,11 +38,25 @@ export function isListed(volume: VolumeRecord, filter: VolumeFilter, inUse: bool
   };
   return (
     any("driver", (value) => volume.driver === value) &&
-    any("name", (value) => volume.name.includes(value)) &&
+    any("name", (value) => matchesName(volume.name, value)) &&
     hasLabels(volume.labels, filter.get("label") ?? []) &&
     (!filter.has("dangling") || parseFlag("dangling", filter.get("dangling") ?? []) === !inUse)
   );
 }
+
+/** A part of the name, or a regular expression for it. */
+function matchesName(name: string, wanted: string): boolean {
+  if (name.includes(wanted)) return true;
+  // The name has at most 255 letters, but an expression can take for ever with few.
+  if (wanted.length > maxExpression || /[*+{]/.test(wanted)) return false;
+  try {
+    return new RegExp(wanted, "u").test(name);
+  } catch {
+    return false;
+  }
+}
+
+const maxExpression = 256;
 
 /** Whether prune may take an unused volume. `all`: named ones, too. */
 export function isPrunable(volume: VolumeRecord, filter: VolumeFilter, all: boolean): boolean {

@@ -44,6 +44,9 @@ describe("driver options", () => {
     assert.throws(check({ device: "/x" }), {
       message: 'create v: missing required option: "type"',
     });
+    assert.throws(check({ o: "ro" }), { message: 'create v: missing required option: "device"' });
+    assert.throws(check({ size: "xx" }), { message: "create v: invalid size: 'xx'" });
+    check({ type: "", device: "", o: "" })();
     check({ type: "tmpfs", device: "tmpfs", o: "size=1m" })();
     check({})();
   });

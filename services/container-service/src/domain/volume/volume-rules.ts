@@ -23,16 +23,25 @@ export function checkDriverOptions(name: string, options: Readonly<Record<string
     if (!knownOptions.includes(key))
       throw invalidArgument(`create ${name}: invalid option: "${key}"`);
   }
-  if (options["size"] !== undefined) {
+  const { size } = options;
+  if (size !== undefined) {
+    if (!/^\d+(\.\d+)?\s?[kmgtp]?i?b?$/i.test(size)) {
+      throw invalidArgument(`create ${name}: invalid size: '${size}'`);
+    }
     throw invalidArgument(`create ${name}: quota size requested but no quota support`);
   }
-  if (given.length === 0) return;
-  for (const key of ["type", "device"]) {
-    if ((options[key] ?? "") === "") {
-      throw invalidArgument(`create ${name}: missing required option: "${key}"`);
-    }
+  // Being there is enough: an empty text is one.
+  for (const [key, others] of Object.entries(needed)) {
+    const missing = given.includes(key) && others.find((other) => !given.includes(other));
+    if (missing) throw invalidArgument(`create ${name}: missing required option: "${missing}"`);
   }
 }
+
+const needed: Readonly<Record<string, readonly string[]>> = {
+  device: ["type"],
+  type: ["device"],
+  o: ["device", "type"],
+};
 
 /** MS_* of linux/mount.h. */
 const flagWords: Readonly<Record<string, bigint>> = {
