@@ -2,11 +2,11 @@
  * Recovery at boot, by the rules of the state machine: records are read, what ran is adopted or its
  * end found out, half-done removals are finished, and restart policies applied.
  */
-import { isLive } from "../domain/container-state.ts";
+import { isLive, type Run } from "../domain/container-state.ts";
 import { wantsStartAtBoot } from "../domain/restart-policy.ts";
 import type { LiveContainer } from "../ports/networking.ts";
 import { endRun } from "./container-ended.ts";
-import { type App, advanceSurely, announceImageUse } from "./context.ts";
+import { type App, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
 import { execEnded } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
@@ -110,6 +110,10 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
   const { bootId } = state;
   const exitRecordPath = app.folders.paths(entry.id).exitRecord;
   const found = await app.shim.adopt({ id: entry.id, bootId, exitRecordPath });
+  if (!found.running && found.recorded && isNews(entry, found.exited)) {
+    await endUntoldRun(app, entry, bootId, found.exited);
+    return;
+  }
   if (!found.running || found.launched === undefined || found.launched.pid === 0) {
     const error = "the engine ended while the container was being started";
     if (found.running) await app.shim.kill({ id: entry.id });
@@ -129,11 +133,31 @@ async function adoptLaunch(app: App, entry: Entry): Promise<void> {
     nonce: Buffer.from(nonce).toString("hex"),
   };
   const started = startedAtNano === 0n ? BigInt(Date.now()) * 1_000_000n : startedAtNano;
-  await advanceSurely(app, entry, {
-    type: "launched",
-    run: { launched, bootId, startedAtNano: started },
-  });
+  await tellLaunch(app, entry, { launched, bootId, startedAtNano: started });
   startHealthCheck(app, entry);
+}
+
+/** The start that nobody could tell of. */
+async function tellLaunch(app: App, entry: Entry, run: Run): Promise<void> {
+  const event = { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano };
+  await advanceSurely(app, entry, { type: "launched", run }, [event]);
+}
+
+/** The record of an earlier run is there as well, and its end was told. */
+function isNews(entry: Entry, exited: AdoptedEnd | undefined): exited is AdoptedEnd {
+  return exited !== undefined && exited.timeNano > entry.record.state.past.finishedAtNano;
+}
+
+/** It was launched, ran and ended while nobody listened: one start, and one end. */
+async function endUntoldRun(
+  app: App,
+  entry: Entry,
+  bootId: string,
+  exited: AdoptedEnd,
+): Promise<void> {
+  const launched = { pid: 0, pidStartTicks: 0n, shimPid: 0, shimStartTicks: 0n, nonce: "" };
+  await tellLaunch(app, entry, { launched, bootId, startedAtNano: exited.timeNano });
+  await endAdopted(app, entry, exited);
 }
 
 /** Networks, volumes and image-service are told what is there. */

@@ -107,7 +107,7 @@ async function alreadyEnded(
   run.exited.resolve(exited);
   container.state = { status: "ended", run };
   watchShim(brain, container, run);
-  return create(AdoptResponseSchema, { exited });
+  return create(AdoptResponseSchema, { exited, recorded: true });
 }
 
 async function endOnRecord(brain: Brain, run: Run): Promise<Exited | undefined> {
@@ -135,28 +135,30 @@ async function ended(
   request: AdoptRequest,
   record: RunRecord | undefined,
 ): Promise<AdoptResponse> {
-  const exited = await howItEnded(brain, request, record);
+  const { exited, recorded } = await howItEnded(brain, request, record);
   if (record?.bootId === brain.machine.bootId) await cleanUpKilled(brain, { record });
   else await brain.cgroups.remove(`/${brain.cgroupParent}/${request.id}`);
   container.folder.remove();
   container.state = { status: "idle" };
-  return create(AdoptResponseSchema, { exited });
+  return create(AdoptResponseSchema, { exited, recorded });
 }
 
 async function howItEnded(
   brain: Brain,
   request: AdoptRequest,
   record: RunRecord | undefined,
-): Promise<Exited> {
+): Promise<{ readonly exited: Exited; readonly recorded: boolean }> {
   const written = await brain.exitRecords.read(request.exitRecordPath);
   const nonce = nonceOf(request, record);
-  if (written !== undefined && (nonce === "" || written.nonce === nonce)) return written.exited;
+  if (written !== undefined && (nonce === "" || written.nonce === nonce)) {
+    return { exited: written.exited, recorded: nonce !== "" };
+  }
   const sameBoot = (record?.bootId ?? request.bootId) === brain.machine.bootId;
   const lost = create(ExitedSchema, {
     exitCode: lostExitCode,
     timeNano: BigInt(Date.now()) * 1_000_000n,
   });
-  return sameBoot ? killedExit() : lost;
+  return { exited: sameBoot ? killedExit() : lost, recorded: false };
 }
 
 /** Hex; empty when no launch got so far as to have one. */
