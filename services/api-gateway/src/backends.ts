@@ -69,8 +69,8 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
   const buildService = openChannel(sockets.buildService, { patienceMs });
   const buildkit = buildService.client(BuildkitService);
   const wakeBuilder = async (signal: AbortSignal): Promise<void> => {
-    await wake(sockets.buildWake, signal);
-    await buildService.ready(wakeTimeoutMs);
+    const woken = await wake(sockets.buildWake, signal);
+    await buildService.ready(woken ? wakeTimeoutMs : patienceMs);
   };
   return {
     containerService,

@@ -2,8 +2,11 @@
 import net from "node:net";
 import { hasErrno, unavailable } from "@gantry/errors";
 
-/** Resolves when the service runs, or where nobody starts services on demand. Throws unavailable. */
-export function wake(path: string, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves when the service was started, or runs: true; where nobody starts services on demand:
+ * false. Throws unavailable.
+ */
+export function wake(path: string, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
     let refused = false;
     const socket = net.connect(path);
@@ -16,13 +19,13 @@ export function wake(path: string, signal: AbortSignal): Promise<void> {
     });
     socket.once("error", (error) => {
       // Somebody else sees to it that the service runs.
-      if (hasErrno(error, "ENOENT") || hasErrno(error, "ECONNREFUSED")) resolve();
+      if (hasErrno(error, "ENOENT") || hasErrno(error, "ECONNREFUSED")) resolve(false);
       else reject(error);
     });
     socket.once("close", () => {
       signal.removeEventListener("abort", onAbort);
       if (refused) reject(unavailable("the builder cannot be started"));
-      else resolve();
+      else resolve(true);
     });
   });
 }

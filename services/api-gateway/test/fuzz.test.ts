@@ -106,6 +106,14 @@ const body = fc.oneof(
 );
 const version = fc.constantFrom("", "/v1.24", "/v1.40", "/v1.44", "/v1.52");
 
+/** What dockerd, too, answers with 500 though the caller is at fault, and clients may look for. */
+const dockersOwn: Readonly<Record<string, RegExp>> = {
+  "/plugins/{name}/enable": /^strconv\.Atoi: parsing /,
+  "/plugins/{name}/upgrade": /^invalid reference format$/,
+  "/grpc": /^no upgrade proto in request$/,
+  "/session": /^no upgrade proto in request$/,
+};
+
 describe("random input", () => {
   for (const { method, path } of allRoutes) {
     if (endless.test(path) || method === "OPTIONS") continue;
@@ -119,7 +127,8 @@ describe("random input", () => {
             path: `${prefix}${target}?${search}`,
             ...(method !== "GET" && method !== "HEAD" && { body: content }),
           });
-          assert.notEqual(answer.status, 500, answer.body);
+          if (answer.status !== 500) return;
+          assert.match(answer.json().message as string, dockersOwn[path] ?? /^$/);
         }),
         { numRuns: 15 },
       );
