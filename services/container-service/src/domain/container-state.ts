@@ -89,7 +89,9 @@ export const nextStatuses = {
 /** What is done at boot with a record found in a state. */
 export const recoveryRules = {
   created: "nothing; without its folder it is kept and the next start says what is missing",
-  starting: "adopt: a process that runs makes it running, else the launch has failed",
+  starting:
+    "adopt: a process that runs makes it running, an exit record of this launch is a run that has ended " +
+    "(`start` and `die` are told), else the launch has failed and, if the policy asked for it, is made again",
   running: "adopt: it runs on, or its exit record or boot ID says how it ended, then the policy",
   paused: "as running; the cgroup says whether it is still frozen",
   restarting: "start it again at once",
