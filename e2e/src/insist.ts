@@ -79,15 +79,18 @@ export async function createSurely(
   }
 }
 
-/** Starts a container exactly once, whatever happens to the answer. */
-export async function startSurely(engine: TestEngine, id: string): Promise<void> {
-  for (;;) {
+/**
+ * Starts a container, whatever happens to the answers. Returns how many starts the engine may have
+ * carried out: one whose answer was lost may still come after it was asked for again.
+ */
+export async function startSurely(engine: TestEngine, id: string): Promise<number> {
+  for (let asked = 1; ; asked++) {
     const answer = await attempt(engine, { method: "POST", path: `/containers/${id}/start` });
-    if (answer?.status === 204 || answer?.status === 304) return;
+    if (answer?.status === 204 || answer?.status === 304) return asked;
     const found = await inspect(engine, id);
     if (found === undefined) throw new Error(`${id} is gone`);
     const { Status, StartedAt } = found.State;
-    if (StartedAt !== neverStarted || (Status !== "created" && Status !== "exited")) return;
+    if (StartedAt !== neverStarted || (Status !== "created" && Status !== "exited")) return asked;
     // Only an engine that ended in the middle of a start may have failed it.
     if (answer !== undefined)
       throw new Error(`start ${id}: ${String(answer.status)} ${answer.body}`);
