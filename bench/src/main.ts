@@ -25,31 +25,43 @@ import { storageRows } from "./storage-rows.ts";
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const scratch = "/tmp/gantry-bench";
 
-async function timeRows(
-  rounds: number,
-): Promise<{ times: TimedResult[]; cliStartMs: number; oursVersion: string; peerVersion: string }> {
+interface TimedRows {
+  readonly times: TimedResult[];
+  /** Rows that could not be measured, and why. They cost only themselves. */
+  readonly failed: string[];
+  readonly cliStartMs: number;
+  readonly oursVersion: string;
+  readonly peerVersion: string;
+}
+
+async function timeRows(rounds: number): Promise<TimedRows> {
   await using ours = await startOurs();
   await using peer = await startPeer(path.join(scratch, "peer"));
   await prepare(ours);
   await prepare(peer);
   const cliStartMs = await measureCliStart(Math.max(rounds, 10));
   const times: TimedResult[] = [];
-  const report = (result: TimedResult): void => {
-    times.push(result);
-    process.stderr.write(`${result.title}: ratio ${result.ratio.toFixed(2)}\n`);
+  const failed: string[] = [];
+  const take = async (row: Timed): Promise<void> => {
+    try {
+      const result = await measure(row, ours, peer, cliStartMs);
+      times.push(result);
+      process.stderr.write(`${row.title}: ratio ${result.ratio.toFixed(2)}\n`);
+    } catch (error) {
+      failed.push(`${row.title}: ${String(error)}`);
+      process.stderr.write(`${row.title}: failed: ${String(error)}\n`);
+    }
   };
-  for (const row of commandRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
-  for (const row of networkRows(rounds)) report(await measure(row, ours, peer, cliStartMs));
   const few = Math.max(3, Math.ceil(rounds / 5));
-  for (const row of await storageRows(scratch, few))
-    report(await measure(row, ours, peer, cliStartMs));
+  for (const row of [...commandRows(rounds), ...networkRows(rounds)]) await take(row);
+  for (const row of await storageRows(scratch, few)) await take(row);
   const served = await serveImages(peer, few);
   try {
-    for (const row of served.rows) report(await measure(row, ours, peer, cliStartMs));
+    for (const row of served.rows) await take(row);
   } finally {
     await served.stop();
   }
-  return { times, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
+  return { times, failed, cliStartMs, oursVersion: ours.version, peerVersion: peer.version };
 }
 
 /** The rows of images, with a registry at the same loopback address in both network namespaces. */
@@ -104,6 +116,7 @@ async function main(): Promise<void> {
   await updateTable(path.join(repository, "README.md"), markdown);
   process.stdout.write(markdown);
   await rm(scratch, { recursive: true, force: true });
+  if (timed.failed.length > 0) throw new Error(`not measured:\n${timed.failed.join("\n")}`);
 }
 
 await main();
