@@ -80,6 +80,9 @@ export async function launch(app: App, entry: Entry, changes: StartChanges): Pro
     const fields = { prepareMs: preparedAt - begun, launchMs: ended - preparedAt };
     app.logger.debug({ container: entry.id, ...fields }, "started");
   } catch (error) {
+    // The next service finds `starting` and goes by its recovery rule, as after a crash: a start that
+    // this one gave up is no failure of the container's.
+    if (app.lifetime.aborted) throw unavailable("the engine is shutting down", { cause: error });
     throw await failStart(app, entry, error);
   }
   app.networking.launched(entry.id, pidOfRun(entry));
