@@ -57,12 +57,13 @@ const all: TestLine[] = [];
 for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));
 const lines = checkSkips(all, readSkips(values["skip-list"]));
 
+const indented = (text: string): string => text.replaceAll(/^/gm, "    ");
 const count = (result: TestLine["result"]): number =>
   lines.filter((line) => line.result === result).length;
 say();
 for (const { file, name, result, reason } of lines) {
   if (result === "skipped") say(`skipped: ${name} (${reason}) ${file}`);
-  if (result === "failed") complain(`failed: ${name} ${reason} ${file}`);
+  if (result === "failed") complain(`failed: ${name} ${file}\n${indented(reason)}`);
 }
 if (lines.length === 0) complain("no test matches");
 say(`${count("passed")} passed, ${count("failed")} failed`);

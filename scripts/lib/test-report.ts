@@ -9,6 +9,7 @@ export interface TestLine {
   readonly file: string;
   readonly name: string;
   readonly result: "passed" | "failed" | "skipped";
+  /** Why it was skipped, or what it failed with. */
   readonly reason: string;
 }
 
@@ -30,12 +31,16 @@ function lineOf(event: TestEvent): TestLine | undefined {
   if (skip !== undefined && skip !== false) {
     return { file, name: data.name, result: "skipped", reason: skip === true ? "" : skip };
   }
-  return {
-    file,
-    name: data.name,
-    result: event.type === "test:pass" ? "passed" : "failed",
-    reason: "",
-  };
+  if (event.type === "test:pass") return { file, name: data.name, result: "passed", reason: "" };
+  return { file, name: data.name, result: "failed", reason: reasonOf(event.data.details.error) };
+}
+
+const longestReason = 2000;
+
+/** The test's own error: the runner wraps it. */
+function reasonOf(error: Error): string {
+  const cause = error.cause instanceof Error ? error.cause.message : error.message;
+  return cause.slice(0, longestReason);
 }
 
 function failedByChildren(error: Error): boolean {
