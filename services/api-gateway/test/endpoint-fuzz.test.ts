@@ -78,11 +78,14 @@ interface Reply {
   readonly body: string;
 }
 
-/** A stream is left after this time. */
+/** A stream is left after this time, and so is a call that waits for a container. */
 const patienceMs = 800;
+/** What makes or removes something is never left: a container whose ID nobody read would stay. */
+const withoutEndMs = 5 * 60_000;
 const mostBytes = 100_000;
 
 function send(engine: TestEngine, method: string, target: string, body: string): Promise<Reply> {
+  const changes = method === "DELETE" || /\/containers\/create\?/.test(target);
   return new Promise((resolve, reject) => {
     const request = http.request({
       socketPath: path.join(engine.runRoot, "docker.sock"),
@@ -98,7 +101,7 @@ function send(engine: TestEngine, method: string, target: string, body: string):
       request.destroy();
       resolve({ status, body: text });
     };
-    const timer = setTimeout(leave, patienceMs);
+    const timer = setTimeout(leave, changes ? withoutEndMs : patienceMs);
     request.on("response", (response) => {
       status = response.statusCode ?? 0;
       response.on("data", (chunk: Buffer) => {
@@ -277,13 +280,14 @@ describe(`random and hostile requests, seed ${String(seed)}`, () => {
     assert.equal(await engine.docker(["ps", "-aq"]), "");
     await untilPasses(async () => {
       const now = await usageOf(engine);
+      context.diagnostic(JSON.stringify({ before, now }));
       for (const service of services) assertNoLeak(service, before[service], now[service]);
     });
   });
 });
 
-/** Heaps breathe: what is lost grows without end. */
-const breathMiB = deep ? 96 : 64;
+/** Heaps breathe, by more the more a machine gets done in the time: what is lost grows without end. */
+const breathMiB = 96;
 
 function assertNoLeak(service: string, before: Usage | undefined, now: Usage | undefined): void {
   assert.ok(before !== undefined && now !== undefined);
