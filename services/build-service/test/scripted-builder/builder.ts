@@ -197,8 +197,12 @@ async function identities(socketPath: string | undefined): Promise<string> {
   if (socketPath === undefined) return "absent";
   const socket = net.connect(socketPath);
   socket.write(Buffer.from([0, 0, 0, 1, 11]));
-  const [answer] = (await once(socket, "data")) as [Buffer];
-  socket.destroy();
+  // A client writes the length and what follows one after the other: they may come apart.
+  let answer = Buffer.alloc(0);
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    answer = Buffer.concat([answer, chunk]);
+    if (answer.length >= 4 && answer.length >= 4 + answer.readUInt32BE(0)) break;
+  }
   return answer.toString("hex");
 }
 
