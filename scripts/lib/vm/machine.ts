@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { eventually } from "@gantry/testkit";
+import { eventually } from "@gantry/testkit/eventually";
 import { mustRun } from "@gantry/testkit/run";
 import { fetchGuestKernel } from "./guest-kernel.ts";
 import { makeInitramfs } from "./initramfs.ts";
