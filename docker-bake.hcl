@@ -10,15 +10,23 @@ variable "REGISTRY" {
 }
 
 group "default" {
-  targets = ["image-service", "container-service", "api-gateway", "build-service"]
+  targets = ["image-service", "container-service", "api-gateway", "build-service", "nats"]
 }
 
 group "validate" {
   targets = ["check-format", "check-types", "check-lint", "check-proto"]
 }
 
+# Images and checks are made from the same sources, whose npm packages are installed once.
+target "source" {
+  dockerfile = "deploy/docker/source.Dockerfile"
+}
+
 target "base" {
   dockerfile = "deploy/docker/base.Dockerfile"
+  contexts = {
+    source = "target:source"
+  }
 }
 
 # Every service is built over the same base, named as a context, so that it is built once.
@@ -52,8 +60,16 @@ target "build-service" {
   tags       = ["${REGISTRY}/build-service:${TAG}"]
 }
 
+target "nats" {
+  dockerfile = "deploy/docker/nats.Dockerfile"
+  tags       = ["${REGISTRY}/nats:${TAG}"]
+}
+
 target "_check" {
   dockerfile = "deploy/docker/validate.Dockerfile"
+  contexts = {
+    source = "target:source"
+  }
   output     = ["type=cacheonly"]
 }
 

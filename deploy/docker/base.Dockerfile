@@ -1,14 +1,17 @@
 # The base of all services: the pinned Node, the bundles, the native programs. Each service's image is
 # this with another command, so that they share every layer but the last.
-FROM node:22-bookworm AS build
-WORKDIR /src
-COPY . .
-RUN npm run build
+FROM source AS build
+RUN --mount=type=cache,target=/root/.npm \
+  --mount=type=cache,target=/var/cache/apt,sharing=locked \
+  --mount=type=cache,target=/var/lib/apt,sharing=locked \
+  npm run build
 
 FROM debian:bookworm-slim
-RUN apt-get update \
-  && apt-get install --yes --no-install-recommends ca-certificates iproute2 libisal2 libseccomp2 nftables \
-  && rm -rf /var/lib/apt/lists/*
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+  --mount=type=cache,target=/var/lib/apt,sharing=locked \
+  apt-get update \
+  && apt-get install --yes --no-install-recommends \
+    ca-certificates git iproute2 libatomic1 libisal2 libseccomp2 libstdc++6 nftables
 COPY --from=build /src/node_modules/node-linux-*/bin/node /usr/lib/gantry/bin/node
 COPY --from=build /src/native/build/Release/gantry.node /usr/lib/gantry/native/build/Release/gantry.node
 COPY --from=build /src/native/build/shim /src/native/build/unpack /src/native/build/relay /src/native/build/init /usr/lib/gantry/native/build/

@@ -1,6 +1,4 @@
 # Runs one of the repository's checks; the build fails when the check does.
-FROM node:22-bookworm
-WORKDIR /src
-COPY . .
+FROM source
 ARG CHECK=
 RUN npm run check -- ${CHECK}

@@ -5,6 +5,7 @@ import type { BuilderParts } from "./builder-parts.ts";
 import { listRecords, pruneRecords } from "./cache-records.ts";
 import { exportArchive } from "./export-archive.ts";
 import { exportImage } from "./export-image.ts";
+import { importCache } from "./import-cache.ts";
 import { runBuild } from "./run-build.ts";
 
 export function createBuilder(parts: BuilderParts): Builder {
@@ -16,6 +17,7 @@ export function createBuilder(parts: BuilderParts): Builder {
       exportImage(parts, result, options, newLease(), signal),
     exportArchive: (result, options, signal) =>
       exportArchive(parts, result, options, newLease(), signal),
+    importCache: (source, signal) => importCache(parts, source, signal),
     mount: ({ snapshot }, signal) => parts.layers.read(snapshot, signal),
     async *exportTree({ snapshot }, signal) {
       await using tree = await parts.layers.read(snapshot, signal);

@@ -1,7 +1,15 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
 
 import { hasKind, internal } from "@gantry/errors";
-import { type Digest, isDigest, mediaTypes, type Platform } from "@gantry/oci";
+import {
+  chainIds,
+  type Digest,
+  isDigest,
+  mediaTypes,
+  type Platform,
+  parseDigest,
+} from "@gantry/oci";
+import { type CachedLayer, inlineCacheField, writeInlineCache } from "../domain/cache-config.ts";
 import type {
   BuildResult,
   ExportedLayer,
@@ -102,11 +110,16 @@ async function writeManifest(
     { blobs: layers.map(({ digest }) => digest) },
     exportLeaseMs,
   );
-  const { history } = result.config;
+  // What the base image knew of its steps is not true of ours.
+  const { [inlineCacheField]: _ofBase, ...document } = result.config;
+  const { history } = document;
   const created = history.at(-1)?.created ?? new Date().toISOString();
   const config = await writeJson(parts, leaseOwner, mediaTypes.ociConfig, {
     created,
-    ...result.config,
+    ...document,
+    ...(options.inlineCache === true && {
+      [inlineCacheField]: await inlineCacheOf(parts, result, layers),
+    }),
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history,
   });
@@ -124,6 +137,31 @@ async function writeManifest(
   options.onStep(`exporting manifest ${manifest.digest}`, true);
   options.onStep(`exporting config ${config.digest}`, true);
   return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
+}
+
+/** Which steps the layers are. */
+async function inlineCacheOf(
+  { cache, layers }: BuilderParts,
+  { snapshot, cacheKeys }: PlatformResult,
+  blobs: readonly ExportedLayer[],
+): Promise<string> {
+  const chain = chainBelow(await layers.list(), topOf(blobs, snapshot));
+  const results = cacheKeys.flatMap((key): CachedLayer[] => {
+    const entry = cache.find(key);
+    const layer = entry === undefined ? -1 : chain.indexOf(entry.snapshot);
+    if (entry === undefined || layer < 0) return [];
+    const { createdNano } = entry;
+    return [{ key, keys: cache.keysOf(entry.id), layer, createdNano }];
+  });
+  return writeInlineCache(
+    blobs.map(({ digest }) => digest),
+    results,
+  );
+}
+
+/** The topmost layer, by the name that it has once it is packed. */
+function topOf(blobs: readonly ExportedLayer[], snapshot: string): string {
+  return chainIds(blobs.map(({ diffId }) => parseDigest(diffId))).at(-1) ?? snapshot;
 }
 
 async function writeAttestations(
@@ -182,14 +220,7 @@ async function packChain(
   snapshot: string,
   signal: AbortSignal,
 ): Promise<ExportedLayer[]> {
-  const known = await parts.layers.list();
-  const keys: string[] = [];
-  for (let key = snapshot; key !== ""; ) {
-    keys.unshift(key);
-    const below = known.get(key);
-    if (below === undefined) throw internal(`layer ${key} of the result is missing`);
-    key = below.parent;
-  }
+  const keys = chainBelow(await parts.layers.list(), snapshot);
   const layers: ExportedLayer[] = [];
   let parentChain = "";
   for (const key of keys) {
@@ -204,6 +235,21 @@ async function packChain(
     }
   }
   return layers;
+}
+
+/** A layer and what is below it, lowest first. */
+function chainBelow(
+  known: ReadonlyMap<string, { readonly parent: string }>,
+  snapshot: string,
+): string[] {
+  const keys: string[] = [];
+  for (let key = snapshot; key !== ""; ) {
+    keys.unshift(key);
+    const below = known.get(key);
+    if (below === undefined) throw internal(`layer ${key} of the result is missing`);
+    key = below.parent;
+  }
+  return keys;
 }
 
 /** Packs a layer once, however many results share it. */

@@ -195,7 +195,11 @@ class RunningBuild {
         const [{ state } = stages[0]] = stages.slice(-1);
         const { snapshot } = await session.result(state.tree);
         const config = await this.#finished(state, session);
-        return { platform: state.platform, snapshot, config };
+        const keys = await Promise.all(
+          ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)),
+        );
+        const cacheKeys = keys.filter((key) => key !== undefined);
+        return { platform: state.platform, snapshot, config, cacheKeys };
       }),
     );
   }

@@ -96,10 +96,15 @@ export class SolveSession {
 
   /** When the tree of a vertex was made; undefined: not known, or no work was done for it. */
   async createdNano(vertex: Vertex): Promise<bigint | undefined> {
+    const key = await this.cacheKey(vertex);
+    return key === undefined ? undefined : this.#shared.cache.find(key)?.createdNano;
+  }
+
+  /** The key of a step's result; undefined: no work is done for it. */
+  async cacheKey(vertex: Vertex): Promise<string | undefined> {
     const { kind } = vertex.op;
     if (kind !== "run" && kind !== "copy" && kind !== "mkdir") return undefined;
-    const { key } = await this.#keyAndEntry(vertex);
-    return this.#shared.cache.find(key)?.createdNano;
+    return (await this.#keyAndEntry(vertex)).key;
   }
 
   /** Lets go of the records. */

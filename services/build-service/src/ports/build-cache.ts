@@ -27,6 +27,8 @@ export interface KnownLayer {
 export interface BuildCache extends Disposable {
   /** A result by any of its keys; counts as a use. */
   find(key: string): CacheEntry | undefined;
+  /** All keys of a result. */
+  keysOf(id: string): string[];
   /** Keeps a result under keys, which may have belonged to others. */
   put(entry: Omit<CacheEntry, "usageCount" | "lastUsedNano">, keys: readonly string[]): void;
   /** A further key for a result. */

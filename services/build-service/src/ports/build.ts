@@ -3,7 +3,8 @@
 import type { Platform } from "@gantry/oci";
 import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
-import type { BuildInputs } from "./build-inputs.ts";
+import type { BuildInputs, Credential } from "./build-inputs.ts";
+import type { PullStep } from "./layers.ts";
 import type { ProgressSink } from "./progress.ts";
 
 /** Limits for the containers of RUN. 0 and empty: not given. */
@@ -66,6 +67,8 @@ export interface PlatformResult {
   readonly snapshot: string;
   /** Image config with history, without rootfs and times of creation: exporting fills them. */
   readonly config: ImageConfigDocument;
+  /** Cache keys of the steps that made it, for an inline cache; a step's layer may be gone by then. */
+  readonly cacheKeys: readonly string[];
 }
 
 /** What a build made. It and all it refers to is kept until disposed. */
@@ -160,6 +163,15 @@ export interface ImageExport {
   readonly indexAnnotations: ReadonlyMap<string, string>;
   /** Called as each part is done: `exporting layers`, `exporting manifest sha256:…`, `naming to …`. */
   readonly onStep: (text: string, done: boolean) => void;
+  /** Whether the image's config tells which steps its layers are. Default false. */
+  readonly inlineCache?: boolean;
+}
+
+/** An image whose cache is to be used. */
+export interface CacheImport {
+  readonly reference: string;
+  readonly credential: (host: string) => Promise<Credential | undefined>;
+  readonly onPull: (step: PullStep) => void;
 }
 
 /** A stored image. */
@@ -235,6 +247,8 @@ export interface Builder {
   mount(result: PlatformResult, signal: AbortSignal): Promise<MountedResult>;
   /** Writes the tree of one platform's result as a tar. */
   exportTree(result: PlatformResult, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Makes an image's inline cache part of ours. Throws when there is none. */
+  importCache(source: CacheImport, signal: AbortSignal): Promise<void>;
   /** Records of the cache. */
   diskUsage(signal: AbortSignal): Promise<readonly CacheRecord[]>;
   /** Deletes records; yields each. */

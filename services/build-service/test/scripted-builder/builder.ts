@@ -78,6 +78,7 @@ export class ScriptedBuilder implements Builder {
           platform: hostPlatform(),
           snapshot: root,
           config: { ...hostPlatform(), config: {}, history: [] },
+          cacheKeys: [],
         },
       ],
       materials: [],
@@ -170,6 +171,10 @@ export class ScriptedBuilder implements Builder {
     ...[, { format, names }]: Parameters<Builder["exportArchive"]>
   ): AsyncGenerator<Uint8Array> {
     yield new TextEncoder().encode(`archive ${format} ${names.join(",")}`);
+  }
+
+  importCache({ reference }: Parameters<Builder["importCache"]>[0]): Promise<void> {
+    throw new BuildError(`${reference} has no cache`);
   }
 
   mount({ snapshot }: PlatformResult): ReturnType<Builder["mount"]> {

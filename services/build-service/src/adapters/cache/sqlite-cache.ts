@@ -90,6 +90,10 @@ class SqliteCache implements BuildCache {
     return entry;
   }
 
+  keysOf(id: string): string[] {
+    return this.#statements.keysOf.all(id).map((row) => String(row["key"]));
+  }
+
   put(entry: Omit<CacheEntry, "usageCount" | "lastUsedNano">, keys: readonly string[]): void {
     const { id, snapshot, key, type, description, sizeBytes, createdNano } = entry;
     this.#transaction(() => {
@@ -179,6 +183,7 @@ function prepare(db: DatabaseSync) {
     ),
     put: db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"),
     putKey: db.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?)"),
+    keysOf: db.prepare("SELECT key FROM keys WHERE id = ? ORDER BY key"),
     removeKeys: db.prepare("DELETE FROM keys WHERE id = ?"),
     remove: db.prepare("DELETE FROM entries WHERE id = ?"),
     list: db.prepare(`SELECT ${entryColumns} FROM entries e ORDER BY created_nano`),

@@ -73,6 +73,7 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
   });
   assertSyntax(attrs, inputs.dockerfile.bytes);
   job.source = { filename: options.filename, data: inputs.dockerfile.bytes };
+  await job.caches;
   const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
   const { materials } = result;
   const { ref, startedMs } = job;

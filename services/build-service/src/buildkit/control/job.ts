@@ -18,6 +18,8 @@ export class Job {
   readonly #abort = new AbortController();
   readonly #disposals = new AsyncDisposableStack();
   bridge: Bridge | undefined;
+  /** Steps are looked up when the caches that the client named are here. Never rejects. */
+  caches: Promise<void> = Promise.resolve();
   /** What the client may ask of its steps, as far as the engine allows it. */
   entitlements: readonly string[] = [];
 

@@ -1,6 +1,6 @@
 /** A whole build: from the client's request, over what it drives itself, to the exported results. */
 import type { SolveRequest } from "@gantry/proto/buildkit";
-import { asVertex } from "../progress/own-vertex.ts";
+import { importCaches } from "../solve/cache-imports.ts";
 import { csvFields } from "../solve/csv.ts";
 import {
   type ExporterRequest,
@@ -40,9 +40,11 @@ export async function solve(
     refuseUnsupported(request, exporters);
     using bridge = new Bridge(refs);
     job.bridge = bridge;
-    await noteCacheImports(job, request.cache?.imports ?? []);
+    job.caches = importCaches(options.tools, job, request.cache?.imports ?? []);
     const solved = await solvedBy(options, request, job, bridge);
-    return solved === undefined ? {} : await runExporters(options, job, solved, exporters);
+    if (solved === undefined) return {};
+    const inlineCache = (request.cache?.exports ?? []).some(({ type }) => type === "inline");
+    return await runExporters(options, job, { ...solved, inlineCache }, exporters);
   } finally {
     await job.end();
     jobs.forget(job);
@@ -70,7 +72,7 @@ async function solvedBy(
 async function runExporters(
   { tools, pusher }: OuterSolveOptions,
   job: Job,
-  solved: Solved,
+  solved: Solved & { readonly inlineCache: boolean },
   exporters: readonly ExporterRequest[],
 ): Promise<ExporterResponse> {
   const responses: ExporterResponse[] = [];
@@ -81,6 +83,7 @@ async function runExporters(
       result: solved.result,
       session: () => tools.sessions.get(job.sessionId, job.signal),
       pusher,
+      inlineCache: solved.inlineCache,
       attest: solved.attest(csvFields(exporter.attrs["name"] ?? "")),
       split: solved.multiPlatform,
       progress: job.progress,
@@ -118,18 +121,5 @@ function refuseUnsupported(request: SolveRequest, exporters: readonly ExporterRe
   for (const { type } of request.cache?.exports ?? []) {
     if (type === "inline") continue;
     throw new WireFailure(codes.unimplemented, `cache export of type ${type} is not supported`);
-  }
-}
-
-/** Tells of caches that were to be imported and can't be: no build fails for it. */
-async function noteCacheImports(
-  job: Job,
-  imports: readonly { readonly type: string; readonly attrs: Readonly<Record<string, string>> }[],
-): Promise<void> {
-  for (const { type, attrs } of imports) {
-    const name = `importing cache manifest from ${attrs["ref"] ?? attrs["src"] ?? type}`;
-    await asVertex(job.progress, { key: `${job.ref} ${name}`, name }, () =>
-      Promise.reject(new Error(`cache import of type ${type} is not supported`)),
-    ).catch(() => undefined);
   }
 }

@@ -38,6 +38,8 @@ export interface ExportContext {
   readonly session: () => Promise<Session>;
   readonly pusher: ImagePusher;
   readonly attest: AttestationMaker;
+  /** Images tell which steps their layers are. */
+  readonly inlineCache: boolean;
   /** Whether results are put in folders of their platforms. */
   readonly split: boolean;
   readonly progress: ProgressSink;
@@ -189,7 +191,7 @@ function vertexOf<T>(
 }
 
 function imageExport(
-  { attest }: ExportContext,
+  { attest, inlineCache }: ExportContext,
   names: readonly string[],
   attrs: ExporterRequest["attrs"],
   vertex: OwnVertex,
@@ -197,6 +199,7 @@ function imageExport(
   const open = new Map<string, () => void>();
   return {
     names,
+    inlineCache,
     attestations: attest,
     annotations: annotationsOf(attrs, ["annotation.", "annotation-manifest."]),
     indexAnnotations: annotationsOf(attrs, ["annotation-index."]),

@@ -1,0 +1,68 @@
+/** Caches that a client wants to be used. No build fails for one that can't be. */
+import { notImplemented } from "@gantry/errors";
+import type { Builder } from "../../ports/build.ts";
+import type { PullStep } from "../../ports/layers.ts";
+import type { ProgressSink } from "../../ports/progress.ts";
+import { asVertex, type OwnVertex } from "../progress/own-vertex.ts";
+import { nowNano } from "../progress/progress-log.ts";
+import { findCredential } from "../session/lent.ts";
+import type { SessionRegistry } from "../session/session-registry.ts";
+
+/** A cache as the client names it. */
+interface NamedCache {
+  readonly type: string;
+  readonly attrs: Readonly<Record<string, string>>;
+}
+
+/** The build that wants it. */
+interface ImportingBuild {
+  readonly ref: string;
+  readonly sessionId: string;
+  readonly progress: ProgressSink;
+  readonly signal: AbortSignal;
+}
+
+/** Takes over what can be. The display tells why another can't. */
+export async function importCaches(
+  tools: { readonly builder: Builder; readonly sessions: SessionRegistry },
+  build: ImportingBuild,
+  caches: readonly NamedCache[],
+): Promise<void> {
+  await Promise.all(
+    caches.map(async (cache) => {
+      const { type, attrs } = cache;
+      const name = `importing cache manifest from ${attrs["ref"] ?? attrs["src"] ?? type}`;
+      const work = (vertex: OwnVertex): Promise<void> => importOne(tools, build, cache, vertex);
+      // The vertex has the error.
+      await asVertex(build.progress, { key: `${build.ref} ${name}`, name }, work).catch(
+        () => undefined,
+      );
+    }),
+  );
+}
+
+async function importOne(
+  { builder, sessions }: Parameters<typeof importCaches>[0],
+  { sessionId, signal }: ImportingBuild,
+  { type, attrs }: NamedCache,
+  vertex: OwnVertex,
+): Promise<void> {
+  if (type !== "registry") throw notImplemented(`cache import of type ${type} is not supported`);
+  const session = await sessions.get(sessionId, signal);
+  const source = {
+    reference: attrs["ref"] ?? "",
+    credential: (host: string) => findCredential(session, host, signal),
+    onPull: pullLines(vertex),
+  };
+  await builder.importCache(source, signal);
+}
+
+/** Progress of a pull as lines of a vertex. */
+function pullLines(vertex: OwnVertex): (step: PullStep) => void {
+  const startedNano = nowNano();
+  return ({ id, status, current, total }) => {
+    if (id === "") return;
+    const completedNano = /complete|exists/i.test(status) ? nowNano() : undefined;
+    vertex.status({ id, name: status, current, total, startedNano, completedNano });
+  };
+}
