@@ -1,5 +1,5 @@
 /** Capabilities as users write them: with or without `CAP_`, in any case, or `ALL`. */
-import { capabilityNames } from "./capability-table.ts";
+import { capabilityNames } from "@gantry/oci/capabilities";
 
 const known = new Set<string>(capabilityNames);
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { capabilityNames } from "@gantry/oci/capabilities";
 import {
   capabilitiesOf,
   capabilityMask,
-  capabilityNames,
   compileCapabilities,
   defaultCapabilities,
 } from "./capabilities.ts";

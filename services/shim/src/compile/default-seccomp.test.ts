@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { loadKernel, parseSeccomp } from "@gantry/native";
+import { capabilityNames } from "@gantry/oci/capabilities";
 import type { RuntimeSeccomp } from "@gantry/oci/runtime-spec";
-import { capabilityNames, defaultCapabilities } from "./capabilities.ts";
+import { defaultCapabilities } from "./capabilities.ts";
 import { defaultSeccompProfile } from "./default-seccomp.ts";
 
 const x64 = 0xc000_003e;

@@ -1,7 +1,7 @@
 /** `process` of the bundle, and of execs. */
 import type { RuntimeProcess, RuntimeRlimit } from "@gantry/oci";
+import { capabilityNames } from "@gantry/oci/capabilities";
 import { chooseCapabilities } from "../capability-names.ts";
-import { capabilityNames } from "../capability-table.ts";
 import type { ContainerRecord } from "../container-record.ts";
 import { mergeEnv } from "../image-config.ts";
 import type { SecurityOptions } from "../security-options.ts";
