@@ -10,6 +10,7 @@ import {
 import path from "node:path";
 import { debianProgram } from "@gantry/testkit/debian";
 import { mustRun } from "@gantry/testkit/run";
+import { root as checkout } from "../repository.ts";
 import type { GuestKernel } from "./guest-kernel.ts";
 
 /** What must be there before the modules on the shared root can be read. */
@@ -87,6 +88,10 @@ const moduleName = (file: string): string =>
     .replace(/\.ko(\.\w+)?$/, "")
     .replaceAll("-", "_");
 
+/** Shows what the disk at /tmp hides; read-only. */
+const showAgain = (folder: string): string =>
+  `$b mkdir -p /new${folder}; $b mount -o bind /host${folder} /new${folder}`;
+
 /** The machine's own files read-only below a tmpfs; /tmp and the engine's data on a disk. */
 function initScript({ modules }: GuestKernel, command: string): string {
   const lines = [
@@ -101,6 +106,7 @@ function initScript({ modules }: GuestKernel, command: string): string {
     "$b mount -t tmpfs -o mode=755 tmpfs /new/run",
     "$b mount -t ext4 /new/dev/vda /new/tmp || exec $b poweroff -f",
     "$b chmod 1777 /new/tmp",
+    ...(checkout.startsWith("/tmp/") ? [showAgain(checkout)] : []),
     `$b mkdir -p /new/lib/modules; $b mount -o bind /host${modules} /new/lib/modules`,
     // The kernel asks for modules under this name.
     "[ -e /new/sbin/modprobe ] || { $b cp /bin/busybox /new/sbin/busybox-modprobe; $b ln -s busybox-modprobe /new/sbin/modprobe; }",
