@@ -55,7 +55,10 @@ try {
   try {
     renameSync(target, path.join(work, "old"));
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    const code = error instanceof Error && "code" in error ? error.code : "";
+    // In a build of an image it may be a folder of a layer below, which no overlay renames.
+    if (code === "EXDEV") rmSync(target, { recursive: true });
+    else if (code !== "ENOENT") throw error;
   }
   renameSync(gen, target);
 } finally {
