@@ -142,7 +142,7 @@ describe("docker build with buildx", () => {
     for (const place of [shown, history, archive.toString("latin1")]) {
       assert.ok(!place.includes(word));
     }
-    const services = ["build-service", "image-service", "log"];
+    const services = ["build-service", "container-service", "image-service", "log"];
     const folders = services.map((name) => path.join(engine.dataRoot, name));
     const found = await run(["grep", "-rlF", word, ...folders]);
     assert.equal(found.stdout, "");

@@ -230,7 +230,7 @@ export class BoundWork implements VertexWork {
   ): Promise<number> {
     const { request, containers, layers } = this.#context;
     await using held = new AsyncDisposableStack();
-    const bound: BoundMounts = { binds: [], tmpfs: [], env: [] };
+    const bound: BoundMounts = { binds: [], tmpfs: [], env: [], secretEnv: [] };
     for (const mount of op.mounts) {
       await this.#bind(vertex, mount, { inputs, held, bound, signal });
     }
@@ -238,6 +238,7 @@ export class BoundWork implements VertexWork {
       parentLayer: inputs.layer(0)?.snapshot ?? "",
       args: op.args,
       env: [...op.proxyEnv, ...op.env, ...bound.env],
+      secretEnv: bound.secretEnv,
       ...{ cwd: op.cwd, user: op.user, hostname: op.hostname, network: op.network },
       extraHosts: request.extraHosts,
       privileged: op.insecure,
@@ -380,7 +381,8 @@ export class BoundWork implements VertexWork {
       if (mount.required) throw new BuildFailure(`secret ${mount.id}: not found`);
       return;
     }
-    if (mount.env !== "") bound.env.push(`${mount.env}=${Buffer.from(value).toString("utf8")}`);
+    if (mount.env !== "")
+      bound.secretEnv.push(`${mount.env}=${Buffer.from(value).toString("utf8")}`);
     if (mount.target === "") return;
     await mkdir(secretDir, { recursive: true, mode: 0o700 });
     const file = path.join(secretDir, randomUUID());
@@ -414,6 +416,7 @@ interface BoundMounts {
   readonly binds: StepBind[];
   readonly tmpfs: { readonly target: string; readonly sizeBytes: number }[];
   readonly env: string[];
+  readonly secretEnv: string[];
 }
 
 interface RunInProgress {

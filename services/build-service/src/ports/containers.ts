@@ -16,6 +16,8 @@ export interface StepContainer {
   readonly parentLayer: string;
   readonly args: readonly string[];
   readonly env: readonly string[];
+  /** Variables that nothing keeps or tells. */
+  readonly secretEnv: readonly string[];
   readonly cwd: string;
   readonly user: string;
   readonly hostname: string;

@@ -27,6 +27,7 @@ export interface PreparedLaunch {
 export async function prepareLaunch(
   app: App,
   record: ContainerRecord,
+  secretEnv: readonly string[],
   signal: AbortSignal,
 ): Promise<PreparedLaunch> {
   refuseDeviceRequests(record);
@@ -39,7 +40,8 @@ export async function prepareLaunch(
   const input = await bundleInput(app, record, network, mounts);
   await app.folders.writeBundle(record.id, bundleJson(input));
   return {
-    request: launchRequest(app, record, network, input),
+    // Not in the bundle, which is a file.
+    request: { ...launchRequest(app, record, network, input), secretEnv: [...secretEnv] },
     events: [...network.events, ...mounts.events],
   };
 }

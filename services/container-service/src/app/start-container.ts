@@ -1,8 +1,16 @@
 /** Start: network, mounts and bundle are prepared, the shim launches, the state says so. */
 import type { EngineError } from "@gantry/errors";
-import { conflict, isEngineError, notModified, toEngineError, unavailable } from "@gantry/errors";
+import {
+  conflict,
+  invalidArgument,
+  isEngineError,
+  notModified,
+  toEngineError,
+  unavailable,
+} from "@gantry/errors";
 import type { LaunchResponse } from "@gantry/proto/shim";
 import type { Run } from "../domain/container-state.ts";
+import { validateEnv } from "../domain/validate/validate-config.ts";
 import { type App, advance, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { startHealthCheck } from "./health-check.ts";
@@ -13,13 +21,24 @@ import { releaseShm } from "./shareable-shm.ts";
 /** Exit code of a start that failed before the shim had a say. */
 const failedStartCode = 128;
 
-/** Starts a container for a user. */
-export async function startContainer(app: App, reference: string): Promise<void> {
+/**
+ * Starts a container for a user.
+ * @param secretEnv variables of a build's step that are in no record
+ */
+export async function startContainer(
+  app: App,
+  reference: string,
+  secretEnv: readonly string[] = [],
+): Promise<void> {
   const entry = app.registry.find(reference);
+  if (secretEnv.length > 0 && !entry.record.buildStep) {
+    throw invalidArgument("only steps of builds have secret variables");
+  }
+  for (const variable of secretEnv) validateEnv(variable);
   await entry.serial.run(async () => {
     refuseStart(app, entry);
     entry.restartPauseMs = 0;
-    await launch(app, entry, { restartCount: 0, manuallyStopped: false });
+    await launch(app, entry, { restartCount: 0, manuallyStopped: false }, secretEnv);
   });
 }
 
@@ -51,12 +70,17 @@ export interface StartChanges {
  * Launches inside the container's queue. A failure leaves nothing but its text and code in the
  * state; with auto-remove the container goes, too.
  */
-export async function launch(app: App, entry: Entry, changes: StartChanges): Promise<void> {
+export async function launch(
+  app: App,
+  entry: Entry,
+  changes: StartChanges,
+  secretEnv: readonly string[] = [],
+): Promise<void> {
   const begun = performance.now();
   const { record } = entry;
   const [written, preparing] = await Promise.allSettled([
     advance(app, entry, { type: "start", bootId: app.host.bootId }, [], changes),
-    prepareLaunch(app, record, app.lifetime),
+    prepareLaunch(app, record, secretEnv, app.lifetime),
   ]);
   if (written.status === "rejected") {
     // Nothing of it was told, so its end is not, either.

@@ -47,8 +47,8 @@ function lifecycle(app: App): Methods {
       const { id, warnings } = await createContainer(app, createRequest(request), signal);
       return { id, warnings: [...warnings] };
     },
-    async startContainer({ container }) {
-      await startContainer(app, container);
+    async startContainer({ container, secretEnv }) {
+      await startContainer(app, container, secretEnv);
       return {};
     },
     async stopContainer({ container, signal, timeoutSeconds }) {

@@ -135,6 +135,12 @@ describe("compileLaunchPlan", () => {
     assert.equal(plan().process?.setOomScoreAdj, false);
   });
 
+  it("adds variables that stand in no bundle, in place of those that do", () => {
+    const env = ["A=1", "B=2"];
+    const { process: given } = plan({ process: { ...process, env } }, { secretEnv: ["B=s", "C="] });
+    assert.deepEqual(given?.env, ["A=1", "B=s", "C="]);
+  });
+
   it("puts program, tickets, log and streams into the plan", () => {
     const tickets = [create(StreamTicketSchema, { ticket: new Uint8Array(32) })];
     const seccomp = { program: new Uint8Array(8), flags: 4 };

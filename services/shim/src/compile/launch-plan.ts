@@ -1,6 +1,6 @@
 /** From an OCI bundle and what the machine is like to the plan that the shim process carries out. Pure. */
 import { invalidArgument } from "@gantry/errors";
-import type { RuntimeHooks, RuntimeSpec } from "@gantry/oci/runtime-spec";
+import type { RuntimeHooks, RuntimeProcess, RuntimeSpec } from "@gantry/oci/runtime-spec";
 import type { LaunchRequest, StreamTicket } from "@gantry/proto/shim";
 import { type CgroupLayout, cgroupPathOf } from "./cgroup-layout.ts";
 import { compileCgroup } from "./cgroup-plan.ts";
@@ -62,7 +62,10 @@ export function compileLaunchPlan(
     interfaces: request.interfaces,
     sysctls: compileSysctls(linux.sysctl, linux.namespaces),
     ...hostNames(spec),
-    process: compileProcess(spec.process, { ...context, ...request }),
+    process: compileProcess(withVariables(spec.process, request.secretEnv), {
+      ...context,
+      ...request,
+    }),
     ...(request.stdio === undefined ? {} : { stdio: request.stdio }),
     ...(request.log === undefined ? {} : { log: request.log }),
     tickets: [...context.tickets],
@@ -77,6 +80,14 @@ export function compileLaunchPlan(
     killCgroupOnExit: !makesNamespace(linux.namespaces, "pid"),
     ...(request.names === undefined ? {} : { names: request.names }),
   };
+}
+
+function withVariables(process: RuntimeProcess, secretEnv: readonly string[]): RuntimeProcess {
+  if (secretEnv.length === 0) return process;
+  const nameOf = (variable: string): string => variable.split("=", 1)[0] ?? "";
+  const names = new Set(secretEnv.map(nameOf));
+  const others = (process.env ?? []).filter((variable) => !names.has(nameOf(variable)));
+  return { ...process, env: [...others, ...secretEnv] };
 }
 
 function hostNames(spec: RuntimeSpec): Pick<LaunchPlanInit, "hostname" | "domainname"> {

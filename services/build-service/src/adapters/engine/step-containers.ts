@@ -24,7 +24,12 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
       const { id } = await client.createContainer(createRequest(container), { signal });
       try {
         hooks.onStart(id);
-        const run = await runToEnd(client, id, hooks.onOutput, signal);
+        const run = await runToEnd(
+          client,
+          { id, secretEnv: container.secretEnv },
+          hooks.onOutput,
+          signal,
+        );
         await hooks.finish(id, run);
         return run;
       } finally {
@@ -47,7 +52,7 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
 
 async function runToEnd(
   client: ServiceClient<typeof ContainerService>,
-  id: string,
+  { id, secretEnv }: { readonly id: string; readonly secretEnv: readonly string[] },
   onOutput: Parameters<typeof readFrames>[1],
   signal: AbortSignal,
 ): Promise<StepRun> {
@@ -65,7 +70,7 @@ async function runToEnd(
   signal.addEventListener("abort", kill, { once: true });
   try {
     const { ended } = await beginWait(client, id, signal);
-    await client.startContainer({ container: id }, { signal });
+    await client.startContainer({ container: id, secretEnv: [...secretEnv] }, { signal });
     await readFrames(socket, onOutput);
     const exitCode = await ended;
     signal.throwIfAborted();
