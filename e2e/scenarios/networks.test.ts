@@ -663,6 +663,26 @@ describe("networks on a link of the host", () => {
 });
 
 describe("bad input of networks", () => {
+  it("of a macvlan without a parent is none: it gets one that leads nowhere", async () => {
+    const { code, stderr } = await engine.tryDocker([
+      "network",
+      "create",
+      "-d",
+      "macvlan",
+      "alone",
+    ]);
+    const hasDummies = (await run(["ip", "link", "add", "e2edm", "type", "dummy"])).code === 0;
+    if (!hasDummies) {
+      assert.match(stderr, /^Error response from daemon: operation not supported\n/);
+      return;
+    }
+    execFileSync("ip", ["link", "del", "e2edm"]);
+    assert.equal(code, 0, stderr);
+    const net = ["run", "--rm", "--network", "alone", "busybox"];
+    assert.match(await docker(...net, "ip", "-o", "link", "show", "eth0"), /eth0/);
+    await docker("network", "rm", "alone");
+  });
+
   it("is refused in Docker's words, and nothing is left behind", async () => {
     await docker("network", "create", "--subnet", "10.231.9.0/24", "taken");
     await sleeper("user", "--network", "taken");
@@ -692,7 +712,30 @@ describe("bad input of networks", () => {
       [["--ipam-driver", "nope", "x"], /plugin "nope" not found/],
       [["-d", "overlay", "x"], /This node is not a swarm manager/],
       [["--ipv4=false", "x"], /IPv4 or IPv6 must be enabled/],
-      [["-o", "com.docker.network.driver.mtu=much", "x"], /much/],
+      [
+        ["-o", "com.docker.network.driver.mtu=much", "x"],
+        /failed to parse com\.docker\.network\.driver\.mtu value: much \(strconv\.Atoi: parsing "much": invalid syntax\)/,
+      ],
+      [
+        ["-d", "macvlan", "-o", "parent=nosuchlink", "x"],
+        /invalid subinterface vlan name nosuchlink, example formatting is eth0\.10/,
+      ],
+      [
+        ["-d", "ipvlan", "-o", "parent=nosuchlink.7", "x"],
+        /-o parent interface was not found on the host: nosuchlink/,
+      ],
+      [
+        ["-d", "macvlan", "-o", "macvlan_mode=l2", "x"],
+        /requested macvlan mode 'l2' is not valid, 'bridge' mode is the macvlan driver default/,
+      ],
+      [
+        ["--subnet", "10.231.10.0/24", "--subnet", "10.231.11.0/24", "x"],
+        /bridge driver doesn't support multiple subnets/,
+      ],
+      [
+        ["--subnet", "10.231.10.0/24", "--gateway", "10.231.10.255", "x"],
+        /failed to allocate gateway \(10\.231\.10\.255\): Address already in use/,
+      ],
     ];
     for (const [args, text] of cases)
       assert.match(await refusal("network", "create", ...args), text);
@@ -708,23 +751,35 @@ describe("bad input of networks", () => {
     );
     assert.match(
       await refusal("network", "disconnect", "host", "user"),
-      /container cannot be disconnected from host network or connected to host network/,
+      /container [0-9a-f]{64} is not connected to network host/,
     );
     assert.match(
       await refusal("run", "--network", "taken", "--ip", "10.231.10.9", "busybox", "true"),
-      /no configured subnet contains IP address 10\.231\.10\.9/,
+      /: invalid config for network taken: invalid endpoint settings:\nno configured subnet contains IP address 10\.231\.10\.9\n/,
     );
     assert.match(
       await refusal("run", "--ip", "172.17.0.9", "busybox", "true"),
-      /user specified IP address is supported on user defined networks only|user-specified IP address/,
+      /\* user specified IP address is supported on user defined networks only\n/,
     );
     assert.match(
       await refusal("run", "--network-alias", "x", "busybox", "true"),
-      /network-scoped aliases? (is|are) (only )?supported/,
+      /network-scoped aliases are only supported for user-defined networks/,
     );
     assert.match(
       await refusal("run", "--network", "nosuch", "busybox", "true"),
-      /network nosuch not found/,
+      /: failed to set up container networking: network nosuch not found\n/,
+    );
+    assert.match(
+      await refusal("run", "--network", "container:nosuch", "busybox", "true"),
+      /: joining network namespace of container: No such container: nosuch\n/,
+    );
+    assert.match(
+      await refusal("run", "--network", "taken", "--ip", "10.231.9.1", "busybox", "true"),
+      /: failed to set up container networking: Address already in use\n/,
+    );
+    assert.match(
+      await refusal("run", "--network", "taken", "--link-local-ip", "10.1.1.1", "busybox", "true"),
+      /: failed to set up container networking: invalid link local IP address: 10\.1\.1\.1\n/,
     );
     assert.deepEqual(kernelState(), before);
   });

@@ -117,7 +117,7 @@ function runningPid(app: App, id: string, what: string): number {
   if (entry === undefined) throw notFound("container", id);
   if (!isLive(entry.record.state)) {
     throw conflict(
-      `cannot join ${what} namespace of a non running container: container ${entry.record.name} is exited`,
+      `cannot join ${what} namespace of a non running container: container ${entry.record.name} is ${entry.record.state.status}`,
     );
   }
   return pidOf(entry);

@@ -11,10 +11,21 @@ export function resolveNamespaceReferences(app: App, hostConfig: HostConfig): Ho
     mode.startsWith(prefix) ? `${prefix}${idOf(app, mode.slice(prefix.length))}` : mode;
   return {
     ...hostConfig,
-    networkMode: resolve(hostConfig.networkMode),
+    networkMode: laterResolved(app, hostConfig.networkMode),
     ipcMode: resolve(hostConfig.ipcMode),
     pidMode: resolve(hostConfig.pidMode),
   };
+}
+
+/** A container whose network is to be shared is missed by the start, not by the create. */
+function laterResolved(app: App, mode: string): string {
+  if (!mode.startsWith(prefix)) return mode;
+  try {
+    return `${prefix}${app.registry.find(mode.slice(prefix.length)).id}`;
+  } catch (error) {
+    if (!hasKind(error, "not_found")) throw error;
+    return mode;
+  }
 }
 
 function idOf(app: App, reference: string): string {

@@ -1,6 +1,7 @@
 /** What networks need from the machine. Implemented over the kernel addon, nft and the relay program. */
 
 import type { NamesChange, NameTable } from "../domain/network/name-table.ts";
+import type { MadeParent } from "../domain/network/parent-link.ts";
 import type { PortElements } from "../domain/network/port-elements.ts";
 import type { RedirectedPort } from "../domain/network/ruleset.ts";
 import type { InterfacePlan } from "./networking.ts";
@@ -23,8 +24,13 @@ export interface HostLinks {
    * (ours). The default route is not one.
    */
   usedSubnets(except: ReadonlySet<string>): Promise<string[]>;
-  /** Names of all links by kind. */
-  linkNames(kind: "bridge"): Promise<string[]>;
+  /** Names of all links, or of those of a kind. */
+  linkNames(kind?: "bridge" | "dummy"): Promise<string[]>;
+  /**
+   * Makes a parent of macvlan and ipvlan interfaces, up. Errors: internal with the kernel's words
+   * (`operation not supported`).
+   */
+  makeParent(parent: MadeParent): Promise<void>;
   /** Makes the bridge, or brings one of that name into this form, and sets it up. */
   ensureBridge(spec: BridgeSpec): Promise<void>;
   /** Removes a link; no error when there is none. */

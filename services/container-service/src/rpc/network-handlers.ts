@@ -1,5 +1,6 @@
 /** NetworkService: translates between messages and the operations of networks. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { notFound } from "@gantry/errors";
 import {
   type CreateNetworkRequest,
   type IpamConfigSchema,
@@ -31,6 +32,9 @@ export function networkHandlers(networks: BridgeNetworking): Implementation {
       return { id, warning: "" };
     },
     inspectNetwork(request) {
+      if (request.scope !== "" && request.scope !== "local") {
+        throw notFound("network", request.network);
+      }
       return Promise.resolve({ network: toMessage(networks.inspect(request.network)) });
     },
     listNetworks(request) {
@@ -66,11 +70,13 @@ function newNetwork(request: CreateNetworkRequest): NewNetwork {
   return {
     name: request.name,
     driver: request.driver,
+    scope: request.scope,
     enableIpv4: request.enableIpv4 ?? true,
     enableIpv6: request.enableIpv6 ?? false,
     ipam: {
       driver: ipam?.driver ?? "",
       options: ipam?.options ?? {},
+      hasOptions: ipam?.hasOptions ?? false,
       config: (ipam?.config ?? []).map(
         ({ subnet, ipRange, gateway, auxiliaryAddresses }): SubnetRecord => ({
           subnet,
@@ -100,12 +106,14 @@ function toMessage({
     name: record.name,
     createdNano: BigInt(record.createdNano),
     scope: "local",
-    driver: record.driver,
+    // A configuration is of no driver.
+    driver: record.configOnly ? "null" : record.driver,
     enableIpv4: record.enableIpv4,
     enableIpv6: record.enableIpv6,
     ipam: {
       driver: record.ipam.driver,
       options: { ...record.ipam.options },
+      hasOptions: record.ipam.hasOptions ?? false,
       config: record.ipam.config.map(toConfig),
     },
     internal: record.internal,
@@ -121,5 +129,11 @@ function toMessage({
 }
 
 function toConfig(config: SubnetRecord): MessageInitShape<typeof IpamConfigSchema> {
-  return { ...config, auxiliaryAddresses: { ...config.auxiliaryAddresses } };
+  const { subnet, ipRange, gateway, isGatewayChosen, auxiliaryAddresses } = config;
+  return {
+    subnet,
+    ipRange,
+    gateway: isGatewayChosen === true ? "" : gateway,
+    auxiliaryAddresses: { ...auxiliaryAddresses },
+  };
 }

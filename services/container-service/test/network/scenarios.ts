@@ -196,7 +196,7 @@ const staticAddresses: Scenario = async (world) => {
   assert.equal(one.address("net"), "172.30.0.9");
   assert.match(one.place.run("ip", "route"), /^default via 172\.30\.0\.254/);
   await assert.rejects(world.run("two", { network: "net", endpoint: fixed }), {
-    message: "Address already in use",
+    message: "failed to set up container networking: Address already in use",
   });
   await assert.rejects(
     world.createNetwork("again", { ipam: { driver: "", options: {}, config } }),

@@ -289,6 +289,7 @@ export class World {
     await this.networking.create({
       name,
       driver: "",
+      scope: "",
       enableIpv4: true,
       enableIpv6: false,
       ipam: { driver: "", options: {}, config: [] },

@@ -51,7 +51,8 @@ function encodeIpam({ ipam }: Network): JsonOut {
   const options = ipam?.options ?? {};
   return {
     Driver: ipam?.driver ?? "default",
-    Options: Object.keys(options).length === 0 ? null : sorted(options),
+    Options:
+      Object.keys(options).length === 0 && ipam?.hasOptions !== true ? null : sorted(options),
     Config: nullIfEmpty(
       (ipam?.config ?? []).map((each) => ({
         Subnet: each.subnet,

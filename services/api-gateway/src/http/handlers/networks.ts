@@ -1,5 +1,5 @@
 /** Handlers of networks. */
-import { EngineError } from "@gantry/errors";
+import { EngineError, invalidArgument } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { decodeEndpoint } from "../decode/endpoint.ts";
 import type { Fields } from "../decode/fields.ts";
@@ -21,9 +21,23 @@ export async function listNetworks(call: ApiCall): Promise<void> {
 /** GET /networks/{id} */
 export async function inspectNetwork(call: ApiCall): Promise<void> {
   const scope = call.query.text("scope");
+  checkVerbose(call.query.text("verbose"));
   const { network } = await call.backends.networks.inspectNetwork({ network: call.name, scope });
   if (network === undefined) throw new EngineError("internal", "the answer has no network");
   call.json(encodeNetwork(network, call.version));
+}
+
+/** `verbose` tells more of swarm networks, of which there are none; a wrong value is an error all the same. */
+function checkVerbose(text: string): void {
+  if (
+    ["", "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"].includes(
+      text,
+    )
+  )
+    return;
+  throw invalidArgument(
+    `invalid value for verbose: ${text}: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`,
+  );
 }
 
 /** POST /networks/create */
@@ -54,6 +68,7 @@ function decodeIpam(ipam: Fields | undefined) {
   return {
     driver: ipam.text("Driver"),
     options: ipam.textMap("Options") ?? {},
+    hasOptions: ipam.textMap("Options") !== undefined,
     config: ipam.objects("Config").map((each) => ({
       subnet: each.text("Subnet"),
       ipRange: each.text("IPRange"),

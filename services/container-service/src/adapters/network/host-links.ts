@@ -1,9 +1,10 @@
 /** Links, addresses and sysctls of the host, by the kernel addon. */
 import { readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
-import { conflict, hasErrno } from "@gantry/errors";
+import { conflict, hasErrno, internal } from "@gantry/errors";
 import type { Link, NetworkKernel } from "@gantry/native";
 import { randomMac } from "../../domain/network/mac-address.ts";
+import type { MadeParent } from "../../domain/network/parent-link.ts";
 import type { BridgeSpec, EphemeralPorts, HostLinks } from "../../ports/network-host.ts";
 import type { InterfacePlan } from "../../ports/networking.ts";
 
@@ -33,9 +34,24 @@ export class KernelHostLinks implements HostLinks {
     return [...fromLinks, ...fromRoutes];
   }
 
-  async linkNames(kind: "bridge"): Promise<string[]> {
+  async linkNames(kind?: "bridge" | "dummy"): Promise<string[]> {
     const links = await this.#kernel.listLinks();
-    return links.filter((link) => link.kind === kind).map((link) => link.name);
+    return links
+      .filter((link) => kind === undefined || link.kind === kind)
+      .map((link) => link.name);
+  }
+
+  async makeParent(parent: MadeParent): Promise<void> {
+    const { kind, name } = parent;
+    try {
+      const below = kind === "vlan" ? { parent: parent.below, modeNumber: parent.id } : {};
+      await this.#kernel.createLink({ kind, name, ...below });
+    } catch (error) {
+      if (!hasErrno(error, "EOPNOTSUPP")) throw error;
+      const what = kind === "vlan" ? `failed to create ${name} vlan link: ` : "";
+      throw internal(`${what}operation not supported`, { cause: error });
+    }
+    await this.#kernel.setLinkUp(name, true);
   }
 
   async ensureBridge(spec: BridgeSpec): Promise<void> {

@@ -26,7 +26,17 @@ export async function openNetworks(context: NetworkContext): Promise<void> {
   for (const network of bridgeNetworks(context.registry)) {
     await context.links.ensureBridge(bridgeSpec(network));
   }
+  await makeParents(context);
   await context.rules.change(publishedNow(context).flatMap(redirectOf), []);
+}
+
+/** Parents that were made for networks and went with the last end of the engine. */
+async function makeParents(context: NetworkContext): Promise<void> {
+  const made = context.registry.networks().flatMap(({ madeParent }) => madeParent ?? []);
+  if (made.length === 0) return;
+  const links = await context.links.linkNames();
+  for (const parent of made)
+    if (!links.includes(parent.name)) await context.links.makeParent(parent);
 }
 
 function loadRecords(context: NetworkContext): void {
@@ -172,13 +182,17 @@ function emptyRecord(
   };
 }
 
-/** Bridges with our names that no record owns: of creations and removals that a crash cut short. */
+/** Links with our names that no record owns: of creations and removals that a crash cut short. */
 async function removeStrayBridges(context: NetworkContext): Promise<void> {
   const prefix = `${context.options.linkPrefix}-`;
   const owned = new Set(context.registry.networks().map((network) => network.link));
-  for (const name of await context.links.linkNames("bridge")) {
+  const names = [
+    ...(await context.links.linkNames("bridge")),
+    ...(await context.links.linkNames("dummy")),
+  ];
+  for (const name of names) {
     if (name.length !== 15 || !name.startsWith(prefix) || owned.has(name)) continue;
-    context.logger.warn({ link: name }, "removing a bridge that no network owns");
+    context.logger.warn({ link: name }, "removing a link that no network owns");
     await context.links.removeLink(name);
   }
 }

@@ -1,6 +1,5 @@
 /** Networking of the lifecycle, and the operations of the network API: the use cases with their state. */
 import { conflict } from "@gantry/errors";
-import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import {
   checkListFilter,
   checkPruneFilter,
@@ -25,7 +24,7 @@ import type {
   PreparedNetwork,
 } from "../../ports/networking.ts";
 import { openNetworks, reconcileNetworks } from "./boot.ts";
-import { bridgeNetworks } from "./bridge-state.ts";
+import { bridgeNetworks, ownLink } from "./bridge-state.ts";
 import { connectNetwork, disconnectNetwork } from "./connect-network.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { createNetwork, type NewNetwork } from "./create-network.ts";
@@ -160,8 +159,8 @@ export class BridgeNetworking implements Networking {
     await this.#options.firewall.withdraw();
     await this.#context.relay.stop();
     await this.#context.rules.remove();
-    for (const network of bridgeNetworks(this.#context.registry)) {
-      await this.#context.links.removeLink(network.link);
+    for (const link of this.#context.registry.networks().map(ownLink)) {
+      if (link !== "") await this.#context.links.removeLink(link);
     }
   }
 
@@ -214,7 +213,6 @@ export class BridgeNetworking implements Networking {
 
   /** Errors: see connectNetwork. */
   connect(networkRef: string, containerRef: string, wish: EndpointWish): Promise<void> {
-    checkEndpointWish(networkRef, wish);
     return connectNetwork(this.#context, networkRef, containerRef, wish);
   }
 

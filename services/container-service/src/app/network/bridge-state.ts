@@ -13,6 +13,12 @@ export function bridgeNetworks(registry: NetworkRegistry): NetworkRecord[] {
     .filter((network) => network.driver === "bridge" && !network.configOnly);
 }
 
+/** The link that was made for a network and goes with it, or empty. */
+export function ownLink(network: NetworkRecord): string {
+  if (network.configOnly) return "";
+  return network.driver === "bridge" ? network.link : (network.madeParent?.name ?? "");
+}
+
 /** The bridge of a network as it must be. */
 export function bridgeSpec(network: NetworkRecord): BridgeSpec {
   return {

@@ -1,5 +1,5 @@
 /** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
-import { conflict, internal, invalidArgument, permissionDenied } from "@gantry/errors";
+import { conflict, internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { textDigest } from "../../domain/network/container-files.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
@@ -14,6 +14,7 @@ import type { NewEvent } from "../../ports/metadata.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
+import { subnetsOf } from "./declare-networks.ts";
 import {
   chooseGateways,
   type GatewayChoice,
@@ -26,16 +27,18 @@ import { connectEvent } from "./prepare-start.ts";
 import { publishContainer, shownPorts } from "./publish-container.ts";
 import { unpublishPorts } from "./publish-ports.ts";
 
-const onHost =
-  "conflicting options: container cannot be disconnected from host network or connected to host network";
+const toHost =
+  "cannot connect container to host network - container must be created in host network mode";
+const fromHost =
+  "cannot disconnect container from host network - container was created in host network mode";
 const shared =
-  "conflicting options: container sharing network namespace with another container or host cannot be connected to any other network";
+  "container sharing network namespace with another container or host cannot be connected to any other network";
 const withNone =
-  "conflicting options: container cannot be connected to multiple networks with one of the networks in private (none) mode";
+  "container cannot be connected to multiple networks with one of the networks in private (none) mode";
 
 /**
- * Errors: not_found, invalid_argument, permission_denied (already connected), conflict (address in use,
- * being removed). After an error nothing has changed.
+ * Errors: not_found, invalid_argument, permission_denied (already connected, address in use), conflict
+ * (being removed). After an error nothing has changed.
  */
 export async function connectNetwork(
   context: NetworkContext,
@@ -43,13 +46,15 @@ export async function connectNetwork(
   containerRef: string,
   wish: EndpointWish,
 ): Promise<void> {
+  checkReference(containerRef);
   const { id } = context.directory.find(containerRef);
   await context.directory.exclusively(id, async () => {
     const container = context.directory.find(id);
     const network = context.registry.find(networkRef);
     const networks = networksOf(context, container);
     checkConnectable(context, networks, network, container);
-    checkEndpointWish(network.name, wish);
+    checkEndpointWish({ name: network.name, subnets: subnetsOf(network) }, wish);
+    checkNotIn(networks, network, container);
     const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
     if (container.pid === 0 || !networks.started) {
       await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
@@ -57,6 +62,10 @@ export async function connectNetwork(
     }
     await connectRunning(context, container, networks, network, endpoint);
   });
+}
+
+function checkReference(containerRef: string): void {
+  if (containerRef === "") throw invalidArgument('invalid name or ID supplied: ""');
 }
 
 function networksOf(context: NetworkContext, container: FoundContainer): ContainerNetworks {
@@ -79,14 +88,25 @@ function checkConnectable(
   }
   const mode = parseMode(networks.mode);
   if (mode.kind === "container") throw invalidArgument(shared);
-  if (mode.kind === "host" || network.driver === "host") throw invalidArgument(onHost);
+  const isOwn = networks.endpoints.some((endpoint) => isIn(endpoint, network));
+  if (isOwn) return;
+  if (mode.kind === "host") throw invalidArgument(shared);
+  if (network.driver === "host") throw invalidArgument(toHost);
+  // Of `none` it can be disconnected.
   const isOnNone = networks.endpoints.some(
     (endpoint) => context.registry.networkOf(endpoint)?.driver === "null",
   );
-  if (network.driver === "null" || isOnNone) throw invalidArgument(withNone);
+  if (isOnNone || network.driver === "null") throw invalidArgument(withNone);
   if (network.configOnly) {
-    throw permissionDenied(`configuration network ${network.name} cannot have endpoints`);
+    throw permissionDenied("cannot create endpoint on configuration-only network");
   }
+}
+
+function checkNotIn(
+  networks: ContainerNetworks,
+  network: NetworkRecord,
+  container: FoundContainer,
+): void {
   if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) {
     throw permissionDenied(
       `endpoint with name ${container.name} already exists in network ${network.name}`,
@@ -222,6 +242,7 @@ export async function disconnectNetwork(
   containerRef: string,
   force: boolean,
 ): Promise<void> {
+  checkReference(containerRef);
   const network = context.registry.find(networkRef);
   let id: string;
   try {
@@ -234,13 +255,14 @@ export async function disconnectNetwork(
   await context.directory.exclusively(id, async () => {
     const container = context.directory.find(id);
     const networks = networksOf(context, container);
-    if (network.driver === "host" || parseMode(networks.mode).kind === "host") {
-      throw invalidArgument(onHost);
-    }
     const endpoint = networks.endpoints.find((each) => isIn(each, network));
     if (endpoint === undefined) {
-      throw internal(`container ${container.id} is not connected to network ${network.name}`);
+      const article = container.pid === 0 ? "the " : "";
+      throw internal(
+        `container ${container.id} is not connected to ${article}network ${network.name}`,
+      );
     }
+    if (network.driver === "host") throw invalidArgument(fromHost);
     await disconnect(context, container, networks, network, endpoint);
   });
 }
@@ -286,7 +308,7 @@ async function dropUnknown(
       ({ container }) => container.name === containerRef || container.containerId === containerRef,
     );
   if (member === undefined) {
-    throw internal(`endpoint ${containerRef} not found in network ${network.name}`);
+    throw notFound("endpoint", containerRef);
   }
   const { container, endpoint } = member;
   if (endpoint.live !== undefined) context.registry.giveBackAddresses(network.id, endpoint.live);

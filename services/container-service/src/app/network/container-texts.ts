@@ -191,6 +191,9 @@ function linkEntries(
     const linkedId = context.directory.find(link.container).id;
     const member = members.find((each) => each.container.containerId === linkedId);
     if (member === undefined) {
+      if (context.registry.container(linkedId)?.started === true) {
+        throw internal(`container ${linkedId} not attached to default bridge network`);
+      }
       throw internal(
         `Cannot link to a non running container: /${link.container} AS /${container.name}/${link.alias}`,
       );

@@ -1,16 +1,11 @@
 /** Makes a network: checks it, finds its subnets, and puts bridge and rules in place. */
-import {
-  alreadyExists,
-  invalidArgument,
-  notFound,
-  notImplemented,
-  permissionDenied,
-  unavailable,
-} from "@gantry/errors";
+import { alreadyExists, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
+import { checkVlanOptions, type MadeParent, vlanParent } from "../../domain/network/parent-link.ts";
+import { joinProblems } from "../../domain/network/problems.ts";
 import type {
   IpamRecord,
   NetworkDriver,
@@ -18,7 +13,7 @@ import type {
   SubnetRecord,
 } from "../../domain/network/records.ts";
 import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
-import { bridgeSpec } from "./bridge-state.ts";
+import { bridgeSpec, ownLink } from "./bridge-state.ts";
 import type { NetworkContext } from "./context.ts";
 
 /** What a network is made from. */
@@ -26,6 +21,8 @@ export interface NewNetwork {
   readonly name: string;
   /** Empty: bridge. */
   readonly driver: string;
+  /** `local` or empty; others need a swarm. */
+  readonly scope: string;
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
   readonly ipam: IpamRecord;
@@ -40,8 +37,8 @@ export interface NewNetwork {
 }
 
 /**
- * Errors: already_exists (name), permission_denied (predefined name, overlapping subnet), invalid_argument,
- * not_found (driver), not_implemented. After an error nothing is left.
+ * Errors: already_exists (name), permission_denied (predefined name, overlapping subnet, swarm), invalid_argument,
+ * not_found (driver), internal (driver options, addresses). After an error nothing is left.
  */
 export async function createNetwork(
   context: NetworkContext,
@@ -51,10 +48,13 @@ export async function createNetwork(
   const wanted = fromConfiguration(context, request);
   const driver = driverOf(wanted);
   checkAddressing(wanted);
+  if (driver === "bridge") checkBridgeSubnets(wanted);
+  else checkVlanOptions(driver, wanted.options);
   const used = await context.links.usedSubnets(ourLinks(context));
+  const links = driver === "bridge" ? [] : await context.links.linkNames();
   // From here to the registry nothing waits: two creations never see the same free subnet or name.
   checkName(context, request);
-  const record = recordOf(context, wanted, driver, used);
+  const record = withParent(recordOf(context, wanted, driver, used), links);
   checkLink(context, record);
   const change = context.registry.putNetwork(record);
   try {
@@ -79,9 +79,8 @@ export async function createNetwork(
 }
 
 function checkName(context: NetworkContext, { name }: NewNetwork): void {
-  if (name.trim() === "")
-    throw invalidArgument(`invalid network name ${JSON.stringify(name)}: name is empty`);
-  if (/[\0-\x1f\x7f/]/.test(name)) {
+  if (name.trim() === "") throw invalidArgument("invalid name: name is empty");
+  if (/[\0-\x1f\x7f]/.test(name)) {
     throw invalidArgument(
       `invalid network name ${JSON.stringify(name)}: only printable characters are allowed`,
     );
@@ -96,24 +95,66 @@ function checkName(context: NetworkContext, { name }: NewNetwork): void {
 
 /** A network made from a configuration takes everything but its name and labels from there. */
 function fromConfiguration(context: NetworkContext, request: NewNetwork): NewNetwork {
-  if (request.ingress) throw notImplemented("ingress networks need a swarm");
+  checkSwarm(request);
+  checkConfiguration(request);
   if (request.configFrom === "") return request;
   const config = context.registry.byName(request.configFrom);
-  if (config === undefined) throw notFound("network", request.configFrom);
-  if (!config.configOnly) {
-    throw permissionDenied(`network ${request.configFrom} is not a configuration network`);
+  if (config?.configOnly !== true) {
+    const message = `configuration network ${JSON.stringify(request.configFrom)} does not exist`;
+    throw notFound("network", request.configFrom, message);
   }
   return {
     ...request,
     ipam: config.ipam,
     enableIpv4: config.enableIpv4,
     enableIpv6: config.enableIpv6,
-    internal: config.internal,
     options: config.options,
   };
 }
 
-function driverOf(request: NewNetwork): NetworkDriver {
+function checkSwarm(request: NewNetwork): void {
+  if (request.ingress) throw permissionDenied("Ingress network can only be global scope network");
+  if (request.scope === "swarm") {
+    throw permissionDenied("cannot create a swarm scoped network when swarm is not active");
+  }
+}
+
+function checkConfiguration(request: NewNetwork): void {
+  const { configOnly, configFrom, ipam } = request;
+  if (configOnly && (request.internal || request.attachable || request.scope !== "")) {
+    throw permissionDenied(
+      "configuration network can only contain network specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported.",
+    );
+  }
+  if (configFrom === "") return;
+  if (configOnly) {
+    throw permissionDenied(
+      "a configuration network cannot depend on another configuration network",
+    );
+  }
+  const isOtherIpam = ipam.driver !== "" && ipam.driver !== "default";
+  const count = Object.keys(request.labels).length + Object.keys(ipam.options).length;
+  if (isOtherIpam || !request.enableIpv4 || request.enableIpv6 || count + ipam.config.length > 0) {
+    throw permissionDenied(
+      "user specified configurations are not supported if the network depends on a configuration network",
+    );
+  }
+  if (Object.keys(request.options).length > 0) {
+    throw permissionDenied(
+      "network driver options are not supported if the network depends on a configuration network",
+    );
+  }
+}
+
+function withParent(record: NetworkRecord, links: readonly string[]): NetworkRecord {
+  const { link, driver, options } = record;
+  if (driver === "bridge" || link === "" || links.includes(link)) return record;
+  const madeParent: MadeParent =
+    (options["parent"] ?? "") === "" ? { kind: "dummy", name: link } : vlanParent(link, links);
+  return { ...record, madeParent };
+}
+
+function driverOf(request: NewNetwork): "bridge" | "macvlan" | "ipvlan" {
   const driver = request.driver === "" || request.driver === "default" ? "bridge" : request.driver;
   switch (driver) {
     case "bridge":
@@ -124,7 +165,7 @@ function driverOf(request: NewNetwork): NetworkDriver {
     case "null":
       throw permissionDenied(`only one instance of "${driver}" network is allowed`);
     case "overlay":
-      throw unavailable(
+      throw permissionDenied(
         'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
       );
     default:
@@ -139,24 +180,23 @@ function checkAddressing(request: NewNetwork): void {
   if (request.ipam.driver !== "default" && request.ipam.driver !== "") {
     throw notFound("plugin", request.ipam.driver, `plugin "${request.ipam.driver}" not found`);
   }
-  const problems = ipamProblems(request.ipam.config.filter(hasSubnet), request.enableIpv6);
-  const without = request.ipam.config.filter((each) => !hasSubnet(each) && !isEmpty(each));
-  for (const _ of without) problems.push("invalid subnet : invalid CIDR block notation");
-  if (problems.length > 0) throw invalidArgument(`invalid network config:\n${problems.join("\n")}`);
+  const problems = ipamProblems(request.ipam.config, request.enableIpv6);
+  if (problems.length > 0) {
+    throw invalidArgument(`invalid network config:\n${joinProblems(problems)}`);
+  }
   parseBridgeOptions(request.options);
 }
 
-function hasSubnet(config: SubnetRecord): boolean {
-  return config.subnet !== "";
-}
-
-function isEmpty(config: SubnetRecord): boolean {
-  return (
-    config.subnet === "" &&
-    config.ipRange === "" &&
-    config.gateway === "" &&
-    Object.keys(config.auxiliaryAddresses).length === 0
-  );
+/** A bridge has one subnet of each family. */
+function checkBridgeSubnets(request: NewNetwork): void {
+  const subnets = request.ipam.config.map(({ subnet }) => subnet);
+  const count6 = subnets.filter((subnet) => subnet.includes(":")).length;
+  if (subnets.length - count6 > 1) {
+    throw permissionDenied("bridge driver doesn't support multiple subnets");
+  }
+  if (request.enableIpv6 && count6 > 1) {
+    throw permissionDenied("bridge driver doesn't support multiple IPv6 subnets");
+  }
 }
 
 function ourLinks(context: NetworkContext): ReadonlySet<string> {
@@ -184,6 +224,7 @@ function recordOf(
     ipam: {
       driver: "default",
       options: request.ipam.options,
+      ...(request.ipam.hasOptions === true ? { hasOptions: true } : {}),
       config: request.configOnly ? request.ipam.config : subnetsOf(context, request, used),
     },
     options: request.options,
@@ -203,13 +244,15 @@ function subnetsOf(
     .flatMap((config) => parseSubnet(config.subnet) ?? []);
   const taken: Subnet[] = [...ours, ...used.flatMap((text) => parseSubnet(text) ?? [])];
   const config = request.ipam.config
-    .filter(hasSubnet)
-    .map(completeSubnet)
+    .map((each) => ({
+      ...completeSubnet(each),
+      ...(each.gateway === "" ? { isGatewayChosen: true } : {}),
+    }))
     .filter((each) => isEnabled(each, request));
   for (const [index, each] of config.entries()) checkOverlap(each, ours, config.slice(0, index));
   if (request.enableIpv4 && !config.some((each) => !each.subnet.includes(":"))) {
     const subnet = chooseSubnet(context.options.defaultAddressPools, taken);
-    config.unshift(completeSubnet(plainSubnet(subnet)));
+    config.push(completeSubnet(plainSubnet(subnet)));
   }
   if (request.enableIpv6 && !config.some((each) => each.subnet.includes(":"))) {
     const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
@@ -252,9 +295,8 @@ function linkOf(
       parseBridgeOptions(request.options).name ?? `${context.options.linkPrefix}-${id}`.slice(0, 15)
     );
   }
-  const parent = request.options["parent"] ?? "";
-  if (parent === "") throw invalidArgument(`network driver ${driver} needs the option parent`);
-  return parent;
+  // Without a parent it gets one that leads nowhere.
+  return request.options["parent"] || `${context.options.linkPrefix}-${id}`.slice(0, 15);
 }
 
 function checkLink(context: NetworkContext, record: NetworkRecord): void {
@@ -267,6 +309,7 @@ function checkLink(context: NetworkContext, record: NetworkRecord): void {
 }
 
 async function establish(context: NetworkContext, record: NetworkRecord): Promise<void> {
+  if (record.madeParent !== undefined) await context.links.makeParent(record.madeParent);
   if (record.driver !== "bridge" || record.configOnly) return;
   await context.links.ensureBridge(bridgeSpec(record));
   if (record.enableIpv6 && !record.internal) {
@@ -277,10 +320,11 @@ async function establish(context: NetworkContext, record: NetworkRecord): Promis
 
 async function abandon(context: NetworkContext, record: NetworkRecord): Promise<void> {
   context.registry.removeNetwork(record.id);
-  if (record.driver !== "bridge" || record.configOnly) return;
+  const link = ownLink(record);
+  if (link === "") return;
   try {
-    await context.links.removeLink(record.link);
-    await context.rules.rewrite();
+    await context.links.removeLink(link);
+    if (record.driver === "bridge") await context.rules.rewrite();
   } catch (error) {
     context.logger.error({ err: error, network: record.id }, "network could not be taken back");
   }

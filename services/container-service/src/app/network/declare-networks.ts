@@ -1,6 +1,8 @@
 /** Takes note of what a new container wants of networks. */
 import { invalidArgument } from "@gantry/errors";
+import { parseSubnet, type Subnet } from "../../domain/network/address.ts";
 import {
+  type AskedNetwork,
   checkEndpointWish,
   checkNetworkChoice,
   type NetworkChoice,
@@ -11,6 +13,7 @@ import type {
   ContainerNetworks,
   EndpointRecord,
   EndpointWish,
+  NetworkRecord,
 } from "../../domain/network/records.ts";
 import type {
   DeclaredNetwork,
@@ -110,7 +113,11 @@ function endpointsOf(
   if (wishes.size > 1) checkSeveral(wishes);
   return [...wishes].map(([reference, wish]) => {
     const complete = reference === primary ? primaryWish(container, reference, wish) : wish;
-    checkEndpointWish(nameOf(context, reference), complete);
+    checkEndpointWish(
+      askedNetwork(context, reference),
+      complete,
+      `invalid config for network ${nameOf(context, reference)}: `,
+    );
     return { networkRef: reference, networkId: idOf(context, reference), wish: complete };
   });
 }
@@ -180,6 +187,20 @@ function isSameNetwork(context: NetworkContext, one: string, other: string): boo
 function idOf(context: NetworkContext, reference: string): string {
   const network = context.registry.network(reference) ?? context.registry.byName(reference);
   return network?.id ?? "";
+}
+
+/** What is known of a network that an endpoint is asked of. */
+export function askedNetwork(context: NetworkContext, reference: string): AskedNetwork {
+  const network = context.registry.network(reference) ?? context.registry.byName(reference);
+  return {
+    name: network?.name ?? reference,
+    subnets: network === undefined ? undefined : subnetsOf(network),
+  };
+}
+
+/** Subnets that endpoints take their addresses from. */
+export function subnetsOf(network: NetworkRecord): Subnet[] {
+  return network.ipam.config.flatMap(({ subnet }) => parseSubnet(subnet) ?? []);
 }
 
 function nameOf(context: NetworkContext, reference: string): string {

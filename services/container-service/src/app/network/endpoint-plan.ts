@@ -1,6 +1,8 @@
 /** Gives a container its place in each of its networks: addresses, names and the plan of the interface. */
-import { invalidArgument, notFound } from "@gantry/errors";
+import { invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import { formatAddress, isLinkLocal, parseAddress } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import { checkEndpointWish, endpointSysctls } from "../../domain/network/declare-rules.ts";
 import { formatMac, parseMac } from "../../domain/network/mac-address.ts";
 import type {
   EndpointRecord,
@@ -10,6 +12,7 @@ import type {
 } from "../../domain/network/records.ts";
 import type { InterfacePlan, RoutePlan } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
+import { subnetsOf } from "./declare-networks.ts";
 
 /** An endpoint with addresses, in its network. */
 export interface PlacedEndpoint {
@@ -28,7 +31,7 @@ export function resolveEndpoints(
       endpoint.networkId === ""
         ? context.registry.find(endpoint.networkRef)
         : context.registry.network(endpoint.networkId);
-    if (network === undefined) throw notFound("network", endpoint.networkRef);
+    if (network === undefined) throw missing(endpoint, mode);
     return { network, endpoint: { ...endpoint, networkId: network.id } };
   });
   const isPrimary = (network: NetworkRecord): boolean =>
@@ -38,6 +41,12 @@ export function resolveEndpoints(
       Number(isPrimary(other.network)) - Number(isPrimary(one.network)) ||
       (one.network.name < other.network.name ? -1 : 1),
   );
+}
+
+function missing({ networkRef, networkId }: EndpointRecord, mode: string): Error {
+  const wasThere = networkId !== "" && networkRef === mode;
+  const what = wasThere ? `could not find a network matching network mode ${mode}: ` : "";
+  return notFound("network", networkRef, `${what}network ${networkRef} not found`);
 }
 
 /**
@@ -53,6 +62,10 @@ export function placeEndpoints(
   const names = new Set(usedNames);
   try {
     for (const { network, endpoint } of resolved) {
+      if (network.configOnly) {
+        throw permissionDenied("cannot create endpoint on configuration-only network");
+      }
+      checkEndpointWish({ name: network.name, subnets: subnetsOf(network) }, endpoint.wish);
       const live = takePlace(context, network, endpoint.wish, names);
       names.add(live.interfaceName);
       placed.push({ network, endpoint: { ...endpoint, live } });
@@ -123,11 +136,6 @@ function takeAddress(
 ): string {
   const enabled = family === 4 ? network.enableIpv4 : network.enableIpv6;
   const wanted = (family === 4 ? wish.ipamConfig?.ipv4Address : wish.ipamConfig?.ipv6Address) ?? "";
-  if (!enabled && wanted !== "") {
-    throw invalidArgument(
-      `invalid endpoint settings:\nno configured subnet contains IP address ${wanted}`,
-    );
-  }
   return enabled ? (context.registry.takeAddress(network, family, wanted) ?? "") : "";
 }
 
@@ -210,13 +218,24 @@ function planInterface({ network, endpoint }: PlacedEndpoint, routes: RoutePlan[
     name: live.interfaceName,
     parent: network.link,
     mac: parseMac(live.macAddress) ?? new Uint8Array(),
-    addresses: [live.ipv4, live.ipv6].filter((address) => address !== ""),
+    addresses: [live.ipv4, live.ipv6, ...linkLocals(wish)].filter((address) => address !== ""),
     mtu: options.mtu,
     routes,
     mode: isBridge ? "" : (network.options[`${network.driver}_mode`] ?? ""),
     sysctls: { ...interfaceSysctls(live), ...wantedSysctls(live, wish) },
     isolated: isBridge && !options.interContainer,
   };
+}
+
+/** With the prefix length of link-local networks. Errors: invalid_argument. */
+function linkLocals(wish: EndpointWish): string[] {
+  return (wish.ipamConfig?.linkLocalIps ?? []).map((text) => {
+    const address = parseAddress(text);
+    if (address === undefined || !isLinkLocal(address)) {
+      throw invalidArgument(`invalid link local IP address: ${text}`);
+    }
+    return `${formatAddress(address)}/${address.family === 4 ? 16 : 64}`;
+  });
 }
 
 /** Neighbours that remember the address' last owner are told of the new one. */
@@ -228,19 +247,19 @@ function interfaceSysctls(live: LiveEndpoint): Record<string, string> {
   return sysctls;
 }
 
-const sysctlOption = "com.docker.network.endpoint.sysctls";
-
 /** `net.ipv4.conf.IFNAME.log_martians=1,…`: only sysctls of this interface. Errors: invalid_argument. */
 function wantedSysctls(live: LiveEndpoint, wish: EndpointWish): Record<string, string> {
   const sysctls: Record<string, string> = {};
-  for (const text of (wish.driverOpts[sysctlOption] ?? "").split(",")) {
+  for (const text of (wish.driverOpts[endpointSysctls] ?? "").split(",")) {
     if (text === "") continue;
     const [, path, value] =
-      /^(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.IFNAME\.[a-z0-9_]+)=(.*)$/.exec(text) ?? [];
+      /^(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.(?:IFNAME|ifname)\.[a-z0-9_]+)=(.*)$/.exec(
+        text,
+      ) ?? [];
     if (path === undefined || value === undefined) {
       throw invalidArgument(`invalid endpoint sysctl setting: ${JSON.stringify(text)}`);
     }
-    sysctls[path.replaceAll(".", "/").replace("IFNAME", live.interfaceName)] = value;
+    sysctls[path.replaceAll(".", "/").replace(/IFNAME|ifname/, live.interfaceName)] = value;
   }
   return sysctls;
 }

@@ -99,12 +99,10 @@ function viewEndpoint(
   const { wish, live } = endpoint;
   const [ipAddress = "", prefix4 = "0"] = live?.ipv4.split("/") ?? [];
   const [globalIpv6Address = "", prefix6 = "0"] = live?.ipv6.split("/") ?? [];
-  const isNamed =
-    network !== undefined && network.name !== defaultBridge && network.ipam.config.length > 0;
   return {
     ...wish,
     macAddress: live?.macAddress || wish.macAddress,
-    networkId: network?.id ?? "",
+    ...viewIdentity(container, endpoint, network),
     endpointId: live?.endpointId ?? "",
     gateway: live?.gateway4 ?? "",
     ipAddress,
@@ -112,6 +110,20 @@ function viewEndpoint(
     ipv6Gateway: live?.gateway6 ?? "",
     globalIpv6Address,
     globalIpv6PrefixLen: Number(prefix6),
+  };
+}
+
+/** Before its first start a container knows its networks by name only. */
+function viewIdentity(
+  container: ContainerNetworks,
+  endpoint: EndpointRecord,
+  network: NetworkRecord | undefined,
+): Pick<EndpointView, "networkId" | "dnsNames"> {
+  const wasStarted = endpoint.live !== undefined || container.resolvConfDigest !== undefined;
+  if (network === undefined || !wasStarted) return { networkId: "", dnsNames: [] };
+  const isNamed = network.name !== defaultBridge && network.ipam.config.length > 0;
+  return {
+    networkId: network.id,
     dnsNames: isNamed ? dnsNamesOf({ container, endpoint }) : [],
   };
 }

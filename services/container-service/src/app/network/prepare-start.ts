@@ -1,5 +1,5 @@
 /** Everything that a container's networks need before its process is launched. */
-import { internal } from "@gantry/errors";
+import { EngineError, hasKind, internal, isEngineError, notFound } from "@gantry/errors";
 import { textDigest } from "../../domain/network/container-files.ts";
 import type { NameTable } from "../../domain/network/name-table.ts";
 import { normalizeMode, parseMode } from "../../domain/network/network-modes.ts";
@@ -34,10 +34,34 @@ export async function prepareStart(
   releaseNetworks(context, container.id);
   const mode = parseMode(normalizeMode(container.hostConfig.networkMode));
   if (mode.kind === "container") return joinOther(context, mode.reference);
-  const placed = placeEndpoints(
-    context,
-    resolveEndpoints(context, declared.endpoints, declared.mode),
-    new Set(),
+  return await prepareOwn(context, container, declared, mode.kind, signal);
+}
+
+/** Docker's words around what goes wrong with endpoints and ports. */
+async function setUp<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    throw new EngineError(error.kind, `failed to set up container networking: ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+async function prepareOwn(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  declared: ContainerNetworks,
+  kind: "host" | "none" | "network",
+  signal: AbortSignal,
+): Promise<PreparedNetwork> {
+  const placed = await setUp(() =>
+    placeEndpoints(
+      context,
+      resolveEndpoints(context, declared.endpoints, declared.mode),
+      new Set(),
+    ),
   );
   let networks: ContainerNetworks = {
     ...declared,
@@ -48,10 +72,10 @@ export async function prepareStart(
   context.registry.putContainer(networks);
   try {
     const gateways = chooseGateways(placed);
-    const published = await publishContainer(context, container, placed, gateways);
+    const published = await setUp(() => publishContainer(context, container, placed, gateways));
     networks = { ...networks, published, exposed: shownPorts(container) };
     const texts: OwnTexts =
-      mode.kind === "host"
+      kind === "host"
         ? { files: await hostModeFiles(context, container), names: undefined }
         : await ownTexts(context, container, networks);
     const resolvConfDigest = textDigest(texts.files.resolvConf);
@@ -63,12 +87,15 @@ export async function prepareStart(
       texts.names === undefined ? undefined : context.names.prepare(container.id, texts.names);
     // Before it runs: whoever it greets can look it up.
     refreshNeighbours(context, networks);
-    return prepared(context, container, mode.kind === "host" ? "host" : "new", {
-      placed,
-      gateways,
-      files: texts.files,
-      names,
-    });
+    // Not outside: its errors release the addresses, too.
+    return await setUp(() =>
+      prepared(context, container, kind === "host" ? "host" : "new", {
+        placed,
+        gateways,
+        files: texts.files,
+        names,
+      }),
+    );
   } catch (error) {
     releaseNetworks(context, container.id);
     throw error;
@@ -110,8 +137,18 @@ export function connectEvent(containerId: string, { network }: PlacedEndpoint): 
   };
 }
 
+function findJoined(context: NetworkContext, reference: string): NetworkedContainer {
+  try {
+    return context.directory.find(reference);
+  } catch (error) {
+    if (!hasKind(error, "not_found")) throw error;
+    const message = `joining network namespace of container: No such container: ${reference}`;
+    throw notFound("container", reference, message, { cause: error });
+  }
+}
+
 function joinOther(context: NetworkContext, reference: string): PreparedNetwork {
-  const other = context.directory.find(reference);
+  const other = findJoined(context, reference);
   const paths = context.files.paths(other.id);
   return {
     namespace: { mode: "join", containerId: other.id },

@@ -64,7 +64,7 @@ function externalConnectivityError(
   const where = `${container.name} (${outlet.endpoint.live.endpointId})`;
   return new EngineError(
     cause.kind,
-    `failed to set up container networking: driver failed programming external connectivity on endpoint ${where}: ${cause.message}`,
+    `driver failed programming external connectivity on endpoint ${where}: ${cause.message}`,
     { cause },
   );
 }

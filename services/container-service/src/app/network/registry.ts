@@ -1,5 +1,5 @@
 /** All networks and endpoints, in memory. Changes are made here first and then handed to the database. */
-import { conflict, invalidArgument, notFound } from "@gantry/errors";
+import { internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import {
   type Address,
   parseAddress,
@@ -112,20 +112,19 @@ export class NetworkRegistry {
 
   /**
    * Takes an address of the family: the one wanted, or the next one. Undefined when the network has no
-   * subnet of that family and none is wanted. Errors: conflict, invalid_argument.
+   * subnet of that family and none is wanted. Errors: permission_denied (taken), internal (none left), invalid_argument.
    */
   takeAddress(network: NetworkRecord, family: 4 | 6, wanted: string): string | undefined {
     const pools = this.pools(network.id).filter((pool) => pool.subnet.family === family);
     if (wanted !== "") return this.#takeWanted(pools, wanted);
     if (pools.length === 0) return undefined;
-    for (const [index, pool] of pools.entries()) {
-      try {
-        return withPrefix(pool, pool.take());
-      } catch (error) {
-        if (index === pools.length - 1) throw error;
-      }
+    for (const pool of pools) {
+      const address = pool.take();
+      if (address !== undefined) return withPrefix(pool, address);
     }
-    return undefined;
+    throw internal(
+      `no available IPv${family} addresses on this network's address pools: ${network.name} (${network.id})`,
+    );
   }
 
   #takeWanted(pools: readonly AddressPool[], wanted: string): string {
@@ -133,13 +132,9 @@ export class NetworkRegistry {
     if (address === undefined) throw invalidArgument(`invalid IP address: ${wanted}`);
     const pool = pools.find((each) => contains(each, address));
     if (pool === undefined) {
-      throw invalidArgument(
-        pools.length === 0
-          ? "user specified IP address is supported only when connecting to networks with user configured subnets"
-          : `no configured subnet contains IP address ${wanted}`,
-      );
+      throw invalidArgument(`no configured subnet contains IP address ${wanted}`);
     }
-    if (pool.has(address)) throw conflict("Address already in use");
+    if (pool.has(address)) throw permissionDenied("Address already in use");
     pool.takeThis(address);
     return withPrefix(pool, address);
   }

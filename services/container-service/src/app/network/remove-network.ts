@@ -4,6 +4,7 @@ import { isRemovable, type NetworkFilter } from "../../domain/network/network-fi
 import { predefinedNames } from "../../domain/network/network-modes.ts";
 import type { NetworkRecord } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
+import { ownLink } from "./bridge-state.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 
 /** Errors: not_found, permission_denied (predefined, active endpoints). */
@@ -38,10 +39,13 @@ async function remove(
     attributes: { name: network.name, type: network.driver },
   };
   await context.store.commit([change], [event], { durable: true });
-  if (network.driver !== "bridge" || network.configOnly) return;
-  inBackground(context, "rewrite rules", context.rules.rewrite());
+  const link = ownLink(network);
+  if (link === "") return;
+  if (network.driver === "bridge") {
+    inBackground(context, "rewrite rules", context.rules.rewrite());
+  }
   // Deleting a link waits for the kernel's grace period: the answer does not.
-  inBackground(context, "remove bridge", context.links.removeLink(network.link));
+  inBackground(context, "remove link", context.links.removeLink(link));
 }
 
 /** Removes networks without endpoints, also of stopped containers. Returns their names. */

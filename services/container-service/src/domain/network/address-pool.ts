@@ -1,11 +1,11 @@
 /** Which addresses of one subnet are taken, and which one is next. */
-import { conflict, invalidArgument } from "@gantry/errors";
+import { invalidArgument, permissionDenied } from "@gantry/errors";
 import {
   type Address,
   containsAddress,
   formatAddress,
-  formatSubnet,
   lastOf,
+  reservedValues,
   type Subnet,
   subnetSize,
 } from "./address.ts";
@@ -41,14 +41,14 @@ export class AddressPool {
     this.subnet = options.subnet;
     this.#range = options.range ?? options.subnet;
     this.#next = this.#range.base;
-    for (const value of unusable(options.subnet)) this.#taken.add(value);
+    for (const value of reservedValues(options.subnet)) this.#taken.add(value);
     for (const address of options.reserved) {
       if (containsAddress(this.subnet, address)) this.#taken.add(address.value);
     }
   }
 
-  /** Takes the next free address. Errors: conflict when there is none. */
-  take(): Address {
+  /** Takes the next free address; undefined when there is none. */
+  take(): Address | undefined {
     const first = this.#range.base;
     const size = subnetSize(this.#range);
     // No more than the taken ones can be in the way.
@@ -60,17 +60,15 @@ export class AddressPool {
       this.#next = value + 1n > lastOf(this.#range) ? first : value + 1n;
       return { family: this.subnet.family, value };
     }
-    throw conflict(
-      `no available IPv${this.subnet.family} addresses on this network's address pools: ${formatSubnet(this.subnet)}`,
-    );
+    return undefined;
   }
 
-  /** Takes that very address. Errors: conflict when taken, invalid_argument when outside. */
+  /** Takes that very address. Errors: permission_denied when taken, invalid_argument when outside. */
   takeThis(address: Address): void {
     if (!containsAddress(this.subnet, address)) {
       throw invalidArgument("Requested address is not within the subnet");
     }
-    if (this.#taken.has(address.value)) throw conflict("Address already in use");
+    if (this.#taken.has(address.value)) throw permissionDenied("Address already in use");
     this.#taken.add(address.value);
   }
 
@@ -105,11 +103,4 @@ export class AddressPool {
   format(address: Address): string {
     return `${formatAddress(address)}/${this.subnet.prefixLength}`;
   }
-}
-
-/** Network and broadcast address (IPv4), and the subnet-router anycast address (IPv6). */
-function unusable(subnet: Subnet): bigint[] {
-  const size = subnetSize(subnet);
-  if (size <= 2n) return [];
-  return subnet.family === 4 ? [subnet.base, lastOf(subnet)] : [subnet.base];
 }

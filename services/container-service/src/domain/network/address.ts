@@ -148,3 +148,15 @@ export function containsSubnet(outer: Subnet, inner: Subnet): boolean {
 export function overlaps(one: Subnet, other: Subnet): boolean {
   return containsSubnet(one, other) || containsSubnet(other, one);
 }
+
+/** Network and broadcast address (IPv4), and the subnet-router anycast address (IPv6). */
+export function reservedValues(subnet: Subnet): bigint[] {
+  const size = subnetSize(subnet);
+  if (size <= 2n) return [];
+  return subnet.family === 4 ? [subnet.base, lastOf(subnet)] : [subnet.base];
+}
+
+/** 169.254.0.0/16 and fe80::/10. */
+export function isLinkLocal({ family, value }: Address): boolean {
+  return family === 4 ? value >> 16n === 0xa9fen : value >> 118n === 0x3fan;
+}

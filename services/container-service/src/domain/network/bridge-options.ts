@@ -1,5 +1,6 @@
 /** Options of the bridge driver, as Docker names them. */
 import { invalidArgument } from "@gantry/errors";
+import { parseAddress } from "./address.ts";
 
 /** Docker's option names. */
 export const bridgeOptionNames = {
@@ -29,11 +30,12 @@ export interface BridgeOptions {
 /** Unknown options are kept in the record and change nothing, as with Docker. Errors: invalid_argument. */
 export function parseBridgeOptions(options: Readonly<Record<string, string>>): BridgeOptions {
   const names = bridgeOptionNames;
+  checkGatewayModes(options);
   return {
     name: linkName(options[names.name]),
     interContainer: flag(options, names.interContainer, true),
     masquerade: flag(options, names.masquerade, true),
-    hostBinding: options[names.hostBinding] || undefined,
+    hostBinding: hostAddress(options[names.hostBinding]),
     mtu: mtu(options[names.mtu]),
     interfacePrefix: options[names.interfacePrefix] || "eth",
   };
@@ -44,7 +46,11 @@ function flag(options: Readonly<Record<string, string>>, name: string, fallback:
   if (text === undefined) return fallback;
   if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
   if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
-  throw invalidArgument(`failed to parse ${name} value: ${JSON.stringify(text)}`);
+  throw unreadable(
+    name,
+    text,
+    `strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`,
+  );
 }
 
 function linkName(text: string | undefined): string | undefined {
@@ -55,11 +61,37 @@ function linkName(text: string | undefined): string | undefined {
   return text;
 }
 
+function hostAddress(text: string | undefined): string | undefined {
+  if (text === undefined || text === "") return undefined;
+  if (parseAddress(text) === undefined) {
+    throw unreadable(bridgeOptionNames.hostBinding, text, "nil ip");
+  }
+  return text;
+}
+
 function mtu(text: string | undefined): number {
   if (text === undefined || text === "") return 0;
-  if (!/^\d{1,5}$/.test(text))
-    throw invalidArgument(`failed to parse MTU: ${JSON.stringify(text)}`);
+  if (!/^[+-]?\d{1,9}$/.test(text)) {
+    const why = `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
+    throw unreadable(bridgeOptionNames.mtu, text, why);
+  }
   const value = Number(text);
-  if (value > 65_535) throw invalidArgument(`invalid MTU number: ${text}`);
+  if (value < 0 || value > 65_535) throw invalidArgument(`invalid MTU number: ${text}`);
   return value;
+}
+
+const gatewayModes: readonly string[] = ["", "nat", "nat-unprotected", "routed", "isolated"];
+
+function checkGatewayModes(options: Readonly<Record<string, string>>): void {
+  for (const family of ["ipv4", "ipv6"]) {
+    const name = `com.docker.network.bridge.gateway_mode_${family}`;
+    const mode = options[name] ?? "";
+    if (!gatewayModes.includes(mode)) {
+      throw unreadable(name, mode, `unknown gateway mode ${mode}`);
+    }
+  }
+}
+
+function unreadable(name: string, text: string, why: string): Error {
+  return invalidArgument(`failed to parse ${name} value: ${text} (${why})`);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { parseSubnet } from "./address.ts";
 import {
   checkEndpointWish,
   checkNetworkChoice,
@@ -110,9 +111,9 @@ describe("endpoint settings", () => {
       ipamConfig: { ipv4Address: "172.17.0.9", ipv6Address: "", linkLocalIps: [] },
     });
     assert.throws(() => {
-      checkEndpointWish("bridge", asked);
-    }, /user-specified IP address is supported on user-defined networks only\nnetwork-scoped aliases are only supported for user-defined networks/);
-    checkEndpointWish("mine", asked);
+      checkEndpointWish({ name: "bridge", subnets: undefined }, asked);
+    }, /\* user specified IP address is supported on user defined networks only\n\* network-scoped aliases are only supported for user-defined networks/);
+    checkEndpointWish({ name: "mine", subnets: undefined }, asked);
   });
 
   it("must hold addresses of the right family", () => {
@@ -120,8 +121,47 @@ describe("endpoint settings", () => {
       ipamConfig: { ipv4Address: "::1", ipv6Address: "1.2.3.4", linkLocalIps: [] },
     });
     assert.throws(() => {
-      checkEndpointWish("mine", asked);
-    }, /invalid IPv4 address: ::1\ninvalid IPv6 address: 1\.2\.3\.4/);
+      checkEndpointWish({ name: "mine", subnets: undefined }, asked);
+    }, /\* invalid IPv4 address: ::1\n\* invalid IPv6 address: 1\.2\.3\.4/);
+  });
+});
+
+describe("endpoint settings of a network that is there", () => {
+  const network = {
+    name: "mine",
+    subnets: [parseSubnet("10.1.0.0/24")].filter((each) => each !== undefined),
+  };
+  for (const [ipamConfig, problem] of [
+    [
+      { ipv4Address: "10.2.0.9", ipv6Address: "" },
+      "no configured subnet contains IP address 10.2.0.9",
+    ],
+    [
+      { ipv4Address: "", ipv6Address: "fd00::1" },
+      "no configured subnet contains IP address fd00::1",
+    ],
+  ] as const) {
+    it(`are refused: ${problem}`, () => {
+      assert.throws(
+        () => {
+          checkEndpointWish(
+            network,
+            wish({ ipamConfig: { ...ipamConfig, linkLocalIps: [] } }),
+            "x: ",
+          );
+        },
+        { kind: "invalid_argument", message: `x: invalid endpoint settings:\n${problem}` },
+      );
+    });
+  }
+
+  it("may name sysctls of the interface only", () => {
+    const asked = wish({
+      driverOpts: { "com.docker.network.endpoint.sysctls": "net.ipv4.tcp_ecn=1" },
+    });
+    assert.throws(() => {
+      checkEndpointWish(network, asked);
+    }, /unrecognised network interface sysctl 'net\.ipv4\.tcp_ecn=1'/);
   });
 });
 

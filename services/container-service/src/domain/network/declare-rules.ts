@@ -1,9 +1,10 @@
 /** What a new container may ask of its networks. Texts are Docker's. */
 import { invalidArgument } from "@gantry/errors";
-import { parseAddress } from "./address.ts";
+import { type Address, containsAddress, parseAddress, type Subnet } from "./address.ts";
 import { parseMac } from "./mac-address.ts";
 import { defaultBridge, type NetworkMode } from "./network-modes.ts";
 import { type BindingsRequest, expandContainerPorts, wantedPorts } from "./port-spec.ts";
+import { joinProblems } from "./problems.ts";
 import type { EndpointWish } from "./records.ts";
 
 /** What is checked: the members of a container's configuration that networks need, lists never absent. */
@@ -129,16 +130,25 @@ function checkMac(text: string): void {
   }
 }
 
-/** What an endpoint may ask in a network of that name. Errors: invalid_argument with all problems. */
-export function checkEndpointWish(networkRef: string, wish: EndpointWish): void {
-  const problems = [...addressProblems(wish), ...defaultBridgeProblems(networkRef, wish)];
+/** The network that an endpoint is asked of: its name, and its subnets when it exists. */
+export interface AskedNetwork {
+  readonly name: string;
+  readonly subnets: readonly Subnet[] | undefined;
+}
+
+/** What an endpoint may ask of its network. Errors: invalid_argument with all problems. */
+export function checkEndpointWish(network: AskedNetwork, wish: EndpointWish, prefix = ""): void {
+  const problems = [
+    ...defaultBridgeProblems(network.name, wish),
+    ...addressProblems(wish),
+    ...(network.subnets === undefined ? [] : rangeProblems(network.subnets, wish)),
+    ...sysctlProblems(wish),
+  ];
   for (const alias of wish.aliases) {
     if (!word.test(alias)) problems.push(`invalid alias: ${JSON.stringify(alias)}`);
   }
   if (problems.length > 0) {
-    throw invalidArgument(
-      `invalid config for network ${networkRef}: invalid endpoint settings:\n${problems.join("\n")}`,
-    );
+    throw invalidArgument(`${prefix}invalid endpoint settings:\n${joinProblems(problems)}`);
   }
   if (wish.macAddress !== "") checkMac(wish.macAddress);
   for (const link of wish.links) parseLink(link);
@@ -147,25 +157,54 @@ export function checkEndpointWish(networkRef: string, wish: EndpointWish): void 
 function addressProblems(wish: EndpointWish): string[] {
   const problems: string[] = [];
   const { ipv4Address = "", ipv6Address = "", linkLocalIps = [] } = wish.ipamConfig ?? {};
-  if (ipv4Address !== "" && parseAddress(ipv4Address)?.family !== 4) {
+  if (ipv4Address !== "" && !isUsable(ipv4Address, 4)) {
     problems.push(`invalid IPv4 address: ${ipv4Address}`);
   }
-  if (ipv6Address !== "" && parseAddress(ipv6Address)?.family !== 6) {
+  if (ipv6Address !== "" && !isUsable(ipv6Address, 6)) {
     problems.push(`invalid IPv6 address: ${ipv6Address}`);
   }
   for (const address of linkLocalIps) {
-    if (parseAddress(address) === undefined)
+    if (!isUsable(address, 4) && !isUsable(address, 6))
       problems.push(`invalid link-local IP address: ${address}`);
   }
   return problems;
 }
 
+function isUsable(text: string, family: 4 | 6): boolean {
+  const address = parseAddress(text);
+  return address?.family === family && address.value !== 0n;
+}
+
+function rangeProblems(subnets: readonly Subnet[], wish: EndpointWish): string[] {
+  const { ipv4Address = "", ipv6Address = "" } = wish.ipamConfig ?? {};
+  const isInside = (address: Address | undefined, family: 4 | 6): boolean =>
+    address !== undefined &&
+    subnets.some((subnet) => subnet.family === family && containsAddress(subnet, address));
+  const outside: string[] = [];
+  if (ipv4Address !== "" && !isInside(parseAddress(ipv4Address), 4)) outside.push(ipv4Address);
+  if (ipv6Address !== "" && !isInside(parseAddress(ipv6Address), 6)) outside.push(ipv6Address);
+  return outside.map((text) => `no configured subnet contains IP address ${text}`);
+}
+
+/** Driver option: sysctls of the endpoint's interface, separated by commas. */
+export const endpointSysctls = "com.docker.network.endpoint.sysctls";
+
+function sysctlProblems(wish: EndpointWish): string[] {
+  const texts = (wish.driverOpts[endpointSysctls] ?? "").split(",").filter((text) => text !== "");
+  return texts
+    .filter((text) => !/^[^.]*\.(?:ipv4|ipv6|mpls)\.[^.]*\.(?:IFNAME|ifname)\../.test(text))
+    .map(
+      (text) =>
+        `unrecognised network interface sysctl '${text}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
+    );
+}
+
 function defaultBridgeProblems(networkRef: string, wish: EndpointWish): string[] {
   if (networkRef !== defaultBridge && networkRef !== "host" && networkRef !== "none") return [];
   const problems: string[] = [];
-  const { ipv4Address = "", ipv6Address = "", linkLocalIps = [] } = wish.ipamConfig ?? {};
-  if (ipv4Address !== "" || ipv6Address !== "" || linkLocalIps.length > 0) {
-    problems.push("user-specified IP address is supported on user-defined networks only");
+  const { ipv4Address = "", ipv6Address = "" } = wish.ipamConfig ?? {};
+  if (ipv4Address !== "" || ipv6Address !== "") {
+    problems.push("user specified IP address is supported on user defined networks only");
   }
   if (wish.aliases.length > 0) {
     problems.push("network-scoped aliases are only supported for user-defined networks");

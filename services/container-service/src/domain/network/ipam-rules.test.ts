@@ -17,7 +17,7 @@ describe("address management asked for", () => {
     ],
     [
       config("10.0.0.0/24", { gateway: "::1" }),
-      "invalid gateway ::1: parent subnet is an IPv4 subnet",
+      "invalid gateway ::1: parent subnet is an IPv4 block",
     ],
     [
       config("10.0.0.0/24", { ipRange: "10.0.1.0/25" }),
@@ -26,6 +26,10 @@ describe("address management asked for", () => {
     [
       config("10.0.0.0/24", { ipRange: "10.0.0.1/25" }),
       "invalid ip-range 10.0.0.1/25: it should be 10.0.0.0/25",
+    ],
+    [
+      config("10.0.0.0/24", { ipRange: "10.0.0.0/23" }),
+      "invalid ip-range 10.0.0.0/23: CIDR block is bigger than its parent subnet 10.0.0.0/24",
     ],
     [
       config("10.0.0.0/24", { auxiliaryAddresses: { dev: "x" } }),
@@ -38,9 +42,29 @@ describe("address management asked for", () => {
   }
 
   it("gets the first free address as gateway", () => {
-    const asked = config("10.0.0.0/24", { auxiliaryAddresses: { router: "10.0.0.1" } });
-    assert.equal(completeSubnet(asked).gateway, "10.0.0.2");
+    assert.equal(completeSubnet(config("10.0.0.0/24")).gateway, "10.0.0.1");
+    assert.equal(completeSubnet(config("10.0.0.0/31")).gateway, "10.0.0.0");
   });
+
+  it("gets it from the range of dynamic addresses", () => {
+    const asked = config("10.0.0.0/24", { ipRange: "10.0.0.128/25" });
+    assert.equal(completeSubnet(asked).gateway, "10.0.0.128");
+  });
+
+  for (const [rest, message] of [
+    [{ gateway: "10.0.0.255" }, "failed to allocate gateway (10.0.0.255): Address already in use"],
+    [
+      { auxiliaryAddresses: { router: "10.0.0.1" } },
+      "failed to allocate secondary ip address (router:10.0.0.1): Address already in use",
+    ],
+  ] as const) {
+    it(`refuses what would be taken twice: ${message}`, () => {
+      assert.throws(() => completeSubnet(config("10.0.0.0/24", rest)), {
+        kind: "internal",
+        message,
+      });
+    });
+  }
 
   it("keeps the gateway named, without its prefix length", () => {
     assert.equal(completeSubnet(config("fd00::/64", { gateway: "fd00::9/64" })).gateway, "fd00::9");

@@ -1,16 +1,16 @@
 /** What a user may ask of a network's address management. Texts are Docker's. */
-import { invalidArgument } from "@gantry/errors";
+import { internal, invalidArgument } from "@gantry/errors";
 import {
   type Address,
   containsAddress,
-  containsSubnet,
   formatAddress,
   formatSubnet,
+  overlaps,
   parseAddress,
   parseInterfaceAddress,
   parseSubnet,
+  reservedValues,
   type Subnet,
-  subnetSize,
 } from "./address.ts";
 import type { SubnetRecord } from "./records.ts";
 
@@ -44,15 +44,19 @@ function rangeProblems(text: string, subnet: Subnet): string[] {
   const prefix = `invalid ip-range ${text}: `;
   if (parsed === undefined) return [`${prefix}invalid CIDR block notation`];
   if (parsed.subnet.family !== subnet.family) {
-    return [`${prefix}parent subnet is an IPv${subnet.family} subnet`];
+    return [`${prefix}parent subnet is an IPv${subnet.family} block`];
+  }
+  const problems: string[] = [];
+  if (parsed.subnet.prefixLength < subnet.prefixLength) {
+    problems.push(`${prefix}CIDR block is bigger than its parent subnet ${formatSubnet(subnet)}`);
   }
   if (parsed.address.value !== parsed.subnet.base) {
-    return [`${prefix}it should be ${formatSubnet(parsed.subnet)}`];
+    problems.push(`${prefix}it should be ${formatSubnet(parsed.subnet)}`);
   }
-  if (!containsSubnet(subnet, parsed.subnet)) {
-    return [`${prefix}parent subnet ${formatSubnet(subnet)} doesn't contain ip-range`];
+  if (!overlaps(subnet, parsed.subnet)) {
+    problems.push(`${prefix}parent subnet ${formatSubnet(subnet)} doesn't contain ip-range`);
   }
-  return [];
+  return problems;
 }
 
 function addressProblem(text: string, subnet: Subnet): string {
@@ -60,34 +64,51 @@ function addressProblem(text: string, subnet: Subnet): string {
   // A gateway may be written with the prefix length of its subnet.
   const address = parseAddress(text) ?? parseInterfaceAddress(text)?.address;
   if (address === undefined) return "invalid address";
-  if (address.family !== subnet.family) return `parent subnet is an IPv${subnet.family} subnet`;
+  if (address.family !== subnet.family) return `parent subnet is an IPv${subnet.family} block`;
   return containsAddress(subnet, address)
     ? ""
     : `parent subnet ${formatSubnet(subnet)} doesn't contain this address`;
 }
 
-/** A checked subnet in canonical form, with a gateway: the first address unless one is named. */
+/**
+ * A checked subnet in canonical form, with a gateway: the first address of the range that is free unless
+ * one is named. Errors: internal (an address is taken by another use of it).
+ */
 export function completeSubnet(config: SubnetRecord): SubnetRecord {
   const subnet = parseSubnet(config.subnet);
   if (subnet === undefined) throw invalidArgument(`invalid subnet ${config.subnet}`);
   const range = config.ipRange === "" ? undefined : parseSubnet(config.ipRange);
   const named = parseAddress(config.gateway) ?? parseInterfaceAddress(config.gateway)?.address;
+  const taken = new Set(reservedValues(subnet));
+  if (named !== undefined && taken.has(named.value)) {
+    throw internal(`failed to allocate gateway (${formatAddress(named)}): Address already in use`);
+  }
+  const gateway = named ?? firstFree(range ?? subnet, taken);
+  taken.add(gateway.value);
+  takeAuxiliary(config.auxiliaryAddresses, taken);
   return {
     subnet: formatSubnet(subnet),
     ipRange: range === undefined ? "" : formatSubnet(range),
-    gateway: formatAddress(named ?? firstHost(subnet, config.auxiliaryAddresses)),
+    gateway: formatAddress(gateway),
     auxiliaryAddresses: config.auxiliaryAddresses,
   };
 }
 
-function firstHost(subnet: Subnet, taken: Readonly<Record<string, string>>): Address {
-  if (subnetSize(subnet) < 4n) {
-    throw invalidArgument(
-      `invalid subnet ${formatSubnet(subnet)}: no room for a gateway and a container`,
-    );
+function takeAuxiliary(addresses: Readonly<Record<string, string>>, taken: Set<bigint>): void {
+  for (const [name, text] of Object.entries(addresses)) {
+    const value = parseAddress(text)?.value;
+    if (value === undefined) continue;
+    if (taken.has(value)) {
+      throw internal(
+        `failed to allocate secondary ip address (${name}:${text}): Address already in use`,
+      );
+    }
+    taken.add(value);
   }
-  const used = new Set(Object.values(taken).map((text) => parseAddress(text)?.value));
-  let value = subnet.base + 1n;
-  while (used.has(value)) value++;
-  return { family: subnet.family, value };
+}
+
+function firstFree(range: Subnet, taken: ReadonlySet<bigint>): Address {
+  let value = range.base;
+  while (taken.has(value)) value++;
+  return { family: range.family, value };
 }

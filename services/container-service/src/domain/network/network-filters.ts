@@ -30,7 +30,11 @@ function parseFlag(values: readonly string[]): boolean {
   const [value = ""] = values;
   if (values.length === 1 && ["1", "true"].includes(value)) return true;
   if (values.length === 1 && ["0", "false"].includes(value)) return false;
-  throw invalidArgument(`invalid value for filter 'dangling': ${JSON.stringify(values)}`);
+  throw invalidArgument(
+    values.length > 1
+      ? 'got more than one value for filter key "dangling"'
+      : `invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`,
+  );
 }
 
 /** Whether a network is in the list; `inUse`: a container has an endpoint in it. */
@@ -77,6 +81,9 @@ function hasLabel(labels: Readonly<Record<string, string>>, text: string): boole
 /** Errors: invalid_argument. */
 export function checkPruneFilter(filter: NetworkFilter): void {
   checkKeys(filter, pruneKeys);
+  if ((filter.get("until")?.length ?? 0) > 1) {
+    throw invalidArgument("more than one until filter specified");
+  }
 }
 
 /** Whether prune may take an unused network. `until` values are nanoseconds since the epoch, decimal. */

@@ -1,4 +1,5 @@
 /** What is kept of networks and endpoints. These are the documents in the database: plain JSON. */
+import type { MadeParent } from "./parent-link.ts";
 import type { ContainerPort } from "./port-spec.ts";
 import type { Protocol } from "./ruleset.ts";
 
@@ -22,6 +23,8 @@ export interface NetworkRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Name of the bridge (bridge), the parent link (macvlan, ipvlan), or empty. */
   readonly link: string;
+  /** The parent link, when it was made for this network. */
+  readonly madeParent?: MadeParent;
 }
 
 export type NetworkDriver = "bridge" | "host" | "null" | "macvlan" | "ipvlan";
@@ -29,6 +32,8 @@ export type NetworkDriver = "bridge" | "host" | "null" | "macvlan" | "ipvlan";
 export interface IpamRecord {
   readonly driver: string;
   readonly options: Readonly<Record<string, string>>;
+  /** Options were given, if only none: inspect tells the two apart. */
+  readonly hasOptions?: boolean;
   /** Filled in: each has a subnet, and a gateway unless there can be none. */
   readonly config: readonly SubnetRecord[];
 }
@@ -38,6 +43,8 @@ export interface SubnetRecord {
   readonly subnet: string;
   readonly ipRange: string;
   readonly gateway: string;
+  /** The subnet was asked for and its gateway not: inspect shows none then. */
+  readonly isGatewayChosen?: boolean;
   readonly auxiliaryAddresses: Readonly<Record<string, string>>;
 }
 
