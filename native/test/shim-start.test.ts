@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   chownSync,
+  existsSync,
   mkdirSync,
   readdirSync as readdir,
   readFileSync,
@@ -98,6 +99,46 @@ describe("the end of the first process", () => {
     shim.stream(new Uint8Array(32).fill(9)).socket.end("go\n");
     await shim.exitOfProcess();
     assert.equal(shim.exitRecord()["exitCode"], 3);
+  });
+
+  it("makes nothing before the brain says that it knows of it", async () => {
+    await using playground = await Playground.make();
+    writeFileSync(playground.path("exit.json"), " ".repeat(512));
+    const shim = playground.launch({ ...sh("exit 3"), awaitBegin: true });
+    assert.equal(shim.messages.length, 0);
+    assert.equal(existsSync(playground.path("json.log")), false);
+    shim.sendRaw(new Uint8Array(4));
+    assert.equal((await shim.message("exited")).exitCode, 3);
+    const started = await shim.message("started");
+    assert.deepEqual(
+      [shim.exitRecord()["pid"], shim.exitRecord()["startedNano"]],
+      [started.pid, String(started.timeNano)],
+    );
+  });
+
+  it("ends without a trace when the brain goes before that", async () => {
+    await using playground = await Playground.make();
+    const shim = playground.launch({ ...sh("exit 3"), awaitBegin: true });
+    shim.dropControl();
+    assert.deepEqual(await shim.exitOfProcess(), { exitCode: 1 });
+    assert.equal(existsSync(playground.path("json.log")), false);
+    assert.equal(existsSync(playground.path("shim.sock")), true);
+  });
+
+  it("tells in the record of the run that the program has begun, and takes it back when it has not", async () => {
+    await using playground = await Playground.make();
+    const record = playground.path("exit.json");
+    writeFileSync(record, " ".repeat(512));
+    const shim = playground.launch(sh("sleep 1000"));
+    const { pid } = await shim.message("started");
+    assert.equal(shim.exitRecord()["pid"], pid);
+    assert.match(String(shim.exitRecord()["startedNano"]), /^1\d{18}$/);
+    kernel.pidfdSendSignal(shim.pidfd, 9);
+    await shim.exitOfProcess();
+    writeFileSync(record, " ".repeat(512));
+    const failed = playground.launch({ process: processOf(["/nowhere"]) });
+    await failed.message("startFailed");
+    assert.equal(readFileSync(record, "utf8").trim(), "");
   });
 
   it("takes the container along when the shim is killed", async () => {

@@ -84,7 +84,8 @@ bool ContainerStart::create_process(Container& container) {
       .mounts = mounts,
       .streams = {{child_streams_[0].get(), child_streams_[1].get(), child_streams_[2].get()}},
       .sync = child_sync_.get(),
-      .inherited = inherited_};
+      .inherited = inherited_,
+      .start_record = record_.fd()};
   const bool joins = joins_namespaces(plan_);
   int pidfd = -1;
   CloneRequest request;
@@ -152,6 +153,8 @@ bool ContainerStart::prepare_around(Container& container) {
   }
   // A child that failed meanwhile is heard of by its report.
   send_order(sync_.get(), Order::kAttached);
+  container.start_ticks = start_ticks(container.pid);
+  record_.write({.id = plan_.id, .nonce = plan_.nonce, .pid = container.pid, .start_ticks = container.start_ticks});
   char path[48];
   std::snprintf(path, sizeof(path), "/proc/%d/ns/net", container.pid);
   UniqueFd network(open(path, O_RDONLY | O_CLOEXEC));
@@ -214,6 +217,7 @@ void ContainerStart::undo(Container& container) {
   // Its cgroup is empty only when it was reaped. What a hook may have left is not waited for.
   while (container.pid > 0 && waitpid(container.pid, nullptr, 0) < 0 && errno == EINTR) {
   }
+  record_.blank();
   remove_links(plan_.interfaces);
   cgroups_.remove_all();
 }
@@ -238,12 +242,12 @@ bool ContainerStart::start_process(Container& container) {
 }
 
 bool ContainerStart::run(Container& container) {
+  record_.open(plan_.exit_record_path);
   if (!make_cgroups() || !make_streams(container) || !start_process(container)) {
     undo(container);
     return false;
   }
   container.started_ns = realtime_ns();
-  container.start_ticks = start_ticks(container.pid);
   hold_namespaces(container);
   return true;
 }

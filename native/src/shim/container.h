@@ -8,6 +8,7 @@
 
 #include "kernel/failure.h"
 #include "kernel/unique_fd.h"
+#include "shim/exit_record.h"
 #include "shim/name_sockets.h"
 #include "shim/plan.h"
 #include "shim/process.h"
@@ -83,6 +84,7 @@ class ContainerStart {
   UniqueFd sync_;
   UniqueFd child_sync_;
   UniqueFd child_streams_[3];
+  StartRecord record_;
 };
 
 }  // namespace gantry::shim

@@ -132,7 +132,8 @@ void Init::run() {
                                     .sync = context_.sync,
                                     .root = rootfs_.fd(),
                                     .inherited = context_.inherited,
-                                    .make_cwd = true};
+                                    .make_cwd = true,
+                                    .start_record = context_.start_record};
     become_program(process, failure_);
   }
   send_failure(context_.sync, failure_);

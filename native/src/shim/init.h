@@ -15,6 +15,8 @@ struct InitContext {
   // Child's end of the hand-shake.
   int sync;
   const Inherited& inherited;
+  // File that takes the time of the start, or -1.
+  int start_record;
 };
 
 // Runs in the child and never returns: a failure is reported on the hand-shake.

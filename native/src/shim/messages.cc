@@ -126,6 +126,7 @@ std::string encode_hello(uint64_t reply_to, const Hello& hello) {
     state_writer.number(2, exec.pid);
     writer.message(6, state);
   }
+  writer.number(7, hello.started_ns);
   return envelope(reply_to, 4, body);
 }
 

@@ -68,6 +68,7 @@ struct Hello {
   std::string_view nonce;
   int32_t pid = 0;
   uint64_t pid_start_ticks = 0;
+  int64_t started_ns = 0;
   std::vector<ExecState> execs;
 };
 

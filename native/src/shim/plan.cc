@@ -352,6 +352,7 @@ bool decode(std::string_view bytes, LaunchPlan& out) {
       case 26: return take(field, out.init_binary_path);
       case 27: return take(field, out.kill_cgroup_on_exit);
       case 28: return out.has_names = true, take_message(field, out.names);
+      case 29: return take(field, out.await_begin);
       default: return false;
     }
   });

@@ -229,6 +229,7 @@ struct LaunchPlan {
   std::string hook_state_json;
   std::string init_binary_path;
   bool kill_cgroup_on_exit = false;
+  bool await_begin = false;
   bool has_names = false;
   NameTablePlan names;
 

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "kernel/in_root.h"
+#include "shim/exit_record.h"
 #include "shim/lookup.h"
 #include "shim/user.h"
 
@@ -189,6 +190,7 @@ bool Becoming::execute() {
   char path[PATH_MAX];
   if (plan_.args.empty()) return failure_.say("exec", EINVAL, "no command specified");
   if (!find_program(plan_.args[0].c_str(), context_.arrays.environment(), path, failure_)) return false;
+  write_start_time(context_.start_record);
   if (plan_.no_new_privileges && !filter()) return false;
   execve(path, context_.arrays.args(), context_.arrays.environment());
   failure_.say("exec", errno, "exec %s: %s", path, error_text(errno));

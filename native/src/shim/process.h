@@ -64,6 +64,8 @@ struct ProcessContext {
   const Inherited& inherited;
   // Whether a missing working directory is made.
   bool make_cwd;
+  // File that takes the time of the start (see StartRecord), or -1.
+  int start_record = -1;
 };
 
 // Ties the caller's life to the shim's: SIGKILL when it dies. False when it is dead already. Changes of IDs and

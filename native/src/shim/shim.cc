@@ -198,9 +198,11 @@ void Shim::container_ended(const ExitStatus& status) {
   publish("exited", ",\"pid\":" + std::to_string(container_.pid) + ",\"exitCode\":" + std::to_string(status.exit_code) +
                         ",\"signal\":" + std::to_string(status.signal) +
                         ",\"oomKilled\":" + (oom_killed_ ? "true" : "false") + ",\"timeNano\":" + std::to_string(now));
-  const int error = write_exit_record(exit_record_path_, {.id = id_,
-                                                          .nonce = nonce_,
-                                                          .pid = container_.pid,
+  const int error = write_exit_record(exit_record_path_, {.run = {.id = id_,
+                                                                  .nonce = nonce_,
+                                                                  .pid = container_.pid,
+                                                                  .start_ticks = container_.start_ticks,
+                                                                  .started_nano = container_.started_ns},
                                                           .status = status,
                                                           .oom_killed = oom_killed_,
                                                           .time_nano = now,

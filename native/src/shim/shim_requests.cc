@@ -63,6 +63,7 @@ std::string Shim::answer_state(uint64_t seq) {
   hello.nonce = nonce_;
   hello.pid = running_ && !ended_ ? container_.pid : 0;
   hello.pid_start_ticks = hello.pid == 0 ? 0 : container_.start_ticks;
+  hello.started_ns = container_.started_ns;
   for (const auto& exec : execs_) hello.execs.push_back({exec->id(), exec->pid()});
   return encode_hello(seq, hello);
 }

@@ -1,7 +1,7 @@
 /** Puts the service together: adapters, the App, and what is served. */
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { type EngineConfig, loadConfig, servicePaths } from "@gantry/config";
+import { cleanEnvironment, type EngineConfig, loadConfig, servicePaths } from "@gantry/config";
 import { implementEventService } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, loadKernel, nativeArtifact } from "@gantry/native";
@@ -9,6 +9,7 @@ import { type Channel, type DataListener, type Implementation, openChannel } fro
 import { createShim } from "@gantry/shim";
 import { openRootMounts } from "./adapters/archive/root-mounts.ts";
 import { openUnpackProgram } from "./adapters/archive/unpack-program.ts";
+import { launchFailpoint } from "./adapters/failpoint/kill-at-launch.ts";
 import { ensureDefaultProfile } from "./adapters/host/apparmor.ts";
 import { openContainerFolders } from "./adapters/host/container-folders.ts";
 import { openHostDevices } from "./adapters/host/host-devices.ts";
@@ -124,12 +125,14 @@ async function openApp(
   const folders = openContainerFolders(dataDir, kernel, logger);
   const host = withAppArmor(readHostFacts(), logger);
   const images = openImages(parts.imageChannel, logger);
+  const launchStep = launchFailpoint(cleanEnvironment());
   const shim = createShim({
     runRoot: config.runRoot,
     cacheDir: path.join(dataDir, "cache"),
     logger,
     cgroupParent: config.cgroupParent,
     natsUrlPath: path.join(config.runRoot, "nats.url"),
+    onLaunchStep: launchStep,
   });
   const directory = containerDirectory(registry);
   const unpackProgram = nativeArtifact("unpack");
@@ -186,6 +189,7 @@ async function openApp(
     createDefaults: createDefaults(config),
     initProgram: nativeArtifact("init"),
     lifetime: parts.lifetime.signal,
+    launchStep,
     shuttingDown: false,
   };
   return { app, networks: networking, volumes };

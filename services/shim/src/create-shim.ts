@@ -49,6 +49,7 @@ function openBrain(options: ShimOptions): Brain {
     openLink: openControlLink,
     runFolder: (id) => runFolder(options.runRoot, id),
     events: createEventHub(),
+    step: options.onLaunchStep ?? (() => undefined),
     containers: new Map(),
     cgroupParent: options.cgroupParent ?? "gantry",
     natsUrlPath: options.natsUrlPath ?? "",

@@ -13,4 +13,4 @@ export {
 } from "./compile/defaults.ts";
 export { mountExtensions } from "./compile/mount-options.ts";
 export { createShim } from "./create-shim.ts";
-export type { ShimOptions } from "./options.ts";
+export type { LaunchStep, ShimOptions } from "./options.ts";

@@ -21,4 +21,13 @@ export interface ShimOptions {
   readonly cgroupLayout?: CgroupLayout;
   /** The kernel. Default: the addon. */
   readonly kernel?: Kernel;
+  /** Called within each step of a launch: for tests of what happens when it is cut off there. */
+  readonly onLaunchStep?: (step: LaunchStep, shimPid: number) => void;
 }
+
+/**
+ * How far a launch is: `prepared` nothing is made; `spawned` its process waits, and nobody knows of
+ * it; `recorded` it is written down; `released` it has heard so, and goes on by itself; `started`
+ * the program has begun, and the caller does not know yet.
+ */
+export type LaunchStep = "prepared" | "spawned" | "recorded" | "released" | "started";

@@ -37,6 +37,8 @@ export interface ProcessLink {
    * frozen), unavailable when the connection is or gets lost.
    */
   ask(request: ShimRequestBody): Promise<ShimMessage["message"]>;
+  /** Lets a process begin that waits for it (LaunchPlan.await_begin). */
+  begin(): void;
   /** Resolves when the connection has ended and every message of it was given out. */
   readonly ended: Promise<void>;
   /** Ends the connection. */
@@ -107,16 +109,26 @@ export interface Processes {
   open(pid: number, startTicks: bigint): number | undefined;
 }
 
-/** What a shim process wrote about its container's end. */
+/** The first process of a run, from right before it becomes the program. */
+export interface StartedProcess {
+  readonly pid: number;
+  readonly pidStartTicks: bigint;
+  /** Nanoseconds since the epoch. */
+  readonly startedAtNano: bigint;
+}
+
+/** What a shim process wrote about its container: that the program has begun, then how it ended. */
 export interface ExitRecord {
   /** Hex; tells launches of one container apart. */
   readonly nonce: string;
-  readonly exited: Exited;
+  readonly started: StartedProcess;
+  /** Undefined: it runs, or its shim process was killed. */
+  readonly exited: Exited | undefined;
 }
 
 /** The records that shim processes write before they tell anybody. An empty path has none. */
 export interface ExitRecords {
-  /** Undefined when there is none, or none that can be read: then the process was cut off while writing its first. */
+  /** Undefined when there is none, or none that can be read: then no program has begun since it was reserved. */
   read(path: string): Promise<ExitRecord | undefined>;
   /**
    * Puts a blank record in the place of an earlier launch's, so that the process has only to fill a

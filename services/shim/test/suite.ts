@@ -4,8 +4,9 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { EngineError } from "@gantry/errors";
-import type { LaunchResponse } from "@gantry/proto/shim";
+import { create } from "@bufbuild/protobuf";
+import { type EngineError, resolveKind } from "@gantry/errors";
+import { type LaunchResponse, LaunchResponseSchema } from "@gantry/proto/shim";
 import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
 import {
   type Bundle,
@@ -388,6 +389,61 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       assert.equal(adopted.running, true);
       assert.equal(adopted.launched?.pid, bundle.launched.pid);
       await bundle.remove();
+    });
+
+    it("tells of a run whose shim process was killed before anybody heard of its start", async () => {
+      const nonce = new Uint8Array(16).fill(7);
+      const bundle = await launch(forever, { launch: { nonce } });
+      await crash();
+      process.kill(bundle.launched.shimPid, "SIGKILL");
+      await eventually(() => !isAlive(bundle.launched.shimPid));
+      const adopted = await adopt(bundle, create(LaunchResponseSchema, { nonce }));
+      assert.deepEqual(
+        [adopted.running, adopted.exited?.exitCode, adopted.launched?.pid],
+        [false, 137, bundle.launched.pid],
+      );
+      assert.ok((adopted.launched?.startedAtNano ?? 0n) > 0n);
+      await bundle.remove();
+    });
+
+    it("does not take an earlier run for one that has not begun", async () => {
+      const bundle = await launch(["sh", "-c", "exit 4"]);
+      await events.first(bundle.id, "exited");
+      await crash();
+      const nonce = new Uint8Array(16).fill(9);
+      const adopted = await adopt(bundle, create(LaunchResponseSchema, { nonce }));
+      assert.deepEqual([adopted.running, adopted.launched], [false, undefined]);
+      await bundle.remove();
+    });
+
+    it("leaves nothing of a start that failed in the record of its run", async () => {
+      const bundle = await bundleOf(["/nowhere"]);
+      await rejection(shim().launch(bundle.request));
+      const record = readFileSync(bundle.request.exitRecordPath ?? "", "utf8");
+      assert.equal(record, " ".repeat(512));
+      await remove(bundle.id);
+    });
+
+    it("leaves a launch to itself whose caller goes away", async () => {
+      const bundle = await bundleOf(forever);
+      const caller = new AbortController();
+      const started = shim().launch(bundle.request, { signal: caller.signal });
+      const runFile = path.join(roots.config.runRoot, "c", bundle.id, "shim.json");
+      await eventually(() => existsSync(runFile));
+      caller.abort();
+      // It may have been told in time.
+      await started.catch((error: unknown) => {
+        assert.equal(resolveKind(error), "canceled");
+      });
+      const adopted = await shim().adopt({
+        id: bundle.id,
+        bootId,
+        exitRecordPath: bundle.request.exitRecordPath ?? "",
+        startTimeoutMs: 10_000,
+      });
+      assert.equal(adopted.running, true);
+      assert.ok((adopted.launched?.pid ?? 0) > 0);
+      await remove(bundle.id);
     });
 
     it("finds out the true code of a container that ended while nobody looked", async () => {

@@ -1,7 +1,7 @@
 /** What the use cases work with. Made once in main.ts. */
 import { type NewEvent, nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
-import type { ShimApi } from "@gantry/shim";
+import type { ShimApi, LaunchStep as ShimLaunchStep } from "@gantry/shim";
 import type { RuntimeDefaults } from "../domain/bundle/bundle-input.ts";
 import { type ContainerRecord, eventAttributes } from "../domain/container-record.ts";
 import { isLive, type StateEvent, transition } from "../domain/container-state.ts";
@@ -51,9 +51,14 @@ export interface App {
   readonly initProgram: string;
   /** Aborts when the service ends: for work that no caller waits for. */
   readonly lifetime: AbortSignal;
+  /** Hears of each step of a launch that is this service's own: for tests that end it there. */
+  readonly launchStep: (step: LaunchStep, shimPid: number) => void;
   /** The engine is being shut down: nothing is started any more. */
   shuttingDown: boolean;
 }
+
+/** `intended`: the state `starting` is committed. `committed`: so is `running`. Between them the shim's. */
+export type LaunchStep = "intended" | ShimLaunchStep | "committed";
 
 /** An event of a container, now. */
 export function containerEvent(

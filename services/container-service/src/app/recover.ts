@@ -13,7 +13,7 @@ import type { ExecEntry } from "./exec-table.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { removeAfterExit, removeContainer } from "./remove-container.ts";
 import { restartNow } from "./schedule-restart.ts";
-import { launch } from "./start-container.ts";
+import { launch, runOf } from "./start-container.ts";
 import { execRuns } from "./start-exec.ts";
 
 /** Adoptions that run at the same time. */
@@ -103,61 +103,49 @@ async function endAdopted(app: App, entry: Entry, exited: AdoptedEnd | undefined
   });
 }
 
+/** A process that is still being made after this time hangs, and is killed. */
+const startTimeoutMs = 10_000;
+
 /** Found `starting`: the launch may have come through, or not. */
 async function adoptLaunch(app: App, entry: Entry): Promise<void> {
   const { state } = entry.record;
   if (state.status !== "starting") return;
-  const { bootId } = state;
-  const exitRecordPath = app.folders.paths(entry.id).exitRecord;
-  const found = await app.shim.adopt({ id: entry.id, bootId, exitRecordPath });
-  if (!found.running && found.recorded && isNews(entry, found.exited)) {
-    await endUntoldRun(app, entry, bootId, found.exited);
-    return;
-  }
-  if (!found.running || found.launched === undefined || found.launched.pid === 0) {
-    const error = "the engine ended while the container was being started";
-    if (found.running) await app.shim.kill({ id: entry.id });
-    // A restart of the policy that did not take place does not count as one of its attempts.
-    const restartCount = Math.max(0, entry.record.restartCount - 1);
-    await advanceSurely(app, entry, { type: "launch-failed", error, exitCode: 128 }, [], {
-      restartCount,
-    });
-    return;
-  }
-  const { pid, pidStartTicks, shimPid, shimStartTicks, nonce, startedAtNano } = found.launched;
-  const launched = {
-    pid,
-    pidStartTicks,
-    shimPid,
-    shimStartTicks,
-    nonce: Buffer.from(nonce).toString("hex"),
+  const request = {
+    id: entry.id,
+    bootId: state.bootId,
+    launched: { nonce: Buffer.from(state.nonce, "hex") },
+    exitRecordPath: app.folders.paths(entry.id).exitRecord,
+    startTimeoutMs,
   };
-  const started = startedAtNano === 0n ? BigInt(Date.now()) * 1_000_000n : startedAtNano;
-  await tellLaunch(app, entry, { launched, bootId, startedAtNano: started });
-  startHealthCheck(app, entry);
+  let found = await app.shim.adopt(request);
+  if (found.running && found.launched === undefined) {
+    app.logger.warn({ container: entry.id }, "a start that hangs is killed");
+    await app.shim.kill({ id: entry.id });
+    found = await app.shim.adopt(request);
+  }
+  if (found.launched === undefined) {
+    await loseLaunch(app, entry);
+    return;
+  }
+  await tellLaunch(app, entry, runOf(found.launched, state.bootId));
+  if (!found.running) await endAdopted(app, entry, found.exited);
+  else startHealthCheck(app, entry);
+}
+
+/** Nothing was begun. A restart of the policy that did not take place is made again, as the same one. */
+async function loseLaunch(app: App, entry: Entry): Promise<void> {
+  const { state, restartCount } = entry.record;
+  const byPolicy = state.status === "starting" && state.from === "restarting";
+  const error = byPolicy ? "" : "the engine ended while the container was being started";
+  await advanceSurely(app, entry, { type: "launch-lost", error }, [], {
+    restartCount: byPolicy ? restartCount - 1 : restartCount,
+  });
 }
 
 /** The start that nobody could tell of. */
 async function tellLaunch(app: App, entry: Entry, run: Run): Promise<void> {
   const event = { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano };
   await advanceSurely(app, entry, { type: "launched", run }, [event]);
-}
-
-/** The record of an earlier run is there as well, and its end was told. */
-function isNews(entry: Entry, exited: AdoptedEnd | undefined): exited is AdoptedEnd {
-  return exited !== undefined && exited.timeNano > entry.record.state.past.finishedAtNano;
-}
-
-/** It was launched, ran and ended while nobody listened: one start, and one end. */
-async function endUntoldRun(
-  app: App,
-  entry: Entry,
-  bootId: string,
-  exited: AdoptedEnd,
-): Promise<void> {
-  const launched = { pid: 0, pidStartTicks: 0n, shimPid: 0, shimStartTicks: 0n, nonce: "" };
-  await tellLaunch(app, entry, { launched, bootId, startedAtNano: exited.timeNano });
-  await endAdopted(app, entry, exited);
 }
 
 /** Networks, volumes and image-service are told what is there. */
@@ -189,6 +177,10 @@ async function resumeOne(app: App, entry: Entry): Promise<void> {
   }
   const { state, hostConfig } = entry.record;
   switch (state.status) {
+    case "created":
+      // Its start failed, or was cut off.
+      if (hostConfig.autoRemove && state.past.error !== "") removeAfterExit(app, entry);
+      return;
     case "removing":
       removeAfterExit(app, entry);
       return;

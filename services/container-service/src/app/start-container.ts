@@ -1,4 +1,5 @@
 /** Start: network, mounts and bundle are prepared, the shim launches, the state says so. */
+import { randomBytes } from "node:crypto";
 import type { EngineError } from "@gantry/errors";
 import {
   conflict,
@@ -20,6 +21,8 @@ import { releaseShm } from "./shareable-shm.ts";
 
 /** Exit code of a start that failed before the shim had a say. */
 const failedStartCode = 128;
+
+const nonceBytes = 16;
 
 /**
  * Starts a container for a user.
@@ -78,8 +81,10 @@ export async function launch(
 ): Promise<void> {
   const begun = performance.now();
   const { record } = entry;
+  const nonce = randomBytes(nonceBytes);
+  const start = { type: "start", bootId: app.host.bootId, nonce: nonce.toString("hex") } as const;
   const [written, preparing] = await Promise.allSettled([
-    advance(app, entry, { type: "start", bootId: app.host.bootId }, [], changes),
+    advance(app, entry, start, [], changes),
     prepareLaunch(app, record, secretEnv, app.lifetime),
   ]);
   if (written.status === "rejected") {
@@ -90,16 +95,19 @@ export async function launch(
     throw toEngineError(written.reason);
   }
   entry.intent = "none";
+  app.launchStep("intended", 0);
   try {
     if (preparing.status === "rejected") throw toEngineError(preparing.reason);
     const prepared = preparing.value;
     const preparedAt = performance.now();
-    const launched = await app.shim.launch(prepared.request, { signal: app.lifetime });
-    const run = runOf(app, launched);
+    const request = { ...prepared.request, nonce };
+    const launched = await app.shim.launch(request, { signal: app.lifetime });
+    const run = runOf(launched, app.host.bootId);
     await advanceSurely(app, entry, { type: "launched", run }, [
       ...prepared.events,
       { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano },
     ]);
+    app.launchStep("committed", launched.shimPid);
     const ended = performance.now();
     const fields = { prepareMs: preparedAt - begun, launchMs: ended - preparedAt };
     app.logger.debug({ container: entry.id, ...fields }, "started");
@@ -119,7 +127,8 @@ function pidOfRun(entry: Entry): number {
   return state.status === "running" ? state.run.launched.pid : 0;
 }
 
-function runOf(app: App, launched: LaunchResponse): Run {
+/** What runs, for the record. */
+export function runOf(launched: LaunchResponse, bootId: string): Run {
   return {
     launched: {
       pid: launched.pid,
@@ -128,7 +137,7 @@ function runOf(app: App, launched: LaunchResponse): Run {
       shimStartTicks: launched.shimStartTicks,
       nonce: Buffer.from(launched.nonce).toString("hex"),
     },
-    bootId: app.host.bootId,
+    bootId,
     startedAtNano: launched.startedAtNano,
   };
 }

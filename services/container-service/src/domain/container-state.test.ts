@@ -21,7 +21,7 @@ const ran = { ...neverRan, startedAtNano: 1n, finishedAtNano: 2n, exitCode: 3 };
 
 const states: Record<Status, State> = {
   created: { status: "created", past: neverRan },
-  starting: { status: "starting", past: neverRan, bootId: "boot", from: "created" },
+  starting: { status: "starting", past: neverRan, bootId: "boot", nonce: "00", from: "created" },
   running: { status: "running", past: neverRan, run },
   paused: { status: "paused", past: neverRan, run },
   restarting: { status: "restarting", past: ran },
@@ -32,9 +32,10 @@ const states: Record<Status, State> = {
 
 const exit = { type: "exit", exitCode: 9, oomKilled: true, atNano: 8n } as const;
 const events: Record<string, StateEvent> = {
-  start: { type: "start", bootId: "boot" },
+  start: { type: "start", bootId: "boot", nonce: "00" },
   launched: { type: "launched", run },
   "launch-failed": { type: "launch-failed", error: "no", exitCode: 127 },
+  "launch-lost": { type: "launch-lost", error: "no" },
   exit: { ...exit, restart: false },
   "exit and restart": { ...exit, restart: true },
   "give-up-restart": { type: "give-up-restart" },
@@ -50,6 +51,7 @@ const allowed: readonly (readonly [Status, string, Status])[] = [
   ["created", "remove", "removing"],
   ["starting", "launched", "running"],
   ["starting", "launch-failed", "created"],
+  ["starting", "launch-lost", "created"],
   ["running", "exit", "exited"],
   ["running", "exit and restart", "restarting"],
   ["running", "pause", "paused"],
@@ -80,10 +82,19 @@ describe("container state", () => {
   }
 
   it("returns to exited, not created, when a later start fails", () => {
-    const starting = transition(states.exited, { type: "start", bootId: "b" });
+    const starting = transition(states.exited, { type: "start", bootId: "b", nonce: "01" });
     const failed = transition(starting, { type: "launch-failed", error: "x", exitCode: 126 });
     assert.equal(failed.status, "exited");
     assert.deepEqual(failed.past, { ...ran, error: "x", exitCode: 126 });
+  });
+
+  it("is again what it was when its start was cut off", () => {
+    for (const before of [states.created, states.exited, states.restarting]) {
+      const starting = transition(before, { type: "start", bootId: "b", nonce: "01" });
+      const lost = transition(starting, { type: "launch-lost", error: "x" });
+      assert.equal(lost.status, before.status);
+      assert.deepEqual(lost.past, { ...before.past, error: "x" });
+    }
   });
 
   it("keeps what an exit said", () => {

@@ -44,6 +44,8 @@ export type State =
       readonly status: "starting";
       readonly past: Past;
       readonly bootId: string;
+      /** Hex; tells this launch from every other, in the records that its process leaves. */
+      readonly nonce: string;
       /** What clients see until it runs. */
       readonly from: "created" | "restarting" | "exited";
     }
@@ -56,9 +58,11 @@ export type State =
 
 /** What can happen to a container. */
 export type StateEvent =
-  | { readonly type: "start"; readonly bootId: string }
+  | { readonly type: "start"; readonly bootId: string; readonly nonce: string }
   | { readonly type: "launched"; readonly run: Run }
   | { readonly type: "launch-failed"; readonly error: string; readonly exitCode: number }
+  /** It was cut off before its program began: as if it had not been asked for, but for the text. */
+  | { readonly type: "launch-lost"; readonly error: string }
   | {
       readonly type: "exit";
       readonly exitCode: number;
@@ -77,7 +81,7 @@ export type StateEvent =
 /** Which states may follow which. `removing` also ends the record. */
 export const nextStatuses = {
   created: ["starting", "removing"],
-  starting: ["running", "created", "exited"],
+  starting: ["running", "created", "exited", "restarting"],
   running: ["paused", "exited", "restarting"],
   paused: ["running", "exited", "restarting"],
   restarting: ["starting", "exited", "removing"],
@@ -90,8 +94,8 @@ export const nextStatuses = {
 export const recoveryRules = {
   created: "nothing; without its folder it is kept and the next start says what is missing",
   starting:
-    "adopt: a process that runs makes it running, an exit record of this launch is a run that has ended " +
-    "(`start` and `die` are told), else the launch has failed and, if the policy asked for it, is made again",
+    "adopt by the nonce of the launch: a program that runs makes it running, one that had begun is a run that has " +
+    "ended (`start` and `die` are told), else nothing was begun, and it is again what it was before the start",
   running: "adopt: it runs on, or its exit record or boot ID says how it ended, then the policy",
   paused: "as running; the cgroup says whether it is still frozen",
   restarting: "start it again at once",
@@ -137,12 +141,16 @@ function follow(from: State, event: StateEvent): State | undefined {
   switch (event.type) {
     case "start":
       return isStartable(from)
-        ? { status: "starting", past, bootId: event.bootId, from: from.status }
+        ? { status: "starting", past, bootId: event.bootId, nonce: event.nonce, from: from.status }
         : undefined;
     case "launched":
       return from.status === "starting" ? { status: "running", past, run: event.run } : undefined;
     case "launch-failed":
       return from.status === "starting" ? afterFailedLaunch(past, event) : undefined;
+    case "launch-lost":
+      return from.status === "starting"
+        ? { status: from.from, past: { ...past, error: event.error } }
+        : undefined;
     case "exit":
       return isLive(from) ? afterExit(from, event) : undefined;
     case "give-up-restart":

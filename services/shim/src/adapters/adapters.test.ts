@@ -99,15 +99,8 @@ describe("exit records", () => {
     await writeFile(file, JSON.stringify(whole));
     const record = await exitRecordFiles.read(file);
     assert.equal(record?.nonce, "ab");
-    assert.deepEqual(
-      [
-        record.exited.exitCode,
-        record.exited.signal,
-        record.exited.oomKilled,
-        record.exited.timeNano,
-      ],
-      [137, 9, true, 1767225600000000001n],
-    );
+    const { exitCode, signal, oomKilled, timeNano } = record.exited ?? {};
+    assert.deepEqual([exitCode, signal, oomKilled, timeNano], [137, 9, true, 1767225600000000001n]);
     for (const damaged of [
       '{"nonce":"ab"',
       "null",
@@ -117,6 +110,34 @@ describe("exit records", () => {
     ]) {
       await writeFile(file, damaged);
       assert.equal(await exitRecordFiles.read(file), undefined, damaged);
+    }
+  });
+});
+
+describe("start records", () => {
+  const begun = { nonce: "ab", pid: 7, pidStartTicks: "42", startedNano: "1767225600000000001" };
+
+  it("tell of a program that has begun and not ended", async () => {
+    await using folder = await openTempDir("gantry-exit-");
+    const file = path.join(folder.path, "exit.json");
+    await writeFile(file, JSON.stringify(begun).padEnd(512));
+    const record = await exitRecordFiles.read(file);
+    assert.deepEqual(record, {
+      nonce: "ab",
+      started: { pid: 7, pidStartTicks: 42n, startedAtNano: 1767225600000000001n },
+      exited: undefined,
+    });
+  });
+
+  it("tell nothing while it has not, nor when it has been blanked", async () => {
+    await using folder = await openTempDir("gantry-exit-");
+    const file = path.join(folder.path, "exit.json");
+    for (const text of [
+      JSON.stringify({ ...begun, startedNano: "0".repeat(19) }),
+      " ".repeat(512),
+    ]) {
+      await writeFile(file, text);
+      assert.equal(await exitRecordFiles.read(file), undefined, text);
     }
   });
 });

@@ -80,6 +80,9 @@ export function openControlLink(options: LinkOptions): ProcessLink {
 
   return {
     ask,
+    begin: () => {
+      socket.write(encodeFrame(new Uint8Array(0)));
+    },
     ended,
     close: () => {
       socket.destroy();

@@ -1,10 +1,10 @@
-/** The exit record that a shim process writes before it tells anybody. */
+/** The record of a run that its shim process writes before it tells anybody. */
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
 import { syncFolder } from "@gantry/fs";
-import { ExitedSchema } from "@gantry/proto/shim";
+import { type Exited, ExitedSchema } from "@gantry/proto/shim";
 import type { ExitRecord, ExitRecords } from "../ports.ts";
 
 /** Exit records as files. */
@@ -23,18 +23,36 @@ async function readExitRecord(file: string): Promise<ExitRecord | undefined> {
 function parse(value: unknown): ExitRecord | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const fields = value as Readonly<Record<string, unknown>>;
-  const { nonce, exitCode, signal, oomKilled, timeNano } = fields;
-  if (typeof exitCode !== "number" || typeof timeNano !== "string" || !/^\d+$/.test(timeNano))
-    return undefined;
+  const { nonce, pid } = fields;
+  const exited = parseExited(fields);
+  const startedAtNano = decimal(fields["startedNano"]) ?? exited?.timeNano ?? 0n;
+  // Zeros until the program begins.
+  if (startedAtNano === 0n) return undefined;
   return {
     nonce: typeof nonce === "string" ? nonce : "",
-    exited: create(ExitedSchema, {
-      exitCode,
-      signal: typeof signal === "number" ? signal : 0,
-      oomKilled: oomKilled === true,
-      timeNano: BigInt(timeNano),
-    }),
+    started: {
+      pid: typeof pid === "number" ? pid : 0,
+      pidStartTicks: decimal(fields["pidStartTicks"]) ?? 0n,
+      startedAtNano,
+    },
+    exited,
   };
+}
+
+function parseExited(fields: Readonly<Record<string, unknown>>): Exited | undefined {
+  const { exitCode, signal, oomKilled } = fields;
+  const timeNano = decimal(fields["timeNano"]);
+  if (typeof exitCode !== "number" || timeNano === undefined) return undefined;
+  return create(ExitedSchema, {
+    exitCode,
+    signal: typeof signal === "number" ? signal : 0,
+    oomKilled: oomKilled === true,
+    timeNano,
+  });
+}
+
+function decimal(value: unknown): bigint | undefined {
+  return typeof value === "string" && /^\d+$/.test(value) ? BigInt(value) : undefined;
 }
 
 /** The shim process looks for exactly this size. */

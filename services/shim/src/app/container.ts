@@ -11,6 +11,7 @@ import {
   type StreamTicket,
   WatchResponseSchema,
 } from "@gantry/proto/shim";
+import type { LaunchStep } from "../options.ts";
 import type {
   Cgroups,
   ExitRecords,
@@ -43,6 +44,8 @@ export interface Brain {
   readonly containers: Map<string, Container>;
   readonly cgroupParent: string;
   readonly natsUrlPath: string;
+  /** Hears of each step of a launch. */
+  readonly step: (step: LaunchStep, shimPid: number) => void;
   /** Descriptor of the sealed shim program, made at the first launch. */
   program(): number;
 }

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import path from "node:path";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { canceled, conflict, hasErrno, internal, invalidArgument } from "@gantry/errors";
+import { canceled, conflict, hasErrno, hasKind, internal, invalidArgument } from "@gantry/errors";
 import { parseRuntimeSpec, type RuntimeSpec } from "@gantry/oci/runtime-spec";
 import {
   LaunchPlanSchema,
@@ -16,7 +16,7 @@ import {
 import { cgroupPathOf } from "../compile/cgroup-layout.ts";
 import { compileLaunchPlan } from "../compile/launch-plan.ts";
 import type { LaunchPlanInit } from "../compile/plan-types.ts";
-import type { SeccompProgram } from "../ports.ts";
+import type { SeccompProgram, StartedProcess } from "../ports.ts";
 import { toLaunchError } from "../process-error.ts";
 import {
   type Brain,
@@ -28,7 +28,15 @@ import {
 } from "./container.ts";
 import { answerTimeoutMs, keepConnected, openInit } from "./link.ts";
 import { prepareForLaunch } from "./prepare.ts";
-import { cleanUpKilled, handleEvent, putAway, watchShim } from "./run-end.ts";
+import {
+  cleanUpKilled,
+  finish,
+  handleEvent,
+  killedExit,
+  putAway,
+  recordOfRun,
+  watchShim,
+} from "./run-end.ts";
 
 const controlBacklog = 16;
 const nonceBytes = 16;
@@ -101,18 +109,23 @@ async function start(
   const profile = spec.linux?.seccomp;
   const seccomp = profile === undefined ? undefined : await brain.seccomp.compile(profile);
   phases.mark("seccompMs");
-  const nonce = randomBytes(nonceBytes);
+  const nonce = attempt.request.nonce.length > 0 ? attempt.request.nonce : randomBytes(nonceBytes);
   const plan = compilePlan(brain, spec, attempt, seccomp, nonce);
   phases.mark("compileMs");
   const cgroupPath = cgroupPathOf(spec.linux?.cgroupsPath, brain.cgroupParent, container.id);
   brain.cgroups.ensureParent(cgroupPath);
   phases.mark("cgroupMs");
+  if (attempt.signal?.aborted === true) throw canceled("launch was canceled");
+  brain.step("prepared", 0);
   const spawned = spawnShim(brain, container, plan, attempt.prepared.listener);
   phases.mark("spawnMs");
+  brain.step("spawned", spawned.pid);
   const run = openRun(brain, container, { ...attempt, cgroupPath, nonce, seccomp, spawned });
+  brain.step("recorded", spawned.pid);
   attempt.launching.run = run;
   const started = await awaitStart(brain, container, run, spawned.socket, attempt.signal);
   phases.mark("startMs");
+  brain.step("started", spawned.pid);
   brain.logger.debug({ container: container.id, ...phases.fields() }, "launched");
   return running(brain, container, run, started);
 }
@@ -229,20 +242,23 @@ function openRun(brain: Brain, container: Container, from: NewRun): Run {
   return run;
 }
 
-/** Waits for the one or the other outcome. After a failure nothing is left of the run. */
+/**
+ * Lets the process begin and waits for the one or the other outcome. A run that was begun is one,
+ * however it went on: its end comes after it. After a failure nothing is left of the run.
+ */
 async function awaitStart(
   brain: Brain,
   container: Container,
   run: Run,
   socket: Socket,
   signal: AbortSignal | undefined,
-): Promise<Started> {
-  const outcome = Promise.withResolvers<Started>();
+): Promise<StartedProcess> {
+  const outcome = Promise.withResolvers<StartedProcess>();
   run.link = brain.openLink({
     socket,
     answerTimeoutMs,
     onEvent: (message) => {
-      if (message.case === "started") outcome.resolve(message.value);
+      if (message.case === "started") outcome.resolve(startedOf(message.value));
       else if (message.case === "startFailed") outcome.reject(toLaunchError(message.value));
       else handleEvent(brain, container, run, message);
     },
@@ -251,41 +267,66 @@ async function awaitStart(
   void run.link.ended.then(() => {
     outcome.reject(internal("shim process ended before the container was started"));
   });
-  const cancel = (): void => {
-    run.shim.signal(sigkill);
+  // It goes on by itself, like one whose brain was killed: the program may have begun.
+  const leave = (): void => {
     outcome.reject(canceled("launch was canceled"));
   };
-  if (signal?.aborted === true) cancel();
-  signal?.addEventListener("abort", cancel, { once: true });
+  signal?.addEventListener("abort", leave, { once: true });
+  run.link.begin();
+  brain.step("released", run.record.shimPid);
   try {
     return await outcome.promise;
   } catch (error) {
-    await abandon(brain, run);
+    if (hasKind(error, "canceled")) putAway(run);
+    else return await untold(brain, container, run, error);
     throw error;
   } finally {
-    signal?.removeEventListener("abort", cancel);
+    signal?.removeEventListener("abort", leave);
   }
 }
 
-/** Sees a failed launch to its end: the process puts away what it made and ends, or is killed. */
-async function abandon(brain: Brain, run: Run): Promise<void> {
+function startedOf({ pid, pidStartTicks, timeNano }: Started): StartedProcess {
+  return { pid, pidStartTicks, startedAtNano: timeNano };
+}
+
+/**
+ * Sees a launch to its end that did not tell of a start: the process puts away what it made and ends,
+ * or is killed. Gives the start that its record tells of, throws the error when there was none.
+ */
+async function untold(
+  brain: Brain,
+  container: Container,
+  run: Run,
+  error: unknown,
+): Promise<StartedProcess> {
   const stuck = setTimeout(() => {
     run.shim.signal(sigkill);
   }, failedStartGraceMs);
   await run.shim.ended;
   clearTimeout(stuck);
-  putAway(run);
   await cleanUpKilled(brain, run);
+  const record = await recordOfRun(brain, run);
+  if (record === undefined) {
+    putAway(run);
+    throw error;
+  }
+  finish(brain, container, run, record.exited ?? killedExit());
+  return record.started;
 }
 
-function running(brain: Brain, container: Container, run: Run, started: Started): LaunchResponse {
+function running(
+  brain: Brain,
+  container: Container,
+  run: Run,
+  started: StartedProcess,
+): LaunchResponse {
   const launched = create(LaunchResponseSchema, {
     pid: started.pid,
     pidStartTicks: started.pidStartTicks,
     shimPid: run.record.shimPid,
     shimStartTicks: BigInt(run.record.shimStartTicks),
     nonce: Buffer.from(run.record.nonce, "hex"),
-    startedAtNano: started.timeNano,
+    startedAtNano: started.startedAtNano,
   });
   run.launched = launched;
   if (!run.hasExited) run.init = openInit(brain, started);

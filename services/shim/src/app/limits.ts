@@ -43,7 +43,8 @@ export async function kill(brain: Brain, id: string): Promise<number[]> {
     run.shim.signal(sigkill);
   }, reportTimeoutMs);
   try {
-    await run.exited.promise;
+    // One that never began has no end to tell of.
+    await Promise.race([run.exited.promise, run.shimEnded.promise]);
   } finally {
     clearTimeout(silent);
   }

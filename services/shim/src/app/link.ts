@@ -1,8 +1,9 @@
 /** The connection to a shim process that runs already: made, proved, and made again when it is lost. */
 import { connect, type Socket } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { hasKind } from "@gantry/errors";
-import { type HelloReply, LaunchResponseSchema } from "@gantry/proto/shim";
+import { type HelloReply, type LaunchResponse, LaunchResponseSchema } from "@gantry/proto/shim";
 import { protocolVersion } from "../compile/launch-plan.ts";
 import type { ProcessHandle, ProcessLink } from "../ports.ts";
 import type { Brain, Container, Run } from "./container.ts";
@@ -63,14 +64,23 @@ function accept(brain: Brain, run: Run, link: ProcessLink, hello: HelloReply): v
   run.link = link;
   run.connected.resolve();
   for (const exec of hello.execs) run.execs.add(exec.execId);
-  run.launched ??= create(LaunchResponseSchema, {
-    shimPid: run.record.shimPid,
-    shimStartTicks: BigInt(run.record.shimStartTicks),
-    nonce: Buffer.from(run.record.nonce, "hex"),
-  });
+  // After its end it does not name its process any more.
+  if (hello.pid === 0) return;
+  run.launched ??= identityOf(run);
   run.launched.pid = hello.pid;
   run.launched.pidStartTicks = hello.pidStartTicks;
-  if (!run.hasExited) run.init = openInit(brain, hello);
+  if (hello.startedAtNano !== 0n) run.launched.startedAtNano = hello.startedAtNano;
+  run.init?.close();
+  run.init = run.hasExited ? undefined : openInit(brain, hello);
+}
+
+/** What is known of a run before its first process is. */
+export function identityOf({ record }: Pick<Run, "record">): LaunchResponse {
+  return create(LaunchResponseSchema, {
+    shimPid: record.shimPid,
+    shimStartTicks: BigInt(record.shimStartTicks),
+    nonce: Buffer.from(record.nonce, "hex"),
+  });
 }
 
 /**
@@ -83,7 +93,7 @@ export function keepConnected(brain: Brain, container: Container, run: Run): voi
     while (!isOver()) {
       if (run.link === undefined) await greet(brain, container, run);
       if (run.link === undefined) {
-        await Promise.race([run.shimEnded.promise, pause(retryMs)]);
+        await Promise.race([run.shimEnded.promise, pause(retryMs, undefined, { ref: false })]);
         continue;
       }
       await run.link.ended;
@@ -97,12 +107,6 @@ export function keepConnected(brain: Brain, container: Container, run: Run): voi
       { err: error, container: container.id },
       "shim process cannot be connected to",
     );
-  });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
   });
 }
 

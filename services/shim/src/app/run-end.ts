@@ -1,7 +1,9 @@
 /** Events of a shim process, and the end of its run: told once, whatever happened. */
+import { setTimeout as pause } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
 import { ExecExitedSchema, type Exited, ExitedSchema, type ShimMessage } from "@gantry/proto/shim";
+import type { ExitRecord } from "../ports.ts";
 import { type Brain, type Container, publish, type Run } from "./container.ts";
 
 /** What its cgroup may take to die after a killed shim process. */
@@ -51,6 +53,11 @@ export function handleEvent(
   publish(brain, container.id, run, message);
 }
 
+/** Whether the first process is known. */
+export function hasBegun({ launched }: Run): boolean {
+  return launched !== undefined && launched.pid !== 0;
+}
+
 /** Tells how the first process ended, unless that was told already. */
 export function finish(brain: Brain, container: Container, run: Run, exited: Exited): void {
   if (run.hasExited) return;
@@ -65,16 +72,32 @@ export function finish(brain: Brain, container: Container, run: Run, exited: Exi
 }
 
 async function shimEnded(brain: Brain, container: Container, run: Run): Promise<void> {
-  await Promise.race([run.link?.ended, timeout(lastMessagesMs)]);
+  await Promise.race([run.link?.ended, pause(lastMessagesMs, undefined, { ref: false })]);
   if (!run.hasExited) await findOutEnd(brain, container, run);
   putAway(run);
 }
 
+/** What the process of this very run wrote, if its program has begun. */
+export async function recordOfRun(
+  brain: Brain,
+  { record: { exitRecordPath, nonce } }: Pick<Run, "record">,
+): Promise<ExitRecord | undefined> {
+  const record = await brain.exitRecords.read(exitRecordPath);
+  return record?.nonce === nonce ? record : undefined;
+}
+
 /** The process ended without a word: its record says how, or else it was killed, and its container with it. */
 async function findOutEnd(brain: Brain, container: Container, run: Run): Promise<void> {
-  const record = await brain.exitRecords.read(run.record.exitRecordPath);
-  if (record?.nonce === run.record.nonce) {
+  const record = await recordOfRun(brain, run);
+  if (record?.exited !== undefined) {
     finish(brain, container, run, record.exited);
+    return;
+  }
+  if (record === undefined && !hasBegun(run)) {
+    // An adopted launch whose start failed: there was no run, so it has no end.
+    run.hasExited = true;
+    container.state = { status: "idle" };
+    await cleanUpKilled(brain, run);
     return;
   }
   brain.logger.warn(
@@ -131,10 +154,4 @@ export function putAway(run: Run): void {
   run.shim.close();
   run.link = undefined;
   run.init = undefined;
-}
-
-function timeout(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
 }

@@ -76,6 +76,7 @@ export function compileLaunchPlan(
     hooks: compileHooks(spec.hooks),
     hookStateJson: spec.hooks === undefined ? "" : hookState(spec, request),
     initBinaryPath: request.initBinaryPath,
+    awaitBegin: true,
     // A PID namespace of its own dies with its first process; a shared one does not.
     killCgroupOnExit: !makesNamespace(linux.namespaces, "pid"),
     ...(request.names === undefined ? {} : { names: request.names }),

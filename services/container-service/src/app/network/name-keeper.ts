@@ -3,6 +3,7 @@
  * tells it. What is told is made from the registry at that moment, so that whatever happened meanwhile, or was
  * lost on the way, comes out right.
  */
+import { setTimeout } from "node:timers/promises";
 import { EngineError, hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { UpstreamServer } from "../../domain/network/container-files.ts";
@@ -18,6 +19,8 @@ import { buildTable, memberOf, type TableSources } from "./name-tables.ts";
 
 /** Between two tries to reach a process that does not answer. */
 const retryMs = 1_000;
+/** Before the whole table is sent again after it was sent whole and was not enough; doubles up to `retryMs`. */
+const firstResendMs = 50;
 
 /** What a container's name server depends on besides the registry. */
 export interface NameSettings {
@@ -39,6 +42,8 @@ interface Server {
 export interface NameKeeperOptions extends TableSources {
   readonly servers: NameServers;
   readonly logger: Logger;
+  /** Waits. Default: a timer that does not keep the process. */
+  readonly pause?: (ms: number) => Promise<unknown>;
 }
 
 export class NameKeeper {
@@ -130,17 +135,25 @@ export class NameKeeper {
   async #tellAll(containerId: string, server: Server): Promise<void> {
     // What happens in this turn of the event loop goes out together.
     await Promise.resolve();
+    const { pause = timer } = this.#options;
+    let resendMs = 0;
     while (!this.#closed && this.#servers.get(containerId) === server) {
       const update = this.#take(containerId, server);
       if (update === undefined) return;
       try {
         await this.#options.servers.update(containerId, update);
+        resendMs = 0;
       } catch (error) {
         if (!(error instanceof EngineError)) throw error;
         if (this.#servers.get(containerId) !== server || hasKind(error, "conflict")) return;
         server.stale = true;
-        if (hasKind(error, "not_found")) continue;
         if (hasKind(error, "invalid_argument")) throw error;
+        if (hasKind(error, "not_found")) {
+          // It has not heard of a network yet. The whole table says it all: but for the first time, no hurry.
+          if (resendMs > 0) await pause(resendMs);
+          resendMs = resendMs === 0 ? firstResendMs : Math.min(resendMs * 2, retryMs);
+          continue;
+        }
         this.#options.logger.warn({ err: error, container: containerId }, "name server is silent");
         await pause(retryMs);
       }
@@ -171,8 +184,6 @@ export class NameKeeper {
   }
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });
+function timer(ms: number): Promise<unknown> {
+  return setTimeout(ms, undefined, { ref: false });
 }

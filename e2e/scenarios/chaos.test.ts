@@ -2,10 +2,8 @@
  * Containers write, exit, crash, restart, are stopped and killed while kill -9 hits every program of the
  * engine at random. Afterwards processes, states, cgroups, mounts, links, logs and event log agree.
  *
- * At least 60 kills over at least five minutes with 50 containers in `npm run test:deep`; short when the
- * file is run by itself (services/container-service/test/chaos.test.ts is the sample of `npm test`).
- * GANTRY_TEST_SEED repeats the choices of a run (not their timing). Known to fail now and then: a policy
- * restart that is cut off after its program began runs again, and the first run's die is not told.
+ * At least 60 kills over at least five minutes with 50 containers in `npm run test:deep`; `npm test` has a
+ * short sample of it. GANTRY_TEST_SEED repeats the choices of a run (not their timing).
  */
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
