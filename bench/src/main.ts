@@ -1,6 +1,7 @@
 /**
- * `npm run bench [rounds]`: Gantry and the newest real dockerd side by side, interleaved.
- * Prints the table, writes bench/results/<time>.{json,md} and the README's copy.
+ * `npm run bench [rounds [pattern]]`: Gantry and the newest real dockerd side by side, interleaved.
+ * Prints the table, writes bench/results/<time>.{json,md} and the README's copy. With a pattern: only
+ * the times of rows whose titles match it, printed and not kept.
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -18,7 +19,7 @@ import { measureMemory } from "./memory-rows.ts";
 import { networkRows } from "./network-rows.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
-import { describeMachine, toMarkdown, updateTable } from "./report.ts";
+import { type BenchReport, describeMachine, toMarkdown, updateTable } from "./report.ts";
 import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
 import { storageRows } from "./storage-rows.ts";
 
@@ -34,7 +35,7 @@ interface TimedRows {
   readonly peerVersion: string;
 }
 
-async function timeRows(rounds: number): Promise<TimedRows> {
+async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
   await using ours = await startOurs();
   await using peer = await startPeer(path.join(scratch, "peer"));
   await prepare(ours);
@@ -43,6 +44,7 @@ async function timeRows(rounds: number): Promise<TimedRows> {
   const times: TimedResult[] = [];
   const failed: string[] = [];
   const take = async (row: Timed): Promise<void> => {
+    if (!wanted.test(row.title)) return;
     try {
       const result = await measure(row, ours, peer, cliStartMs);
       times.push(result);
@@ -100,23 +102,29 @@ async function prepare(engine: Engine): Promise<void> {
 
 async function main(): Promise<void> {
   const rounds = Number(process.argv[2] ?? 15);
-  if (!Number.isInteger(rounds) || rounds < 1) throw new Error("usage: npm run bench [rounds]");
+  const pattern = process.argv[3];
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error("usage: npm run bench [rounds [pattern]]");
   await rm(scratch, { recursive: true, force: true });
   await mkdir(scratch, { recursive: true });
   const takenAt = new Date().toISOString();
-  const timed = await timeRows(rounds);
-  const memory = await measureMemory(scratch);
+  const timed = await timeRows(rounds, new RegExp(pattern ?? ""));
+  const memory = pattern === undefined ? await measureMemory(scratch) : [];
   const report = { takenAt, machine: describeMachine(), ...timed, memory };
   const markdown = toMarkdown(report);
+  process.stdout.write(markdown);
+  if (pattern === undefined) await keep(report, markdown);
+  await rm(scratch, { recursive: true, force: true });
+  if (timed.failed.length > 0) throw new Error(`not measured:\n${timed.failed.join("\n")}`);
+}
+
+async function keep(report: BenchReport, markdown: string): Promise<void> {
   const results = path.join(repository, "bench/results");
   await mkdir(results, { recursive: true });
-  const stem = path.join(results, takenAt.replaceAll(/[:.]/g, "-"));
+  const stem = path.join(results, report.takenAt.replaceAll(/[:.]/g, "-"));
   await writeFile(`${stem}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
   await writeFile(`${stem}.md`, markdown);
   await updateTable(path.join(repository, "README.md"), markdown);
-  process.stdout.write(markdown);
-  await rm(scratch, { recursive: true, force: true });
-  if (timed.failed.length > 0) throw new Error(`not measured:\n${timed.failed.join("\n")}`);
 }
 
 await main();

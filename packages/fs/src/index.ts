@@ -4,4 +4,5 @@ export {
   writeFileAtomic,
 } from "./atomic-write.ts";
 export { isInside, joinInside } from "./safe-path.ts";
+export { sharedWork } from "./shared-work.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";

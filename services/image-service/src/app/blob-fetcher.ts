@@ -153,6 +153,17 @@ class BlobFetch {
   }
 
   async run(onIngest: (ingest: Ingest) => void): Promise<void> {
+    const ingest = await this.#download(onIngest);
+    // The next download need not wait for the disk.
+    const { digest, size } = this.#request.descriptor;
+    const blob = await ingest.commit({ digest, sizeBytes: size });
+    this.#deps.metadata.change((change) => {
+      change.putBlob(blob);
+    });
+  }
+
+  /** Until all bytes are here; holds a slot meanwhile. */
+  async #download(onIngest: (ingest: Ingest) => void): Promise<Ingest> {
     const { descriptor, slots, on, signal } = this.#request;
     if (slots.free === 0) on.waiting();
     using _slot = await slots.take(signal);
@@ -163,14 +174,11 @@ class BlobFetch {
       onIngest(ingest);
       await this.#receiveAll(ingest);
       on.verifying();
+      return ingest;
     } catch (error) {
       await this.#giveUp(ingest, error);
       throw error;
     }
-    const blob = await ingest.commit({ digest: descriptor.digest, sizeBytes: descriptor.size });
-    this.#deps.metadata.change((change) => {
-      change.putBlob(blob);
-    });
   }
 
   /** What came is kept for the next try, unless it cannot be right. */

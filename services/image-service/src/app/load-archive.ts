@@ -18,6 +18,7 @@ import {
   sha256Digest,
   withDefaultTag,
 } from "@gantry/oci";
+import type { AdoptedBlob } from "../ports/content.ts";
 import type { Hold } from "./holds.ts";
 import { type ArchivedImage, archivedName, ImageArchive } from "./image-archive.ts";
 import type { Store } from "./store.ts";
@@ -35,6 +36,7 @@ export class ArchiveLoader {
   readonly #archive: ImageArchive;
   readonly #hold: Hold;
   readonly #platforms: readonly Platform[];
+  readonly #arriving = new Map<Digest, Promise<void>>();
 
   constructor(options: {
     readonly store: Store;
@@ -46,6 +48,11 @@ export class ArchiveLoader {
     this.#archive = new ImageArchive(options.directory);
     this.#hold = options.hold;
     this.#platforms = options.platforms;
+  }
+
+  /** Layers that can be read and are not recorded yet, since they are still on their way to the disk. */
+  get arriving(): ReadonlyMap<Digest, Promise<void>> {
+    return this.#arriving;
   }
 
   /** Throws invalid_argument for what is no image archive. */
@@ -95,8 +102,8 @@ export class ArchiveLoader {
     }
     const document = await this.#store.catalog.document(descriptor.digest, descriptor.mediaType);
     if (document.kind === "manifest") {
-      for (const layer of document.layers) await this.#takeBlob(layer, Number.MAX_SAFE_INTEGER);
       await this.#takeBlob(document.config, maxConfigBytes);
+      for (const layer of document.layers) await this.#takeLayerBlob(layer);
       return [document.config.digest];
     }
     const configs: Digest[] = [];
@@ -127,11 +134,31 @@ export class ArchiveLoader {
       throw invalidArgument(`content ${digest} is larger than ${limitBytes} bytes`);
     const file = await this.#archive.findBlob(digest);
     if (file === undefined) return false;
-    const blob = await this.#store.content.adopt(file, { digest, sizeBytes: size });
-    this.#store.metadata.change((change) => {
-      change.putBlob(blob);
-    });
+    await this.#record(await this.#store.content.adopt(file, { digest, sizeBytes: size }));
     return true;
+  }
+
+  /** Takes a layer over that is in the archive and not here. */
+  async #takeLayerBlob({ digest, size }: Descriptor): Promise<void> {
+    this.#hold.blob(digest);
+    if (this.#store.metadata.blobs.has(digest) || this.#arriving.has(digest)) return;
+    const file = await this.#archive.findBlob(digest);
+    if (file === undefined) return;
+    this.#expect(await this.#store.content.adopt(file, { digest, sizeBytes: size }));
+  }
+
+  /** Large blobs take their time to the disk: they are unpacked meanwhile. */
+  #expect(blob: AdoptedBlob): void {
+    const recorded = this.#record(blob);
+    recorded.catch(() => undefined);
+    this.#arriving.set(blob.digest, recorded);
+  }
+
+  async #record({ digest, sizeBytes, durable }: AdoptedBlob): Promise<void> {
+    await durable;
+    this.#store.metadata.change((change) => {
+      change.putBlob({ digest, sizeBytes });
+    });
   }
 
   /** docker-archive: the manifest is ours to make, always the same for the same content. */
@@ -161,6 +188,8 @@ export class ArchiveLoader {
   }
 
   readonly #taken = new Map<string, Descriptor>();
+  /** Bytes of the layers that came from this archive. */
+  readonly #sizes = new Map<Digest, number>();
 
   async #takeLayer(name: string, diffId: Digest | undefined): Promise<Descriptor> {
     const known = this.#taken.get(name);
@@ -174,20 +203,21 @@ export class ArchiveLoader {
 
   /** The same file under another name has been moved away already: an uncompressed layer is its diff ID. */
   #presentLayer(name: string, diffId: Digest | undefined): Descriptor {
-    const blob = diffId && this.#store.metadata.blobs.get(diffId);
-    if (blob === undefined) throw invalidArgument(`invalid archive: ${name} is missing`);
-    this.#hold.blob(blob.digest);
-    return { mediaType: mediaTypes.ociLayer, digest: blob.digest, size: blob.sizeBytes };
+    const size =
+      diffId && (this.#sizes.get(diffId) ?? this.#store.metadata.blobs.get(diffId)?.sizeBytes);
+    if (diffId === undefined || size === undefined) {
+      throw invalidArgument(`invalid archive: ${name} is missing`);
+    }
+    this.#hold.blob(diffId);
+    return { mediaType: mediaTypes.ociLayer, digest: diffId, size };
   }
 
   async #adoptLayer(file: string): Promise<Descriptor> {
     const mediaType = await layerType(file);
-    const { content, metadata } = this.#store;
-    const blob = await content.adopt(file, {});
+    const blob = await this.#store.content.adopt(file, {});
     this.#hold.blob(blob.digest);
-    metadata.change((change) => {
-      change.putBlob(blob);
-    });
+    this.#sizes.set(blob.digest, blob.sizeBytes);
+    this.#expect(blob);
     return { mediaType, digest: blob.digest, size: blob.sizeBytes };
   }
 

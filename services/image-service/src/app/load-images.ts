@@ -38,18 +38,28 @@ export async function loadImages(store: Store, request: LoadRequest): Promise<vo
     });
     const { platforms } = request;
     const loader = new ArchiveLoader({ store, directory: scratch.path, hold, platforms });
-    for (const loaded of await loader.load()) await finish(store, loaded, hold, request);
+    try {
+      for (const loaded of await loader.load())
+        await finish(store, loaded, { hold, loader, request });
+    } finally {
+      await Promise.allSettled(loader.arriving.values());
+    }
   } catch (error) {
     store.collector.schedule();
     throw error;
   }
 }
 
+interface Loading {
+  readonly hold: Hold;
+  readonly loader: ArchiveLoader;
+  readonly request: LoadRequest;
+}
+
 async function finish(
   store: Store,
   loaded: LoadedTarget,
-  hold: Hold,
-  request: LoadRequest,
+  { hold, loader: { arriving }, request }: Loading,
 ): Promise<void> {
   const { digest } = loaded.target;
   store.catalog.forget(digest);
@@ -58,7 +68,7 @@ async function finish(
   const [wanted] = request.platforms;
   const choice = chooseManifest(target, wanted ?? store.host, {
     strict: wanted !== undefined,
-    has: (each) => blobs.has(each),
+    has: (each) => blobs.has(each) || arriving.has(each),
   });
   if (choice === undefined && target.manifests.some(({ kind }) => kind === "image")) {
     throw wanted === undefined
@@ -71,9 +81,15 @@ async function finish(
   }
   if (choice !== undefined) {
     const { view } = choice;
-    const listener = request.quiet ? undefined : layerReporter(request.emit, view);
-    await unpackPresent(store, view, hold, request.signal, listener);
+    await unpackPresent(store, view, hold, request.signal, {
+      ...(request.quiet ? {} : layerReporter(request.emit, view)),
+      blobReady: async (index) => {
+        const layer = view.manifest?.layers[index];
+        if (layer !== undefined) await arriving.get(layer.digest);
+      },
+    });
   }
+  await Promise.all(arriving.values());
   store.metadata.change((change) => {
     recordImage(store, change, loaded.target, loaded.names);
     change.event({

@@ -41,10 +41,11 @@ export async function resolveImage(store: Store, request: ResolveRequest): Promi
   return { details, chainId, platformMismatch: chosen.mismatch };
 }
 
-/** Is told of the layers that are unpacked; see UnpackRequest. */
-export type LayerListener = Pick<UnpackRequest, "onBegin" | "onDone">;
+/** Is told of the layers that are unpacked, and may have a layer's record wait; see UnpackRequest. */
+export type LayerListener = Pick<UnpackRequest, "onBegin" | "onDone"> &
+  Partial<Pick<UnpackRequest, "blobReady">>;
 
-/** Unpacks from blobs that are here. */
+/** Unpacks from blobs whose files are here. */
 export async function unpackPresent(
   store: Store,
   view: ManifestView,

@@ -44,6 +44,12 @@ export interface CommittedBlob {
   readonly sizeBytes: number;
 }
 
+/** A blob that can be read and is on its way to the disk. */
+export interface AdoptedBlob extends CommittedBlob {
+  /** Resolves when it survives a power cut. To be waited for, by somebody. */
+  readonly durable: Promise<void>;
+}
+
 /** Files of blobs, by digest. Records of them are the Metadata's. */
 export interface ContentStore {
   pathOf(digest: Digest): string;
@@ -58,10 +64,11 @@ export interface ContentStore {
   /** Bytes that an unfinished write holds. Undefined: there is none. */
   ingestOffset(name: string): Promise<number | undefined>;
   /**
-   * Takes over a file of ours on the same disk as a blob: verified, made durable, moved. Throws
-   * invalid_argument when it is not what was expected; the file stays then.
+   * Takes over a file of ours on the same disk as a blob: verified and moved; it can be read then, and
+   * may be recorded when it is durable. Throws invalid_argument when it is not what was expected; the
+   * file stays then.
    */
-  adopt(file: string, expected: ExpectedBlob): Promise<CommittedBlob>;
+  adopt(file: string, expected: ExpectedBlob): Promise<AdoptedBlob>;
   /** Writes a small blob. */
   write(bytes: Uint8Array): Promise<CommittedBlob>;
   /** Takes a blob away at once; its bytes are freed in the background. */

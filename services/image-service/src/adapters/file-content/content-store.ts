@@ -16,10 +16,16 @@ import {
 } from "node:fs";
 import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { conflict, hasErrno, invalidArgument, notFound } from "@gantry/errors";
-import { syncFolder } from "@gantry/fs";
+import { conflict, hasErrno, internal, invalidArgument, notFound } from "@gantry/errors";
+import { sharedWork, syncFolder } from "@gantry/fs";
 import { type Digest, digestAlgorithm, digestHex, sha256Digest } from "@gantry/oci";
-import type { CommittedBlob, ContentStore, ExpectedBlob, Ingest } from "../../ports/content.ts";
+import type {
+  AdoptedBlob,
+  CommittedBlob,
+  ContentStore,
+  ExpectedBlob,
+  Ingest,
+} from "../../ports/content.ts";
 import { blobDifference, hashExisting, openIngest } from "./ingest.ts";
 
 const algorithms = ["sha256", "sha512"] as const;
@@ -53,9 +59,17 @@ class FileContentStore implements ContentStore {
   readonly blobsDir: string;
   readonly #ingestDir: string;
   readonly #open = new Set<string>();
+  /** By folder of blobs: blobs that are complete at the same time share one sync of it. */
+  readonly #syncs: ReadonlyMap<string, () => Promise<void>>;
 
   constructor(blobsDir: string, ingestDir: string) {
     this.blobsDir = blobsDir;
+    this.#syncs = new Map(
+      algorithms.map((algorithm) => {
+        const folder = path.join(blobsDir, algorithm);
+        return [algorithm, sharedWork(() => syncFolder(folder))];
+      }),
+    );
     this.#ingestDir = ingestDir;
   }
 
@@ -89,11 +103,13 @@ class FileContentStore implements ContentStore {
       this.#open.delete(file);
     };
     try {
-      const blobPath = (digest: Digest): { folder: string; file: string } => ({
-        folder: path.join(this.blobsDir, algorithm),
-        file: this.pathOf(digest),
+      return await openIngest({
+        path: file,
+        algorithm,
+        blobPath: (digest) => this.pathOf(digest),
+        syncBlobs: () => this.#sync(algorithm),
+        onEnd,
       });
-      return await openIngest({ path: file, algorithm, blobPath, onEnd });
     } catch (error) {
       onEnd();
       throw error;
@@ -109,17 +125,29 @@ class FileContentStore implements ContentStore {
     }
   }
 
-  async adopt(file: string, expected: ExpectedBlob): Promise<CommittedBlob> {
-    await using handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-    const { digest, sizeBytes } = await hashFile(handle);
-    const problem = blobDifference(expected, digest, sizeBytes);
-    if (problem !== undefined) throw problem;
-    await handle.chown(0, 0);
-    await handle.chmod(0o600);
-    await handle.datasync();
-    await rename(file, this.pathOf(digest));
-    await syncFolder(path.join(this.blobsDir, digestAlgorithm(digest)));
-    return { digest, sizeBytes };
+  async adopt(file: string, expected: ExpectedBlob): Promise<AdoptedBlob> {
+    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      const { digest, sizeBytes } = await hashFile(handle);
+      const problem = blobDifference(expected, digest, sizeBytes);
+      if (problem !== undefined) throw problem;
+      await handle.chown(0, 0);
+      await handle.chmod(0o600);
+      await rename(file, this.pathOf(digest));
+      return { digest, sizeBytes, durable: this.#settle(handle, digest) };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async #settle(handle: FileHandle, digest: Digest): Promise<void> {
+    try {
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await this.#sync(digestAlgorithm(digest));
   }
 
   async write(bytes: Uint8Array): Promise<CommittedBlob> {
@@ -141,6 +169,12 @@ class FileContentStore implements ContentStore {
     }
     // What stays is removed by a later start.
     rm(doomed, { force: true }).catch(() => undefined);
+  }
+
+  async #sync(algorithm: string): Promise<void> {
+    const sync = this.#syncs.get(algorithm);
+    if (sync === undefined) throw internal(`there is no folder of ${algorithm} blobs`);
+    await sync();
   }
 
   #ingestPath(name: string): string {

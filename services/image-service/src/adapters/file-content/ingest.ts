@@ -2,7 +2,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { invalidArgument } from "@gantry/errors";
-import { syncFolder } from "@gantry/fs";
 import type { Digest } from "@gantry/oci";
 import type { CommittedBlob, ExpectedBlob, Ingest } from "../../ports/content.ts";
 
@@ -15,7 +14,9 @@ export interface IngestPlace {
   readonly path: string;
   readonly algorithm: string;
   /** Where a blob goes. */
-  readonly blobPath: (digest: Digest) => { readonly folder: string; readonly file: string };
+  readonly blobPath: (digest: Digest) => string;
+  /** Makes the blobs' names durable. */
+  readonly syncBlobs: () => Promise<void>;
   /** Called once, when the write has ended. */
   readonly onEnd: () => void;
 }
@@ -113,10 +114,10 @@ class FileIngest implements Ingest {
     this.#notify();
     try {
       await this.#handle.datasync();
-      const { folder, file } = this.#place.blobPath(digest);
+      const file = this.#place.blobPath(digest);
       await rename(this.path, file);
       this.path = file;
-      await syncFolder(folder);
+      await this.#place.syncBlobs();
     } catch (error) {
       await this.discard(error instanceof Error ? error : new Error(String(error)));
       throw error;

@@ -4,6 +4,7 @@ import path from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { internal } from "@gantry/errors";
 import { type EventLog, type NewEvent, openEventLog } from "@gantry/events";
+import { sharedWork } from "@gantry/fs";
 import type { Digest } from "@gantry/oci";
 import type {
   BlobRecord,
@@ -46,12 +47,12 @@ class MirroredMetadata implements SqliteMetadata {
   readonly #wal: FileHandle;
   readonly #statements = new Map<string, StatementSync>();
   readonly #byImage = new Map<Digest, Map<string, NameRecord>>();
-  #flushing: Promise<void> | undefined;
-  #nextFlush: Promise<void> | undefined;
+  readonly flush: () => Promise<void>;
 
   constructor(db: DatabaseSync, events: EventLog, wal: FileHandle) {
     this.#db = db;
     this.#wal = wal;
+    this.flush = sharedWork(() => wal.datasync());
     this.events = events;
     this.images = loadImages(db);
     this.names = loadNames(db);
@@ -89,25 +90,8 @@ class MirroredMetadata implements SqliteMetadata {
     }
   }
 
-  /** Calls that come while one runs share the next. */
-  flush(): Promise<void> {
-    if (this.#flushing === undefined) {
-      this.#flushing = this.#wal.datasync().finally(() => {
-        this.#flushing = undefined;
-      });
-      return this.#flushing;
-    }
-    this.#nextFlush ??= this.#flushing
-      .catch(() => undefined)
-      .then(() => {
-        this.#nextFlush = undefined;
-        return this.flush();
-      });
-    return this.#nextFlush;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#flushing?.catch(() => undefined);
+    await this.flush().catch(() => undefined);
     await this.#wal.close();
     this.#db.close();
   }
