@@ -1,10 +1,12 @@
 /** Requests over node:http and node:https: one try, no redirects, no credentials of its own. */
 import http from "node:http";
 import https from "node:https";
+import type { LookupFunction } from "node:net";
 import type { Readable } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { EngineError } from "@gantry/errors";
 import { connectionError } from "./go-errors.ts";
+import { createReach } from "./reach.ts";
 
 /** TLS towards one host. */
 export interface TlsChoice {
@@ -21,6 +23,8 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | AsyncIterable<Uint8Array> | undefined;
   readonly tls: TlsChoice;
+  /** Host of the registry that sent us there by its answer. Absent: the user or the configuration did. */
+  readonly sentBy?: string | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -70,8 +74,13 @@ export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): Ht
     return agent;
   };
   return {
-    send: (request) =>
-      send(request, request.url.protocol === "https:" ? secureAgent(request.tls) : plain),
+    async send(request) {
+      const agent = request.url.protocol === "https:" ? secureAgent(request.tls) : plain;
+      if (request.sentBy === undefined) return send(request, agent);
+      const reach = createReach(request.url.hostname, request.sentBy);
+      await reach.checkLiteral();
+      return send(request, agent, reach.lookup);
+    },
     close() {
       plain.destroy();
       for (const agents of secure.values()) for (const agent of agents.values()) agent.destroy();
@@ -79,7 +88,11 @@ export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): Ht
   };
 }
 
-function send(request: HttpRequest, agent: http.Agent): Promise<HttpResponse> {
+function send(
+  request: HttpRequest,
+  agent: http.Agent,
+  lookup?: LookupFunction,
+): Promise<HttpResponse> {
   const { method, url, headers, body, signal } = request;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
@@ -92,6 +105,7 @@ function send(request: HttpRequest, agent: http.Agent): Promise<HttpResponse> {
       agent,
       signal,
       timeout: idleTimeoutMs,
+      ...(lookup !== undefined && { lookup }),
     });
     // A request that has no socket yet (a proxy keeps silent) says nothing when it is destroyed.
     const giveUp = (error: Error): void => {

@@ -175,6 +175,8 @@ async function* fetchUrl(
       url: target,
       headers: {},
       tls: { context: undefined, verify: true },
+      // The first URL is the user's own.
+      sentBy: hops === 0 ? undefined : new URL(text).hostname,
       signal,
     });
     const { location } = response.headers;

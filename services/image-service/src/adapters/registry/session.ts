@@ -186,6 +186,7 @@ export class RegistrySession {
         },
         body: typeof request.body === "function" ? request.body() : request.body,
         tls: ours ? endpoint.tls : { context: undefined, verify: true },
+        sentBy: ours ? undefined : new URL(endpoint.base).hostname,
         signal: request.signal,
       });
       const location = response.headers.location;

@@ -45,6 +45,7 @@ export async function fetchToken(client: HttpClient, request: TokenRequest): Pro
       realm.host === request.registry.host
         ? request.tls
         : { context: request.tls.context, verify: true },
+    sentBy: realm.host === request.registry.host ? undefined : request.registry.hostname,
     signal: request.signal,
   });
   const { bytes, whole } = await readBody(response, maxTokenBytes);
