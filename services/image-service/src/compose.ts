@@ -16,6 +16,7 @@ import { openSnapshotDirs } from "./adapters/snapshot-dirs/snapshot-dirs.ts";
 import { openMetadata } from "./adapters/sqlite/metadata.ts";
 import { createLayerProgram } from "./adapters/unpack-program/layer-program.ts";
 import { createMergeLayers } from "./adapters/unpack-program/merged-view.ts";
+import { createRunner } from "./adapters/unpack-program/run-program.ts";
 import { createBlobFetcher } from "./app/blob-fetcher.ts";
 import { restoreLayers } from "./app/restore-layers.ts";
 import { createSlots } from "./app/slots.ts";
@@ -61,7 +62,7 @@ export async function compose(
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   reconcile({ metadata, content, dirs, logger, bootId });
   const program = createLayerProgram(
-    nativeArtifact("unpack"),
+    createRunner(nativeArtifact("unpack"), loadKernel),
     createMergeLayers(paths.runDir, loadKernel),
   );
   const host = hostPlatform();

@@ -13,17 +13,16 @@ import type {
   UnpackLimits,
 } from "../../ports/layers.ts";
 import type { MergeLayers } from "./merged-view.ts";
-import { type ReportLine, runProgram } from "./run-program.ts";
+import type { ReportLine, RunProgram } from "./run-program.ts";
 
 /** Bytes read at once from a growing file. */
 const chunkBytes = 512 * 1024;
 
-/** Opens the port. @param program path of the unpack program */
-export function createLayerProgram(program: string, mergeLayers: MergeLayers): LayerProgram {
+/** Opens the port. */
+export function createLayerProgram(runProgram: RunProgram, mergeLayers: MergeLayers): LayerProgram {
   return {
     async unpack({ source, directory, lowers, lowersReady, limits, signal }) {
       const line = await runProgram({
-        program,
         args: [
           "unpack",
           ...limitArguments(limits),
@@ -44,7 +43,6 @@ export function createLayerProgram(program: string, mergeLayers: MergeLayers): L
 
     async extract({ input, directory, limits, signal }) {
       await runProgram({
-        program,
         args: ["apply", "--path", "/", ...limitArguments(limits)],
         directory,
         lowers: [],
@@ -57,7 +55,6 @@ export function createLayerProgram(program: string, mergeLayers: MergeLayers): L
 
     async pack({ directory, onBytes, signal }) {
       const line = await runProgram({
-        program,
         args: ["pack", "--overlay-upper", "--gzip"],
         directory,
         lowers: [],
@@ -73,7 +70,6 @@ export function createLayerProgram(program: string, mergeLayers: MergeLayers): L
       await using lower = await mergeLayers(lowers);
       const found: ChangedPath[] = [];
       await runProgram({
-        program,
         args: ["changes", "--lowers", "1"],
         directory: upper,
         lowers: [lower.path],

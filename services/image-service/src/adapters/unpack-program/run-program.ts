@@ -1,6 +1,7 @@
 /** Runs the sandboxed unpack program of native/ and reads its report. */
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { Socket } from "node:net";
+import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import {
   canceled,
@@ -9,13 +10,13 @@ import {
   invalidArgument,
   toEngineError,
 } from "@gantry/errors";
+import type { Kernel } from "@gantry/native";
 
 /** A line of the report, as JSON. */
 export type ReportLine = Readonly<Record<string, unknown>>;
 
-/** How to start it. */
+/** What a run is made of. */
 export interface ProgramRun {
-  readonly program: string;
   readonly args: readonly string[];
   /** Descriptor 3. */
   readonly directory: string;
@@ -36,74 +37,148 @@ export interface ProgramRun {
   readonly onLine?: ((line: ReportLine) => void) | undefined;
 }
 
+/** Of the kernel, what starting a program takes. Node's own spawn copies page tables, and waits for its child. */
+export type ProgramKernel = Pick<
+  Kernel,
+  "sealExecutable" | "launch" | "watchPidfd" | "pidfdSendSignal" | "socketpair" | "closeFd"
+>;
+
 /** Runs to the end and returns the last line of the report. Throws its failure as an EngineError. */
-export async function runProgram(run: ProgramRun): Promise<ReportLine> {
-  if (run.signal.aborted) throw canceled("unpacking was canceled");
-  const child = start(run);
-  const kill = (): void => {
-    child.kill("SIGKILL");
+export type RunProgram = (run: ProgramRun) => Promise<ReportLine>;
+
+/**
+ * @param program path of the program, read at the first run
+ * @param kernel loaded at the first run
+ */
+export function createRunner(program: string, kernel: () => ProgramKernel): RunProgram {
+  let executable: number | undefined;
+  return async (run) => {
+    if (run.signal.aborted) throw canceled("unpacking was canceled");
+    executable ??= kernel().sealExecutable(program);
+    await using child = launch(kernel(), { program, executable }, run);
+    const kill = (): void => {
+      child.kill();
+    };
+    run.signal.addEventListener("abort", kill, { once: true });
+    try {
+      return await attend(run, child);
+    } finally {
+      run.signal.removeEventListener("abort", kill);
+    }
   };
-  run.signal.addEventListener("abort", kill, { once: true });
-  try {
-    return await attend(run, child);
-  } finally {
-    run.signal.removeEventListener("abort", kill);
-  }
 }
 
-function start(run: ProgramRun): ChildProcess {
-  const opened: number[] = [];
-  const openFd = (file: string): number => {
-    const fd = openSync(file, "r");
-    opened.push(fd);
-    return fd;
-  };
-  try {
-    const { input } = run;
-    const stdin = input === "pipe" ? "pipe" : input === "none" ? "ignore" : openFd(input.file);
-    const stdio: StdioOptions = [
-      stdin,
-      run.output ? "pipe" : "ignore",
-      "ignore",
-      openFd(run.directory),
-      "pipe",
-      ...(run.lowersReady === undefined ? [] : (["pipe"] as const)),
-      ...run.lowers.map(openFd),
-    ];
-    return spawn(run.program, run.args, { stdio, env: {}, cwd: "/" });
-  } finally {
-    for (const fd of opened) closeSync(fd);
-  }
+/** The running program. Disposing it ends it, and waits for that. */
+interface Child extends AsyncDisposable {
+  readonly stdin: Socket | undefined;
+  readonly stdout: Socket | undefined;
+  readonly report: Socket;
+  /** Says when the lower layers are complete. */
+  readonly go: Socket | undefined;
+  /** How it has ended, in words. */
+  readonly ended: Promise<string>;
+  kill(): void;
 }
 
-async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine> {
-  const report = readReport(child.stdio[4] as Readable, run.onLine);
-  const ended = new Promise<string>((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", (code, signal) => {
-      resolve(signal ?? `exit code ${String(code)}`);
-    });
+const descriptor = { stdin: 0, stdout: 1, directory: 3, report: 4, extra: 5 };
+
+function launch(
+  kernel: ProgramKernel,
+  { program, executable }: { readonly program: string; readonly executable: number },
+  run: ProgramRun,
+): Child {
+  using theirs = new DisposableStack();
+  using ours = new DisposableStack();
+  const fds: [number, number][] = [];
+  const give = (fd: number, close: (fd: number) => void, as: number): void => {
+    theirs.adopt(fd, close);
+    fds.push([as, fd]);
+  };
+  const file = (name: string, as: number): void => {
+    give(openSync(name, "r"), closeSync, as);
+  };
+  const pipe = (as: number, direction: { readable?: boolean; writable?: boolean }): Socket => {
+    const [near, far] = kernel.socketpair();
+    give(
+      far,
+      (fd) => {
+        kernel.closeFd(fd);
+      },
+      as,
+    );
+    return ours.adopt(
+      new Socket({ fd: near, readable: false, writable: false, ...direction }),
+      (socket) => socket.destroy(),
+    );
+  };
+  const { input } = run;
+  const stdin = input === "pipe" ? pipe(descriptor.stdin, { writable: true }) : undefined;
+  if (typeof input === "object") file(input.file, descriptor.stdin);
+  const stdout = run.output ? pipe(descriptor.stdout, { readable: true }) : undefined;
+  file(run.directory, descriptor.directory);
+  const report = pipe(descriptor.report, { readable: true });
+  const go = run.lowersReady === undefined ? undefined : pipe(descriptor.extra, { writable: true });
+  const first = descriptor.extra + (go === undefined ? 0 : 1);
+  for (const [index, lower] of run.lowers.entries()) file(lower, first + index);
+  const argv = [program, ...run.args];
+  const { pidfd } = kernel.launch({ executable, argv, env: [], fds, cwd: "/" });
+  const sockets = ours.move();
+  return { stdin, stdout, report, go, ...watch(kernel, pidfd, sockets) };
+}
+
+function watch(
+  kernel: ProgramKernel,
+  pidfd: number,
+  sockets: DisposableStack,
+): Pick<Child, "ended" | "kill" | typeof Symbol.asyncDispose> {
+  const ended = Promise.withResolvers<string>();
+  let running = true;
+  kernel.watchPidfd(pidfd, (exit) => {
+    running = false;
+    kernel.closeFd(pidfd);
+    if (exit === undefined) ended.resolve("of an unknown cause");
+    else if ("signal" in exit) ended.resolve(`signal ${exit.signal}`);
+    else ended.resolve(`exit code ${exit.exitCode}`);
   });
+  const kill = (): void => {
+    if (running) kernel.pidfdSendSignal(pidfd, constants.signals.SIGKILL);
+  };
+  return {
+    ended: ended.promise,
+    kill,
+    [Symbol.asyncDispose]: async () => {
+      kill();
+      await ended.promise;
+      sockets.dispose();
+    },
+  };
+}
+
+async function attend(run: ProgramRun, child: Child): Promise<ReportLine> {
+  const report = readReport(child.report, run.onLine);
   tellReady(run, child);
   // A failure of a feeder or taker is ours; the program's own follows from it and says less.
   let ours: unknown;
-  const guard = async (work: Promise<void> | undefined): Promise<void> => {
+  const guard = async (work: Promise<unknown> | undefined): Promise<void> => {
     try {
       await work;
     } catch (error) {
       ours ??= error;
-      child.kill("SIGKILL");
+      child.kill();
     }
   };
-  const { stdin, stdout } = child;
+  const { stdin, stdout, ended } = child;
+  // Whoever waits to write more is told.
+  const closed = ended.then(() => stdin?.destroy());
   await Promise.all([
-    ended,
-    guard(stdin === null ? undefined : run.feed?.(stdin)),
-    guard(stdout === null ? undefined : run.drain?.(stdout)),
+    closed,
+    guard(stdin && run.feed?.(stdin)),
+    guard(stdout && run.drain?.(stdout)),
+    guard(report),
   ]);
-  const last = await report;
   if (run.signal.aborted) throw canceled("unpacking was canceled");
   if (ours !== undefined) throw toEngineError(ours);
+  const last = await report;
   if (last === undefined) {
     throw internal(`the unpack program ended without a report: ${await ended}`);
   }
@@ -111,9 +186,8 @@ async function attend(run: ProgramRun, child: ChildProcess): Promise<ReportLine>
   return last;
 }
 
-function tellReady({ lowersReady }: ProgramRun, child: ChildProcess): void {
-  if (lowersReady === undefined) return;
-  const go = (child.stdio as readonly unknown[])[5] as Writable;
+function tellReady({ lowersReady }: ProgramRun, { go }: Child): void {
+  if (lowersReady === undefined || go === undefined) return;
   // The program ends without waiting when it has no use for it.
   go.on("error", () => undefined);
   lowersReady.then(
