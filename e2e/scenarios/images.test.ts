@@ -202,8 +202,13 @@ describe("images with the CLI", () => {
       (await docker("ps", "-a", "--filter", `ancestor=${ancestor}`, "--format", "{{.Names}}"))
         .split("\n")
         .sort();
-    assert.ok((await names("busybox")).includes("base"));
+    const busybox = await names("busybox");
+    assert.ok(busybox.includes("base") && busybox.includes("child"));
     assert.deepEqual(await names("derived:1"), ["child"]);
+    const id = await docker("images", "-q", "--no-trunc", "derived:1");
+    assert.deepEqual(await names(id.slice("sha256:".length, "sha256:".length + 12)), ["child"]);
+    assert.deepEqual(await names("nosuchimage"), [""]);
+    assert.deepEqual(await names("No Image"), [""]);
     assert.match(
       await refused("rmi", "derived:1"),
       /conflict: unable to remove repository reference "derived:1" \(must force\) - container [0-9a-f]{12} is using its referenced image [0-9a-f]{12}/,

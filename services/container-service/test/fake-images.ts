@@ -61,6 +61,10 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
           return Promise.resolve({ image: describe(fake.config), chainId: "sha256:base" });
         },
         inspectImage: () => Promise.resolve({ image: describe(fake.config) }),
+        listDerivedImages: ({ image }) =>
+          image === "busybox"
+            ? Promise.resolve({ imageIds: [imageId] })
+            : Promise.reject(notFound("image", image)),
         setImageUsers: (request) => {
           users = request.users;
           return Promise.resolve({});

@@ -1,5 +1,5 @@
 /** List: which containers, newest first, and with sizes when asked for. */
-import { invalidArgument, isEngineError } from "@gantry/errors";
+import { invalidArgument, isEngineError, resolveKind } from "@gantry/errors";
 import {
   compileFilters,
   type FilterContext,
@@ -21,8 +21,13 @@ export interface ListOptions {
   readonly buildSteps: boolean;
 }
 
-export function listContainers(app: App, options: ListOptions): Entry[] {
-  const fits = compileFilters(options.filters, filterContext(app));
+export async function listContainers(
+  app: App,
+  options: ListOptions,
+  signal: AbortSignal,
+): Promise<Entry[]> {
+  const families = await imageFamilies(app, options.filters, signal);
+  const fits = compileFilters(options.filters, filterContext(app, families));
   const all = options.all || options.limit > 0 || meansAll(options.filters);
   const { registry } = app;
   const candidates = options.buildSteps
@@ -34,7 +39,27 @@ export function listContainers(app: App, options: ListOptions): Entry[] {
   return options.limit > 0 ? found.slice(0, options.limit) : found;
 }
 
-function filterContext(app: App): FilterContext {
+type ImageFamilies = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** The images that values of `ancestor` mean. Without image-service containers are found by their own records. */
+async function imageFamilies(
+  app: App,
+  filters: Filters,
+  signal: AbortSignal,
+): Promise<ImageFamilies> {
+  const families = new Map<string, ReadonlySet<string>>();
+  for (const value of filters["ancestor"] ?? []) {
+    try {
+      families.set(value, await app.images.derivedIds(value, signal));
+    } catch (error) {
+      if (signal.aborted || resolveKind(error) !== "unavailable") throw error;
+      app.logger.warn({ err: error, value }, "images of a filter are not looked up");
+    }
+  }
+  return families;
+}
+
+function filterContext(app: App, families: ImageFamilies): FilterContext {
   return {
     health: (id) => app.registry.byId(id)?.health?.status ?? "none",
     isOnNetwork: (id, reference) => app.networking.isOnNetwork(id, reference),
@@ -55,7 +80,7 @@ function filterContext(app: App): FilterContext {
         throw error;
       }
     },
-    ancestors: () => undefined,
+    ancestors: (value) => families.get(value),
   };
 }
 

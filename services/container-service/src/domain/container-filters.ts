@@ -16,7 +16,7 @@ export interface FilterContext {
   published(id: string): readonly string[];
   /** When a container named by before or since was made. Throws invalid_argument or not_found. */
   createdNano(reference: string): bigint;
-  /** IDs of images that a value of `ancestor` names, the images made of them included; else undefined. */
+  /** IDs of the image that a value of `ancestor` names and of those made of it; undefined: not known. */
   ancestors(value: string): ReadonlySet<string> | undefined;
 }
 
@@ -168,7 +168,7 @@ function orderTest(key: string, values: readonly string[], context: FilterContex
 function isAncestor(record: ContainerRecord, value: string, context: FilterContext): boolean {
   const { image } = record;
   const ids = context.ancestors(value);
-  if (ids?.has(image.id) === true) return true;
+  if (ids !== undefined) return ids.has(image.id);
   const bare = image.id.replace(/^sha256:/, "");
   const isPrefix = /^[0-9a-f]{4,64}$/.test(value.replace(/^sha256:/, ""));
   if (isPrefix && bare.startsWith(value.replace(/^sha256:/, ""))) return true;

@@ -77,6 +77,8 @@ export interface Images extends MountedImages {
    * signal aborts. Never rejects.
    */
   watchNames(onChange: () => void, signal: AbortSignal): Promise<void>;
+  /** IDs of an image and of all that were made of it; empty when there is no such image. */
+  derivedIds(reference: string, signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** ID that a reference points to now, or undefined when there is no such image. */
   currentId(reference: string, signal: AbortSignal): Promise<string | undefined>;
 }

@@ -129,7 +129,7 @@ function views(app: App): Methods {
     },
     async listContainers({ all, limit, size, filters, buildSteps }, { signal }) {
       const options = { all, limit, filters: filtersOf(filters), buildSteps };
-      const entries = listContainers(app, options);
+      const entries = await listContainers(app, options, signal);
       const containers: ReturnType<typeof containerSummary>[] = [];
       for (const entry of entries) {
         const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;

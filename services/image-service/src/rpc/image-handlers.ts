@@ -4,6 +4,7 @@ import { parseDigest } from "@gantry/oci";
 import type { ImageService } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
 import { chooseImage } from "../app/choose-image.ts";
+import { derivedImages } from "../app/derived-images.ts";
 import { describeImage } from "../app/describe-image.ts";
 import { findImage } from "../app/find-image.ts";
 import { imageHistory } from "../app/image-history.ts";
@@ -74,6 +75,10 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
     async pruneImages({ filters }) {
       const { removed, reclaimedBytes } = await prune(filtersOf(filters));
       return { removed: removed.map(wireRemoval), spaceReclaimedBytes: BigInt(reclaimedBytes) };
+    },
+
+    async listDerivedImages({ image }) {
+      return { imageIds: [...(await derivedImages(store, image))] };
     },
 
     async setImageUsers({ users }) {

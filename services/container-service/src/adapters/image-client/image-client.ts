@@ -77,6 +77,15 @@ export function openImages(channel: Channel, logger: Logger): Images {
       announcer.announce(uses);
     },
     watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),
+    async derivedIds(reference, signal) {
+      try {
+        return new Set((await images.listDerivedImages({ image: reference }, { signal })).imageIds);
+      } catch (error) {
+        // What can be no name names no image either.
+        if (hasKind(error, "not_found") || hasKind(error, "invalid_argument")) return new Set();
+        throw error;
+      }
+    },
     async currentId(reference, signal) {
       try {
         return (await images.inspectImage({ image: reference }, { signal })).image?.id;
