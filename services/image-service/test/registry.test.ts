@@ -88,7 +88,7 @@ describe("pull", () => {
       );
       await assert.rejects(collect(service.images.pullImage({ reference: "127.0.0.1:1/x" })), {
         kind: "internal",
-        message: /connect: connection refused$/,
+        message: 'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
       });
       await assert.rejects(collect(service.images.pullImage({ reference: "scratch" })), {
         kind: "permission_denied",

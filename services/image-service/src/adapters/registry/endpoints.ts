@@ -13,7 +13,7 @@ export interface Endpoint {
   readonly tls: TlsChoice;
   /** A mirror gets no credentials, and its failures fall through to the registry itself. */
   readonly mirror: boolean;
-  /** The next one is plain HTTP, to be tried when this one does not speak TLS. */
+  /** The next one is plain HTTP, to be tried when this one cannot be reached; its failure is the one that is told. */
   readonly plainFallback: boolean;
 }
 

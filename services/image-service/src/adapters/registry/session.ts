@@ -87,9 +87,11 @@ export class RegistrySession {
     // Another request of this session has moved on meanwhile.
     if (endpoint !== this.#endpoint && !signal.aborted) return true;
     if (this.#settled || signal.aborted || this.#candidates.length < 2) return false;
-    const fallThrough = endpoint.mirror || (endpoint.plainFallback && isTlsFailure(error));
+    const fallThrough = endpoint.mirror || (endpoint.plainFallback && isUnreachable(error));
     if (!fallThrough) return false;
-    if (endpoint.plainFallback) this.#options.endpoints.isPlain(this.#options.domain);
+    // Somebody is there and speaks no TLS. One that is not there at all may speak it next time.
+    if (endpoint.plainFallback && isTlsFailure(error))
+      this.#options.endpoints.isPlain(this.#options.domain);
     this.#candidates = this.#candidates.slice(1);
     this.#authorization = undefined;
     return true;
@@ -216,8 +218,7 @@ function redirectTarget(from: URL, location: string, first: URL): URL {
 /** Who cannot be reached at all is named without the request, as Docker's first ping would. */
 function unreachable(endpoint: Endpoint, { target }: SessionRequest, error: unknown): unknown {
   if (!target.startsWith("/v2/")) return error;
-  if (!isBroken(error) || !(error instanceof EngineError) || error.cause === undefined)
-    return error;
+  if (!isUnreachable(error)) return error;
   return connectionError("GET", new URL(`${endpoint.base}/v2/`), error.cause);
 }
 
@@ -226,6 +227,11 @@ function isBroken(error: unknown): boolean {
   return (
     error instanceof EngineError && !(error instanceof RegistryError) && error.kind === "internal"
   );
+}
+
+/** No answer at all: the cause is the connection's. */
+function isUnreachable(error: unknown): error is EngineError & { readonly cause: unknown } {
+  return isBroken(error) && error instanceof EngineError && error.cause !== undefined;
 }
 
 async function errorOf(response: HttpResponse): Promise<RegistryError> {
