@@ -95,7 +95,7 @@ export function compose(
   const front = openBuildkit({ builder, pusher, trees, remote: parts, runDir, logger });
   return {
     services: (data, activity) => [
-      implement(BuildService, buildHandlers(parts, data, activity)),
+      implement(BuildService, buildHandlers(parts, front, data, activity)),
       buildkitHandlers(front, data, activity),
     ],
     async open() {

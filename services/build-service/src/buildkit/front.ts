@@ -11,6 +11,7 @@ import { registerBridge } from "./control/bridge-service.ts";
 import { CacheView } from "./control/cache-view.ts";
 import { registerControl } from "./control/control-service.ts";
 import { Jobs } from "./control/job.ts";
+import { type RestBuild, type RestEvent, restBuild } from "./control/rest-build.ts";
 import { AgentSockets } from "./session/agent-sockets.ts";
 import type { SessionIntroduction } from "./session/session.ts";
 import { SessionRegistry } from "./session/session-registry.ts";
@@ -39,6 +40,8 @@ export interface BuildkitFront {
   assertSessionFree(id: string): void;
   /** Opens a session on a connection whose client serves. Resolves when it is closed. */
   serveSession(introduction: SessionIntroduction, connection: Duplex): Promise<void>;
+  /** A build that comes over Docker's own API. */
+  restBuild(build: RestBuild, signal: AbortSignal): AsyncGenerator<RestEvent>;
   /** Open sessions, for builds that come another way. */
   readonly sessions: SessionRegistry;
   /** Cuts all connections. */
@@ -66,6 +69,7 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
       sessions.assertFree(id);
     },
     serveSession: (introduction, connection) => sessions.open(introduction, connection).closed,
+    restBuild: (build, signal) => restBuild({ jobs, refs, tools, pusher }, build, signal),
     sessions,
     close() {
       server.close();

@@ -1,6 +1,6 @@
 /** gantry.build.v1.BuildService: translation only. */
 import { randomUUID } from "node:crypto";
-import { invalidArgument } from "@gantry/errors";
+import { invalidArgument, toEngineError } from "@gantry/errors";
 import type { Platform } from "@gantry/oci";
 import type { BuildLimits, BuildService, BuildRequest as WireRequest } from "@gantry/proto/build";
 import type { RegistryAuth } from "@gantry/proto/image";
@@ -17,12 +17,15 @@ import {
 } from "../app/classic/classic-build.ts";
 import { Outbox } from "../app/classic/outbox.ts";
 import { compileRecordFilters } from "../app/record-filters.ts";
+import type { BuildkitFront } from "../buildkit/front.ts";
 import type { RunLimits } from "../ports/build.ts";
 import type { Credential } from "../ports/build-inputs.ts";
+import { restBuildOf, restMessageOf } from "./rest-build.ts";
 import { offerUpload } from "./upload.ts";
 
 export function buildHandlers(
   parts: BuilderParts,
+  front: Pick<BuildkitFront, "restBuild">,
   data: DataListener,
   activity: Activity,
 ): Handlers<typeof BuildService> {
@@ -33,7 +36,9 @@ export function buildHandlers(
       const cancel = new AbortController();
       if (wire.buildId !== "") running.set(wire.buildId, cancel);
       try {
-        yield* answerBuild(parts, data, wire, AbortSignal.any([signal, cancel.signal]));
+        const until = AbortSignal.any([signal, cancel.signal]);
+        if (wire.buildkit) yield* answerBuildkit(front, data, wire, until);
+        else yield* answerBuild(parts, data, wire, until);
       } finally {
         cancel.abort();
         running.delete(wire.buildId);
@@ -106,6 +111,22 @@ async function* answerBuild(
   build.catch(() => undefined);
   for await (const event of outbox) yield messageOf(event);
   await build;
+}
+
+async function* answerBuildkit(
+  front: Pick<BuildkitFront, "restBuild">,
+  data: DataListener,
+  wire: WireRequest,
+  signal: AbortSignal,
+) {
+  const upload = wire.remote === "" ? offerUpload(data, signal) : undefined;
+  if (upload !== undefined) yield { data: upload.endpoint };
+  const build = restBuildOf(wire, upload?.body);
+  try {
+    for await (const event of front.restBuild(build, signal)) yield restMessageOf(event);
+  } catch (error) {
+    yield { error: { message: toEngineError(error).message, code: 0 } };
+  }
 }
 
 function messageOf(event: ClassicEvent) {

@@ -1,6 +1,6 @@
 /** The query of POST /build → BuildRequest. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidArgument, isEngineError } from "@gantry/errors";
+import { invalidArgument, isEngineError, notImplemented } from "@gantry/errors";
 import type { BuildRequestSchema } from "@gantry/proto/build";
 import type { Query } from "../query.ts";
 import { Fields } from "./fields.ts";
@@ -15,10 +15,14 @@ export type BuildInit = MessageInitShape<typeof BuildRequestSchema>;
 /** Throws invalid_argument. */
 export function readBuildQuery(query: Query, registryConfig: string): BuildInit {
   const remove = query.flag("rm", true);
+  const buildkit = query.text("version") === "2";
   return given({
-    buildId: query.text("buildid"),
+    buildkit,
+    session: buildkit ? query.text("session") : "",
+    cacheFrom: buildkit ? images(query.text("cachefrom")) : [],
+    buildId: buildId(query.text("buildid")),
     dockerfile: dockerfilePath(query.text("dockerfile")),
-    remote: remoteUrl(query.text("remote")),
+    remote: remoteUrl(query.text("remote"), buildkit),
     tags: query.all("t").filter((tag) => tag !== ""),
     quiet: query.flag("q"),
     noCache: query.flag("nocache"),
@@ -47,9 +51,25 @@ function dockerfilePath(path: string): string {
   return segments.join("/");
 }
 
+/** Old clients send the context as a request of its own. */
+function buildId(id: string): string {
+  if (!id.startsWith("upload-request:")) return id;
+  throw notImplemented("contexts that are uploaded by a second request are not supported");
+}
+
+function images(text: string): string[] {
+  const value = text === "" ? null : parseJson(text);
+  if (value === null) return [];
+  if (Array.isArray(value) && value.every((each) => typeof each === "string")) return value;
+  throw invalidArgument("error reading cache-from: expected a list of names");
+}
+
 /** A session of BuildKit's is none of the classic builder's. */
-function remoteUrl(remote: string): string {
-  if (remote === "client-session") {
+function remoteUrl(remote: string, buildkit: boolean): string {
+  if (remote === "upload-request") {
+    throw notImplemented("contexts that are uploaded by a second request are not supported");
+  }
+  if (remote === "client-session" && !buildkit) {
     throw invalidArgument("the classic builder takes no context from a session");
   }
   return remote;

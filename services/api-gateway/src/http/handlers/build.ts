@@ -1,6 +1,6 @@
 /** Handlers of Docker's classic builder. */
 import type { IncomingMessage } from "node:http";
-import { invalidArgument, notImplemented, toEngineError } from "@gantry/errors";
+import { invalidArgument, toEngineError } from "@gantry/errors";
 import type { BuildResponse } from "@gantry/proto/build";
 import type { ApiCall } from "../api-call.ts";
 import { readBuildQuery } from "../decode/build.ts";
@@ -13,10 +13,7 @@ import { connectEndpoint, copyIn, openStream, write } from "../relay.ts";
 export async function build(call: ApiCall): Promise<void> {
   const { query, backends, signal } = call;
   const version = query.text("version");
-  if (version === "2") {
-    throw notImplemented("BuildKit over POST /build is not supported by this version of Gantry");
-  }
-  if (version !== "" && version !== "1") throw invalidArgument(`invalid version ${version}`);
+  if (!["", "1", "2"].includes(version)) throw invalidArgument(`invalid version ${version}`);
   if (query.flag("squash")) {
     throw invalidArgument("squash is only supported with experimental mode");
   }

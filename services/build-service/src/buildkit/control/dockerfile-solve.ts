@@ -39,6 +39,8 @@ export interface SolveInput {
   readonly entitlements: readonly string[];
   /** Results of other builds, by the key of the client's reference. */
   readonly results: ReadonlyMap<string, BuildResult>;
+  /** A context that is here already. */
+  readonly remote?: RemoteContext;
   /** Ends the solve without the job. */
   readonly signal: AbortSignal;
 }
@@ -56,10 +58,12 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
     throw new EngineError("not_implemented", "attestations of kind sbom are not supported");
   }
   const signal = AbortSignal.any([job.signal, asCancellation(input.signal)]);
-  const session = await tools.sessions.get(job.sessionId, signal);
+  // Builds that bring their context along need no session.
+  const withoutSession = job.sessionId === "" && input.remote !== undefined;
+  const session = withoutSession ? undefined : await tools.sessions.get(job.sessionId, signal);
   const { localSessions, sharedKeys } = options;
   const directories = new LocalDirectories({ ...tools, session, localSessions, sharedKeys });
-  const remote = await remoteContext(tools, job, { session, options, signal });
+  const remote = input.remote ?? (await remoteContext(tools, job, { session, options, signal }));
   const inputs = await openClientInputs({
     ref: job.ref,
     session,

@@ -69,7 +69,8 @@ async function solvedBy(
   });
 }
 
-async function runExporters(
+/** Runs exporters over a result, one after the other. */
+export async function runExporters(
   { tools, pusher }: OuterSolveOptions,
   job: Job,
   solved: Solved & { readonly inlineCache: boolean },

@@ -23,8 +23,12 @@ export class AgentSockets {
    * A socket that leads to an agent until the signal aborts; undefined: the client has none.
    * @returns its path
    */
-  async open(session: Session, id: string, until: AbortSignal): Promise<string | undefined> {
-    if (!session.serves(methodPathOf(SSH.method.forwardAgent))) return undefined;
+  async open(
+    session: Session | undefined,
+    id: string,
+    until: AbortSignal,
+  ): Promise<string | undefined> {
+    if (session?.serves(methodPathOf(SSH.method.forwardAgent)) !== true) return undefined;
     try {
       await session.connection.unary(SSH.method.checkAgent, { id }, { signal: until });
     } catch (error) {

@@ -13,11 +13,11 @@ const timeoutMs = 60_000;
 
 /** A secret's value; undefined: the client has none of that ID. */
 export async function findSecret(
-  session: Session,
+  session: Session | undefined,
   id: string,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
-  if (!session.serves(methodPathOf(Secrets.method.getSecret))) return undefined;
+  if (session?.serves(methodPathOf(Secrets.method.getSecret)) !== true) return undefined;
   const answer = await orNone(
     session.connection.unary(Secrets.method.getSecret, { id }, { signal, timeoutMs }),
   );
@@ -29,10 +29,11 @@ export async function findSecret(
 
 /** The credential for a registry; undefined: none. */
 export async function findCredential(
-  session: Session,
+  session: Session | undefined,
   host: string,
   signal: AbortSignal,
 ): Promise<Credential | undefined> {
+  if (session?.serves(methodPathOf(Auth.method.credentials)) !== true) return undefined;
   const answer = await orNone(
     session.connection.unary(Auth.method.credentials, { host }, { signal, timeoutMs }),
   );

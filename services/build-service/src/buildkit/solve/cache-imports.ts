@@ -48,7 +48,7 @@ async function importOne(
   vertex: OwnVertex,
 ): Promise<void> {
   if (type !== "registry") throw notImplemented(`cache import of type ${type} is not supported`);
-  const session = await sessions.get(sessionId, signal);
+  const session = sessionId === "" ? undefined : await sessions.get(sessionId, signal);
   const source = {
     reference: attrs["ref"] ?? "",
     credential: (host: string) => findCredential(session, host, signal),

@@ -16,7 +16,8 @@ import type { RemoteContext } from "./remote-context.ts";
 export interface ClientInputsOptions {
   /** The build's. */
   readonly ref: string;
-  readonly session: Session;
+  /** None: nothing is lent. */
+  readonly session: Session | undefined;
   readonly directories: LocalDirectories;
   readonly agents: AgentSockets;
   readonly options: FrontendOptions;

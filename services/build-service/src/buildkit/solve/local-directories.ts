@@ -1,4 +1,5 @@
 /** Directories of the client, as a build uses them. */
+import { EngineError } from "@gantry/errors";
 import type { BuildContext, ContextRequest, ContextTree } from "../../ports/build-inputs.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
@@ -11,7 +12,8 @@ import type { SessionRegistry } from "../session/session-registry.ts";
 
 /** What reads directories. */
 export interface LocalDirectoriesOptions {
-  readonly session: Session;
+  /** None: there are no directories. */
+  readonly session: Session | undefined;
   readonly sessions: SessionRegistry;
   readonly trees: KeptTrees;
   /** Trees that builds of one session read together. */
@@ -89,6 +91,8 @@ export class LocalDirectories {
 
   async #sessionOf(directory: string, signal: AbortSignal): Promise<Session> {
     const other = this.#options.localSessions.get(directory);
-    return other === undefined ? this.#options.session : this.#options.sessions.get(other, signal);
+    if (other !== undefined) return await this.#options.sessions.get(other, signal);
+    if (this.#options.session !== undefined) return this.#options.session;
+    throw new EngineError("not_found", `no session to read ${directory} from`);
   }
 }

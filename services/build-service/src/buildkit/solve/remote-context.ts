@@ -10,8 +10,10 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
+import { EngineError } from "@gantry/errors";
 import { BytesMessageSchema, Upload } from "@gantry/proto/buildkit";
 import { MissingSource } from "../../domain/build-failure.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
@@ -35,7 +37,8 @@ export interface RemoteTools {
 /** Which context, and for whom. */
 export interface RemoteRequest {
   readonly ref: string;
-  readonly session: Session;
+  /** Whose upload may be the context. */
+  readonly session: Session | undefined;
   readonly options: FrontendOptions;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
@@ -87,6 +90,27 @@ export async function openRemoteContext(
   }
 }
 
+/** A context that comes as an archive, for those who have no URL for it. */
+export async function unpackContext(
+  tools: RemoteTools,
+  archive: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<RemoteContext> {
+  mkdirSync(tools.scratchDir, { recursive: true, mode: 0o700 });
+  const root = mkdtempSync(path.join(tools.scratchDir, "remote-"));
+  try {
+    await tools.archives.unpack(archive, { root, path: "/" }, { uid: 0, gid: 0 }, signal);
+    return {
+      root,
+      read: (file) => readIn(tools, root, file),
+      [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+    };
+  } catch (error) {
+    rmSync(root, { recursive: true, force: true });
+    throw error;
+  }
+}
+
 const folderIn = ({ files }: RemoteTools, root: string, folder: string): string =>
   folder === "" ? root : files.find(root, folder);
 
@@ -106,6 +130,7 @@ async function receiveUpload(
   folder: string,
   vertex: RunningVertex,
 ): Promise<ContextTree> {
+  if (session === undefined) throw new EngineError("not_found", "no session to receive from");
   const file = path.join(folder, "upload");
   await receiveFile(session, new URL(options.remoteContext).pathname, file, vertex, signal);
   const root = path.join(folder, "context");
