@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "shim/user.h"
+#include "unpack/caller.h"
 #include "unpack/chunk_queue.h"
 #include "unpack/decoder.h"
 #include "unpack/digest.h"
@@ -148,6 +149,8 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
   static ChunkQueue queue;
   static StreamTotals stream;
   static ReaderThread reader([&options] { read_stream(options, queue, stream); });
+  // The ticket is compared, not parsed; the archive behind it is read by the locked program.
+  if (options.accept) accept_caller(kInputFd, kReportFd);
   lock_system_calls(options);
 #ifdef GANTRY_UNPACK_ATTACK
   return run_attack();

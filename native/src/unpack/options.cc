@@ -57,6 +57,7 @@ using Setter = std::function<bool(Options&, std::string_view)>;
 const std::map<std::string_view, std::function<void(Options&)>> kFlags = {
     {"--sync", [](Options& o) { o.sync = true; }},
     {"--await-lowers", [](Options& o) { o.await_lowers = true; }},
+    {"--accept", [](Options& o) { o.accept = true; }},
     {"--mntns", [](Options& o) { o.mount_namespace = true; }},
     {"--with-mounts", [](Options& o) { o.with_mounts = true; }},
     {"--no-overwrite-dir-non-dir", [](Options& o) { o.no_overwrite_dir_non_dir = true; }},

@@ -41,6 +41,8 @@ struct Options {
   bool mount_namespace = false;
   bool with_mounts = false;
   // apply
+  // Descriptor 0 listens for the connection that brings the archive.
+  bool accept = false;
   bool no_overwrite_dir_non_dir = false;
   std::optional<Owner> chown;
   // As chown, by Docker's user string, looked up in the root's own /etc/passwd and /etc/group.

@@ -179,7 +179,7 @@ async function openApp(
     volumes,
     images,
     logs: openLogFiles(),
-    archives: openUnpackProgram(unpackProgram),
+    archives: openUnpackProgram({ program: unpackProgram, runDir, kernel }),
     roots: openRootMounts(runDir, kernel, logger),
     folders,
     devices: openHostDevices(),

@@ -43,6 +43,29 @@ describe("files and logs", () => {
     return found;
   };
 
+  it("takes an archive only from the connection that shows its ticket", async () => {
+    const id = await engine.create("true");
+    const forged = await makeLayer([{ header: { name: "forged.txt" }, content: "not ours" }]);
+    const own = await makeLayer([{ header: { name: "own.txt" }, content: "ours" }]);
+    for await (const { data } of engine.containers.putArchive({ container: id, path: "/tmp" })) {
+      assert.ok(data);
+      const stranger = await connectData({ path: data.path, ticket: new Uint8Array(32) });
+      stranger.on("error", () => undefined);
+      stranger.end(forged);
+      stranger.resume();
+      await new Promise<void>((resolve) => {
+        stranger.once("close", () => {
+          resolve();
+        });
+      });
+      const socket = await connectData(data);
+      socket.end(own);
+      socket.resume();
+    }
+    assert.deepEqual(Object.keys(await get(id, "/tmp/own.txt")), ["own.txt"]);
+    await assert.rejects(get(id, "/tmp/forged.txt"), { kind: "not_found" });
+  });
+
   for (const running of [false, true]) {
     it(`copies into and out of a ${running ? "running" : "stopped"} container`, async () => {
       const id = await engine.create("while :; do sleep 0.05; done");

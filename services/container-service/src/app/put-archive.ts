@@ -1,14 +1,12 @@
 /** Archives into a container (`docker cp`). */
 import nodePath from "node:path/posix";
 import { invalidArgument } from "@gantry/errors";
-import type { DataListener } from "@gantry/rpc";
 import type { RootView } from "../ports/archives.ts";
 import { archiveError } from "./archive-errors.ts";
 import { withRoot } from "./container-root.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import type { OfferedArchive } from "./get-archive.ts";
-import { offerStream } from "./offer-stream.ts";
 import { requirePath, statIn } from "./stat-path.ts";
 
 /** Where and how. */
@@ -26,7 +24,6 @@ const directory = 0o040000;
 /** Errors: not_found, invalid_argument (no directory, read-only, malformed archive). */
 export async function putArchive(
   app: App,
-  data: DataListener,
   reference: string,
   options: PutOptions,
   signal: AbortSignal,
@@ -40,15 +37,12 @@ export async function putArchive(
     refuseReadOnly(app, entry, resolved);
     const { user } = entry.record.config;
     const owner = options.copyUidGid && user !== "" ? user : undefined;
-    const offered = offerStream(data, signal, async (socket, ended) => {
-      await app.archives
-        .apply(view, { ...options, owner }, socket, ended)
-        .catch((error: unknown) => {
-          throw archiveError(error, reference, path, "write");
-        });
+    const { endpoint, done } = app.archives.apply(view, { ...options, owner }, signal);
+    const extracted = done.catch((error: unknown) => {
+      throw archiveError(error, reference, path, "write");
     });
-    found.resolve(offered);
-    await offered.done;
+    found.resolve({ endpoint, done: extracted });
+    await extracted;
     app.store.append([containerEvent(entry.record, "extract-to-dir")]);
   }).catch((error: unknown) => {
     found.reject(archiveError(error, reference, path, "write"));

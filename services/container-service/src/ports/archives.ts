@@ -1,5 +1,5 @@
 /** Archives of files in a container's root, made and read by the sandboxed unpack program. */
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 
 /**
  * A container's file system as the program sees it: the mount namespace of a running process, or a
@@ -64,8 +64,18 @@ export interface Archives {
   stat(view: RootView, path: string, signal: AbortSignal): Promise<StatResult>;
   /** Writes a tar to `to` and ends it. */
   pack(view: RootView, options: PackOptions, to: Writable, signal: AbortSignal): Promise<void>;
-  /** Reads a tar (compressed or not) from `from`. */
-  apply(view: RootView, options: ApplyOptions, from: Readable, signal: AbortSignal): Promise<void>;
+  /**
+   * Offers a connection for a tar (compressed or not), which goes to the program past this process.
+   * @param signal ends the offer and the work.
+   */
+  apply(view: RootView, options: ApplyOptions, signal: AbortSignal): OfferedUpload;
+}
+
+/** Where a tar is expected. */
+export interface OfferedUpload {
+  readonly endpoint: { readonly path: string; readonly ticket: Uint8Array };
+  /** Resolves when all is extracted; rejects as the program says, also when nobody came for 30 s. */
+  readonly done: Promise<void>;
 }
 
 /** What is mounted below a root. */

@@ -23,7 +23,7 @@ export function archiveMethods(app: App, data: DataListener): Handlers<typeof Co
     },
     async *putArchive({ container, path, noOverwriteDirNonDir, copyUidGid }, { signal }) {
       const options = { path, noOverwriteDirNonDir, copyUidGid };
-      const { endpoint, done } = await putArchive(app, data, container, options, signal);
+      const { endpoint, done } = await putArchive(app, container, options, signal);
       yield { data: endpoint };
       await done;
     },

@@ -1,17 +1,45 @@
 /** Archives by the unpack program of native/ (its README has descriptors, report and exit codes). */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, constants, fstatSync, openSync, readFileSync, statSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import path from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { conflict, hasErrno, internal } from "@gantry/errors";
+import type { Kernel } from "@gantry/native";
 import {
+  type ApplyOptions,
   ArchiveError,
   type Archives,
+  type OfferedUpload,
   type RootView,
   type StatResult,
 } from "../../ports/archives.ts";
 
-export function openUnpackProgram(program: string): Archives {
+/** A ticket of the data plane. */
+const ticketBytes = 32;
+
+/** What is needed besides the program. */
+export interface UnpackProgramOptions {
+  readonly program: string;
+  /** For the sockets of uploads; what an earlier service left there is removed. */
+  readonly runDir: string;
+  readonly kernel: Pick<Kernel, "listenUnix">;
+}
+
+export function openUnpackProgram({ program, runDir, kernel }: UnpackProgramOptions): Archives {
+  const folder = path.join(runDir, "uploads");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   return {
     async stat(view, path, signal) {
       const report = await runProgram(program, ["stat", "--path", path, "--with-mounts"], {
@@ -28,15 +56,31 @@ export function openUnpackProgram(program: string): Archives {
       ];
       await runProgram(program, args, { view, signal, output: to });
     },
-    async apply(view, { path, noOverwriteDirNonDir, owner }, from, signal) {
-      const args = [
-        ...["apply", "--path", path, "--with-mounts"],
-        ...(noOverwriteDirNonDir ? ["--no-overwrite-dir-non-dir"] : []),
-        ...(owner === undefined ? [] : ["--chown-user", owner]),
-      ];
-      await runProgram(program, args, { view, signal, input: from });
+    apply(view, options, signal): OfferedUpload {
+      const ticket = randomBytes(ticketBytes);
+      const socketPath = path.join(folder, randomBytes(16).toString("hex"));
+      const listener = kernel.listenUnix(socketPath, 0o600, 1);
+      const work = async (): Promise<void> => {
+        try {
+          await runProgram(program, applyArguments(options), { view, signal, listener, ticket });
+        } finally {
+          rmSync(socketPath, { force: true });
+        }
+      };
+      const done = work();
+      // Whoever offers may be gone before the end: that is no unhandled rejection.
+      done.catch(() => undefined);
+      return { endpoint: { path: socketPath, ticket }, done };
     },
   };
+}
+
+function applyArguments({ path, noOverwriteDirNonDir, owner }: ApplyOptions): string[] {
+  return [
+    ...["apply", "--accept", "--path", path, "--with-mounts"],
+    ...(noOverwriteDirNonDir ? ["--no-overwrite-dir-non-dir"] : []),
+    ...(owner === undefined ? [] : ["--chown-user", owner]),
+  ];
 }
 
 type Report = Readonly<Record<string, unknown>>;
@@ -62,23 +106,43 @@ function statResult(report: Report): StatResult {
 interface RunOptions {
   readonly view: RootView;
   readonly signal: AbortSignal;
-  readonly input?: Readable;
+  /** Descriptor that listens for the archive's bytes, closed here. */
+  readonly listener?: number;
+  /** What the connection begins with. */
+  readonly ticket?: Uint8Array;
   readonly output?: Writable;
 }
 
 async function runProgram(program: string, args: string[], options: RunOptions): Promise<Report> {
-  const { view, signal, input, output } = options;
+  const { listener } = options;
+  let child: ChildProcess;
+  try {
+    child = startProgram(program, args, options);
+  } finally {
+    if (listener !== undefined) closeSync(listener);
+  }
+  const [exit, report, complaint] = await Promise.all([
+    ended(child),
+    text(child.stdio[4] as Readable),
+    text(child.stderr),
+    drain(child, options.output),
+  ]);
+  return readReport(exit, report, complaint);
+}
+
+function startProgram(program: string, args: string[], options: RunOptions): ChildProcess {
+  const { view, signal, listener, ticket, output } = options;
   const inside = view.kind === "process";
   const fd = openView(view);
   // The program wants a directory there even where the namespace says what it works on.
   const root = inside ? openSync("/", constants.O_RDONLY | constants.O_DIRECTORY) : fd;
   const child = spawn(program, inside ? [...args, "--mntns"] : args, {
     cwd: "/",
-    env: {},
+    env: ticket === undefined ? {} : { GANTRY_TICKET: Buffer.from(ticket).toString("hex") },
     signal,
     killSignal: "SIGKILL",
     stdio: [
-      input === undefined ? "ignore" : "pipe",
+      listener ?? "ignore",
       output === undefined ? "ignore" : "pipe",
       "pipe",
       root,
@@ -88,14 +152,7 @@ async function runProgram(program: string, args: string[], options: RunOptions):
   });
   closeSync(fd);
   if (root !== fd) closeSync(root);
-  const [exit, report, complaint] = await Promise.all([
-    ended(child),
-    text(child.stdio[4] as Readable),
-    text(child.stderr),
-    feed(child, input),
-    drain(child, output),
-  ]);
-  return readReport(exit, report, complaint);
+  return child;
 }
 
 function openView(view: RootView): number {
@@ -134,12 +191,6 @@ async function text(stream: Readable | null): Promise<string> {
   const chunks: Buffer[] = [];
   if (stream !== null) for await (const chunk of stream) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString("utf8");
-}
-
-/** The program may have read enough, or failed, before the input ends: its report says which. */
-async function feed(child: ChildProcess, input: Readable | undefined): Promise<void> {
-  if (input === undefined || child.stdin === null) return;
-  await pipeline(input, child.stdin).catch(() => undefined);
 }
 
 async function drain(child: ChildProcess, output: Writable | undefined): Promise<void> {
