@@ -115,6 +115,21 @@ describe("launch", () => {
     });
   });
 
+  it("executes the program also where one of the child's descriptors has its number", async () => {
+    const executable = kernel.sealExecutable("/bin/true");
+    const output = kernel.memfd("output", new Uint8Array(), false);
+    try {
+      const fds = [executable, output].map((fd): [number, number] => [fd, output]);
+      const { pidfd } = kernel.launch({ executable, argv: ["true"], env: [], fds });
+      const exit = await new Promise((resolve) => kernel.watchPidfd(pidfd, resolve));
+      kernel.closeFd(pidfd);
+      assert.deepEqual(exit, { exitCode: 0 });
+    } finally {
+      kernel.closeFd(executable);
+      kernel.closeFd(output);
+    }
+  });
+
   it("gives the child its descriptors, /dev/null, and nothing else", async () => {
     const { output } = await run("/bin/ls", ["ls", "-l", "/proc/self/fd"]);
     const targets = output

@@ -246,17 +246,24 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return result;
 }
 
-// Duplicates of the sources, all numbered above the highest target.
-std::vector<UniqueFd> lift_sources(const std::vector<FdMapping>& fds) {
+int highest_target(const std::vector<FdMapping>& fds) {
   int highest = 2;
   for (const auto& mapping : fds) highest = std::max(highest, mapping.child_fd);
+  return highest;
+}
+
+// A duplicate that no dup2 of the child hits.
+UniqueFd lift(int fd, int highest) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, highest + 1));
+  if (!copy) throw_errno("fcntl", std::to_string(fd), "duplicate descriptor");
+  return copy;
+}
+
+// Duplicates of the sources, all numbered above the highest target.
+std::vector<UniqueFd> lift_sources(const std::vector<FdMapping>& fds, int highest) {
   std::vector<UniqueFd> lifted;
   lifted.reserve(fds.size());
-  for (const auto& mapping : fds) {
-    UniqueFd copy(fcntl(mapping.parent_fd, F_DUPFD_CLOEXEC, highest + 1));
-    if (!copy) throw_errno("fcntl", std::to_string(mapping.parent_fd), "duplicate descriptor");
-    lifted.push_back(std::move(copy));
-  }
+  for (const auto& mapping : fds) lifted.push_back(lift(mapping.parent_fd, highest));
   return lifted;
 }
 
@@ -289,8 +296,10 @@ UniqueFd seal_executable(const std::string& path) {
 }
 
 LaunchedProcess launch(const LaunchRequest& request) {
-  const std::string executable = "/proc/self/fd/" + std::to_string(request.executable_fd);
-  const std::vector<UniqueFd> lifted = lift_sources(request.fds);
+  const int highest = highest_target(request.fds);
+  const UniqueFd program = lift(request.executable_fd, highest);
+  const std::string executable = "/proc/self/fd/" + std::to_string(program.get());
+  const std::vector<UniqueFd> lifted = lift_sources(request.fds, highest);
   std::vector<FdMapping> fds(request.fds);
   for (size_t i = 0; i < fds.size(); ++i) fds[i].parent_fd = lifted[i].get();
   const std::vector<char*> argv = pointers(request.argv);

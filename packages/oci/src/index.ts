@@ -52,6 +52,7 @@ export {
   platformDistance,
   samePlatform,
 } from "./platform.ts";
+export { shownHostPlatform } from "./processor.ts";
 export {
   canonicalName,
   familiarName,

@@ -110,7 +110,7 @@ async function makeContainer(
   await app.store.insert(record, [containerEvent(record, "create")]);
   app.registry.add(record);
   await app.store.synced();
-  const platform = platformWarnings(draft, resolved);
+  const platform = platformWarnings(app, draft, resolved);
   return {
     id,
     warnings: [
@@ -122,11 +122,11 @@ async function makeContainer(
   };
 }
 
-function platformWarnings(draft: Draft, resolved: ResolvedImage): string[] {
+function platformWarnings({ host }: App, draft: Draft, resolved: ResolvedImage): string[] {
   if (resolved.foreignPlatform === "" || draft.request.platform !== "") return [];
   return [
     `The requested image's platform (${resolved.foreignPlatform}) does not match the detected host platform ` +
-      `(linux/${process.arch === "arm64" ? "arm64/v8" : "amd64/v3"}) and no specific platform was requested`,
+      `(${host.platform}) and no specific platform was requested`,
   ];
 }
 

@@ -13,6 +13,8 @@ export interface HostFacts {
   readonly osVersion: string;
   /** Kernel's machine name, `x86_64`. */
   readonly machine: string;
+  /** As warnings name it, `linux/amd64/v3`. */
+  readonly platform: string;
   readonly bootId: string;
   readonly features: KernelFeatures;
   readonly apparmor: boolean;

@@ -35,6 +35,7 @@ const host: HostFacts = {
   operatingSystem: "Linux",
   osVersion: "1",
   machine: "x86_64",
+  platform: "linux/amd64/v3",
   bootId: "boot",
   features,
   apparmor: false,
