@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, statSync } from "node:fs";
+import http2 from "node:http2";
 import net from "node:net";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
@@ -254,6 +255,27 @@ describe("back-pressure", () => {
 });
 
 describe("the channel", () => {
+  it("says unavailable, with the peer's name, when a call is cut off without a status", async (t) => {
+    const dir = await openTempDir("gantry-rpc-");
+    const socketPath = path.join(dir.path, "image-service.sock");
+    const server = http2.createServer();
+    server.on("stream", (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc" });
+      stream.close(http2.constants.NGHTTP2_NO_ERROR);
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    const channel = openChannel(socketPath);
+    t.after(async () => {
+      channel.close();
+      server.close();
+      await dir.close();
+    });
+    await assert.rejects(echoClient(channel).unary({ value: "" }), {
+      kind: "unavailable",
+      message: "image-service is not available",
+    });
+  });
+
   it("says unavailable, with the peer's name, while nobody listens", async (t) => {
     const dir = await openTempDir("gantry-rpc-");
     const channel = openChannel(path.join(dir.path, "image-service.sock"));

@@ -79,19 +79,27 @@ export function fromServiceError(error: ServiceError, peer: string): EngineError
       details: detail.details,
     });
   }
-  return new EngineError(kindOfGrpcCode(error.code), bareMessage(error, peer), {
+  const code = wasCutOff(error) ? status.UNAVAILABLE : error.code;
+  return new EngineError(kindOfGrpcCode(code), bareMessage(code, error.details, peer), {
     cause: error,
   });
 }
 
-function bareMessage(error: ServiceError, peer: string): string {
-  switch (error.code) {
+/**
+ * Whether the peer went away in the middle of the call: grpc-js tells of a stream that ended without
+ * a status (with an HTTP/2 connection that was closed) as an internal error.
+ */
+const wasCutOff = (error: ServiceError): boolean =>
+  error.code === status.INTERNAL && error.details.includes("Call ended without gRPC status");
+
+function bareMessage(code: status, details: string, peer: string): string {
+  switch (code) {
     case status.UNAVAILABLE:
       return `${peer} is not available`;
     case status.DEADLINE_EXCEEDED:
       return `${peer} did not answer in time`;
     default:
-      return error.details;
+      return details;
   }
 }
 
