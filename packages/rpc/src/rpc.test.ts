@@ -259,7 +259,7 @@ describe("the channel", () => {
     const dir = await openTempDir("gantry-rpc-");
     const socketPath = path.join(dir.path, "image-service.sock");
     const server = http2.createServer();
-    server.on("stream", (stream) => {
+    server.on("stream", (stream: http2.ServerHttp2Stream) => {
       stream.respond({ ":status": 200, "content-type": "application/grpc" });
       stream.close(http2.constants.NGHTTP2_NO_ERROR);
     });
