@@ -15,12 +15,17 @@ export interface ChainFile {
 }
 
 const mostFiles = 1000;
+/** So many empty numbers one after another are the end of the chain. */
+const mostEmpty = 3;
 const attempts = 10;
 
-/** Opens all files, newest first. Undefined for no log. */
-export async function openChain(path: string): Promise<ChainFile[]> {
+/**
+ * Opens all files, newest first; none for no log. With `oldest`, an inode, none that is older than
+ * that file.
+ */
+export async function openChain(path: string, oldest?: number): Promise<ChainFile[]> {
   for (let attempt = 0; ; attempt++) {
-    const files = await openAll(path);
+    const files = await openAll(path, oldest);
     const newest = files[0];
     if (newest === undefined || attempt >= attempts) return files;
     const now = await openOne(path, false);
@@ -31,17 +36,34 @@ export async function openChain(path: string): Promise<ChainFile[]> {
   }
 }
 
-async function openAll(path: string): Promise<ChainFile[]> {
-  const newest = await openOne(path, false);
-  if (newest === undefined) return [];
-  const files = [newest];
-  for (let number = 1; number < mostFiles; number++) {
-    const numbered = `${path}.${String(number)}`;
-    const file = (await openOne(numbered, false)) ?? (await openOne(`${numbered}.gz`, true));
-    if (file === undefined) break;
-    files.push(file);
+/**
+ * A rotation moves each file to the next number, the oldest first. In the middle of one a number is
+ * empty, whose file stands at the next; and a file that was opened already is met a second time.
+ */
+async function openAll(path: string, oldest: number | undefined): Promise<ChainFile[]> {
+  const files: ChainFile[] = [];
+  const seen = new Set<number>();
+  let empty = 0;
+  for (let number = 0; number < mostFiles && empty < mostEmpty; number++) {
+    if (oldest !== undefined && seen.has(oldest)) break;
+    const file = await openNumber(path, number);
+    if (file === undefined) {
+      empty++;
+    } else if (seen.has(file.inode)) {
+      await file.handle.close();
+    } else {
+      empty = 0;
+      seen.add(file.inode);
+      files.push(file);
+    }
   }
   return files;
+}
+
+async function openNumber(path: string, number: number): Promise<ChainFile | undefined> {
+  if (number === 0) return openOne(path, false);
+  const numbered = `${path}.${String(number)}`;
+  return (await openOne(numbered, false)) ?? (await openOne(`${numbered}.gz`, true));
 }
 
 /** Undefined when there is no such file. */

@@ -222,11 +222,11 @@ async function openSuccessors(path: string, current: ChainFile | undefined): Pro
     return [];
   }
   await newest.handle.close();
-  const chain = await openChain(path);
+  const chain = await openChain(path, current?.inode);
   if (current === undefined) return chain.toReversed();
   const own = chain.findIndex((file) => file.inode === current.inode);
-  // Compressed or deleted meanwhile: it was the one before the newest, unless two rotations came at once.
-  const newer = own === -1 ? chain.slice(0, 1) : chain.slice(0, own);
+  // Deleted meanwhile: all are newer. Compressed meanwhile: those are newer that are not compressed yet.
+  const newer = own === -1 ? chain.filter((file) => !file.compressed) : chain.slice(0, own);
   await closeAll(chain.filter((file) => !newer.includes(file)));
   return newer.toReversed();
 }
