@@ -9,7 +9,7 @@ import { rm } from "node:fs/promises";
 import net from "node:net";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import type { DescriptorKernel } from "@gantry/native";
+import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
 import type { PortRelay, RelayPort } from "../../ports/network-host.ts";
 
 /** What the client needs. */
@@ -18,9 +18,13 @@ export interface RelayOptions {
   readonly program: string;
   /** Path of its control socket, at most 107 bytes. */
   readonly socketPath: string;
-  readonly kernel: DescriptorKernel;
+  readonly kernel: Pick<DescriptorKernel, "closeFd" | "listenUnix"> &
+    Pick<ProcessKernel, "pidfdOpen" | "watchPidfd">;
   readonly logger: Logger;
 }
+
+/** A relay that closes its connection and does not end within this time is spoken to again. */
+const endsWithinMs = 5000;
 
 /** The version of the control protocol that we speak. */
 const protocolVersion = 1;
@@ -45,6 +49,8 @@ export class RelayClient implements PortRelay {
   #connection: RelayConnection | undefined;
   /** What the relay must hold: for a new one, when it was killed. */
   readonly #held = new Map<string, RelayPort>();
+  /** Resolves when the relay of the last connection is no more: until then it has its sockets. */
+  #formerEnded: Promise<void> = Promise.resolve();
   /** Operations are done in the order of the calls. */
   #queue: Promise<unknown> = Promise.resolve();
 
@@ -105,7 +111,7 @@ export class RelayClient implements PortRelay {
       if (connection === undefined) return;
       await connection.askAll([{ op: "shutdown" }]);
       await connection.ended();
-      this.#connection = undefined;
+      await this.#formerEnded;
       await rm(this.#options.socketPath, { force: true });
     });
   }
@@ -113,11 +119,46 @@ export class RelayClient implements PortRelay {
   /** Lets go of the relay without ending it. */
   disconnect(): void {
     this.#held.clear();
-    this.#connection?.destroy();
+    const connection = this.#connection;
     this.#connection = undefined;
+    connection?.destroy();
   }
 
-  /** The connection has ended: with ports to hold, the relay was killed, and a new one takes its place. */
+  /** Undefined when the relay has ended already. */
+  #openProcess(pid: number | undefined): number | undefined {
+    try {
+      return pid === undefined ? undefined : this.#options.kernel.pidfdOpen(pid);
+    } catch (error) {
+      if (hasErrno(error, "ESRCH")) return undefined;
+      throw error;
+    }
+  }
+
+  /** A connection that we did not let go ends with its relay. */
+  async #closed(connection: RelayConnection, pidfd: number | undefined): Promise<void> {
+    if (pidfd !== undefined) {
+      const ended = this.#connection === connection ? this.#processEnd(pidfd) : Promise.resolve();
+      this.#formerEnded = ended.finally(() => {
+        this.#options.kernel.closeFd(pidfd);
+      });
+    }
+    await this.#replace();
+  }
+
+  async #processEnd(pidfd: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const watch = this.#options.kernel.watchPidfd(pidfd, () => {
+      resolve();
+    });
+    const late = setTimeout(() => {
+      watch.close();
+      resolve();
+    }, endsWithinMs);
+    await promise;
+    clearTimeout(late);
+  }
+
+  /** With ports to hold, the relay was killed, and a new one takes its place. */
   async #replace(): Promise<void> {
     const ports = [...this.#held.values()];
     if (ports.length === 0) return;
@@ -144,19 +185,23 @@ export class RelayClient implements PortRelay {
   /** Undefined when no relay answers. */
   async #connect(): Promise<RelayConnection | undefined> {
     if (this.#connection?.alive === true) return this.#connection;
+    await this.#formerEnded;
     const connection = await openConnection(this.#options.socketPath);
     if (connection === undefined) return undefined;
-    const [pong] = await connection.askAll([{ op: "ping" }]);
-    if (pong?.version !== protocolVersion) {
+    const [pong] = await connection.ping();
+    // It took the connection with its last breath.
+    if (pong === undefined) return undefined;
+    if (pong.version !== protocolVersion) {
       // Of another version of the engine: it is replaced, and its ports are taken over.
-      this.#options.logger.warn({ version: pong?.version }, "replacing a relay of another version");
+      this.#options.logger.warn({ version: pong.version }, "replacing a relay of another version");
       await connection.askAll([{ op: "shutdown" }]);
       await connection.ended();
       return undefined;
     }
     this.#connection = connection;
+    const pidfd = this.#openProcess(pong.pid);
     connection.closed
-      .then(() => this.#replace())
+      .then(() => this.#closed(connection, pidfd))
       .catch((error: unknown) => {
         this.#options.logger.error({ err: error }, "the relay cannot be replaced");
       });
@@ -255,6 +300,16 @@ class RelayConnection {
     return Promise.all(answers.map(({ promise }) => promise)).finally(() => {
       if (this.#waiting.length === 0) this.#socket.unref();
     });
+  }
+
+  /** None when the relay ends before it answers. */
+  async ping(): Promise<Answer[]> {
+    try {
+      return await this.askAll([{ op: "ping" }]);
+    } catch (error) {
+      if (this.alive) throw error;
+      return [];
+    }
   }
 
   /** Resolves when the relay has gone or was let go; does not keep the service alive. */
