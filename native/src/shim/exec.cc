@@ -153,6 +153,11 @@ bool Exec::start(const ExecTarget& target, Failure& failure) {
     v2.reset(open(target.cgroups->v2_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!v2) return failure.set("cgroup", errno, target.cgroups->v2_dir);
   }
+  // The program finds it there: it does not wait for us to hear of its terminal.
+  if (stdio_.early_rows() + stdio_.early_columns() > 0) {
+    process_.console_height = stdio_.early_rows();
+    process_.console_width = stdio_.early_columns();
+  }
   ExecArrays arrays(process_.args, process_.env);
   const Entry entry = {.plan = process_, .target = target, .arrays = arrays, .streams = streams, .sync = theirs.get()};
   CloneRequest request;

@@ -41,6 +41,9 @@ class Stdio {
   bool is_terminal() const { return terminal_; }
   bool takes_input() const { return !input_closed_; }
   int resize(uint32_t rows, uint32_t columns);
+  // The size that came before the terminal; 0 when none did.
+  uint32_t early_rows() const { return early_rows_; }
+  uint32_t early_columns() const { return early_columns_; }
 
   // Ends standard input after what was already given; false for a terminal.
   bool close_input();
