@@ -89,6 +89,7 @@ image, _ = client.images.build(
 )
 assert "py/made:1" in image.tags
 assert client.containers.run("py/made:1", ["sh", "-c", "cat /made; echo $MADE"], remove=True) == b"built\nhere\n"
+client.images.remove("py/made:1")
 
 actions = {
     event["Action"]

@@ -63,7 +63,7 @@ export async function createContainer(
   const draft = { id, name, config, completed, request };
   const result = await makeContainer(app, draft, undo, signal);
   undo.move();
-  announceImageUse(app);
+  void announceImageUse(app);
   return result;
 }
 

@@ -26,7 +26,7 @@ export async function recover(app: App): Promise<void> {
   for (const exec of app.store.loadExecs()) app.execs.add(exec);
   await forEachAtOnce(app.registry.all(), adoptAtOnce, (entry) => adoptOne(app, entry));
   await reconcilePeers(app);
-  announceImageUse(app);
+  void announceImageUse(app);
 }
 
 async function adoptOne(app: App, entry: Entry): Promise<void> {

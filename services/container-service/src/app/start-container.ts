@@ -119,7 +119,7 @@ export async function launch(
   }
   app.networking.launched(entry.id, pidOfRun(entry));
   startHealthCheck(app, entry);
-  announceImageUse(app);
+  void announceImageUse(app);
 }
 
 function pidOfRun(entry: Entry): number {

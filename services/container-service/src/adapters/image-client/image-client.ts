@@ -17,6 +17,8 @@ import type { Images, ImageUse, ResolvedImage } from "../../ports/images.ts";
 import { watchNames } from "./name-watcher.ts";
 import { openUserAnnouncer } from "./user-announcer.ts";
 
+/** A service that takes longer to hear of users is treated as away. */
+const tellWithinMs = 2000;
 /** Keys of snapshots and leases that belong to containers. */
 const containerId = /^[0-9a-f]{64}(?=$|-)/;
 
@@ -24,7 +26,10 @@ export function openImages(channel: Channel, logger: Logger): Images {
   const images = channel.client(ImageService);
   const snapshots = channel.client(SnapshotService);
   const content = channel.client(ContentService);
-  const announcer = openUserAnnouncer((uses) => images.setImageUsers({ users: [...uses] }), logger);
+  const announcer = openUserAnnouncer(
+    (uses) => images.setImageUsers({ users: [...uses] }, { timeoutMs: tellWithinMs }),
+    logger,
+  );
   const resolve = (reference: string, platform: string, id: string, signal: AbortSignal) =>
     images.resolveImage(
       { image: reference, ...parsePlatform(platform), leaseOwner: id },
@@ -74,7 +79,7 @@ export function openImages(channel: Channel, logger: Logger): Images {
       return imageId;
     },
     setUsers(uses: () => readonly ImageUse[]) {
-      announcer.announce(uses);
+      return announcer.announce(uses);
     },
     watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),
     async derivedIds(reference, signal) {
