@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { resolveKind } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
 import { startEngine, type TestEngine } from "./engine.ts";
 
@@ -28,25 +27,6 @@ describe(`containers under kill -9 of their service, seed ${String(seed)}`, () =
     await engine[Symbol.asyncDispose]();
   });
 
-  const stateOf = async (id: string) => {
-    const { container } = await engine.containers.inspectContainer({ container: id });
-    assert.ok(container?.state);
-    return container.state;
-  };
-
-  /** Starts it; the answer may be lost with the service. */
-  const tryStart = async (id: string): Promise<void> => {
-    try {
-      await engine.containers.startContainer({ container: id });
-    } catch (error) {
-      const kind = resolveKind(error);
-      assert.ok(
-        kind === "unavailable" || kind === "canceled" || kind === "not_modified",
-        `${kind}: ${String(error)}`,
-      );
-    }
-  };
-
   it("has the true exit code of each, and one die for each start", async () => {
     const random = randomFrom(seed);
     const codes = new Map<string, number>();
@@ -58,17 +38,22 @@ describe(`containers under kill -9 of their service, seed ${String(seed)}`, () =
     for (let round = 0; round < 3; round++) {
       const starts = Promise.allSettled(
         [...codes.keys()].map(async (id) => {
-          if ((await stateOf(id)).status === "created") await tryStart(id);
+          if ((await engine.stateOf(id)).status === "created")
+            await engine.tryStart(id, ["not_modified"]);
         }),
       );
       await pause(random() * 300);
       await engine.crash();
       await starts;
     }
-    for (const id of codes.keys()) if ((await stateOf(id)).status === "created") await tryStart(id);
+    for (const id of codes.keys())
+      if ((await engine.stateOf(id)).status === "created")
+        await engine.tryStart(id, ["not_modified"]);
     for (const [id, code] of codes) {
-      await eventually(async () => (await stateOf(id)).status === "exited", { timeoutMs: 20_000 });
-      assert.equal((await stateOf(id)).exitCode, code);
+      await eventually(async () => (await engine.stateOf(id)).status === "exited", {
+        timeoutMs: 20_000,
+      });
+      assert.equal((await engine.stateOf(id)).exitCode, code);
       const actions = await engine.actions(id);
       const count = (wanted: string) => actions.filter((action) => action === wanted).length;
       assert.equal(count("die"), 1, actions.join(", "));

@@ -14,11 +14,6 @@ describe("kill -9 of container-service", () => {
     await engine[Symbol.asyncDispose]();
   });
 
-  const stateOf = async (id: string) => {
-    const { container } = await engine.containers.inspectContainer({ container: id });
-    assert.ok(container?.state);
-    return container.state;
-  };
   const restartsOf = async (id: string) =>
     (await engine.containers.inspectContainer({ container: id })).container?.restartCount ?? 0;
   const start = (id: string) => engine.containers.startContainer({ container: id });
@@ -29,12 +24,12 @@ describe("kill -9 of container-service", () => {
   it("leaves containers running, and takes them over", async () => {
     const id = await engine.create("trap 'exit 21' TERM; while :; do sleep 0.05; done");
     await start(id);
-    const { pid } = await stateOf(id);
+    const { pid } = await engine.stateOf(id);
     await engine.crash();
-    const state = await stateOf(id);
+    const state = await engine.stateOf(id);
     assert.deepEqual([state.status, state.pid], ["running", pid]);
     await engine.containers.stopContainer({ container: id });
-    assert.equal((await stateOf(id)).exitCode, 21);
+    assert.equal((await engine.stateOf(id)).exitCode, 21);
     assert.equal(await dies(id), 1);
     await remove(id);
   });
@@ -47,7 +42,7 @@ describe("kill -9 of container-service", () => {
     const record = `${engine.roots.path}/data/container-service/containers/${id}/exit.json`;
     await eventually(() => readFileSync(record, "utf8").includes("33"));
     await engine.crash();
-    const state = await stateOf(id);
+    const state = await engine.stateOf(id);
     assert.deepEqual([state.status, state.exitCode], ["exited", 33]);
     await engine.crash();
     assert.equal(await dies(id), 1);
@@ -62,7 +57,7 @@ describe("kill -9 of container-service", () => {
     await eventually(() => readFileSync(record, "utf8").length > 0);
     await engine.crash();
     await eventually(async () => {
-      await assert.rejects(stateOf(id), { kind: "not_found" });
+      await assert.rejects(engine.stateOf(id), { kind: "not_found" });
       return true;
     });
     assert.equal((await engine.actions(id)).at(-1), "destroy");
@@ -80,8 +75,8 @@ describe("kill -9 of container-service", () => {
     await engine.containers.stopContainer({ container: stopped, timeoutSeconds: 0 });
     await engine.service().end("SIGKILL");
     await engine.crash();
-    await eventually(async () => (await stateOf(kept)).status === "running");
-    assert.equal((await stateOf(stopped)).status, "exited");
+    await eventually(async () => (await engine.stateOf(kept)).status === "running");
+    assert.equal((await engine.stateOf(stopped)).status, "exited");
     await remove(kept);
     await remove(stopped);
   });
@@ -110,12 +105,12 @@ describe("kill -9 of container-service", () => {
     const chunks: Buffer[] = [];
     for await (const chunk of socket) chunks.push(chunk as Buffer);
     assert.equal(unframe(Buffer.concat(chunks)).stdout, "through a crash\n");
-    await eventually(async () => (await stateOf(id)).status === "exited");
+    await eventually(async () => (await engine.stateOf(id)).status === "exited");
     const paused = await engine.create("while :; do sleep 0.05; done");
     await start(paused);
     await engine.containers.pauseContainer({ container: paused });
     await engine.crash();
-    assert.equal((await stateOf(paused)).status, "paused");
+    assert.equal((await engine.stateOf(paused)).status, "paused");
     await remove(id);
     await remove(paused);
   });
@@ -123,13 +118,15 @@ describe("kill -9 of container-service", () => {
   it("reports a killed shim process within a second, with its container gone", async () => {
     const id = await engine.create("while :; do sleep 0.05; done");
     await start(id);
-    const { pid } = await stateOf(id);
+    const { pid } = await engine.stateOf(id);
     const shimPid = Number(
       /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${String(pid)}/status`, "utf8"))?.[1],
     );
     process.kill(shimPid, "SIGKILL");
-    await eventually(async () => (await stateOf(id)).status === "exited", { timeoutMs: 1500 });
-    assert.equal((await stateOf(id)).exitCode, 137);
+    await eventually(async () => (await engine.stateOf(id)).status === "exited", {
+      timeoutMs: 1500,
+    });
+    assert.equal((await engine.stateOf(id)).exitCode, 137);
     await eventually(
       () => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")),
     );
@@ -154,7 +151,7 @@ describe("kill -9 of container-service", () => {
     assert.ok(performance.now() - begun < 5000);
     const before = await engine.crash().then(() => restartsOf(restarting));
     await eventually(async () => (await restartsOf(restarting)) > before);
-    assert.equal((await stateOf(checked)).status, "running");
+    assert.equal((await engine.stateOf(checked)).status, "running");
     await remove(restarting);
     await remove(checked);
   });
@@ -163,7 +160,7 @@ describe("kill -9 of container-service", () => {
     const id = await engine.create("i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; done");
     await start(id);
     await engine.crash();
-    await eventually(async () => (await stateOf(id)).status === "exited");
+    await eventually(async () => (await engine.stateOf(id)).status === "exited");
     const { data } = await engine.containers.openLogs({
       container: id,
       stdout: true,

@@ -1,10 +1,13 @@
 /** container-service as a real process with the fake image-service, and what tests do with it. */
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { servicePaths } from "@gantry/config";
+import { type ErrorKind, resolveKind } from "@gantry/errors";
 import {
   type ContainerConfigSchema,
   ContainerService,
+  type ContainerState,
   type CreateContainerRequestSchema,
   ExecService,
   type HostConfigSchema,
@@ -55,6 +58,9 @@ export interface TestEngine extends AsyncDisposable {
   create(script: string, more?: CreateInit): Promise<string>;
   /** Starts, waits for the end; returns the exit code. */
   run(id: string): Promise<number>;
+  stateOf(id: string): Promise<ContainerState>;
+  /** Starts it; the answer may be lost with the service, or be another error that is expected. */
+  tryStart(id: string, expected?: readonly ErrorKind[]): Promise<void>;
   /** Actions of a container's events so far, oldest first. */
   actions(id: string): Promise<string[]>;
   /** Stops everything and lists what is left on the machine. */
@@ -107,6 +113,20 @@ export async function startEngine(
       await containers.startContainer({ container: id });
       const { value } = await wait.next();
       return value.exitCode;
+    },
+    async stateOf(id) {
+      const { container } = await containers.inspectContainer({ container: id });
+      assert.ok(container?.state);
+      return container.state;
+    },
+    async tryStart(id, expected = []) {
+      try {
+        await containers.startContainer({ container: id });
+      } catch (error) {
+        const kind = resolveKind(error);
+        const known: readonly ErrorKind[] = ["unavailable", "canceled", ...expected];
+        assert.ok(known.includes(kind), `${kind}: ${String(error)}`);
+      }
     },
     async actions(id) {
       const found: string[] = [];

@@ -4,7 +4,6 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { resolveKind } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
 import { startEngine, type TestEngine } from "./engine.ts";
 
@@ -50,22 +49,6 @@ describe("a launch that is cut off", () => {
     await engine[Symbol.asyncDispose]();
   });
 
-  const stateOf = async (id: string) => {
-    const { container } = await engine.containers.inspectContainer({ container: id });
-    assert.ok(container?.state);
-    return container.state;
-  };
-
-  /** Starts it; the answer may be lost with the service. */
-  const tryStart = async (id: string): Promise<void> => {
-    try {
-      await engine.containers.startContainer({ container: id });
-    } catch (error) {
-      const kind = resolveKind(error);
-      assert.ok(kind === "unavailable" || kind === "canceled", `${kind}: ${String(error)}`);
-    }
-  };
-
   const check = async (step: string, launch: number, how: string): Promise<void> => {
     const name = `${step}-${String(launch)}${how.replace(":", "-")}`;
     writeFileSync(failpoint, `${step}:${String(launch)}${how}`);
@@ -75,14 +58,14 @@ describe("a launch that is cut off", () => {
         restartPolicy: { name: "on-failure", maximumRetryCount },
       },
     });
-    await tryStart(id);
+    await engine.tryStart(id);
     await eventually(() => engine.service().ended(), patience);
     await engine.crash();
-    if ((await stateOf(id)).status === "created") {
+    if ((await engine.stateOf(id)).status === "created") {
       await engine.containers.startContainer({ container: id });
     }
-    await eventually(async () => (await stateOf(id)).status === "exited", patience);
-    assert.equal((await stateOf(id)).exitCode, exitCode);
+    await eventually(async () => (await engine.stateOf(id)).status === "exited", patience);
+    assert.equal((await engine.stateOf(id)).exitCode, exitCode);
     const actions = await engine.actions(id);
     const count = (wanted: string) => actions.filter((action) => action === wanted).length;
     assert.deepEqual([count("start"), count("die")], [runs, runs], actions.join(", "));

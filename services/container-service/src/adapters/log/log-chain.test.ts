@@ -5,10 +5,16 @@ import { describe, it, type TestContext } from "node:test";
 import { openTempDir } from "@gantry/fs";
 import { closeAll, openChain } from "./log-chain.ts";
 
-async function newLog(t: TestContext): Promise<string> {
+/** A log of files with these ends of their names. */
+async function newLog(
+  t: TestContext,
+  files: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const folder = await openTempDir("gantry-log-");
   t.after(() => folder.close());
-  return nodePath.join(folder.path, "json.log");
+  const log = nodePath.join(folder.path, "json.log");
+  for (const [end, text] of Object.entries(files)) writeFileSync(log + end, text);
+  return log;
 }
 
 async function contents(path: string, oldest?: number): Promise<string[]> {
@@ -20,61 +26,28 @@ async function contents(path: string, oldest?: number): Promise<string[]> {
 
 describe("a chain of log files", () => {
   it("is opened newest first", async (t) => {
-    const log = await newLog(t);
-    for (const [name, text] of [
-      ["", "c"],
-      [".1", "b"],
-      [".2", "a"],
-    ] as const) {
-      writeFileSync(log + name, text);
-    }
+    const log = await newLog(t, { "": "c", ".1": "b", ".2": "a" });
     assert.deepEqual(await contents(log), ["c", "b", "a"]);
   });
 
   it("has no gap while a rotation has emptied a number", async (t) => {
-    const log = await newLog(t);
-    for (const [name, text] of [
-      ["", "c"],
-      [".2", "b"],
-      [".3", "a"],
-    ] as const) {
-      writeFileSync(log + name, text);
-    }
+    const log = await newLog(t, { "": "c", ".2": "b", ".3": "a" });
     assert.deepEqual(await contents(log), ["c", "b", "a"]);
   });
 
   it("has its rotated files while the new one is not made yet", async (t) => {
-    const log = await newLog(t);
-    for (const [name, text] of [
-      [".1", "b"],
-      [".2", "a"],
-    ] as const)
-      writeFileSync(log + name, text);
+    const log = await newLog(t, { ".1": "b", ".2": "a" });
     assert.deepEqual(await contents(log), ["b", "a"]);
   });
 
   it("has no file twice that moved on while the chain was opened", async (t) => {
-    const log = await newLog(t);
-    for (const [name, text] of [
-      ["", "c"],
-      [".1", "b"],
-      [".3", "a"],
-    ] as const) {
-      writeFileSync(log + name, text);
-    }
+    const log = await newLog(t, { "": "c", ".1": "b", ".3": "a" });
     linkSync(`${log}.1`, `${log}.2`);
     assert.deepEqual(await contents(log), ["c", "b", "a"]);
   });
 
   it("ends at the oldest that is wanted", async (t) => {
-    const log = await newLog(t);
-    for (const [name, text] of [
-      ["", "c"],
-      [".1", "b"],
-      [".2", "a"],
-    ] as const) {
-      writeFileSync(log + name, text);
-    }
+    const log = await newLog(t, { "": "c", ".1": "b", ".2": "a" });
     const all = await openChain(log);
     await closeAll(all);
     assert.deepEqual(await contents(log, all[1]?.inode), ["c", "b"]);

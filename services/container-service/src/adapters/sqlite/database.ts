@@ -19,7 +19,7 @@ import { DatabaseSync } from "node:sqlite";
 import { internal } from "@gantry/errors";
 import { EventFeed, type EventPages, type EventSource, type LoggedEvent } from "@gantry/events";
 import { openEventTable } from "@gantry/events/event-table";
-import { writeFileAtomic } from "@gantry/fs";
+import { sharedWork, writeFileAtomic } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { openStateWriter, type StateWriter } from "./state-writer.ts";
 
@@ -173,8 +173,6 @@ interface Flush {
 
 function openFlush(walFile: string): Flush {
   const fd = openSync(walFile, "r");
-  let running: Promise<void> | undefined;
-  let next: Promise<void> | undefined;
   const sync = (): Promise<void> =>
     new Promise((resolve, reject) => {
       fdatasync(fd, (error) => {
@@ -182,24 +180,8 @@ function openFlush(walFile: string): Flush {
         else reject(internal("flush container state", { cause: error }));
       });
     });
-  // A flush that has begun may have missed what was written since, so those who come later share the next.
-  const begin = (): Promise<void> => {
-    running = sync().finally(() => {
-      running = undefined;
-    });
-    return running;
-  };
   return {
-    synced() {
-      if (running === undefined) return begin();
-      next ??= running
-        .catch(() => undefined)
-        .then(() => {
-          next = undefined;
-          return begin();
-        });
-      return next;
-    },
+    synced: sharedWork(sync),
     close() {
       closeSync(fd);
     },
