@@ -12,6 +12,7 @@ import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
+import { removeTree } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
@@ -111,7 +112,7 @@ export class VolumeFolder implements VolumeHost {
 
   /** What cannot be deleted now is tried again at the next start. */
   #deleteSoon(folder: string): void {
-    rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    removeTree(folder).catch((error: unknown) => {
       this.#options.logger.warn(
         { err: error, folder },
         "a removed volume's files cannot be deleted",

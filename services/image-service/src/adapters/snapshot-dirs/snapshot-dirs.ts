@@ -20,9 +20,10 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { lstat, opendir, rm } from "node:fs/promises";
+import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
+import { removeTree } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { SnapshotDirs } from "../../ports/snapshot-dirs.ts";
 
@@ -205,7 +206,7 @@ class NumberedDirs implements DiskSnapshotDirs {
 
   #delete(folder: string | undefined): void {
     if (folder === undefined) return;
-    const work = rm(folder, { recursive: true, force: true, maxRetries: 2 })
+    const work = removeTree(folder)
       .catch((error: unknown) => {
         this.#logger.warn(
           { err: error, folder },
