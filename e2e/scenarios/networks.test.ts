@@ -757,9 +757,10 @@ describe("bad input of networks", () => {
       await refusal("run", "--network", "taken", "--ip", "10.231.10.9", "busybox", "true"),
       /: invalid config for network taken: invalid endpoint settings:\nno configured subnet contains IP address 10\.231\.10\.9\n/,
     );
+    // Of no bridge: whichever subnet the default one has found free.
     assert.match(
-      await refusal("run", "--ip", "172.17.0.9", "busybox", "true"),
-      /\* user specified IP address is supported on user defined networks only\n/,
+      await refusal("run", "--ip", "198.51.100.9", "busybox", "true"),
+      /: invalid config for network bridge: invalid endpoint settings:\n\* user specified IP address is supported on user defined networks only\n\* no configured subnet contains IP address 198\.51\.100\.9\n/,
     );
     assert.match(
       await refusal("run", "--network-alias", "x", "busybox", "true"),
