@@ -1,4 +1,5 @@
 /** Gives back what a container's networks hold. */
+import type { LiveEndpoint } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { refreshNeighbours } from "./neighbours.ts";
@@ -14,6 +15,7 @@ export function releaseNetworks(context: NetworkContext, containerId: string): N
   const endpoints = networks.endpoints.map(({ live, ...endpoint }) => {
     if (live === undefined) return endpoint;
     context.registry.giveBackAddresses(endpoint.networkId, live);
+    removeHostLink(context, live);
     const network = context.registry.network(endpoint.networkId);
     if (network !== undefined) {
       events.push({
@@ -36,4 +38,13 @@ export function releaseNetworks(context: NetworkContext, containerId: string): N
   inBackground(context, "keep endpoints", context.store.commit([change], []));
   refreshNeighbours(context, networks);
   return events;
+}
+
+/**
+ * The shim process takes away what it made at its start. A link of a network that was connected later
+ * goes with its namespace, but only when the kernel gets to it, which takes seconds on a busy machine.
+ */
+function removeHostLink(context: NetworkContext, { hostName }: LiveEndpoint): void {
+  if (hostName === "") return;
+  inBackground(context, "remove link", context.links.removeLink(hostName));
 }
