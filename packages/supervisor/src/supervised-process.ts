@@ -65,7 +65,7 @@ export class SupervisedProcess {
 
   /** Starts the program, in place of one that an earlier supervisor left, and waits until it is ready. */
   async start(): Promise<void> {
-    await this.#replaceLeftover();
+    await this.#endLeftover();
     await this.#launch();
     await this.#untilReady();
   }
@@ -102,7 +102,11 @@ export class SupervisedProcess {
 
   /** Ends the process and starts it anew; resolves when it is ready. */
   async restart(): Promise<void> {
-    if (this.#options.program.endsByItself && !this.#isRunning()) return;
+    if (this.#options.program.endsByItself && !this.#isRunning()) {
+      // It comes back when it is wanted.
+      await this.#endLeftover();
+      return;
+    }
     this.#restarting = true;
     this.#backoffMs = 0;
     try {
@@ -113,11 +117,12 @@ export class SupervisedProcess {
     }
   }
 
-  /** Ends the process for good: SIGTERM, and SIGKILL when its time is up. */
+  /** Ends the process for good, also one that an earlier supervisor left: SIGTERM, and SIGKILL when its time is up. */
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#halt.abort();
     await this.#end();
+    await this.#endLeftover();
     removeRecord(this.#options.recordDir, this.name);
   }
 
@@ -211,11 +216,11 @@ export class SupervisedProcess {
   }
 
   /** Ends the process of a supervisor that was killed: it is not our child and cannot be waited for. */
-  async #replaceLeftover(): Promise<void> {
+  async #endLeftover(): Promise<void> {
     const { recordDir, program } = this.#options;
     const record = loadRecord(recordDir, program.name);
     if (record === undefined || !isAlive(record)) return;
-    this.#logger.info({ child: record.pid }, "replacing the program of an earlier supervisor");
+    this.#logger.info({ child: record.pid }, "ending the program of an earlier supervisor");
     await endProcess(record, program.stopTimeoutMs);
   }
 }

@@ -197,9 +197,13 @@ describe("the supervisor", () => {
     const fixture = await open(t);
     const first = fixture.launch();
     await ready(fixture, first);
+    await answerOf(wakeSocketPath(fixture.roots.config, "build-service"));
+    const builder = fixture.pidOf("build-service");
     await end(first, "SIGKILL");
+    assert.ok(alive(builder));
     const [code] = (await once(fixture.launch("stop"), "exit")) as [number];
     assert.equal(code, 0);
+    assert.ok(!alive(builder), "the builder runs on");
     assert.ok(fixture.history().includes("containers stop"));
     const { roots } = fixture;
     assert.deepEqual(await findLeaks({ root: roots.path, ...roots.config }), []);
