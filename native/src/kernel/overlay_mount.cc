@@ -31,18 +31,23 @@ std::string escape_lower(const std::string& path) {
   return escaped;
 }
 
-void set_lowers(int context, const std::vector<std::string>& lowers) {
+// False: the kernel says that it knows no `lowerdir+`.
+bool set_lowers(int context, const std::vector<std::string>& lowers) {
   for (size_t i = 0; i < lowers.size(); ++i) {
     if (configure(context, FSCONFIG_SET_STRING, "lowerdir+", lowers[i].c_str()) == 0) continue;
     if (i > 0 || errno != EINVAL) throw_errno("fsconfig", lowers[i], kStep);
-    std::string joined;
-    for (const auto& lower : lowers) {
-      if (!joined.empty()) joined += ':';
-      joined += escape_lower(lower);
-    }
-    set_string(context, "lowerdir", joined);
-    return;
+    return false;
   }
+  return true;
+}
+
+void set_joined_lowers(int context, const std::vector<std::string>& lowers) {
+  std::string joined;
+  for (const auto& lower : lowers) {
+    if (!joined.empty()) joined += ':';
+    joined += escape_lower(lower);
+  }
+  set_string(context, "lowerdir", joined);
 }
 
 void set_option(int context, const std::string& option) {
@@ -54,20 +59,33 @@ void set_option(int context, const std::string& option) {
   }
 }
 
-}  // namespace
+enum class Lowers { kOneByOne, kJoined };
 
-void mount_overlay(const OverlayMount& overlay) {
-  const UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
+// A context that only has to be mounted; empty: the kernel does not know `lowerdir+`.
+UniqueFd create_overlay(const OverlayMount& overlay, Lowers lowers) {
+  UniqueFd context(static_cast<int>(syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC)));
   if (!context) throw_errno("fsopen", "overlay", kStep);
-  set_lowers(context.get(), overlay.lower_dirs);
+  if (lowers == Lowers::kJoined) {
+    set_joined_lowers(context.get(), overlay.lower_dirs);
+  } else if (!set_lowers(context.get(), overlay.lower_dirs)) {
+    return UniqueFd();
+  }
   if (!overlay.upper_dir.empty()) {
     set_string(context.get(), "upperdir", overlay.upper_dir);
     set_string(context.get(), "workdir", overlay.work_dir);
   }
   for (const auto& option : overlay.options) set_option(context.get(), option);
-  if (configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) != 0) {
-    throw_errno("fsconfig", overlay.target, kStep);
-  }
+  if (configure(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr) == 0) return context;
+  // Before 6.5 options are taken unread, and only the creation finds them wrong.
+  if (lowers == Lowers::kOneByOne && errno == EINVAL) return UniqueFd();
+  throw_errno("fsconfig", overlay.target, kStep);
+}
+
+}  // namespace
+
+void mount_overlay(const OverlayMount& overlay) {
+  UniqueFd context = create_overlay(overlay, Lowers::kOneByOne);
+  if (!context) context = create_overlay(overlay, Lowers::kJoined);
   const unsigned attributes = overlay.upper_dir.empty() ? MOUNT_ATTR_RDONLY : 0;
   const UniqueFd mount(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
   if (!mount) throw_errno("fsmount", overlay.target, kStep);

@@ -226,6 +226,9 @@ bool Rootfs::hide(const char* path, UniqueFd& empty_directory) {
       if (made == 0) made = empty.create(MOUNT_ATTR_RDONLY);
       if (made < 0) return failure_.set("mask", -made, path);
       empty_directory.reset(made);
+      // The first cover is the mount itself: kernels before 6.15 clone only what is attached.
+      const int error = attach_mount(made, found);
+      return error == 0 || failure_.set("mask", -error, path);
     }
     cover.reset(clone_mount(empty_directory.get(), "", false));
   } else {
