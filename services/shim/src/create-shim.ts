@@ -42,7 +42,7 @@ function openBrain(options: ShimOptions): Brain {
     kernel,
     machine,
     logger,
-    cgroups: openCgroups(options.cgroupLayout ?? machine.layout),
+    cgroups: openCgroups(options.cgroupLayout ?? machine.layout, logger),
     seccomp: openSeccompCache({ kernel, cacheDir: options.cacheDir, logger }),
     processes: openProcesses(kernel),
     exitRecords: exitRecordFiles,
@@ -67,6 +67,10 @@ function full<S extends DescMessage>(schema: S, request: MessageInitShape<S>): M
 
 function facade(brain: Brain): ShimApi {
   return {
+    async expect() {
+      brain.cgroups.expectEntry();
+      return await Promise.resolve(create(proto.ExpectResponseSchema));
+    },
     async prepare(request) {
       const container = containerOf(brain, full(proto.PrepareRequestSchema, request).id);
       await container.serialize(() => prepare(brain, container));

@@ -58,6 +58,11 @@ export interface Cgroups {
   parentCpuset(): { readonly cpus: string; readonly mems: string } | undefined;
   /** Makes the folders above a container's cgroup in every hierarchy, usable by it. */
   ensureParent(path: string): void;
+  /**
+   * Makes the next entry of a process into a v1 cgroup quick, when it comes within some milliseconds.
+   * Returns at once.
+   */
+  expectEntry(): void;
   /** Host PIDs in it and below; empty when it does not exist. */
   pids(path: string): Promise<number[]>;
   /** Resolves when every task is frozen. Throws deadline_exceeded (and thaws) when one cannot be. */

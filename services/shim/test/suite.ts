@@ -554,6 +554,17 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       await shim().delete({ id });
     });
 
+    it("expects a process without moving anything, and one can be launched meanwhile", async () => {
+      const before = readFileSync("/proc/self/cgroup", "utf8");
+      const expected = Promise.all(Array.from({ length: 10 }, () => shim().expect({})));
+      const { id, request } = await bundleOf(["true"]);
+      await shim().launch(request);
+      await expected;
+      assert.equal((await events.first(id, "exited")).exitCode, 0);
+      assert.equal(readFileSync("/proc/self/cgroup", "utf8"), before);
+      await shim().delete({ id });
+    });
+
     it("deletes what is not there without complaint, and refuses names that lead elsewhere", async () => {
       await shim().delete({ id: "nothing" });
       assert.equal((await rejection(shim().delete({ id: "../../etc" }))).kind, "invalid_argument");

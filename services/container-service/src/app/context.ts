@@ -60,6 +60,13 @@ export interface App {
 /** `intended`: the state `starting` is committed. `committed`: so is `running`. Between them the shim's. */
 export type LaunchStep = "intended" | ShimLaunchStep | "committed";
 
+/** Lets the shim get ready for a process that will be started soon. */
+export function expectProcess({ shim, logger }: App): void {
+  void shim.expect({}).catch((error: unknown) => {
+    logger.debug({ err: error }, "the shim was not told of a process to come");
+  });
+}
+
 /** An event of a container, now. */
 export function containerEvent(
   record: ContainerRecord,

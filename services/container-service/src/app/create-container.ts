@@ -15,7 +15,7 @@ import { validateConfig } from "../domain/validate/validate-config.ts";
 import { validateHostConfig, validateLogConfig } from "../domain/validate/validate-host-config.ts";
 import type { ResolvedImage } from "../ports/images.ts";
 import type { EndpointRequest } from "../ports/networking.ts";
-import { type App, announceImageUse, containerEvent } from "./context.ts";
+import { type App, announceImageUse, containerEvent, expectProcess } from "./context.ts";
 import { completeHostConfig } from "./create-defaults.ts";
 import { resolveNamespaceReferences } from "./namespace-references.ts";
 
@@ -55,6 +55,8 @@ export async function createContainer(
   const { logConfig } = completed.hostConfig;
   validateLogConfig(logConfig?.type ?? "", logConfig?.config ?? {});
   const id = newId();
+  // Most are started at once.
+  expectProcess(app);
   await using undo = new AsyncDisposableStack();
   const name = request.parentLayer === undefined ? takeName(app, request.name, id) : id;
   undo.defer(() => {

@@ -4,7 +4,7 @@ import { newId } from "../domain/container-id.ts";
 import { parseDetachKeys } from "../domain/detach-keys.ts";
 import { type ExecRecord, execCommandText } from "../domain/exec-record.ts";
 import { validateEnv } from "../domain/validate/validate-config.ts";
-import { type App, containerEvent } from "./context.ts";
+import { type App, containerEvent, expectProcess } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import type { ExecEntry } from "./exec-table.ts";
 import { settled } from "./settled.ts";
@@ -36,6 +36,7 @@ export async function createExec(
   const entry = app.registry.find(reference);
   await settled(entry);
   refuseExec(entry, reference);
+  expectProcess(app);
   return await declareExec(app, entry, options);
 }
 

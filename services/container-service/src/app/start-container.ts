@@ -12,7 +12,14 @@ import {
 import type { LaunchResponse } from "@gantry/proto/shim";
 import type { Run } from "../domain/container-state.ts";
 import { validateEnv } from "../domain/validate/validate-config.ts";
-import { type App, advance, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
+import {
+  type App,
+  advance,
+  advanceSurely,
+  announceImageUse,
+  containerEvent,
+  expectProcess,
+} from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { prepareLaunch } from "./launch-request.ts";
@@ -80,6 +87,7 @@ export async function launch(
   secretEnv: readonly string[] = [],
 ): Promise<void> {
   const begun = performance.now();
+  expectProcess(app);
   const { record } = entry;
   const nonce = randomBytes(nonceBytes);
   const start = { type: "start", bootId: app.host.bootId, nonce: nonce.toString("hex") } as const;

@@ -5,6 +5,7 @@ import type { ShimApi } from "../api.ts";
 
 export function shimHandlers(shim: ShimApi): Handlers<typeof ShimService> {
   return {
+    expect: (request, { signal }) => shim.expect(request, { signal }),
     prepare: (request, { signal }) => shim.prepare(request, { signal }),
     launch: (request, { signal }) => shim.launch(request, { signal }),
     adopt: (request, { signal }) => shim.adopt(request, { signal }),

@@ -4,6 +4,7 @@ import { rmdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { conflict, hasErrno, internal, invalidArgument } from "@gantry/errors";
+import type { Logger } from "@gantry/logging";
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
 import {
   type CgroupLayout,
@@ -14,6 +15,7 @@ import {
 import { type ControllerWrites, compileLimits } from "../../compile/cgroup-writes.ts";
 import type { CgroupWrite } from "../../compile/plan-types.ts";
 import type { Cgroups } from "../../ports.ts";
+import { entryExpectation } from "./expect-entry.ts";
 import { isGone, parseNumber, readText, subtree, writeText } from "./files.ts";
 import { freeze, isFrozen, killAll, mainFolder, pidsBelow, thaw } from "./freezer.ts";
 import { readCgroupStats } from "./stats.ts";
@@ -21,7 +23,7 @@ import { readCgroupStats } from "./stats.ts";
 /** Dying tasks keep their directory busy for some milliseconds. */
 const removeTries = 40;
 
-export function openCgroups(layout: CgroupLayout): Cgroups {
+export function openCgroups(layout: CgroupLayout, logger: Logger): Cgroups {
   const hierarchies = layout.v2 === undefined ? layout.v1 : [...layout.v1, layout.v2];
   return {
     layout,
@@ -30,6 +32,7 @@ export function openCgroups(layout: CgroupLayout): Cgroups {
       for (const hierarchy of hierarchies)
         ensureParents(hierarchy, layout, path.posix.dirname(cgroupPath));
     },
+    expectEntry: entryExpectation(layout, logger),
     async pids(cgroupPath) {
       const folder = await mainFolder(layout, cgroupPath);
       return folder === undefined ? [] : await pidsBelow(folder);
