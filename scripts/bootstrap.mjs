@@ -47,8 +47,8 @@ const commands = {
   generate: [],
   format: [],
   check: [],
-  test: [...enginePackages, ...testPackages],
-  "test-deep": [...enginePackages, ...testPackages, ...fuzzPackages],
+  test: [...enginePackages, ...testPackages, ...machinePackages, ...fuzzPackages],
+  "test-deep": [...enginePackages, ...testPackages, ...machinePackages, ...fuzzPackages],
   "test-cgroup2": [...enginePackages, ...testPackages, ...machinePackages],
   bench: [...enginePackages, ...testPackages],
 };

@@ -128,7 +128,6 @@ export async function buildAll(): Promise<void> {
 export async function buildForTests(options: { readonly deep?: boolean } = {}): Promise<void> {
   await buildAll();
   await runIfStale(attackPrograms);
-  if (options.deep !== true) return;
-  await runIfStale(sanitizedPrograms);
   await runIfStale(fuzzTargets);
+  if (options.deep === true) await runIfStale(sanitizedPrograms);
 }
