@@ -184,7 +184,7 @@ export class SupervisedProcess {
   }
 
   async #untilReady(): Promise<void> {
-    const timeoutMs = this.#options.readyTimeoutMs ?? 60_000;
+    const timeoutMs = this.#options.readyTimeoutMs ?? 3 * 60_000;
     const limit = AbortSignal.any([this.#halt.signal, AbortSignal.timeout(timeoutMs)]);
     for (;;) {
       const failure = await this.#options.program.probe(limit).then(
