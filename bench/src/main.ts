@@ -13,6 +13,7 @@ import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
 import type { Engine } from "./engine.ts";
 import { makeImageRows } from "./image-rows.ts";
+import { listRows } from "./list-rows.ts";
 import type { Timed, TimedResult } from "./measure.ts";
 import { docker, measure, measureCliStart } from "./measure.ts";
 import { measureMemory } from "./memory-rows.ts";
@@ -55,7 +56,8 @@ async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
     }
   };
   const few = Math.max(3, Math.ceil(rounds / 5));
-  for (const row of [...commandRows(rounds), ...networkRows(rounds)]) await take(row);
+  for (const row of [...commandRows(rounds), ...networkRows(rounds), ...listRows(few)])
+    await take(row);
   for (const row of await storageRows(scratch, few)) await take(row);
   const served = await serveImages(peer, few);
   try {

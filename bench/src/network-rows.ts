@@ -1,8 +1,8 @@
 /** The rows of issue 6 that are of networks: by the API where a command's own start would hide the figure. */
-import { request } from "node:http";
 import path from "node:path";
 import { mustRun } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
+import { call } from "./engine-api.ts";
 import type { Timed } from "./measure.ts";
 import { docker } from "./measure.ts";
 
@@ -128,26 +128,4 @@ async function ensureContainer(
 async function removeContainer(engine: Engine, name: string): Promise<void> {
   const known = await docker(engine, ["ps", "-aq", "-f", `name=^/${name}$`]);
   if (known.trim() !== "") await docker(engine, ["rm", "-f", name]);
-}
-
-/** One call of the Engine API; an answer of 400 or more is an error. */
-function call(engine: Engine, method: string, url: string, body?: unknown): Promise<void> {
-  const socketPath = engine.dockerHost.replace(/^unix:\/\//, "");
-  const text = body === undefined ? "" : JSON.stringify(body);
-  const headers = {
-    "Content-Type": "application/json",
-    "Content-Length": String(Buffer.byteLength(text)),
-  };
-  return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, method, path: `/v1.47${url}`, headers }, (response) => {
-      let answer = "";
-      response.setEncoding("utf8").on("data", (chunk: string) => (answer += chunk));
-      response.on("end", () => {
-        if ((response.statusCode ?? 500) < 400) resolve();
-        else reject(new Error(`${engine.name}: ${method} ${url}: ${answer}`));
-      });
-    });
-    sent.on("error", reject);
-    sent.end(text);
-  });
 }

@@ -1,5 +1,12 @@
 import path from "node:path";
-import type { DescMethod, DescService, Message } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodUnary,
+  DescService,
+  Message,
+  MessageInitShape,
+} from "@bufbuild/protobuf";
 import { EngineError, resolveKind } from "@gantry/errors";
 import {
   Client,
@@ -12,6 +19,7 @@ import {
   type ServiceError,
   type CallOptions as WireOptions,
 } from "@grpc/grpc-js";
+import { splitRows } from "./encoded-rows.ts";
 import { describeMethod, maxMessageBytes, type WireMethod } from "./method-definition.ts";
 import type { CallOptions, ServiceClient } from "./service-types.ts";
 import { fromServiceError } from "./wire-error.ts";
@@ -20,11 +28,19 @@ import { fromServiceError } from "./wire-error.ts";
 export interface Channel extends Disposable {
   /** A typed client. Cheap: make one per service and keep it. */
   client<S extends DescService>(service: S): ServiceClient<S>;
+  /** Calls a method that answers with a list (one repeated message field), and leaves its rows encoded. */
+  rows<I extends DescMessage>(method: DescMethodUnary<I>): RowsCaller<I>;
   /** Resolves when the peer accepts calls; throws `unavailable` after `timeoutMs`. */
   ready(timeoutMs: number): Promise<void>;
   /** Ends the connection; running calls fail with `canceled` or `unavailable`. */
   close(): void;
 }
+
+/** Resolves with the encoded rows of the answer, in order. Throws EngineErrors. */
+export type RowsCaller<I extends DescMessage> = (
+  request: MessageInitShape<I>,
+  options?: CallOptions,
+) => Promise<readonly Uint8Array[]>;
 
 /** Peers are local and restart within moments: try again quickly, and keep trying. */
 const channelOptions = {
@@ -55,8 +71,10 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
   const close = (): void => {
     wire.close();
   };
+  const target = { wire, peer, patienceMs: options.patienceMs ?? 0 };
   return {
-    client: (service) => clientOf({ wire, peer, patienceMs: options.patienceMs ?? 0 }, service),
+    client: (service) => clientOf(target, service),
+    rows: (method) => rowsCaller(target, method),
     ready: (timeoutMs) => waitReady(wire, timeoutMs, peer),
     close,
     [Symbol.dispose]: close,
@@ -91,6 +109,21 @@ function clientOf<S extends DescService>(peer: Peer, service: S): ServiceClient<
   ]);
   return Object.fromEntries(entries) as ServiceClient<S>;
 }
+
+function rowsCaller<I extends DescMessage>(peer: Peer, method: DescMethodUnary<I>): RowsCaller<I> {
+  const calls = new Calls(peer, { ...describeMethod(method), responseDeserialize: undecoded });
+  return async (request, options) => {
+    const answer = (await calls.unary(request as Message, options)) as Undecoded;
+    return splitRows(method.output, answer.bytes);
+  };
+}
+
+/** An answer as it came. */
+interface Undecoded extends Message {
+  readonly bytes: Buffer;
+}
+
+const undecoded = (bytes: Buffer): Undecoded => ({ $typeName: "", bytes });
 
 function callerOf(calls: Calls, method: DescMethod): unknown {
   switch (method.methodKind) {

@@ -1,4 +1,4 @@
-export { type Channel, type ChannelOptions, openChannel } from "./channel.ts";
+export { type Channel, type ChannelOptions, openChannel, type RowsCaller } from "./channel.ts";
 export {
   type ConnectDataOptions,
   connectData,
@@ -9,6 +9,7 @@ export {
   openDataListener,
   ticketBytes,
 } from "./data-plane.ts";
+export { encodeRow, listOfRows } from "./encoded-rows.ts";
 export { type Implementation, implement } from "./implement.ts";
 export { maxMessageBytes } from "./method-definition.ts";
 export { reflect as reflector } from "./reflection.ts";

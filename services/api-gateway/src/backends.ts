@@ -3,13 +3,17 @@
  * anything in their place.
  */
 import { BuildkitService, BuildService } from "@gantry/proto/build";
-import { ContainerService, ExecService } from "@gantry/proto/container";
+import {
+  ContainerService,
+  ExecService,
+  type ListContainersRequestSchema,
+} from "@gantry/proto/container";
 import { EventService } from "@gantry/proto/event";
-import { ImageService } from "@gantry/proto/image";
+import { ImageService, type ListImagesRequestSchema } from "@gantry/proto/image";
 import { NetworkService } from "@gantry/proto/network";
 import { SystemService } from "@gantry/proto/system";
 import { VolumeService } from "@gantry/proto/volume";
-import { type Channel, openChannel, type ServiceClient } from "@gantry/rpc";
+import { type Channel, openChannel, type RowsCaller, type ServiceClient } from "@gantry/rpc";
 import { wake } from "./wake.ts";
 
 /** Clients of everything that the Docker API needs. A call to a service that is down throws `unavailable`. */
@@ -22,6 +26,10 @@ export interface Backends {
   readonly images: ServiceClient<typeof ImageService>;
   readonly buildkit: ServiceClient<typeof BuildkitService>;
   readonly builds: ServiceClient<typeof BuildService>;
+  /** listContainers, each gantry.container.v1.Container encoded. */
+  readonly containerRows: RowsCaller<typeof ListContainersRequestSchema>;
+  /** listImages, each gantry.image.v1.Image encoded. */
+  readonly imageRows: RowsCaller<typeof ListImagesRequestSchema>;
   /** Has the builder started, which ends when nobody wants it. Throws unavailable. */
   wakeBuilder(signal: AbortSignal): Promise<void>;
   /** Every service that keeps an event log. */
@@ -94,6 +102,8 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
         },
       },
       builds: buildService.client(BuildService),
+      containerRows: containerService.rows(ContainerService.method.listContainers),
+      imageRows: imageService.rows(ImageService.method.listImages),
       wakeBuilder,
       eventSources: [
         eventSource("container-service", containerService),

@@ -141,6 +141,11 @@ export class ApiCall {
     this.bytes(`${toJson(value)}\n`, "application/json", status);
   }
 
+  /** Answers with a JSON list whose items are encoded already. */
+  jsonList(items: readonly string[]): void {
+    this.bytes(`[${items.join(",")}]\n`, "application/json");
+  }
+
   /** Answers with a text whose encoding is done. */
   bytes(body: string, contentType: string, status = 200): void {
     const length = Buffer.byteLength(body);

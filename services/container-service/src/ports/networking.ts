@@ -256,7 +256,10 @@ export interface Networking {
   /** The container has a new name: name servers and hosts files follow. */
   rename(containerId: string, name: string): void;
 
-  /** For inspect and list; from memory. Unknown containers give empty settings. */
+  /**
+   * For inspect and list; from memory. Unknown containers give empty settings. The same object as long as
+   * nothing that it shows has changed.
+   */
   settings(containerId: string): NetworkSettingsView;
 
   /**

@@ -187,7 +187,7 @@ export interface Volumes {
    */
   detach(containerId: string, removeAnonymous: boolean): Promise<void>;
 
-  /** For inspect and list; from memory. Unknown containers give none. */
+  /** For inspect and list; from memory. Unknown containers give none. The same list until it changes. */
   mountPoints(containerId: string): readonly MountPointView[];
 
   /** Images that the container mounts: they are in use as long as it exists. */

@@ -3,8 +3,15 @@ import {
   ContainerService,
   type CreateContainerRequest,
   type FilterSet,
+  ListContainersResponseSchema,
 } from "@gantry/proto/container";
-import { type DataListener, type Handlers, type Implementation, implement } from "@gantry/rpc";
+import {
+  type DataListener,
+  type Handlers,
+  type Implementation,
+  implement,
+  listOfRows,
+} from "@gantry/rpc";
 import { attachable, attachContainer } from "../app/attach-container.ts";
 import { commitContainer } from "../app/commit-container.ts";
 import { containerChanges } from "../app/container-changes.ts";
@@ -27,7 +34,8 @@ import { updateContainer } from "../app/update-container.ts";
 import { waitContainer } from "../app/wait-container.ts";
 import type { Filters } from "../domain/container-filters.ts";
 import { archiveMethods } from "./archive-handlers.ts";
-import { containerMessage, containerSummary } from "./container-message.ts";
+import { containerMessage } from "./container-message.ts";
+import { containerRow } from "./container-row.ts";
 import { emptyHostConfig } from "./empty-messages.ts";
 
 export function containerService(app: App, data: DataListener): Implementation {
@@ -130,12 +138,12 @@ function views(app: App): Methods {
     async listContainers({ all, limit, size, filters, buildSteps }, { signal }) {
       const options = { all, limit, filters: filtersOf(filters), buildSteps };
       const entries = await listContainers(app, options, signal);
-      const containers: ReturnType<typeof containerSummary>[] = [];
+      const rows: Uint8Array[] = [];
       for (const entry of entries) {
         const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;
-        containers.push(containerSummary(app, entry, sizes));
+        rows.push(containerRow(app, entry, sizes));
       }
-      return { containers };
+      return listOfRows(ListContainersResponseSchema, rows);
     },
     async topContainer({ container, psArgs }, { signal }) {
       const { titles, processes } = await topContainer(app, container, psArgs, signal);

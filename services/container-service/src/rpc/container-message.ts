@@ -22,7 +22,6 @@ export interface Sizes {
 export function containerMessage(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
   const { record } = entry;
   const { id, name, config, hostConfig, image } = record;
-  const execs = app.execs.of(id).filter((exec) => exec.record.state.status !== "ended");
   return {
     id,
     name,
@@ -36,7 +35,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     restartCount: record.restartCount,
     platform: image.os,
     apparmorProfile: apparmorOf(app, record),
-    execIds: execs.map((exec) => exec.record.id),
+    execIds: liveExecIds(app, id),
     hostConfig,
     config,
     networkSettings: networkMessage(app, id),
@@ -52,6 +51,12 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
+}
+
+/** Execs of a container that have not ended. */
+export function liveExecIds(app: App, id: string): string[] {
+  const live = app.execs.of(id).filter(({ record }) => record.state.status !== "ended");
+  return live.map(({ record }) => record.id);
 }
 
 function apparmorOf(app: App, { hostConfig }: ContainerRecord): string {

@@ -32,7 +32,9 @@ export async function listImages(store: Store, request: ListRequest): Promise<Im
   for (const image of [...store.metadata.images.values()]) {
     const names = matchingNames(store.metadata.namesOf(image.digest), patterns);
     if (names === undefined) continue;
-    const details = await describe(store, image, names, request.manifests);
+    const details =
+      knownDetails(store, image, names, request.manifests) ??
+      (await describe(store, image, names, request.manifests));
     if (details !== undefined && accepts(details)) found.push(details);
   }
   found.sort(
@@ -51,6 +53,30 @@ function matchingNames(
   return matching.length === 0 ? undefined : matching;
 }
 
+/** What was told of an image, and what it was made of. */
+interface Told {
+  readonly details: ImageDetails;
+  readonly view: TargetView | undefined;
+  readonly names: readonly NameRecord[];
+  readonly contentRevision: number;
+}
+
+const told = new WeakMap<ImageRecord, Told>();
+
+/** The same details as last time, while nothing has changed that they show. */
+function knownDetails(
+  { metadata, catalog }: Store,
+  image: ImageRecord,
+  names: readonly NameRecord[],
+  manifests: boolean,
+): ImageDetails | undefined {
+  const known = told.get(image);
+  if (manifests || known?.contentRevision !== metadata.contentRevision) return undefined;
+  const view = catalog.cached(image.digest);
+  const same = view !== undefined && known.view === view && known.names === names;
+  return same ? known.details : undefined;
+}
+
 async function describe(
   store: Store,
   image: ImageRecord,
@@ -58,7 +84,12 @@ async function describe(
   manifests: boolean,
 ): Promise<ImageDetails | undefined> {
   try {
-    return await describeImage(store, image, { names, manifests });
+    const { contentRevision } = store.metadata;
+    const details = await describeImage(store, image, { names, manifests });
+    const view = store.catalog.cached(image.digest);
+    const whole = !manifests && names === store.metadata.namesOf(image.digest);
+    if (whole) told.set(image, { details, view, names, contentRevision });
+    return details;
   } catch (error) {
     // It may have been removed since the loop began.
     if (store.metadata.images.has(image.digest)) {

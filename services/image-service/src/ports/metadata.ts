@@ -23,7 +23,9 @@ export interface Metadata {
   readonly snapshots: ReadonlyMap<string, SnapshotRecord>;
   /** By owner. */
   readonly leases: ReadonlyMap<string, LeaseRecord>;
-  /** Names of an image, sorted. */
+  /** Another number after each change of blobs or layers: what sizes are made of. */
+  readonly contentRevision: number;
+  /** Names of an image, sorted. The same list until they change. */
   namesOf(image: Digest): readonly NameRecord[];
   /** Repositories on a registry host that are known to hold a blob. */
   sourcesOf(digest: Digest, host: string): readonly string[];

@@ -1,8 +1,8 @@
 /** ImageService, without what speaks to registries. */
 
 import { parseDigest } from "@gantry/oci";
-import type { ImageService } from "@gantry/proto/image";
-import type { Handlers } from "@gantry/rpc";
+import { type ImageService, ListImagesResponseSchema } from "@gantry/proto/image";
+import { type Handlers, listOfRows } from "@gantry/rpc";
 import { chooseImage } from "../app/choose-image.ts";
 import { derivedImages } from "../app/derived-images.ts";
 import { describeImage } from "../app/describe-image.ts";
@@ -14,7 +14,14 @@ import { removeImage } from "../app/remove-image.ts";
 import { resolveImage } from "../app/resolve-image.ts";
 import type { Store } from "../app/store.ts";
 import { tagImage } from "../app/tag-image.ts";
-import { filtersOf, platformOf, platformsOf, wireImage, wireRemoval } from "./messages.ts";
+import {
+  filtersOf,
+  imageRow,
+  platformOf,
+  platformsOf,
+  wireImage,
+  wireRemoval,
+} from "./messages.ts";
 
 export function imageHandlers(store: Store): Handlers<typeof ImageService> {
   const prune = createPruner(store);
@@ -36,7 +43,7 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
         sharedSize,
         manifests,
       });
-      return { images: images.map(wireImage) };
+      return listOfRows(ListImagesResponseSchema, images.map(imageRow));
     },
 
     async inspectImage({ image, platform, manifests }) {

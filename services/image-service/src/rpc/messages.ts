@@ -1,17 +1,18 @@
 /** Between what the use cases say and gantry.image.v1. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Descriptor, type Platform, parsePlatform } from "@gantry/oci";
-import type {
-  DescriptorSchema,
-  FilterSet,
-  ImageManifestSchema,
+import {
+  type DescriptorSchema,
+  type FilterSet,
+  type ImageManifestSchema,
   ImageSchema,
-  OverlayMountSchema,
-  PlatformSchema,
-  ProgressMessageSchema,
-  RemovedImageSchema,
-  Platform as WirePlatform,
+  type OverlayMountSchema,
+  type PlatformSchema,
+  type ProgressMessageSchema,
+  type RemovedImageSchema,
+  type Platform as WirePlatform,
 } from "@gantry/proto/image";
+import { encodeRow } from "@gantry/rpc";
 import type { RemovalStep } from "../app/remove-image.ts";
 import type { MountDescription } from "../app/snapshots.ts";
 import type { Filters } from "../domain/filters.ts";
@@ -81,6 +82,17 @@ export function wireImage(details: ImageDetails): MessageInitShape<typeof ImageS
     configJson: details.configJson,
     ...(details.platform !== undefined && { platform: wirePlatform(details.platform) }),
   };
+}
+
+const rows = new WeakMap<ImageDetails, Uint8Array>();
+
+/** wireImage as a row of ListImages, encoded once for the same details. */
+export function imageRow(details: ImageDetails): Uint8Array {
+  const known = rows.get(details);
+  if (known !== undefined) return known;
+  const row = encodeRow(ImageSchema, wireImage(details));
+  rows.set(details, row);
+  return row;
 }
 
 function wireManifest(details: ManifestDetails): MessageInitShape<typeof ImageManifestSchema> {

@@ -3,7 +3,7 @@ import type { Container, ContainerState, PortBindings } from "@gantry/proto/cont
 import { encodeMountPoint } from "./container-inspect.ts";
 import { encodeDescriptor } from "./descriptor.ts";
 import { encodeEndpoints } from "./endpoint.ts";
-import { type JsonOut, sorted } from "./json.ts";
+import { type JsonOut, sorted, toJson } from "./json.ts";
 import { humanDuration, unixSeconds } from "./time.ts";
 import { opened } from "./version-gates.ts";
 
@@ -13,7 +13,38 @@ export function encodeContainerSummary(
   version: number,
   nowMs: number,
 ): JsonOut {
-  const { state, hostConfig } = container;
+  return {
+    ...beforeStatus(container, version),
+    Status: statusOf(container, nowMs),
+    ...afterStatus(container, version),
+  };
+}
+
+/** A row as text, but for what time changes. */
+export interface ContainerRow {
+  /** For those who count the users of images. */
+  readonly imageId: string;
+  /** The row's JSON. @param nowMs the wall clock */
+  json(nowMs: number): string;
+}
+
+/** Encodes one row as far as it stays the same. */
+export function containerRow(container: Container, version: number): ContainerRow {
+  const before = toJson(beforeStatus(container, version)).slice(0, -1);
+  const after = toJson(afterStatus(container, version)).slice(1);
+  const { state, imageId } = container;
+  return {
+    imageId,
+    json: (nowMs) => `${before},"Status":${toJson(statusOf({ state }, nowMs))},${after}`,
+  };
+}
+
+function statusOf({ state }: Pick<Container, "state">, nowMs: number): string {
+  return state ? statusText(state, nowMs) : "";
+}
+
+function beforeStatus(container: Container, version: number): Record<string, JsonOut> {
+  const { state } = container;
   return {
     Id: container.id,
     Names: [`/${container.name}`, ...container.linkNames],
@@ -30,7 +61,12 @@ export function encodeContainerSummary(
     SizeRootFs: omitZero(container.sizeRootfsBytes),
     Labels: sorted(container.config?.labels ?? {}),
     State: state?.status ?? "",
-    Status: state ? statusText(state, nowMs) : "",
+  };
+}
+
+function afterStatus(container: Container, version: number): Record<string, JsonOut> {
+  const { state, hostConfig } = container;
+  return {
     Health: opened("listHealth", version) ? encodeHealthSummary(state) : undefined,
     HostConfig: {
       NetworkMode: hostConfig?.networkMode ?? "",

@@ -103,7 +103,9 @@ function imageItems(usage: DiskUsage, { version }: DiskUsageView): JsonOut {
 }
 
 /** How many containers use each image. */
-export function containersByImage(containers: readonly Container[]): Map<string, number> {
+export function containersByImage(
+  containers: readonly Pick<Container, "imageId">[],
+): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { imageId } of containers) counts.set(imageId, (counts.get(imageId) ?? 0) + 1);
   return counts;

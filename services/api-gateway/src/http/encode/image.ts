@@ -3,7 +3,7 @@ import type { HistoryEntry, Image, ImageManifest } from "@gantry/proto/image";
 import { snapshotter } from "./container-inspect.ts";
 import { encodeDescriptor, encodePlatform } from "./descriptor.ts";
 import { encodeImageConfig, parseImageConfig } from "./image-config.ts";
-import { type JsonOut, nullIfEmpty, sorted, unlessEmpty } from "./json.ts";
+import { type JsonOut, nullIfEmpty, sorted, toJson, unlessEmpty } from "./json.ts";
 import { rfc3339, unixSeconds, zeroTime } from "./time.ts";
 import { opened } from "./version-gates.ts";
 
@@ -22,9 +22,28 @@ export type ContainersOf = (manifest: string) => readonly string[];
 
 /** Encodes one row of GET /images/json. */
 export function encodeImageSummary(image: Image, view: ImageListView): JsonOut {
-  const { version } = view;
   return {
     Containers: view.countContainers?.(image.id) ?? -1,
+    ...summaryOf(image, view.version),
+    Manifests: view.manifests ? encodeManifests(image, view.containersOf) : undefined,
+  };
+}
+
+/** A row as text, but for the number of its users. */
+export interface ImageRow {
+  readonly id: string;
+  /** The row's JSON, without manifests. @param containers how many use the image; -1: not counted */
+  json(containers: number): string;
+}
+
+/** Encodes one row as far as it stays the same. */
+export function imageRow(image: Image, version: number): ImageRow {
+  const rest = toJson(summaryOf(image, version)).slice(1);
+  return { id: image.id, json: (containers) => `{"Containers":${String(containers)},${rest}` };
+}
+
+function summaryOf(image: Image, version: number): Record<string, JsonOut> {
+  return {
     Created: unixSeconds(image.createdNano),
     Id: image.id,
     Labels: Object.keys(image.labels).length === 0 ? null : sorted(image.labels),
@@ -36,7 +55,6 @@ export function encodeImageSummary(image: Image, view: ImageListView): JsonOut {
     VirtualSize: opened("noVirtualSize", version) ? undefined : image.sizeBytes,
     Descriptor:
       opened("descriptors", version) && image.target ? encodeDescriptor(image.target) : undefined,
-    Manifests: view.manifests ? encodeManifests(image, view.containersOf) : undefined,
   };
 }
 

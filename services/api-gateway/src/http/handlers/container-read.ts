@@ -1,14 +1,17 @@
 /** Handlers that tell of containers. */
 
+import { fromBinary } from "@bufbuild/protobuf";
 import { EngineError, invalidArgument } from "@gantry/errors";
+import { ContainerSchema } from "@gantry/proto/container";
 import { openWait } from "../../app/container-wait.ts";
 import type { ApiCall } from "../api-call.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { encodeContainer } from "../encode/container-inspect.ts";
-import { encodeContainerSummary } from "../encode/container-list.ts";
+import { containerRow } from "../encode/container-list.ts";
 import { nullIfEmpty, toJson } from "../encode/json.ts";
 import { encodeStats } from "../encode/stats.ts";
 import { openStream, write } from "../relay.ts";
+import { RowMemo } from "../row-memo.ts";
 
 const listKeys = new Set([
   "ancestor",
@@ -28,17 +31,22 @@ const listKeys = new Set([
   "volume",
 ]);
 
+/** Rows of lists; image lists count in them, too. */
+export const containerRows = new RowMemo((bytes, version) =>
+  containerRow(fromBinary(ContainerSchema, bytes), version),
+);
+
 /** GET /containers/json */
 export async function listContainers(call: ApiCall): Promise<void> {
   const { query, version } = call;
-  const { containers } = await call.backends.containers.listContainers({
+  const rows = await call.backends.containerRows({
     all: query.flag("all"),
     limit: query.integer("limit") ?? 0,
     size: query.flag("size"),
     filters: filterSet(readFilters(query, listKeys)),
   });
   const nowMs = Date.now();
-  call.json(containers.map((each) => encodeContainerSummary(each, version, nowMs)));
+  call.jsonList(rows.map((bytes) => containerRows.row(bytes, version).json(nowMs)));
 }
 
 /** GET /containers/{id}/json */

@@ -1,6 +1,8 @@
 /** Handlers of images that answer at once. */
+import { fromBinary } from "@bufbuild/protobuf";
 import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
 import type { Container } from "@gantry/proto/container";
+import { ImageSchema } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
 import { decodeConfig } from "../decode/container-config.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
@@ -14,9 +16,12 @@ import {
   encodeHistory,
   encodeImage,
   encodeImageSummary,
+  imageRow,
 } from "../encode/image.ts";
 import { nullIfEmpty, unlessEmpty } from "../encode/json.ts";
 import { opened } from "../encode/version-gates.ts";
+import { RowMemo } from "../row-memo.ts";
+import { containerRows } from "./container-read.ts";
 
 const listKeys = new Set(["before", "dangling", "label", "label!", "reference", "since", "until"]);
 
@@ -26,14 +31,36 @@ export async function listImages(call: ApiCall): Promise<void> {
   const manifests = opened("listManifests", version) && query.flag("manifests");
   const sharedSize = opened("sharedSize", version) && query.flag("shared-size");
   const filters = filterSet(readFilters(query, listKeys));
+  const request = { all: query.flag("all"), filters, sharedSize, manifests };
+  if (manifests) return await listWithManifests(call, request);
+  const [rows, counts] = await Promise.all([
+    call.backends.imageRows(request),
+    opened("containerCount", version) ? countUsers(call) : undefined,
+  ]);
+  call.jsonList(
+    rows.map((bytes) => {
+      const row = imageRows.row(bytes, version);
+      return row.json(counts === undefined ? -1 : (counts.get(row.id) ?? 0));
+    }),
+  );
+}
+
+const imageRows = new RowMemo((bytes, version) =>
+  imageRow(fromBinary(ImageSchema, bytes), version),
+);
+
+type ListRequest = Parameters<ApiCall["backends"]["imageRows"]>[0];
+
+async function listWithManifests(call: ApiCall, request: ListRequest): Promise<void> {
+  const { version } = call;
   const [{ images }, containers] = await Promise.all([
-    call.backends.images.listImages({ all: query.flag("all"), filters, sharedSize, manifests }),
-    opened("containerCount", version) || manifests ? imageUsers(call) : undefined,
+    call.backends.images.listImages(request),
+    imageUsers(call),
   ]);
   const counts = containers && containersByImage(containers);
   const view = {
     version,
-    manifests,
+    manifests: true,
     countContainers:
       opened("containerCount", version) && counts
         ? (id: string): number => counts.get(id) ?? 0
@@ -43,11 +70,22 @@ export async function listImages(call: ApiCall): Promise<void> {
   call.json(images.map((each) => encodeImageSummary(each, view)));
 }
 
-/** All containers; undefined without container-service: images are listed without their users then. */
+/** How many containers use each image; undefined without container-service. */
+async function countUsers(call: ApiCall): Promise<ReadonlyMap<string, number> | undefined> {
+  const rows = await withoutContainers(call.backends.containerRows({ all: true }));
+  return rows && containersByImage(rows.map((bytes) => containerRows.row(bytes, call.version)));
+}
+
+/** All containers; undefined without container-service. */
 async function imageUsers(call: ApiCall): Promise<readonly Container[] | undefined> {
+  const answer = await withoutContainers(call.backends.containers.listContainers({ all: true }));
+  return answer?.containers;
+}
+
+/** Images are listed without their users while container-service is down. */
+async function withoutContainers<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    const { containers } = await call.backends.containers.listContainers({ all: true });
-    return containers;
+    return await answer;
   } catch (error) {
     if (hasKind(error, "unavailable")) return undefined;
     throw error;

@@ -66,12 +66,30 @@ function subnetUses(registry: NetworkRegistry, record: NetworkRecord): [string, 
 
 const nothing: NetworkSettingsView = { sandboxId: "", sandboxKey: "", ports: [], networks: {} };
 
-/** NetworkSettings of a container. */
+/** Views by the records that they were made of. */
+const made = new WeakMap<
+  ContainerNetworks,
+  { readonly networks: readonly (NetworkRecord | undefined)[]; readonly view: NetworkSettingsView }
+>();
+
+/** NetworkSettings of a container: the same object until a record that it shows is replaced. */
 export function viewSettings(registry: NetworkRegistry, containerId: string): NetworkSettingsView {
   const container = registry.container(containerId);
   if (container === undefined) return nothing;
-  const endpoints = container.endpoints.map((endpoint) => {
-    const network = registry.networkOf(endpoint);
+  const networks = container.endpoints.map((endpoint) => registry.networkOf(endpoint));
+  const known = made.get(container);
+  if (known?.networks.every((network, index) => network === networks[index])) return known.view;
+  const view = makeSettings(container, networks);
+  made.set(container, { networks, view });
+  return view;
+}
+
+function makeSettings(
+  container: ContainerNetworks,
+  networks: readonly (NetworkRecord | undefined)[],
+): NetworkSettingsView {
+  const endpoints = container.endpoints.map((endpoint, index) => {
+    const network = networks[index];
     return [
       network?.name ?? endpoint.networkRef,
       viewEndpoint(container, endpoint, network),

@@ -21,7 +21,7 @@ import type {
 import { attachMounts } from "./attach-mounts.ts";
 import type { VolumeContext } from "./context.ts";
 import { createVolume, type NewVolume } from "./create-volume.ts";
-import { viewMounts } from "./mount-views.ts";
+import { viewMountsOf } from "./mount-views.ts";
 import { dropVolume, type PrunedVolumes, pruneVolumes, removeVolume } from "./remove-volume.ts";
 import { LiveMounts, prepareMounts, releaseMounts } from "./start-mounts.ts";
 
@@ -132,7 +132,7 @@ export class LocalVolumes implements Volumes {
 
   mountPoints(containerId: string): readonly MountPointView[] {
     const { registry, host } = this.#context;
-    return viewMounts(registry.mountsOf(containerId)?.mounts ?? [], host);
+    return viewMountsOf(registry.mountsOf(containerId), host);
   }
 
   mountedImages(containerId: string): readonly ShownImage[] {

@@ -47,6 +47,9 @@ class MirroredMetadata implements SqliteMetadata {
   readonly #wal: FileHandle;
   readonly #statements = new Map<string, StatementSync>();
   readonly #byImage = new Map<Digest, Map<string, NameRecord>>();
+  /** Sorted names, as far as they were asked for since they changed. */
+  readonly #sorted = new Map<Digest, readonly NameRecord[]>();
+  #contentRevision = 0;
   readonly flush: () => Promise<void>;
 
   constructor(db: DatabaseSync, events: EventLog, wal: FileHandle) {
@@ -63,8 +66,17 @@ class MirroredMetadata implements SqliteMetadata {
   }
 
   namesOf(image: Digest): readonly NameRecord[] {
-    const names = [...(this.#byImage.get(image)?.values() ?? [])];
-    return names.sort((one, other) => (one.name < other.name ? -1 : 1));
+    const known = this.#sorted.get(image);
+    if (known !== undefined) return known;
+    const names = this.#byImage.get(image);
+    if (names === undefined) return [];
+    const sorted = [...names.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
+    this.#sorted.set(image, sorted);
+    return sorted;
+  }
+
+  get contentRevision(): number {
+    return this.#contentRevision;
   }
 
   sourcesOf(digest: Digest, host: string): readonly string[] {
@@ -109,11 +121,13 @@ class MirroredMetadata implements SqliteMetadata {
     const names = this.#byImage.get(record.digest) ?? new Map<string, NameRecord>();
     names.set(record.name, record);
     this.#byImage.set(record.digest, names);
+    this.#sorted.delete(record.digest);
   }
 
   #unlink(name: string): void {
     const old = this.names.get(name);
     if (old === undefined) return;
+    this.#sorted.delete(old.digest);
     const names = this.#byImage.get(old.digest);
     names?.delete(name);
     if (names?.size === 0) this.#byImage.delete(old.digest);
@@ -162,12 +176,18 @@ class MirroredMetadata implements SqliteMetadata {
       },
       putBlob: (record) => {
         run("INSERT OR REPLACE INTO blobs VALUES (?, ?)", record.digest, record.sizeBytes);
-        mirrored.push(() => this.blobs.set(record.digest, record));
+        mirrored.push(() => {
+          this.blobs.set(record.digest, record);
+          this.#contentRevision += 1;
+        });
       },
       deleteBlob: (digest) => {
         run("DELETE FROM blobs WHERE digest = ?", digest);
         run("DELETE FROM blob_sources WHERE digest = ?", digest);
-        mirrored.push(() => this.blobs.delete(digest));
+        mirrored.push(() => {
+          this.blobs.delete(digest);
+          this.#contentRevision += 1;
+        });
       },
       putSource: ({ digest, host, repository }: BlobSource) => {
         run("INSERT OR IGNORE INTO blob_sources VALUES (?, ?, ?)", digest, host, repository);
@@ -190,11 +210,17 @@ class MirroredMetadata implements SqliteMetadata {
         const sql = "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         const row = [id, key, kind, parent, sizeBytes, inodes, createdNano, leaseOwner];
         run(sql, ...row, record.unsyncedBoot);
-        mirrored.push(() => this.snapshots.set(key, record));
+        mirrored.push(() => {
+          this.snapshots.set(key, record);
+          if (kind === "layer") this.#contentRevision += 1;
+        });
       },
       deleteSnapshot: (key) => {
         run("DELETE FROM snapshots WHERE key = ?", key);
-        mirrored.push(() => this.snapshots.delete(key));
+        mirrored.push(() => {
+          if (this.snapshots.get(key)?.kind === "layer") this.#contentRevision += 1;
+          this.snapshots.delete(key);
+        });
       },
     };
   }
