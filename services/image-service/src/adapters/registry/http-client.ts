@@ -42,21 +42,27 @@ export interface HttpClient {
   close(): void;
 }
 
-/** No byte for so long ends a request. */
-const idleTimeoutMs = 60_000;
+/** How long a server may keep silent. */
+export interface HttpLimits {
+  /** No byte for so long ends a request, before the head and in the body. */
+  readonly idleMs: number;
+  /** A connection must be made within this time. */
+  readonly connectMs: number;
+}
 
-/** A connection must be made within this time. */
-const connectTimeoutMs = 15_000;
-
-const agentOptions = {
-  keepAlive: true,
-  keepAliveMsecs: 15_000,
-  maxSockets: 16,
-  timeout: idleTimeoutMs,
-};
+const usualLimits: HttpLimits = { idleMs: 60_000, connectMs: 15_000 };
 
 /** @param proxyEnv HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case */
-export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): HttpClient {
+export function createHttpClient(
+  proxyEnv: Readonly<Record<string, string>>,
+  limits: HttpLimits = usualLimits,
+): HttpClient {
+  const agentOptions = {
+    keepAlive: true,
+    keepAliveMsecs: 15_000,
+    maxSockets: 16,
+    timeout: limits.idleMs,
+  };
   const plain = new http.Agent({ ...agentOptions, proxyEnv });
   const secure = new Map<SecureContext | undefined, Map<boolean, https.Agent>>();
   const secureAgent = ({ context, verify }: TlsChoice): https.Agent => {
@@ -76,10 +82,10 @@ export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): Ht
   return {
     async send(request) {
       const agent = request.url.protocol === "https:" ? secureAgent(request.tls) : plain;
-      if (request.sentBy === undefined) return send(request, agent);
+      if (request.sentBy === undefined) return send(request, agent, limits);
       const reach = createReach(request.url.hostname, request.sentBy);
       await reach.checkLiteral();
-      return send(request, agent, reach.lookup);
+      return send(request, agent, limits, reach.lookup);
     },
     close() {
       plain.destroy();
@@ -91,6 +97,7 @@ export function createHttpClient(proxyEnv: Readonly<Record<string, string>>): Ht
 function send(
   request: HttpRequest,
   agent: http.Agent,
+  limits: HttpLimits,
   lookup?: LookupFunction,
 ): Promise<HttpResponse> {
   const { method, url, headers, body, signal } = request;
@@ -104,7 +111,7 @@ function send(
       headers: { "user-agent": userAgent, ...headers },
       agent,
       signal,
-      timeout: idleTimeoutMs,
+      timeout: limits.idleMs,
       ...(lookup !== undefined && { lookup }),
     });
     // A request that has no socket yet (a proxy keeps silent) says nothing when it is destroyed.
@@ -114,7 +121,7 @@ function send(
     };
     const connectTimer = setTimeout(() => {
       giveUp(Object.assign(new Error("connect timed out"), { code: "ETIMEDOUT" }));
-    }, connectTimeoutMs);
+    }, limits.connectMs);
     const aborted = (): void => {
       giveUp(new DOMException("This operation was aborted", "AbortError"));
     };
