@@ -94,3 +94,48 @@ describe("docker exec -it", () => {
     await engine.docker(["rm", "-f", id]);
   });
 });
+
+describe("what a user watches on a terminal", () => {
+  it("two attached terminals show the same, and both may type", async () => {
+    await engine.docker(["run", "-dit", "--name", "shared", "busybox", "sh"]);
+    await using first = shell("attach", "shared");
+    await using second = shell("attach", "shared");
+    // Each is attached when it sees what it asked for itself.
+    for (const [index, terminal] of [first, second].entries()) {
+      terminal.type(`echo here-$((20+${String(index)}))\r`);
+      await terminal.waitFor(new RegExp(`here-${String(20 + index)}\\r\\n`));
+    }
+    first.type("echo from-$((40+1))\r");
+    for (const terminal of [first, second]) await terminal.waitFor(/from-41\r\n/);
+    second.type("echo from-$((40+2)); exit 3\r");
+    for (const terminal of [first, second]) {
+      await terminal.waitFor(/from-42\r\n/);
+      assert.equal(await terminal.exited(), 3);
+    }
+    await engine.docker(["rm", "shared"]);
+  });
+
+  it("docker logs -f ends where a restart ends the run, and shows both runs when asked again", async () => {
+    const script = "echo run; trap 'exit 0' TERM; while :; do sleep 0.05; done";
+    const id = await engine.docker(["run", "-d", "busybox", "sh", "-c", script]);
+    await using follower = shell("logs", "-f", id);
+    await follower.waitFor(/run\r\n/);
+    await engine.docker(["restart", id]);
+    assert.equal(await follower.exited(), 0);
+    await using again = shell("logs", "-f", id);
+    await again.waitFor(/run\r\nrun\r\n/);
+    await engine.docker(["rm", "-f", id]);
+    assert.equal(await again.exited(), 0);
+  });
+
+  it("docker stats goes on showing new figures, docker top shows the processes", async () => {
+    const id = await engine.docker(["run", "-d", "--name", "busy", "busybox", "sleep", "4321"]);
+    await using stats = shell("stats", "busy");
+    for (let round = 0; round < 2; round += 1)
+      await stats.waitFor(/CONTAINER ID[^\n]*\n[^\n]*\bbusy\b[^\n]*\d%[^\n]*(?:MiB|KiB)/);
+    await using top = shell("top", "busy", "-o", "pid,args");
+    await top.waitFor(/PID +COMMAND\r\n\d+ +sleep 4321\r\n/);
+    assert.equal(await top.exited(), 0);
+    await engine.docker(["rm", "-f", id]);
+  });
+});
