@@ -186,43 +186,6 @@ describe("docker build with buildx", () => {
     assert.equal(await engine.docker(["inspect", name, "--format", "{{.Id}}"]), image.Id);
   });
 
-  it("takes steps from the cache that an image of a registry brings", async () => {
-    await using registry = await startRegistry({ dir: path.join(engine.root, "registry-cache") });
-    const folder = await folderOf("travelling", {
-      Dockerfile:
-        "FROM busybox AS made\nCOPY source /source\nRUN cat /source > /made && echo worked\n" +
-        "FROM busybox\nWORKDIR /out\nCOPY --from=made /made .\nRUN echo more >> made\nCMD cat made\n",
-      source: "from the source\n",
-    });
-    const image = `${registry.host}/travelling:1`;
-    await build(folder, ["-t", image, "--push", "--cache-to", "type=inline"]);
-    const args = ["-t", "arrived", "--cache-from", `type=registry,ref=${image}`];
-    const forget = async (): Promise<void> => {
-      await engine.docker(["rmi", "-f", image, "arrived"], {});
-      await engine.docker(["builder", "prune", "--all", "--force"]);
-    };
-    await engine.docker(["tag", image, "arrived"]);
-    await forget();
-    const shown = await build(folder, args);
-    assert.match(shown, new RegExp(`importing cache manifest from ${image}\n#\\d+ [^]*DONE`));
-    assert.doesNotMatch(shown, /^#\d+ [\d.]+ worked$/m);
-    assert.match(shown, /RUN echo more >> made\n#\d+ CACHED\n/);
-    assert.equal(await output("arrived"), "from the source\nmore");
-
-    await forget();
-    await folderOf("travelling", { source: "changed\n" });
-    assert.match(await build(folder, args), /^#\d+ [\d.]+ worked$/m);
-    assert.equal(await output("arrived"), "changed\nmore");
-  });
-
-  it("tells of caches that can't be used, and builds all the same", async () => {
-    const folder = await folderOf("without-cache", { Dockerfile: "FROM busybox\nRUN true\n" });
-    const without = await build(folder, ["--cache-from", "type=registry,ref=busybox"]);
-    assert.match(without, /ERROR: failed to configure inline cache importer: .* has no cache/);
-    const refused = await failingBuild(folder, ["--cache-to", "type=local,dest=cache"]);
-    assert.match(refused, /cache export of type local is not supported/);
-  });
-
   it("builds for several platforms at once", async () => {
     const folder = await folderOf("platforms", {
       Dockerfile: "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n",

@@ -1,4 +1,6 @@
 /** BuildKit's wire protocol, as far as its clients need it here. */
+/** Content stores of clients, whose names say little by themselves. */
+export * as content from "./gen/containerd/services/content/v1/content_pb.js";
 export * from "./gen/fsutil/types/wire_pb.js";
 export * from "./gen/google/rpc/status_pb.js";
 export * from "./gen/moby/buildkit/secrets/v1/secrets_pb.js";

@@ -2,12 +2,19 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
+import { hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import { canonicalName, chainIds, parseDigest, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildService } from "@gantry/proto/build";
 import { ImageService } from "@gantry/proto/image";
-import { type DataListener, type Implementation, implement, openChannel } from "@gantry/rpc";
+import {
+  type Channel,
+  type DataListener,
+  type Implementation,
+  implement,
+  openChannel,
+} from "@gantry/rpc";
 import { openCacheMounts } from "./adapters/cache/cache-mounts.ts";
 import { openSqliteCache } from "./adapters/cache/sqlite-cache.ts";
 import { openDownloads } from "./adapters/download/downloads.ts";
@@ -31,8 +38,11 @@ import { buildkitHandlers } from "./rpc/buildkit-handlers.ts";
 /** The service without its sockets. */
 export interface ComposedService {
   services(data: DataListener, activity: Activity): Implementation[];
-  /** Takes up what is on the disk, and away what an earlier process left. */
-  open(): Promise<void>;
+  /**
+   * Waits for the services that it works with, then takes up what is on the disk, and away what an
+   * earlier process left. False: the signal aborted first.
+   */
+  open(signal: AbortSignal): Promise<boolean>;
   /** Keeps the cache within its bounds. */
   collect(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -40,6 +50,9 @@ export interface ComposedService {
 
 /** A call waits so long for a service that is away. */
 const patienceMs = 2000;
+
+/** A service that is late is told of so often. */
+const lateMs = 1000;
 
 export function compose(
   config: EngineConfig,
@@ -98,10 +111,14 @@ export function compose(
       implement(BuildService, buildHandlers(parts, front, data, activity)),
       buildkitHandlers(front, data, activity),
     ],
-    async open() {
+    async open(signal) {
+      for (const channel of [imageChannel, containerChannel]) {
+        if (!(await untilReady(channel, logger, signal))) return false;
+      }
       await layers.cleanUp();
       await parts.containers.removeLeftovers();
       await reconcileRecords(parts);
+      return true;
     },
     async collect(signal) {
       const count = await collectGarbage(parts, signal);
@@ -114,4 +131,18 @@ export function compose(
       cache[Symbol.dispose]();
     },
   };
+}
+
+/** Services may be started in any order. False: the signal aborted first. */
+async function untilReady(channel: Channel, logger: Logger, signal: AbortSignal): Promise<boolean> {
+  while (!signal.aborted) {
+    try {
+      await channel.ready(lateMs);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error) || !hasKind(error, "unavailable")) throw error;
+      logger.info({ reason: error.message }, "waiting");
+    }
+  }
+  return false;
 }

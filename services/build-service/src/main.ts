@@ -21,32 +21,39 @@ const paths = servicePaths(config, "build-service");
 const terminated = untilTerminated();
 
 const service = compose(config, paths, logger);
-await service.open();
-const idle = Promise.withResolvers<"idle">();
-const activity = new Activity(idleMs, () => {
-  idle.resolve("idle");
+const stopping = new AbortController();
+void terminated.then(() => {
+  stopping.abort();
 });
-const access = socketAccess(config);
-const data = await openDataListener({ socketPath: paths.dataSocket, logger, access });
-const server = await serveGrpc({
-  socketPath: paths.grpcSocket,
-  services: service.services(data, activity),
-  logger,
-  access,
-});
-// Whoever waits for us at systemd's socket has us now.
-const fd = activationDescriptor();
-if (fd !== undefined)
-  net
-    .createServer((socket) => socket.end())
-    .listen({ fd })
-    .unref();
-logger.info({}, "serving");
-
-const reason = await Promise.race([terminated, idle.promise]);
-logger.info({ reason }, "ending");
-activity.close();
-if (reason === "idle") await service.collect(AbortSignal.timeout(idleMs));
-await server.close();
-await data.close();
+if (await service.open(stopping.signal)) await serve();
 service.close();
+
+async function serve(): Promise<void> {
+  const idle = Promise.withResolvers<"idle">();
+  const activity = new Activity(idleMs, () => {
+    idle.resolve("idle");
+  });
+  const access = socketAccess(config);
+  const data = await openDataListener({ socketPath: paths.dataSocket, logger, access });
+  const server = await serveGrpc({
+    socketPath: paths.grpcSocket,
+    services: service.services(data, activity),
+    logger,
+    access,
+  });
+  // Whoever waits for us at systemd's socket has us now.
+  const fd = activationDescriptor();
+  if (fd !== undefined)
+    net
+      .createServer((socket) => socket.end())
+      .listen({ fd })
+      .unref();
+  logger.info({}, "serving");
+
+  const reason = await Promise.race([terminated, idle.promise]);
+  logger.info({ reason }, "ending");
+  activity.close();
+  if (reason === "idle") await service.collect(AbortSignal.timeout(idleMs));
+  await server.close();
+  await data.close();
+}

@@ -280,7 +280,8 @@ describe("buildx", () => {
       [["--build-arg", "BUILDKIT_SYNTAX=some/frontend"], "frontend image some/frontend is not"],
       [["-o", "type=nonesuch"], 'exporter "nonesuch" could not be found'],
       [["--platform", "linux/a b"], "platform specifier component must match"],
-      [["--cache-to", "type=registry,ref=x"], "cache export of type registry is not supported"],
+      [["--cache-to", "type=nonesuch"], "cache export of type nonesuch is not supported"],
+      [["--cache-to", "type=registry,ref=x,mode=all"], "unknown cache export mode all"],
     ] as const;
     for (const [args, words] of cases) {
       const ran = await buildx(folder, ["build", ...args, "."]);

@@ -28,7 +28,7 @@ export interface BuilderParts {
   /** Layers being packed, by key: each once. */
   readonly packing: Map<string, Promise<PackedLayer>>;
   /** Remembers the blobs of an image's layers. */
-  knowLayers(image: BaseImage): void;
+  knowLayers(image: Pick<BaseImage, "layers">): void;
   /** A reference as displays show it: `docker.io/library/alpine:latest`. */
   fullName(reference: string): string;
 }

@@ -4,8 +4,10 @@ import type { Builder } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { listRecords, pruneRecords } from "./cache-records.ts";
 import { exportArchive } from "./export-archive.ts";
+import { exportCache } from "./export-cache.ts";
 import { exportImage } from "./export-image.ts";
 import { importCache } from "./import-cache.ts";
+import { currentKey } from "./pack-layers.ts";
 import { runBuild } from "./run-build.ts";
 
 export function createBuilder(parts: BuilderParts): Builder {
@@ -17,10 +19,13 @@ export function createBuilder(parts: BuilderParts): Builder {
       exportImage(parts, result, options, newLease(), signal),
     exportArchive: (result, options, signal) =>
       exportArchive(parts, result, options, newLease(), signal),
+    exportCache: (result, options, signal) =>
+      exportCache(parts, result, options, newLease(), signal),
     importCache: (source, signal) => importCache(parts, source, signal),
-    mount: ({ snapshot }, signal) => parts.layers.read(snapshot, signal),
+    mount: async ({ snapshot }, signal) =>
+      await parts.layers.read(await currentKey(parts, snapshot), signal),
     async *exportTree({ snapshot }, signal) {
-      await using tree = await parts.layers.read(snapshot, signal);
+      await using tree = await parts.layers.read(await currentKey(parts, snapshot), signal);
       yield* parts.archives.pack(tree.root, signal);
     },
     diskUsage: (signal) => listRecords(parts, signal),

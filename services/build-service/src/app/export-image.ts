@@ -1,29 +1,20 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
 
-import { hasKind, internal } from "@gantry/errors";
-import {
-  chainIds,
-  type Digest,
-  isDigest,
-  mediaTypes,
-  type Platform,
-  parseDigest,
-} from "@gantry/oci";
-import { type CachedLayer, inlineCacheField, writeInlineCache } from "../domain/cache-config.ts";
+import { type Digest, mediaTypes, type Platform } from "@gantry/oci";
+import { inlineCacheField } from "../domain/cache-config.ts";
 import type {
   BuildResult,
-  ExportedLayer,
   ExportedManifest,
   ImageExport,
   PlatformResult,
   StoredImage,
 } from "../ports/build.ts";
-import type { PackedLayer } from "../ports/layers.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { inlineCacheOf, packChain } from "./pack-layers.ts";
 
 const inTotoType = "application/vnd.in-toto+json";
 /** An export's blobs are kept so long when nobody stores an image of them. */
-const exportLeaseMs = 3600 * 1000;
+export const exportLeaseMs = 3600 * 1000;
 
 /** Blobs of an image, all in the content store. */
 export interface WrittenImage {
@@ -31,7 +22,8 @@ export interface WrittenImage {
   readonly manifests: readonly ExportedManifest[];
 }
 
-interface WrittenDocument {
+/** A document in the content store. */
+export interface WrittenDocument {
   readonly mediaType: string;
   readonly digest: string;
   readonly sizeBytes: number;
@@ -139,31 +131,6 @@ async function writeManifest(
   return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
 }
 
-/** Which steps the layers are. */
-async function inlineCacheOf(
-  { cache, layers }: BuilderParts,
-  { snapshot, cacheKeys }: PlatformResult,
-  blobs: readonly ExportedLayer[],
-): Promise<string> {
-  const chain = chainBelow(await layers.list(), topOf(blobs, snapshot));
-  const results = cacheKeys.flatMap((key): CachedLayer[] => {
-    const entry = cache.find(key);
-    const layer = entry === undefined ? -1 : chain.indexOf(entry.snapshot);
-    if (entry === undefined || layer < 0) return [];
-    const { createdNano } = entry;
-    return [{ key, keys: cache.keysOf(entry.id), layer, createdNano }];
-  });
-  return writeInlineCache(
-    blobs.map(({ digest }) => digest),
-    results,
-  );
-}
-
-/** The topmost layer, by the name that it has once it is packed. */
-function topOf(blobs: readonly ExportedLayer[], snapshot: string): string {
-  return chainIds(blobs.map(({ diffId }) => parseDigest(diffId))).at(-1) ?? snapshot;
-}
-
 async function writeAttestations(
   parts: BuilderParts,
   manifest: ExportedManifest,
@@ -204,7 +171,8 @@ async function writeAttestations(
   };
 }
 
-async function writeJson(
+/** Writes a document, kept by a lease. */
+export async function writeJson(
   parts: BuilderParts,
   leaseOwner: string,
   mediaType: string,
@@ -212,85 +180,6 @@ async function writeJson(
 ): Promise<WrittenDocument> {
   const blob = await parts.layers.writeBlob(Buffer.from(JSON.stringify(document)), leaseOwner);
   return { mediaType, ...blob };
-}
-
-/** Layers of a chain, lowest first; those that have no blob yet are packed. */
-async function packChain(
-  parts: BuilderParts,
-  snapshot: string,
-  signal: AbortSignal,
-): Promise<ExportedLayer[]> {
-  const keys = chainBelow(await parts.layers.list(), snapshot);
-  const layers: ExportedLayer[] = [];
-  let parentChain = "";
-  for (const key of keys) {
-    const layer = isDigest(key) ? parts.cache.layer(key) : undefined;
-    if (layer !== undefined) {
-      layers.push(layer);
-      parentChain = key;
-    } else {
-      const packed = await packOnce(parts, key, parentChain, signal);
-      layers.push(packed);
-      parentChain = packed.chainId;
-    }
-  }
-  return layers;
-}
-
-/** A layer and what is below it, lowest first. */
-function chainBelow(
-  known: ReadonlyMap<string, { readonly parent: string }>,
-  snapshot: string,
-): string[] {
-  const keys: string[] = [];
-  for (let key = snapshot; key !== ""; ) {
-    keys.unshift(key);
-    const below = known.get(key);
-    if (below === undefined) throw internal(`layer ${key} of the result is missing`);
-    key = below.parent;
-  }
-  return keys;
-}
-
-/** Packs a layer once, however many results share it. */
-async function packOnce(
-  parts: BuilderParts,
-  key: string,
-  parentChain: string,
-  signal: AbortSignal,
-): Promise<PackedLayer> {
-  const { packing } = parts;
-  const other = packing.get(key);
-  if (other !== undefined) {
-    try {
-      return await other;
-    } catch (error) {
-      // Somebody else's build was cancelled: ours goes on.
-      if (!hasKind(error, "canceled") && signal.aborted) throw error;
-    }
-  }
-  const work = pack(parts, key, parentChain, signal);
-  packing.set(key, work);
-  try {
-    return await work;
-  } catch (error) {
-    packing.delete(key);
-    throw error;
-  }
-}
-
-async function pack(
-  parts: BuilderParts,
-  key: string,
-  parentChain: string,
-  signal: AbortSignal,
-): Promise<PackedLayer> {
-  const { cache, layers } = parts;
-  const owner = `build-cache-${key.replace(/^build\//, "")}`;
-  const packed = await layers.pack(key, parentChain, owner, signal);
-  cache.putLayer(packed.chainId, packed);
-  cache.renameLayer(key, packed.chainId);
-  return packed;
 }
 
 /** Blobs of an image in an order that archives like: config, layers, manifests. */

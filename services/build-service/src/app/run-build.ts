@@ -115,7 +115,9 @@ class RunningBuild {
     const results = await this.#solveAll(plans);
     this.#tracker.close(new Error("context canceled"));
     const dispose = (): Promise<void> => this.#release();
-    return { platforms: results, materials: this.#materials, [Symbol.asyncDispose]: dispose };
+    const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
+    const materials = this.#materials;
+    return { platforms: results, materials, stepKeys, [Symbol.asyncDispose]: dispose };
   }
 
   async fail(error: unknown): Promise<void> {

@@ -71,6 +71,7 @@ export class SolveSession {
   readonly #id = randomUUID();
   readonly #results = new Map<string, Promise<Solved>>();
   readonly #keys = new Map<string, Promise<string>>();
+  readonly #known = new Set<string>();
   readonly #onContainer: (vertex: Vertex, id: string) => void;
   /** Records that this build relies on. */
   readonly held: string[] = [];
@@ -105,6 +106,11 @@ export class SolveSession {
     const { kind } = vertex.op;
     if (kind !== "run" && kind !== "copy" && kind !== "mkdir") return undefined;
     return (await this.#keyAndEntry(vertex)).key;
+  }
+
+  /** Keys of all steps that this build has looked for in the cache or done, of whichever stage. */
+  get knownKeys(): readonly string[] {
+    return [...this.#known];
   }
 
   /** Lets go of the records. */
@@ -228,16 +234,19 @@ export class SolveSession {
       case "files":
         return await this.#work.contentSum(vertex, vertex, "/", this.#signal);
       case "mkdir":
-        return keyOf(directoryIdentity(op), await this.#inputKey(vertex, 0));
-      case "run":
-        return keyOf(
-          runIdentity(op),
-          await this.#inputKey(vertex, 0),
-          await this.#mountKeys(vertex),
-        );
+        return this.#know(keyOf(directoryIdentity(op), await this.#inputKey(vertex, 0)));
+      case "run": {
+        const below = await this.#inputKey(vertex, 0);
+        return this.#know(keyOf(runIdentity(op), below, await this.#mountKeys(vertex)));
+      }
       case "copy":
-        return (await this.#keyAndEntry(vertex)).key;
+        return this.#know((await this.#keyAndEntry(vertex)).key);
     }
+  }
+
+  #know(key: string): string {
+    this.#known.add(key);
+    return key;
   }
 
   async #mountKeys(vertex: Vertex): Promise<string[]> {

@@ -13,6 +13,12 @@
 /** Where an image's config keeps its cache, as base64. */
 export const inlineCacheField = "moby.buildkit.cache.v0";
 
+/**
+ * `artifactType` of a cache by itself: an OCI index of manifests, one for each chain of layers, whose
+ * configs have that field and are no configs of images otherwise. Registries and folders keep the same.
+ */
+export const cacheIndexType = "application/vnd.gantry.build-cache.v1";
+
 /** A result that is one of the layers. */
 export interface CachedLayer {
   /** Key by which children know the result. */

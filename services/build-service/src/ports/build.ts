@@ -76,6 +76,8 @@ export interface BuildResult extends AsyncDisposable {
   readonly platforms: readonly PlatformResult[];
   /** Base images and files that went in, for provenance. */
   readonly materials: readonly BuildMaterial[];
+  /** Cache keys of all steps that took part, also in stages that a result only copies from. */
+  readonly stepKeys: readonly string[];
 }
 
 /** Something that went into a build from outside. */
@@ -167,11 +169,48 @@ export interface ImageExport {
   readonly inlineCache?: boolean;
 }
 
-/** An image whose cache is to be used. */
-export interface CacheImport {
+/** A cache in a registry, or in the config of an image there or here. */
+export interface RegistryCache {
+  readonly kind: "registry";
   readonly reference: string;
   readonly credential: (host: string) => Promise<Credential | undefined>;
   readonly onPull: (step: PullStep) => void;
+}
+
+/** A cache whose blobs somebody has. */
+export interface BlobCache {
+  readonly kind: "blobs";
+  /** For messages. */
+  readonly name: string;
+  /** Digest of the index. */
+  readonly digest: string;
+  /** Throws not_found. Whoever reads checks the digest. */
+  readonly read: (digest: string, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
+/** A cache that is to be used. */
+export type CacheImport = RegistryCache | BlobCache;
+
+/** How a result's cache is written. */
+export interface CacheExport {
+  /** Steps whose layers a result has, or all steps that took part. */
+  readonly mode: "min" | "max";
+}
+
+/** A blob of a written cache. */
+export interface WrittenBlob {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+/** A cache whose blobs are in the content store until it is disposed. */
+export interface WrittenCache extends AsyncDisposable {
+  /** The index. */
+  readonly target: WrittenBlob;
+  /** All blobs, the index last: each after what it refers to. */
+  readonly blobs: readonly WrittenBlob[];
+  read(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 /** A stored image. */
@@ -247,8 +286,14 @@ export interface Builder {
   mount(result: PlatformResult, signal: AbortSignal): Promise<MountedResult>;
   /** Writes the tree of one platform's result as a tar. */
   exportTree(result: PlatformResult, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Makes an image's inline cache part of ours. Throws when there is none. */
+  /** Makes another cache part of ours. Throws when there is none. */
   importCache(source: CacheImport, signal: AbortSignal): Promise<void>;
+  /** Writes the cache of a result. Undefined: no step of it made a layer. */
+  exportCache(
+    result: BuildResult,
+    options: CacheExport,
+    signal: AbortSignal,
+  ): Promise<WrittenCache | undefined>;
   /** Records of the cache. */
   diskUsage(signal: AbortSignal): Promise<readonly CacheRecord[]>;
   /** Deletes records; yields each. */

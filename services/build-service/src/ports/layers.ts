@@ -42,6 +42,22 @@ export interface ResolveBase {
   readonly signal: AbortSignal;
 }
 
+/** What a cache's reference led to in a registry: in the content store, and no image. */
+export interface PulledContent {
+  /** Digest of what the reference names. */
+  readonly target: string;
+  /** Digest of the manifest that was chosen. */
+  readonly manifest: string;
+}
+
+/** Layers of a manifest, unpacked. */
+export interface UnpackedManifest {
+  readonly document: ImageConfigDocument;
+  /** Keys of the layers, the lowest first. */
+  readonly chain: readonly string[];
+  readonly layers: readonly ExportedLayer[];
+}
+
 /** A writable tree over a layer. */
 export interface WritableTree extends AsyncDisposable {
   readonly root: string;
@@ -71,6 +87,14 @@ export interface Layers {
   /** Unmounts what earlier processes of ours left. */
   cleanUp(): Promise<void>;
   resolve(request: ResolveBase): Promise<BaseImage>;
+  /** An image that is here, unpacked, kept by a lease. Throws not_found. */
+  find(reference: string, leaseOwner: string, signal: AbortSignal): Promise<BaseImage>;
+  /** Brings content from a registry, kept by the request's lease. No image comes of it. */
+  pull(
+    request: Pick<ResolveBase, "reference" | "leaseOwner" | "credential" | "onPull" | "signal">,
+  ): Promise<PulledContent>;
+  /** Unpacks a manifest in the content store, kept by a lease. Throws not_found, invalid_argument. */
+  unpack(manifest: string, leaseOwner: string, signal: AbortSignal): Promise<UnpackedManifest>;
   /** A tree over a layer (empty: over nothing), mounted; thrown away unless committed. */
   write(parent: string, signal: AbortSignal): Promise<WritableTree>;
   /** A layer's tree, mounted; the same one for all who read it at once. */
@@ -105,6 +129,15 @@ export interface Layers {
   leaseOwners(prefix: string): Promise<string[]>;
   /** Writes a blob, kept by a lease. */
   writeBlob(bytes: Uint8Array, leaseOwner: string): Promise<StoredBlob>;
+  /** Stores a blob that comes from elsewhere, kept by a lease. Throws invalid_argument for other content. */
+  copyBlob(
+    digest: string,
+    bytes: AsyncIterable<Uint8Array>,
+    leaseOwner: string,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Whether a blob is here; if so, a lease keeps it. */
+  hasBlob(digest: string, leaseOwner: string): Promise<boolean>;
   readBlob(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Records an image. */
   storeImage(

@@ -171,6 +171,7 @@ function classicRequest(wire: WireRequest): ClassicRequest {
     remote: wire.remote,
     tags: wire.tags,
     quiet: wire.quiet,
+    cacheFrom: wire.cacheFrom,
     remove: wire.remove || wire.forceRemove,
     registryAuth: new Map(
       Object.entries(wire.registryAuth).map(([host, auth]) => [host, credentialOf(auth)]),

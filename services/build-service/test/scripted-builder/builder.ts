@@ -82,6 +82,7 @@ export class ScriptedBuilder implements Builder {
         },
       ],
       materials: [],
+      stepKeys: [],
       [Symbol.asyncDispose]: () => rm(root, { recursive: true }),
     };
   }
@@ -173,8 +174,13 @@ export class ScriptedBuilder implements Builder {
     yield new TextEncoder().encode(`archive ${format} ${names.join(",")}`);
   }
 
-  importCache({ reference }: Parameters<Builder["importCache"]>[0]): Promise<void> {
-    throw new BuildError(`${reference} has no cache`);
+  importCache(source: Parameters<Builder["importCache"]>[0]): Promise<void> {
+    const name = source.kind === "registry" ? source.reference : source.name;
+    throw new BuildError(`${name} has no cache`);
+  }
+
+  exportCache(): ReturnType<Builder["exportCache"]> {
+    return Promise.resolve(undefined);
   }
 
   mount({ snapshot }: PlatformResult): ReturnType<Builder["mount"]> {

@@ -31,3 +31,22 @@ export function releaseLease(store: Store, owner: string): void {
   for (const { id } of owned) store.dirs.remove(id);
   store.collector.schedule();
 }
+
+/** A lease that nobody claims (by a snapshot or by AcquireLease) ends after this time. */
+const unclaimedLeaseNano = 3600n * 1_000_000_000n;
+
+/** When a lease ends that nobody has claimed yet; one that lasts longer already is not shortened. */
+export function unclaimedUntil({ metadata, nowNano }: Store, owner: string): bigint {
+  const held = metadata.leases.get(owner);
+  const expires = nowNano() + unclaimedLeaseNano;
+  const keeps = held !== undefined && (held.expiresNano === 0n || held.expiresNano > expires);
+  return keeps ? held.expiresNano : expires;
+}
+
+/** Protects a manifest or index with all that belongs to it. @param chainId its topmost layer, or empty */
+export function contentLease(digest: string, chainId: string): readonly LeaseResource[] {
+  return [
+    { type: "image", id: digest },
+    ...(chainId === "" ? [] : [{ type: "snapshot" as const, id: chainId }]),
+  ];
+}

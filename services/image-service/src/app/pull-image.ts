@@ -21,6 +21,7 @@ import type { Credential, Registries, Repository } from "../ports/registry.ts";
 import type { BlobFetcher } from "./blob-fetcher.ts";
 import { DocumentFetcher, type FetchedTarget } from "./fetch-documents.ts";
 import type { Hold } from "./holds.ts";
+import { contentLease, unclaimedUntil } from "./leases.ts";
 import { explainRefusal } from "./pull-errors.ts";
 import { pullLayers } from "./pull-layers.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
@@ -45,18 +46,33 @@ export interface PullRequest {
   readonly allTags: boolean;
   readonly platform: Platform | undefined;
   readonly credential: Credential | undefined;
+  /** Set: what comes is no image, but kept by a lease of this owner. Empty: an image. */
+  readonly leaseOwner: string;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
 
-/** Errors before the first message are those of the registry, in Docker's words. */
-export async function pullImage(deps: PullDeps, request: PullRequest): Promise<void> {
+/** What a reference led to. */
+export interface Pulled {
+  readonly target: Descriptor;
+  /** The manifest that was chosen. */
+  readonly manifest: Descriptor;
+}
+
+/**
+ * Errors before the first message are those of the registry, in Docker's words.
+ * @returns undefined after all tags
+ */
+export async function pullImage(deps: PullDeps, request: PullRequest): Promise<Pulled | undefined> {
+  if (request.allTags && request.leaseOwner !== "") {
+    throw invalidArgument("all tags can't be pulled for a lease");
+  }
   const reference = wantedReference(request);
   const repository = deps.registries.repository(reference, "pull", request.credential);
   if (!request.allTags) {
-    const fresh = await pullOne(deps, repository, reference, request);
+    const { fresh, fetched } = await pullOne(deps, repository, reference, request);
     request.emit({ status: statusText(fresh, familiarName(reference)) });
-    return;
+    return { target: fetched.target, manifest: fetched.manifestDescriptor };
   }
   const tags = await repository.tags(request.signal).catch((error: unknown) => {
     throw explainRefusal(error, reference);
@@ -64,9 +80,10 @@ export async function pullImage(deps: PullDeps, request: PullRequest): Promise<v
   let fresh = false;
   for (const tag of tags.filter(isTag)) {
     const one = { ...repositoryOf(reference), tag };
-    fresh = (await pullOne(deps, repository, one, request)) || fresh;
+    fresh = (await pullOne(deps, repository, one, request)).fresh || fresh;
   }
   request.emit({ status: statusText(fresh, familiarRepository(reference)) });
+  return undefined;
 }
 
 function statusText(fresh: boolean, name: string): string {
@@ -102,13 +119,13 @@ export function wantedReference({
   return reference.tag === undefined ? { ...reference, tag: "latest" } : reference;
 }
 
-/** Returns whether something new came. */
+/** Tells, too, whether something new came. */
 async function pullOne(
   deps: PullDeps,
   repository: Repository,
   reference: Reference,
   request: PullRequest,
-): Promise<boolean> {
+): Promise<{ readonly fresh: boolean; readonly fetched: FetchedTarget }> {
   const { store } = deps;
   using hold = store.holds.open();
   const documents = new DocumentFetcher(store, repository, hold, request.signal);
@@ -123,10 +140,11 @@ async function pullOne(
     const complete = isComplete(store, fetched);
     if (!complete) await pullContent(deps, repository, fetched, hold, request);
     else if (!known) tellPresent(fetched, request.emit);
-    finish(store, reference, target, fetched);
+    if (request.leaseOwner === "") finish(store, reference, target, fetched);
+    else await keep(store, request.leaseOwner, target, fetched);
     await store.metadata.flush();
     request.emit({ status: `Digest: ${target.digest}` });
-    return !(known && complete);
+    return { fresh: !(known && complete), fetched };
   } catch (error) {
     store.collector.schedule();
     throw error;
@@ -207,6 +225,24 @@ async function pullContent(
     ]);
   });
   await pullLayers(deps, { repository, view, hold, emit: request.emit, signal: request.signal });
+}
+
+/** Content that is no image. */
+async function keep(
+  store: Store,
+  owner: string,
+  target: Descriptor,
+  { manifestDescriptor: { digest } }: FetchedTarget,
+): Promise<void> {
+  store.catalog.forget(digest);
+  const view = (await store.catalog.view(digest)).manifests[0];
+  store.metadata.change((change) => {
+    change.putLease(owner, unclaimedUntil(store, owner), [
+      { type: "blob", id: target.digest },
+      ...contentLease(digest, view?.chain.at(-1) ?? ""),
+    ]);
+    change.deleteLease(partialLeasePrefix + target.digest);
+  });
 }
 
 function finish(

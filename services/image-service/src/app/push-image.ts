@@ -46,6 +46,8 @@ export interface PushRequest {
   readonly tag: string;
   readonly platform: Platform | undefined;
   readonly credential: Credential | undefined;
+  /** What to push, which need not be an image; undefined: the image of that name. */
+  readonly target: Digest | undefined;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
@@ -89,27 +91,32 @@ async function pushOne(
   request: PushRequest,
 ): Promise<void> {
   const { store } = deps;
-  const record = store.metadata.names.get(canonicalName(name));
-  if (record === undefined) {
-    throw notFound("image", familiarName(name), `tag does not exist: ${familiarName(name)}`);
-  }
+  const target = request.target ?? imageOf(store, name);
   using hold = store.holds.open();
-  hold.blob(record.digest);
-  const plan = planPush(store, await store.catalog.view(record.digest), request.platform, hold);
+  hold.blob(target);
+  const plan = planPush(store, await store.catalog.view(target), request.platform, hold);
   if (plan.note !== undefined) request.emit({ aux: JSON.stringify(plan.note) });
   const push = new Push(deps, repository, name, request);
   await push.run(plan);
   request.emit({
     status: `${name.tag ?? ""}: digest: ${plan.root.digest} size: ${plan.root.size}`,
   });
+  if (request.target !== undefined) return;
   store.metadata.change((change) => {
     change.event({
       type: "image",
       action: "push",
       actorId: familiarName(name),
-      attributes: eventAttributes(store, record.digest, familiarRepository(name)),
+      attributes: eventAttributes(store, target, familiarRepository(name)),
     });
   });
+}
+
+/** Throws not_found in Docker's words. */
+function imageOf(store: Store, name: Reference): Digest {
+  const record = store.metadata.names.get(canonicalName(name));
+  if (record !== undefined) return record.digest;
+  throw notFound("image", familiarName(name), `tag does not exist: ${familiarName(name)}`);
 }
 
 interface PushPlan {

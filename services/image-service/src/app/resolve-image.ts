@@ -5,11 +5,9 @@ import type { ManifestView } from "../domain/image-view.ts";
 import { chooseImage } from "./choose-image.ts";
 import { describeImage } from "./describe-image.ts";
 import type { Hold } from "./holds.ts";
+import { contentLease, unclaimedUntil } from "./leases.ts";
 import type { Store } from "./store.ts";
 import type { UnpackRequest } from "./unpacker.ts";
-
-/** A lease that nobody claims (by a snapshot or by AcquireLease) ends after this time. */
-const unclaimedLeaseNano = 3600n * 1_000_000_000n;
 
 export interface ResolveRequest {
   readonly image: string;
@@ -36,7 +34,11 @@ export async function resolveImage(store: Store, request: ResolveRequest): Promi
   });
   const chainId = chosen.view.chain.at(-1) ?? "";
   if (request.leaseOwner !== "") {
-    lease(store, request.leaseOwner, chosen.image.digest, chainId);
+    const { leaseOwner } = request;
+    store.metadata.change((change) => {
+      const resources = contentLease(chosen.image.digest, chainId);
+      change.putLease(leaseOwner, unclaimedUntil(store, leaseOwner), resources);
+    });
   }
   return { details, chainId, platformMismatch: chosen.mismatch };
 }
@@ -73,19 +75,5 @@ export async function unpackPresent(
     blobReady: async () => undefined,
     ...listener,
     signal,
-  });
-}
-
-function lease(store: Store, owner: string, image: string, chainId: string): void {
-  const { metadata } = store;
-  const held = metadata.leases.get(owner);
-  const expires = store.nowNano() + unclaimedLeaseNano;
-  // A lease that lasts longer already is not shortened.
-  const keeps = held !== undefined && (held.expiresNano === 0n || held.expiresNano > expires);
-  metadata.change((change) => {
-    change.putLease(owner, keeps ? held.expiresNano : expires, [
-      { type: "image", id: image },
-      ...(chainId === "" ? [] : [{ type: "snapshot" as const, id: chainId }]),
-    ]);
   });
 }

@@ -1,10 +1,11 @@
 /** ImageService: what speaks to registries. */
 import { invalidArgument } from "@gantry/errors";
+import { parseDigest } from "@gantry/oci";
 import type { ImageService, RegistryAuth } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
 import type { BlobFetcher } from "../app/blob-fetcher.ts";
 import { inspectDistribution } from "../app/inspect-distribution.ts";
-import { pullImage } from "../app/pull-image.ts";
+import { type Pulled, pullImage } from "../app/pull-image.ts";
 import { pushImage } from "../app/push-image.ts";
 import { searchImages } from "../app/search-images.ts";
 import type { Slots } from "../app/slots.ts";
@@ -30,15 +31,19 @@ export function registryHandlers(
   const { registries } = parts;
   return {
     async *pullImage(request, { signal }) {
-      const { reference, tag, allTags } = request;
+      const { reference, tag, allTags, leaseOwner } = request;
       const platform = platformOf(request.platform);
       const credential = credentialOf(request.auth);
       const deps = { ...parts, slots: parts.downloads };
-      for await (const progress of streamProgress((emit) =>
-        pullImage(deps, { reference, tag, allTags, platform, credential, emit, signal }),
-      )) {
+      const options = { reference, tag, allTags, platform, credential, leaseOwner, signal };
+      let pulled: Pulled | undefined;
+      for await (const progress of streamProgress(async (emit) => {
+        pulled = await pullImage(deps, { ...options, emit });
+      })) {
         yield { progress: wireProgress(progress) };
       }
+      if (leaseOwner === "" || pulled === undefined) return;
+      yield { target: wireDescriptor(pulled.target), manifest: wireDescriptor(pulled.manifest) };
     },
 
     async *pushImage(request, { signal }) {
@@ -46,8 +51,9 @@ export function registryHandlers(
       const platform = platformOf(request.platform);
       const credential = credentialOf(request.auth);
       const deps = { ...parts, slots: parts.uploads };
+      const target = request.target && parseDigest(request.target.digest);
       for await (const progress of streamProgress((emit) =>
-        pushImage(deps, { reference, tag, platform, credential, emit, signal }),
+        pushImage(deps, { reference, tag, platform, credential, target, emit, signal }),
       )) {
         yield { progress: wireProgress(progress) };
       }

@@ -1,4 +1,5 @@
 /** SnapshotService. */
+import { parseDigest } from "@gantry/oci";
 import type { SnapshotService } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
 import { commitSnapshot, packSnapshot } from "../app/commit-snapshot.ts";
@@ -11,6 +12,7 @@ import {
   snapshotUsage,
 } from "../app/snapshots.ts";
 import type { Store } from "../app/store.ts";
+import { unpackManifest } from "../app/unpack-manifest.ts";
 import { wireDescriptor, wireMount } from "./messages.ts";
 
 export function snapshotHandlers(store: Store): Handlers<typeof SnapshotService> {
@@ -51,6 +53,11 @@ export function snapshotHandlers(store: Store): Handlers<typeof SnapshotService>
     async packSnapshot(request, { signal }) {
       const { chainId, diffId, layer } = await packSnapshot(store, { ...request, signal });
       return { chainId, diffId, layer: wireDescriptor(layer) };
+    },
+
+    async unpackManifest({ digest, leaseOwner }, { signal }) {
+      const request = { digest: parseDigest(digest), leaseOwner, signal };
+      return { chainId: await unpackManifest(store, request) };
     },
 
     async listSnapshots({ layers }) {

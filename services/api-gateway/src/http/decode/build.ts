@@ -19,7 +19,7 @@ export function readBuildQuery(query: Query, registryConfig: string): BuildInit 
   return given({
     buildkit,
     session: buildkit ? query.text("session") : "",
-    cacheFrom: buildkit ? images(query.text("cachefrom")) : [],
+    cacheFrom: images(query.text("cachefrom")),
     buildId: buildId(query.text("buildid")),
     dockerfile: dockerfilePath(query.text("dockerfile")),
     remote: remoteUrl(query.text("remote"), buildkit),

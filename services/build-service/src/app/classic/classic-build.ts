@@ -18,6 +18,7 @@ import type { RunningVertex } from "../../ports/progress.ts";
 import { scratchTree } from "../../ports/scratch-tree.ts";
 import type { BuilderParts } from "../builder-parts.ts";
 import { exportImage } from "../export-image.ts";
+import { importLocalCaches } from "../import-cache.ts";
 import { runBuild } from "../run-build.ts";
 import { type ClassicMessage, ClassicTeller, shortOf } from "./step-listener.ts";
 
@@ -31,6 +32,8 @@ export interface ClassicRequest {
   readonly tags: readonly string[];
   readonly quiet: boolean;
   readonly remove: boolean;
+  /** Images that are here, whose inline caches are used. */
+  readonly cacheFrom: readonly string[];
   readonly registryAuth: ReadonlyMap<string, Credential>;
 }
 
@@ -160,6 +163,7 @@ export async function classicBuild(
     remove: request.remove,
   });
   try {
+    await importLocalCaches(parts, request.cacheFrom, signal);
     await using result = await runBuild(
       parts,
       request.build,

@@ -1,8 +1,10 @@
 /** A whole build: from the client's request, over what it drives itself, to the exported results. */
 import type { SolveRequest } from "@gantry/proto/buildkit";
+import { checkCacheTargets, exportCaches } from "../solve/cache-exports.ts";
 import { importCaches } from "../solve/cache-imports.ts";
 import { csvFields } from "../solve/csv.ts";
 import {
+  type ExportContext,
   type ExporterRequest,
   type ExporterResponse,
   exporterOf,
@@ -43,8 +45,11 @@ export async function solve(
     job.caches = importCaches(options.tools, job, request.cache?.imports ?? []);
     const solved = await solvedBy(options, request, job, bridge);
     if (solved === undefined) return {};
-    const inlineCache = (request.cache?.exports ?? []).some(({ type }) => type === "inline");
-    return await runExporters(options, job, { ...solved, inlineCache }, exporters);
+    const caches = request.cache?.exports ?? [];
+    const inlineCache = caches.some(({ type }) => type === "inline");
+    const exported = await runExporters(options, job, { ...solved, inlineCache }, exporters);
+    const context = contextOf(options, job, { ...solved, inlineCache }, []);
+    return { ...exported, ...(await exportCaches(context, caches)) };
   } finally {
     await job.end();
     jobs.forget(job);
@@ -69,30 +74,43 @@ async function solvedBy(
   });
 }
 
+type Exported = Solved & { readonly inlineCache: boolean };
+
 /** Runs exporters over a result, one after the other. */
 export async function runExporters(
-  { tools, pusher }: OuterSolveOptions,
+  options: OuterSolveOptions,
   job: Job,
-  solved: Solved & { readonly inlineCache: boolean },
+  solved: Exported,
   exporters: readonly ExporterRequest[],
 ): Promise<ExporterResponse> {
   const responses: ExporterResponse[] = [];
   for (const [index, exporter] of exporters.entries()) {
-    const context = {
-      ref: `${job.ref} ${String(index)}`,
-      builder: tools.builder,
-      result: solved.result,
-      session: () => tools.sessions.get(job.sessionId, job.signal),
-      pusher,
-      inlineCache: solved.inlineCache,
-      attest: solved.attest(csvFields(exporter.attrs["name"] ?? "")),
-      split: solved.multiPlatform,
-      progress: job.progress,
-      signal: job.signal,
-    };
-    responses.push(await runExporter(context, exporter, index));
+    const names = csvFields(exporter.attrs["name"] ?? "");
+    const context = contextOf(options, job, solved, names);
+    const ref = `${job.ref} ${String(index)}`;
+    responses.push(await runExporter({ ...context, ref }, exporter, index));
   }
   return Object.assign({}, ...responses) as ExporterResponse;
+}
+
+function contextOf(
+  { tools, pusher }: OuterSolveOptions,
+  job: Job,
+  solved: Exported,
+  names: readonly string[],
+): ExportContext {
+  return {
+    ref: job.ref,
+    builder: tools.builder,
+    result: solved.result,
+    session: () => tools.sessions.get(job.sessionId, job.signal),
+    pusher,
+    inlineCache: solved.inlineCache,
+    attest: solved.attest(names),
+    split: solved.multiPlatform,
+    progress: job.progress,
+    signal: job.signal,
+  };
 }
 
 function exportersOf(request: SolveRequest): ExporterRequest[] {
@@ -119,8 +137,5 @@ function refuseUnsupported(request: SolveRequest, exporters: readonly ExporterRe
   if (request.sourcePolicySession !== "" || (request.sourcePolicy?.rules.length ?? 0) > 0) {
     throw new WireFailure(codes.unimplemented, "source policies are not supported");
   }
-  for (const { type } of request.cache?.exports ?? []) {
-    if (type === "inline") continue;
-    throw new WireFailure(codes.unimplemented, `cache export of type ${type} is not supported`);
-  }
+  checkCacheTargets(request.cache?.exports ?? []);
 }

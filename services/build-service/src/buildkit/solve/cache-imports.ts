@@ -1,10 +1,12 @@
 /** Caches that a client wants to be used. No build fails for one that can't be. */
-import { notImplemented } from "@gantry/errors";
+import { invalidArgument, notImplemented } from "@gantry/errors";
+import { parseDigest } from "@gantry/oci";
 import type { Builder } from "../../ports/build.ts";
 import type { PullStep } from "../../ports/layers.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
 import { asVertex, type OwnVertex } from "../progress/own-vertex.ts";
 import { nowNano } from "../progress/progress-log.ts";
+import { ClientStore } from "../session/content-store.ts";
 import { findCredential } from "../session/lent.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
 
@@ -47,14 +49,23 @@ async function importOne(
   { type, attrs }: NamedCache,
   vertex: OwnVertex,
 ): Promise<void> {
-  if (type !== "registry") throw notImplemented(`cache import of type ${type} is not supported`);
   const session = sessionId === "" ? undefined : await sessions.get(sessionId, signal);
-  const source = {
-    reference: attrs["ref"] ?? "",
-    credential: (host: string) => findCredential(session, host, signal),
-    onPull: pullLines(vertex),
-  };
-  await builder.importCache(source, signal);
+  if (type === "registry") {
+    const source = {
+      kind: "registry",
+      reference: attrs["ref"] ?? "",
+      credential: (host: string) => findCredential(session, host, signal),
+      onPull: pullLines(vertex),
+    } as const;
+    await builder.importCache(source, signal);
+  } else if (type === "local") {
+    if (session === undefined) throw invalidArgument("a client's cache needs its session");
+    const { src = "", digest = "" } = attrs;
+    const store = new ClientStore(session, `local:${src}`);
+    const read = (each: string, until: AbortSignal) => store.read(each, until);
+    const source = { kind: "blobs", name: src, digest: parseDigest(digest), read } as const;
+    await builder.importCache(source, signal);
+  } else throw notImplemented(`cache import of type ${type} is not supported`);
 }
 
 /** Progress of a pull as lines of a vertex. */

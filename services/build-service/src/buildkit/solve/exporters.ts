@@ -1,7 +1,13 @@
 /** What is made of a result: images, archives, folders. */
 import { invalidArgument, notImplemented } from "@gantry/errors";
 import { canonicalName, parseReference, withDefaultTag } from "@gantry/oci";
-import type { Builder, BuildResult, ImageExport, StoredImage } from "../../ports/build.ts";
+import type {
+  Builder,
+  BuildResult,
+  ImageExport,
+  StoredImage,
+  WrittenBlob,
+} from "../../ports/build.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
 import { asVertex, type OwnVertex, TransferLine } from "../progress/own-vertex.ts";
 import { sendFile, sendFolders } from "../session/send-file.ts";
@@ -17,7 +23,7 @@ export interface ExporterRequest {
   readonly attrs: Readonly<Record<string, string>>;
 }
 
-/** Pushes images that the engine has. */
+/** Pushes what the engine has. */
 export interface ImagePusher {
   /** Pushes one; throws what the registry says. */
   push(
@@ -25,6 +31,8 @@ export interface ImagePusher {
     options: {
       readonly session: Session;
       readonly vertex: OwnVertex;
+      /** What to push, which need not be an image; absent: the image of that name. */
+      readonly target?: WrittenBlob;
       readonly signal: AbortSignal;
     },
   ): Promise<void>;

@@ -11,7 +11,7 @@ const hubHost = "registry-1.docker.io";
 /** Makes a pusher. */
 export function imagePusher(images: ServiceClient<typeof ImageService>): ImagePusher {
   return {
-    async push(name, { session, signal }) {
+    async push(name, { session, target, signal }) {
       const { domain, tag = "latest" } = parseReference(name);
       const host = domain === "docker.io" ? hubHost : domain;
       const credential = await findCredential(session, host, signal);
@@ -20,6 +20,7 @@ export function imagePusher(images: ServiceClient<typeof ImageService>): ImagePu
         {
           reference,
           tag,
+          ...(target && { target: { ...target, sizeBytes: BigInt(target.sizeBytes) } }),
           ...(credential !== undefined && { auth: { ...credential, serverAddress: domain } }),
         },
         { signal },

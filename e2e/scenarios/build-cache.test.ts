@@ -1,0 +1,214 @@
+/** Caches that travel: in images, in registries, in folders of clients. Stock CLI with buildx 0.13. */
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { after, before, describe, it } from "node:test";
+import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { type Registry, startRegistry } from "@gantry/testkit/registry";
+import { TestEngine } from "@gantry/testkit/test-engine";
+
+let engine: TestEngine;
+let registry: Registry;
+let env: Record<string, string>;
+
+before(async () => {
+  engine = await TestEngine.start();
+  registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+  env = cleanEnvironment({
+    DOCKER_HOST: engine.dockerHost,
+    HOME: engine.root,
+    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
+  });
+});
+after(async () => {
+  await registry[Symbol.asyncDispose]();
+  await engine[Symbol.asyncDispose]();
+});
+
+/** Two stages; the first is in the result only by what is copied from it. */
+const dockerfile =
+  "FROM busybox AS made\nCOPY source /source\nRUN cat /source > /made && echo worked\n" +
+  "FROM busybox\nWORKDIR /out\nCOPY --from=made /made .\nARG MORE=more\n" +
+  "RUN echo $MORE >> made && echo added\nCMD cat made\n";
+
+async function folderOf(name: string, source = "from the source\n"): Promise<string> {
+  const folder = path.join(engine.root, "contexts", name);
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, "Dockerfile"), dockerfile);
+  await writeFile(path.join(folder, "source"), source);
+  return folder;
+}
+
+const docker = (folder: string, args: readonly string[], more = {}): Promise<Ran> =>
+  run(["docker", ...args], { cwd: folder, env: { ...env, ...more }, timeoutMs: 180_000 });
+
+async function build(folder: string, args: readonly string[]): Promise<string> {
+  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
+  assert.equal(ran.code, 0, ran.stderr);
+  return ran.stderr;
+}
+
+/** Takes away everything but busybox. */
+async function forget(...images: string[]): Promise<void> {
+  for (const image of images) await engine.docker(["rmi", "-f", image]);
+  await engine.docker(["builder", "prune", "--all", "--force"]);
+  const rest = await engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
+  assert.match(rest, /^Build Cache 0$/m);
+}
+
+const images = async (): Promise<string> =>
+  await engine.docker(["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+const imageCount = async (): Promise<string> =>
+  await engine.docker(["info", "--format", "{{.Images}}"]);
+
+const worked = /^#\d+ [\d.]+ worked$/m;
+const added = /^#\d+ [\d.]+ added$/m;
+
+describe("a cache in an image's config", () => {
+  it("comes with the image from a registry, which is no image of the user then", async () => {
+    const folder = await folderOf("inline");
+    const image = `${registry.host}/inline:1`;
+    await build(folder, ["-t", image, "--push", "--cache-to", "type=inline"]);
+    await forget(image);
+    const before = await images();
+    const count = await imageCount();
+    const args = ["-o", "type=cacheonly", "--cache-from", `type=registry,ref=${image}`];
+    const shown = await build(folder, args);
+    assert.match(shown, new RegExp(`importing cache manifest from ${image}\n#\\d+ [^]*DONE`));
+    assert.doesNotMatch(shown, worked);
+    assert.match(shown, /RUN echo more >> made && echo added\n#\d+ CACHED\n/);
+    assert.equal(await images(), before);
+    assert.equal(await imageCount(), count);
+    assert.equal(
+      (
+        await engine.docker(["events", "--since", "1h", "--until", "0s", "--filter", "event=pull"])
+      ).includes("inline"),
+      false,
+    );
+
+    await build(folder, [...args.slice(2), "-t", "arrived"]);
+    assert.equal(await engine.docker(["run", "--rm", "arrived"]), "from the source\nmore");
+    await forget("arrived");
+    await folderOf("inline", "changed\n");
+    assert.match(await build(folder, args), worked);
+    await forget();
+  });
+
+  it("is taken from an image that is here when no registry has it", async () => {
+    const folder = await folderOf("local-image");
+    await build(folder, ["-t", "local-image", "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+    const shown = await build(folder, ["--cache-from", "local-image"]);
+    assert.doesNotMatch(shown, added);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+
+    const from = ["--cache-from", "local-image", "--cache-from", "no-such"];
+    const classic = ["build", ...from, "-t", "classic", "."];
+    const ran = await docker(folder, classic, { DOCKER_BUILDKIT: "0" });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /RUN echo \$MORE [^\n]*\n ---> Using cache/);
+    await forget("local-image", "classic");
+  });
+
+  it("is told of when it can't be used, and the image is built all the same", async () => {
+    const folder = await folderOf("without");
+    const shown = await build(folder, ["--cache-from", "type=registry,ref=busybox"]);
+    assert.match(shown, /ERROR: failed to configure inline cache importer: .* has no cache/);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+  });
+});
+
+describe("a cache in a registry", () => {
+  it("has with mode=max every step, and leaves no image where it is made or used", async () => {
+    const folder = await folderOf("registry");
+    const ref = `${registry.host}/caches/registry:cache`;
+    const before = await images();
+    const to = ["-o", "type=cacheonly", "--cache-to", `type=registry,ref=${ref},mode=max`];
+    assert.match(await build(folder, to), /exporting cache to registry\n/);
+    await forget();
+    const from = ["--cache-from", `type=registry,ref=${ref}`];
+    const shown = await build(folder, ["-o", "type=cacheonly", "--build-arg", "MORE=x", ...from]);
+    assert.doesNotMatch(shown, worked);
+    assert.match(shown, added);
+    assert.equal(await images(), before);
+    await forget();
+  });
+
+  it("fails the build when it can't be written, unless the client says that errors don't matter", async () => {
+    const folder = await folderOf("unwritable");
+    const to = "type=registry,ref=127.0.0.1:1/none:cache";
+    const failed = await docker(folder, ["build", "--cache-to", to, "."]);
+    assert.equal(failed.code, 1, failed.stderr);
+    assert.match(failed.stderr, /connection refused/);
+    await build(folder, ["-t", "kept", "--cache-to", `${to},ignore-error=true`]);
+    await forget("kept");
+  });
+});
+
+describe("a cache in a folder of the client", () => {
+  it("has with mode=max every step, and gives the same image on an engine that has none", async () => {
+    const folder = await folderOf("folder");
+    const cache = path.join(engine.root, "cache-max");
+    const first = await build(folder, [
+      "-t",
+      "first",
+      "--provenance=false",
+      "--cache-to",
+      `type=local,dest=${cache},mode=max`,
+    ]);
+    assert.match(
+      first,
+      /exporting cache to client directory\n#\d+ preparing build cache for export/,
+    );
+    const id = await engine.docker(["inspect", "first", "--format", "{{.Id}}"]);
+    await forget("first");
+    const before = await images();
+    const from = ["--cache-from", `type=local,src=${cache}`];
+    const shown = await build(folder, ["-t", "again", "--provenance=false", ...from]);
+    assert.doesNotMatch(shown, worked);
+    assert.doesNotMatch(shown, added);
+    assert.equal(await engine.docker(["inspect", "again", "--format", "{{.Id}}"]), id);
+    assert.equal(await engine.docker(["run", "--rm", "again"]), "from the source\nmore");
+    await forget("again");
+    assert.equal(await images(), before);
+
+    // A later step of the result is done anew; the other stage's still comes from the cache.
+    const other = await build(folder, ["--build-arg", "MORE=other", ...from]);
+    assert.doesNotMatch(other, worked);
+    assert.match(other, added);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+  });
+
+  it("has with mode=min the result's steps only", async () => {
+    const folder = await folderOf("folder-min");
+    const cache = path.join(engine.root, "cache-min");
+    await build(folder, ["--cache-to", `type=local,dest=${cache}`]);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+    const from = ["--cache-from", `type=local,src=${cache}`];
+    assert.doesNotMatch(await build(folder, from), added);
+    await engine.docker(["builder", "prune", "--all", "--force"]);
+    const index = JSON.parse(await readFile(path.join(cache, "index.json"), "utf8")) as {
+      manifests: { digest: string; size: number }[];
+    };
+    assert.equal(index.manifests.length, 1);
+    const max = await readdir(path.join(engine.root, "cache-max", "blobs/sha256"));
+    const min = await readdir(path.join(cache, "blobs/sha256"));
+    assert.ok(
+      min.length < max.length,
+      `${String(min.length)} blobs, with max ${String(max.length)}`,
+    );
+  });
+
+  it("is refused when a blob of it is another, and the image is built all the same", async () => {
+    const folder = await folderOf("folder-bad");
+    const cache = path.join(engine.root, "cache-max");
+    const blobs = path.join(cache, "blobs/sha256");
+    for (const name of await readdir(blobs)) {
+      const bytes = await readFile(path.join(blobs, name));
+      if (bytes[0] !== "{".charCodeAt(0)) await writeFile(path.join(blobs, name), "no layer");
+    }
+    const shown = await build(folder, ["--cache-from", `type=local,src=${cache}`]);
+    assert.match(shown, /importing cache manifest from [^\n]*\n#\d+ ERROR: /);
+    assert.match(shown, worked);
+  });
+});

@@ -1,0 +1,193 @@
+/** Base images and caches: found, pulled, unpacked by image-service. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { hasKind, internal } from "@gantry/errors";
+import {
+  chainIds,
+  type Descriptor,
+  familiarName,
+  type Manifest,
+  type Platform,
+  parseDigest,
+  parseImageConfig,
+  parseManifestOrIndex,
+  parseReference,
+  withDefaultTag,
+} from "@gantry/oci";
+import type {
+  PullImageRequestSchema,
+  PullImageResponse,
+  ResolveImageResponse,
+} from "@gantry/proto/image";
+import type { ImageConfigDocument } from "../../domain/image-config.ts";
+import type { ExportedLayer } from "../../ports/build.ts";
+import type {
+  BaseImage,
+  PulledContent,
+  ResolveBase,
+  UnpackedManifest,
+} from "../../ports/layers.ts";
+import type { Clients } from "./clients.ts";
+
+/** A base image, pulled when it isn't here. */
+export async function resolveBase(clients: Clients, request: ResolveBase): Promise<BaseImage> {
+  const { reference, platform, signal, leaseOwner } = request;
+  const resolve = () =>
+    clients.images.resolveImage(
+      { image: reference, leaseOwner, ...(platform && { platform: wirePlatform(platform) }) },
+      { signal },
+    );
+  if (request.pull) await pull(clients, request);
+  try {
+    return await describe(clients, request, await resolve());
+  } catch (error) {
+    if (request.pull || !hasKind(error, "not_found")) throw error;
+  }
+  await pull(clients, request);
+  return await describe(clients, request, await resolve());
+}
+
+function wirePlatform(platform: Platform) {
+  const { os, architecture, variant = "", osVersion = "" } = platform;
+  return { os, architecture, variant, osVersion };
+}
+
+async function pull(clients: Clients, request: ResolveBase): Promise<void> {
+  const { platform } = request;
+  const wire = platform && { platform: wirePlatform(platform) };
+  const pulling = await openPull(clients, request, { ...wire });
+  for await (const message of pulling) tellOf(message, request);
+}
+
+/** Brings what a reference names for a lease. No image comes of it. */
+export async function pullContent(
+  clients: Clients,
+  request: PullRequest & Pick<ResolveBase, "leaseOwner">,
+): Promise<PulledContent> {
+  const { leaseOwner } = request;
+  let pulled: PulledContent | undefined;
+  for await (const message of await openPull(clients, request, { leaseOwner })) {
+    tellOf(message, request);
+    const { target, manifest } = message;
+    if (target === undefined || manifest === undefined) continue;
+    pulled = { target: target.digest, manifest: manifest.digest };
+  }
+  if (pulled === undefined) throw internal("a pull ended without what it brought");
+  return pulled;
+}
+
+type PullRequest = Pick<ResolveBase, "reference" | "credential" | "onPull" | "signal">;
+
+async function openPull(
+  { images }: Clients,
+  { reference: text, credential: credentialOf, signal }: PullRequest,
+  options: Pick<MessageInitShape<typeof PullImageRequestSchema>, "platform" | "leaseOwner">,
+): Promise<AsyncIterable<PullImageResponse>> {
+  const reference = withDefaultTag(parseReference(text));
+  const credential = await credentialOf(registryHost(reference.domain));
+  const auth = credential && { ...credential, serverAddress: reference.domain };
+  const request = { reference: familiarName(reference), ...(auth && { auth }), ...options };
+  return images.pullImage(request, { signal });
+}
+
+function tellOf({ progress }: PullImageResponse, { onPull }: PullRequest): void {
+  if (progress === undefined) return;
+  const { id, status, current, total, hasProgressDetail: hasDetail } = progress;
+  onPull({ id, status, current: Number(current), total: Number(total), hasDetail });
+}
+
+function registryHost(domain: string): string {
+  return domain === "docker.io" ? "registry-1.docker.io" : domain;
+}
+
+/** An image that is here. Throws not_found. */
+export async function findBase(
+  clients: Clients,
+  request: Pick<ResolveBase, "reference" | "leaseOwner" | "signal">,
+): Promise<BaseImage> {
+  const { reference: image, leaseOwner, signal } = request;
+  const found = await clients.images.resolveImage({ image, leaseOwner }, { signal });
+  return await describe(clients, request, found);
+}
+
+async function describe(
+  { content }: Clients,
+  { reference, signal }: Pick<ResolveBase, "reference" | "signal">,
+  { image, chainId }: ResolveImageResponse,
+): Promise<BaseImage> {
+  if (image === undefined) throw internal("image-service answered without an image");
+  const { configJson, manifest } = image;
+  const document = documentOf(configJson);
+  const diffIds = image.diffIds.map(parseDigest);
+  const { layers } = await manifestOf(content, manifest?.digest ?? "", signal);
+  if ((chainIds(diffIds).at(-1) ?? "") !== chainId) throw internal(`${reference} has other layers`);
+  const { os = "linux", architecture = "", variant = "" } = image.platform ?? {};
+  return {
+    id: image.id,
+    reference: referenceName(reference),
+    chainId,
+    platform: { os, architecture, ...(variant !== "" && { variant }) },
+    document,
+    layers: layersOf(layers, diffIds),
+  };
+}
+
+/** Unpacks a manifest of the content store. Throws not_found, invalid_argument. */
+export async function unpackContent(
+  { content, snapshots }: Clients,
+  digest: string,
+  leaseOwner: string,
+  signal: AbortSignal,
+): Promise<UnpackedManifest> {
+  await snapshots.unpackManifest({ digest, leaseOwner }, { signal });
+  const { config, layers } = await manifestOf(content, digest, signal);
+  const bytes = await wholeBlob(content, config.digest, signal);
+  const diffIds = parseImageConfig(bytes).rootfs.diff_ids;
+  return {
+    document: documentOf(bytes),
+    chain: chainIds(diffIds),
+    layers: layersOf(layers, diffIds),
+  };
+}
+
+function documentOf(bytes: Uint8Array): ImageConfigDocument {
+  const document = JSON.parse(Buffer.from(bytes).toString("utf8")) as ImageConfigDocument;
+  return { ...document, config: document.config ?? {}, history: document.history ?? [] };
+}
+
+/** Image-service has checked and unpacked it: it is small, and a manifest. */
+async function manifestOf(
+  content: Clients["content"],
+  digest: string,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const manifest = parseManifestOrIndex(await wholeBlob(content, digest, signal), "");
+  if (manifest.kind !== "manifest") throw internal(`${digest} is no manifest`);
+  return manifest;
+}
+
+async function wholeBlob(
+  content: Clients["content"],
+  digest: string,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  for await (const { data } of content.readBlob({ digest }, { signal })) chunks.push(data);
+  return Buffer.concat(chunks);
+}
+
+function layersOf(layers: readonly Descriptor[], diffIds: readonly string[]): ExportedLayer[] {
+  return layers.map(({ mediaType, digest, size }, index) => ({
+    ...{ mediaType, digest, sizeBytes: size },
+    diffId: diffIds[index] ?? "",
+  }));
+}
+
+function referenceName(reference: string): string {
+  try {
+    return familiarName(withDefaultTag(parseReference(reference)));
+  } catch (error) {
+    // An ID or a prefix of one.
+    if (!hasKind(error, "invalid_argument")) throw error;
+    return reference;
+  }
+}
