@@ -181,7 +181,9 @@ describe("git contexts", () => {
     );
     try {
       const url = `git://127.0.0.1:${port}/repository`;
-      await untilPasses(() => git("ls-remote", url));
+      await untilPasses(async () => {
+        await git("ls-remote", url);
+      });
       const tryUrl = (suffix: string): Promise<Ran> =>
         run(["docker", "build", "--progress=plain", `${url}${suffix}`], { env, timeoutMs: 60_000 });
       const good = await tryUrl("#main");
