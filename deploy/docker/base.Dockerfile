@@ -18,4 +18,4 @@ COPY --from=build /src/native/build/shim /src/native/build/unpack /src/native/bu
 COPY --from=build /src/dist /usr/lib/gantry/dist
 ENV MALLOC_ARENA_MAX=1
 ENV NODE_COMPILE_CACHE=/var/cache/gantry/compile
-ENTRYPOINT ["/usr/lib/gantry/bin/node", "--max-semi-space-size=1", "--v8-pool-size=1", "--disable-warning=ExperimentalWarning"]
+ENTRYPOINT ["/usr/lib/gantry/bin/node", "--max-semi-space-size=1", "--v8-pool-size=1", "--no-turbofan", "--no-sparkplug", "--disable-warning=ExperimentalWarning"]

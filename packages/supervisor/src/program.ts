@@ -35,11 +35,13 @@ export const onDemandServices = ["build-service"] as const;
 
 /**
  * Options of Node in every service: heaps of a local control plane are small, and resident memory is
- * a promise (docs/performance.md).
+ * a promise (docs/performance.md). Code is interpreted, or, where it is hot, compiled by V8's middle tier.
  */
 const nodeOptions = [
   "--max-semi-space-size=1",
   "--v8-pool-size=1",
+  "--no-turbofan",
+  "--no-sparkplug",
   "--disable-warning=ExperimentalWarning",
 ];
 
