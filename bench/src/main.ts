@@ -20,6 +20,7 @@ import { measureMemory } from "./memory-rows.ts";
 import { networkRows } from "./network-rows.ts";
 import { startOurs } from "./ours.ts";
 import { startPeer } from "./peer.ts";
+import { measurePullMemory } from "./pull-memory.ts";
 import { type BenchReport, describeMachine, toMarkdown, updateTable } from "./report.ts";
 import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
 import { storageRows } from "./storage-rows.ts";
@@ -111,7 +112,10 @@ async function main(): Promise<void> {
   await mkdir(scratch, { recursive: true });
   const takenAt = new Date().toISOString();
   const timed = await timeRows(rounds, new RegExp(pattern ?? ""));
-  const memory = pattern === undefined ? await measureMemory(scratch) : [];
+  const memory =
+    pattern === undefined
+      ? [...(await measureMemory(scratch)), ...(await measurePullMemory(scratch))]
+      : [];
   const report = { takenAt, machine: describeMachine(), ...timed, memory };
   const markdown = toMarkdown(report);
   process.stdout.write(markdown);

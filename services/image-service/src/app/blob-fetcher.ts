@@ -262,8 +262,17 @@ class Gatherer {
     this.#chunks = [];
     this.#size = 0;
     await this.#ingest.append(chunks);
+    for (const chunk of chunks) release(chunk);
     this.#on.progress(this.#ingest.offset);
   }
+}
+
+/**
+ * Gives a chunk's memory back now, where it has a buffer of its own. The garbage collector begins only when
+ * some 64 MiB of such buffers have gathered.
+ */
+function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 function shortText({ digest, size }: Descriptor, offset: number): string {
