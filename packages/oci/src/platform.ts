@@ -85,19 +85,39 @@ export function formatPlatform(platform: Platform): string {
 }
 
 const partForm = /^[A-Za-z0-9_.-]+$/;
+/** An operating system, with its version and features in brackets. */
+const osForm = /^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?$/;
 
-/** Reads `os/arch/variant`, `os/arch`, `os` or `arch`. Throws invalid_argument with Docker's words. */
+/**
+ * Reads `os/arch/variant`, `os/arch`, `os` or `arch`; an operating system may be `os(version)`. Throws
+ * invalid_argument with Docker's words, which show the forms.
+ */
 export function parsePlatform(text: string): Platform {
+  const shown = JSON.stringify(text);
   const parts = text.split("/");
-  if (parts.length > 3 || !parts.every((part) => partForm.test(part))) {
+  const [first = "", second, third] = parts;
+  const system = osForm.exec(first);
+  if (system === null) {
     throw invalidArgument(
-      `${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument`,
+      `${JSON.stringify(first)} is an invalid OS component of ${shown}: OSAndVersion specifier component ` +
+        `must match ${JSON.stringify(osForm.source)}: invalid argument`,
     );
   }
-  const [first = "", second, third] = parts;
+  const bad = parts.slice(1, 4).find((part) => !partForm.test(part));
+  if (bad !== undefined) {
+    throw invalidArgument(
+      `${JSON.stringify(bad)} is an invalid component of ${shown}: platform specifier component must match ` +
+        `${JSON.stringify(partForm.source)}: invalid argument`,
+    );
+  }
+  if (parts.length > 3) {
+    throw invalidArgument(`${shown}: cannot parse platform specifier: invalid argument`);
+  }
   if (second === undefined) return parseSingle(first);
+  const [, os = "", osVersion = ""] = system;
   return normalizePlatform({
-    os: first,
+    os,
+    osVersion,
     architecture: second,
     ...(third !== undefined && { variant: third }),
   });

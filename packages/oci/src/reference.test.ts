@@ -73,7 +73,7 @@ describe("parseReference", () => {
       message: `invalid repository name (${hex}), cannot specify 64-byte hexadecimal strings`,
     });
     assert.throws(() => parseReference("a/".repeat(130) + "b"), {
-      message: "invalid reference format: repository name must not be more than 255 characters",
+      message: "repository name must not be more than 255 characters",
     });
   });
 

@@ -57,9 +57,7 @@ export function parseReference(text: string): Reference {
   checkDomain(domain);
   if (!isRepositoryShaped(path)) malformed();
   if (domain.length + 1 + path.length > maxNameLength) {
-    throw invalidArgument(
-      `invalid reference format: repository name must not be more than ${maxNameLength} characters`,
-    );
+    throw invalidArgument(`repository name must not be more than ${maxNameLength} characters`);
   }
   return {
     domain,

@@ -2,7 +2,7 @@
 import { notFound } from "@gantry/errors";
 import { formatPlatform, normalizePlatform, type Platform } from "@gantry/oci";
 import { chooseManifest, type ManifestView, type TargetView } from "../domain/image-view.ts";
-import { type FoundImage, findImage, shownName } from "./find-image.ts";
+import { type FoundImage, findImage } from "./find-image.ts";
 import type { Store } from "./store.ts";
 
 /** What was found. */
@@ -13,11 +13,15 @@ export interface ChosenImage extends FoundImage {
   readonly mismatch: boolean;
 }
 
-/** @param platform wanted; undefined: the host's, else any. Throws not_found. */
+/**
+ * @param platform wanted; undefined: the host's, else any
+ * @param shown the image's name in the error. Throws not_found.
+ */
 export async function chooseImage(
   store: Store,
   text: string,
   platform: Platform | undefined,
+  shown = text,
 ): Promise<ChosenImage> {
   const found = findImage(store.metadata, text);
   const target = await store.catalog.view(found.image.digest);
@@ -26,7 +30,7 @@ export async function chooseImage(
     strict: platform !== undefined,
     has: (digest) => blobs.has(digest),
   });
-  if (choice === undefined) throw noSuchPlatform(text, platform ?? store.host, target);
+  if (choice === undefined) throw noSuchPlatform(shown, platform ?? store.host);
   const ours = chooseManifest({ ...target, manifests: [choice.view] }, store.host, {
     strict: true,
     has: () => true,
@@ -34,14 +38,11 @@ export async function chooseImage(
   return { ...found, target, view: choice.view, mismatch: ours === undefined };
 }
 
-function noSuchPlatform(text: string, wanted: Platform, target: TargetView): Error {
-  const actual = target.manifests
-    .filter(({ kind, platform }) => kind === "image" && platform !== undefined)
-    .map(({ platform }) => platform && formatPlatform(normalizePlatform(platform)));
+function noSuchPlatform(text: string, wanted: Platform): Error {
   return notFound(
     "image",
     text,
-    `image with reference ${shownName(text)} was found but does not match the specified platform: ` +
-      `wanted ${formatPlatform(wanted)}, actual: ${actual.join(", ") || "none"}`,
+    `image with reference ${text} was found but does not provide the specified platform ` +
+      `(${formatPlatform(normalizePlatform(wanted))})`,
   );
 }

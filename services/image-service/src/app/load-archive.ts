@@ -10,18 +10,32 @@ import {
   maxConfigBytes,
   maxManifestBytes,
   mediaTypes,
+  object,
   type Platform,
+  parseDocument,
   parseImageConfig,
   parseManifestOrIndex,
   parseReference,
   platformDistance,
   sha256Digest,
+  string,
   withDefaultTag,
 } from "@gantry/oci";
 import type { AdoptedBlob } from "../ports/content.ts";
 import type { Hold } from "./holds.ts";
 import { type ArchivedImage, archivedName, ImageArchive } from "./image-archive.ts";
 import type { Store } from "./store.ts";
+
+const layoutFile = object({ imageLayoutVersion: string }, {});
+
+/** Throws invalid_argument for a layout of another version. */
+function checkLayout(bytes: Buffer): void {
+  const what = "oci-layout";
+  const { imageLayoutVersion } = layoutFile(parseDocument(bytes, what, maxManifestBytes), what);
+  if (imageLayoutVersion !== "1.0.0") {
+    throw invalidArgument(`unsupported OCI version ${imageLayoutVersion}`);
+  }
+}
 
 /** An image whose content is in the store now, without a record yet. */
 export interface LoadedTarget {
@@ -58,7 +72,9 @@ export class ArchiveLoader {
   /** Throws invalid_argument for what is no image archive. */
   async load(): Promise<LoadedTarget[]> {
     const archived = await this.#archive.images();
-    if ((await this.#archive.find("oci-layout")) !== undefined) {
+    const layout = await this.#archive.read("oci-layout", maxManifestBytes);
+    if (layout !== undefined) {
+      checkLayout(layout);
       const index = await this.#archive.read("index.json", maxManifestBytes);
       if (index !== undefined) return this.#loadLayout(index, archived ?? []);
     }

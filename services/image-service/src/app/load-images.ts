@@ -76,7 +76,7 @@ async function finish(
       : notFound(
           "image",
           digest,
-          `no matching manifest for ${formatPlatform(wanted)} in the archive`,
+          `requested platform (${formatPlatform(wanted)}) not found: image might be filtered out`,
         );
   }
   if (choice !== undefined) {

@@ -53,24 +53,21 @@ export interface PushRequest {
 }
 
 export async function pushImage(deps: PushDeps, request: PushRequest): Promise<void> {
-  const names = wantedNames(deps.store, request);
-  const [first] = names;
-  if (first === undefined) return;
-  const { domain, path } = first;
+  const reference = parseReference(request.reference);
+  const tag = request.tag || (reference.tag ?? "");
+  if (tag !== "" && !isTag(tag)) throw invalidArgument("invalid tag format");
+  const { domain, path } = reference;
+  // Told before anything is looked up: what is missing is an error in the stream.
   request.emit({ status: `The push refers to repository [${domain}/${path}]` });
-  const repository = deps.registries.repository(first, "push", request.credential);
+  const names = wantedNames(deps.store, reference, tag);
+  const repository = deps.registries.repository(reference, "push", request.credential);
   for (const name of names) await pushOne(deps, repository, name, request);
 }
 
 /** Throws not_found in Docker's words. */
-function wantedNames(store: Store, { reference: text, tag }: PushRequest): Reference[] {
-  const reference = parseReference(text);
-  if (reference.digest !== undefined) throw invalidArgument("cannot push a digest reference");
-  const given = tag || reference.tag;
-  if (given !== undefined && given !== "") {
-    if (!isTag(given)) throw invalidArgument("invalid tag format");
-    return [{ ...repositoryOf(reference), tag: given }];
-  }
+function wantedNames(store: Store, reference: Reference, tag: string): Reference[] {
+  if (reference.digest !== undefined) throw noSuchTag(reference);
+  if (tag !== "") return [{ ...repositoryOf(reference), tag }];
   const prefix = `${canonicalName(repositoryOf(reference))}:`;
   const names = [...store.metadata.names.keys()].filter((name) => name.startsWith(prefix)).sort();
   if (names.length === 0) {
@@ -82,6 +79,10 @@ function wantedNames(store: Store, { reference: text, tag }: PushRequest): Refer
     );
   }
   return names.map(parseReference);
+}
+
+function noSuchTag(name: Reference): Error {
+  return notFound("image", familiarName(name), `tag does not exist: ${familiarName(name)}`);
 }
 
 async function pushOne(
@@ -116,7 +117,7 @@ async function pushOne(
 function imageOf(store: Store, name: Reference): Digest {
   const record = store.metadata.names.get(canonicalName(name));
   if (record !== undefined) return record.digest;
-  throw notFound("image", familiarName(name), `tag does not exist: ${familiarName(name)}`);
+  throw noSuchTag(name);
 }
 
 interface PushPlan {

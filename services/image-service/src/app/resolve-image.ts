@@ -4,6 +4,7 @@ import type { ImageDetails } from "../domain/image-details.ts";
 import type { ManifestView } from "../domain/image-view.ts";
 import { chooseImage } from "./choose-image.ts";
 import { describeImage } from "./describe-image.ts";
+import { shownName } from "./find-image.ts";
 import type { Hold } from "./holds.ts";
 import { contentLease, unclaimedUntil } from "./leases.ts";
 import type { Store } from "./store.ts";
@@ -25,7 +26,12 @@ export interface ResolvedImage {
 
 export async function resolveImage(store: Store, request: ResolveRequest): Promise<ResolvedImage> {
   using hold = store.holds.open();
-  const chosen = await chooseImage(store, request.image, request.platform);
+  const chosen = await chooseImage(
+    store,
+    request.image,
+    request.platform,
+    shownName(request.image),
+  );
   hold.blob(chosen.image.digest);
   await unpackPresent(store, chosen.view, hold, request.signal);
   const details = await describeImage(store, chosen.image, {

@@ -104,7 +104,8 @@ async function planImage(
     throw notFound(
       "image",
       text,
-      `no suitable export target found for platform ${formatPlatform(missing)}`,
+      `no suitable export target found: image with reference ${text} was found but does not provide ` +
+        `the specified platform (${formatPlatform(missing)})`,
     );
   }
   if (

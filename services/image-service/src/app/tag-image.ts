@@ -16,7 +16,7 @@ import type { Store } from "./store.ts";
 export function newName(repository: string, tag: string): Reference {
   const reference = parseReference(repository);
   if (reference.digest !== undefined) {
-    throw invalidArgument("refusing to create a tag with a digest reference");
+    throw invalidArgument("cannot import digest reference");
   }
   if (familiarRepository(reference) === "sha256") {
     throw invalidArgument("refusing to create an ambiguous tag using digest algorithm as name");

@@ -148,7 +148,31 @@ describe("platforms", () => {
     });
     assert.equal(parsePlatformJson('{"os":"linux","architecture":"amd64"}')?.architecture, "amd64");
     assert.throws(() => parsePlatformJson('{"os":"linux"}'), /both OS and Architecture/);
-    assert.throws(() => parsePlatformText("a/b/c/d"), /invalid platform/);
+    for (const [text, message] of [
+      ["a/b/c/d", /^"a\/b\/c\/d": cannot parse platform specifier: invalid argument$/],
+      ["bogus", /^"bogus": unknown operating system or architecture: invalid argument$/],
+      [
+        "linux/",
+        /^"" is an invalid component of "linux\/": platform specifier component must match "/,
+      ],
+      [
+        "/amd64",
+        /^"" is an invalid OS component of "\/amd64": OSAndVersion specifier component must match "/,
+      ],
+    ] as const) {
+      assert.throws(() => parsePlatformText(text), { kind: "invalid_argument", message });
+    }
+    for (const [text, problem] of [
+      ["{", "unexpected end of JSON input"],
+      ["linux", "invalid character 'l' looking for beginning of value"],
+      ["[]", "json: cannot unmarshal array into Go value of type v1.Platform"],
+      ['{"os":1}', "json: cannot unmarshal number into Go struct field Platform.os of type string"],
+    ] as const) {
+      assert.throws(() => parsePlatformJson(text), {
+        kind: "invalid_argument",
+        message: `failed to parse platform: ${problem}`,
+      });
+    }
   });
 });
 

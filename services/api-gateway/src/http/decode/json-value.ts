@@ -28,9 +28,17 @@ export interface JsonLimits {
 
 const defaultLimits: JsonLimits = { depth: 64, values: 200_000 };
 
+/** How to parse. */
+export interface JsonOptions {
+  readonly limits?: JsonLimits;
+  /** Docker's words in front of what is wrong. Default `invalid JSON`. */
+  readonly problem?: string;
+}
+
 /** Parses one document. Throws invalid_argument, with Docker's words in front. */
-export function parseJson(text: string, limits: JsonLimits = defaultLimits): JsonValue {
-  const parser = new Parser(text, limits);
+export function parseJson(text: string, options: JsonOptions = {}): JsonValue {
+  const { limits = defaultLimits, problem = "invalid JSON" } = options;
+  const parser = new Parser(text, limits, problem);
   const value = parser.value(0);
   parser.end();
   return value;
@@ -43,17 +51,19 @@ const blank = /[ \t\n\r]*/y;
 class Parser {
   readonly #text: string;
   readonly #limits: JsonLimits;
+  readonly #problem: string;
   #at = 0;
   #values = 0;
 
-  constructor(text: string, limits: JsonLimits) {
+  constructor(text: string, limits: JsonLimits, problem: string) {
     this.#text = text;
     this.#limits = limits;
+    this.#problem = problem;
   }
 
   value(depth: number): JsonValue {
     this.#skipBlank();
-    if (++this.#values > this.#limits.values) throw invalid("too many values");
+    if (++this.#values > this.#limits.values) throw this.#invalid("too many values");
     const char = this.#text[this.#at];
     switch (char) {
       case "{":
@@ -87,7 +97,7 @@ class Parser {
       this.#skipBlank();
       if (this.#text[this.#at] !== '"') throw this.#unexpected("object key");
       const key = this.#string();
-      if (object.has(key)) throw invalid(`duplicate key ${JSON.stringify(key)}`);
+      if (object.has(key)) throw this.#invalid(`duplicate key ${JSON.stringify(key)}`);
       this.#skipBlank();
       if (this.#text[this.#at] !== ":") throw this.#unexpected("after object key");
       this.#at++;
@@ -107,7 +117,7 @@ class Parser {
   }
 
   #checkDepth(depth: number): void {
-    if (depth > this.#limits.depth) throw invalid("nested too deeply");
+    if (depth > this.#limits.depth) throw this.#invalid("nested too deeply");
   }
 
   #closes(bracket: string): boolean {
@@ -148,7 +158,7 @@ class Parser {
     try {
       return JSON.parse(literal) as string;
     } catch (error) {
-      throw invalid("invalid escape in string literal", error);
+      throw this.#invalid("invalid escape in string literal", error);
     }
   }
 
@@ -177,11 +187,25 @@ class Parser {
   #unexpected(where: string): Error {
     const char = this.#text[this.#at];
     return char === undefined
-      ? invalid("unexpected end of JSON input")
-      : invalid(`invalid character ${JSON.stringify(char)} ${where}`);
+      ? this.#invalid("unexpected end of JSON input")
+      : this.#invalid(`invalid character ${quoted(char)} ${where}`);
+  }
+
+  #invalid(what: string, cause?: unknown): Error {
+    return invalidArgument(`${this.#problem}: ${what}`, { cause });
   }
 }
 
-function invalid(what: string, cause?: unknown): Error {
-  return invalidArgument(`invalid JSON: ${what}`, { cause });
+/** A character as Go's decoder shows it: in single quotes. */
+function quoted(char: string): string {
+  if (char === "'") return "'\\''";
+  return char === '"' ? "'\"'" : `'${JSON.stringify(char).slice(1, -1)}'`;
+}
+
+/** What Go's decoder calls a value that is of another type than it wants. */
+export function goKind(value: JsonValue): string {
+  if (Array.isArray(value)) return "array";
+  if (value instanceof JsonNumber) return "number";
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "string" ? "string" : "object";
 }

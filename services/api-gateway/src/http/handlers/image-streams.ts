@@ -18,7 +18,8 @@ interface Step {
 
 /** POST /images/create: pull, or import when fromSrc is given. */
 export async function createImage(call: ApiCall): Promise<void> {
-  const fromImage = call.query.text("fromImage");
+  // `docker pull --all-tags` of old clients leaves the colon.
+  const fromImage = call.query.text("fromImage").replace(/:$/, "");
   if (fromImage !== "") await pullImage(call, fromImage);
   else if (call.query.text("fromSrc") !== "") await importImage(call);
   else throw invalidArgument("invalid reference format");

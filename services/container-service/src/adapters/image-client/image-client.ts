@@ -1,6 +1,7 @@
 /** Images over gRPC to image-service. */
 import { hasKind, invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
+import { type Platform, parsePlatform } from "@gantry/oci";
 import { EventService } from "@gantry/proto/event";
 import {
   ContentService,
@@ -31,10 +32,7 @@ export function openImages(channel: Channel, logger: Logger): Images {
     logger,
   );
   const resolve = (reference: string, platform: string, id: string, signal: AbortSignal) =>
-    images.resolveImage(
-      { image: reference, ...parsePlatform(platform), leaseOwner: id },
-      { signal },
-    );
+    images.resolveImage({ image: reference, ...wanted(platform), leaseOwner: id }, { signal });
   return {
     async resolve(reference, platform, id, signal) {
       return resolved(reference, await resolve(reference, platform, id, signal));
@@ -109,15 +107,10 @@ export function openImages(channel: Channel, logger: Logger): Images {
   };
 }
 
-function parsePlatform(text: string): {
-  platform?: { os: string; architecture: string; variant: string };
-} {
+/** Empty: none. Throws invalid_argument with Docker's words. */
+function wanted(text: string): { platform?: Pick<Platform, "os" | "architecture" | "variant"> } {
   if (text === "") return {};
-  const [os = "", architecture = "", variant = "", ...more] = text.toLowerCase().split("/");
-  const word = /^[a-z0-9_.-]+$/;
-  if (more.length > 0 || !word.test(os) || (architecture !== "" && !word.test(architecture))) {
-    throw invalidArgument(`"${text}": invalid platform: cannot be parsed`);
-  }
+  const { os, architecture, variant = "" } = parsePlatform(text);
   return { platform: { os, architecture, variant } };
 }
 

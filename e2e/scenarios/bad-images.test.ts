@@ -1,0 +1,254 @@
+/** Wrong references, digests, platforms, filters and archives: status and text as a dockerd with a containerd store has them. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
+import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { ask, messageOf, type Question } from "../src/http.ts";
+
+let engine: TestEngine;
+let atFirst: { readonly pids: string; readonly usage: string };
+before(async () => {
+  engine = await TestEngine.start();
+  atFirst = await state();
+});
+after(async () => {
+  // What a refused archive brought is collected a moment after its answer.
+  await untilPasses(async () => {
+    assert.deepEqual(await state(), atFirst, "something is left, or a service was restarted");
+  });
+  await engine[Symbol.asyncDispose]();
+});
+
+/** What no refusal may change. */
+async function state() {
+  const services = ["api-gateway", "container-service", "image-service"] as const;
+  const pids = await Promise.all(services.map(async (name) => await engine.pidsOf(name)));
+  const { body } = await ask(engine, { path: "/v1.51/system/df" });
+  return { pids: JSON.stringify(pids), usage: body };
+}
+
+const zeros = `sha256:${"0".repeat(64)}`;
+const filters = (value: object): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
+const platform = (text: string): string => `platform=${encodeURIComponent(text)}`;
+const pull = (query: string): Question => ({ method: "POST", path: `/images/create?${query}` });
+
+interface Case {
+  readonly name: string;
+  readonly question: Question;
+  readonly status: number;
+  readonly message: string;
+}
+
+const malformed = "invalid reference format";
+const references: readonly Case[] = [
+  ...["a//b", "-x", "a:b:c", "a@sha256:123", "a..b", "a/-b", `a:${"t".repeat(129)}`].flatMap(
+    (reference): Case[] => [
+      {
+        name: `a pull of ${reference.slice(0, 20)}`,
+        question: pull(`fromImage=${encodeURIComponent(reference)}`),
+        status: 400,
+        message: malformed,
+      },
+      {
+        name: `a tag ${reference.slice(0, 20)}`,
+        question: {
+          method: "POST",
+          path: `/images/busybox/tag?repo=${encodeURIComponent(reference)}`,
+        },
+        status: 400,
+        message: malformed,
+      },
+    ],
+  ),
+  {
+    name: "a name in capitals",
+    question: pull("fromImage=UPPER"),
+    status: 400,
+    message: "invalid reference format: repository name (library/UPPER) must be lowercase",
+  },
+  {
+    name: "a name that is too long",
+    question: pull(`fromImage=${"x".repeat(300)}`),
+    status: 400,
+    message: "repository name must not be more than 255 characters",
+  },
+  {
+    name: "a tag with a space",
+    question: pull("fromImage=busybox&tag=a%20b"),
+    status: 400,
+    message: "invalid tag format",
+  },
+  {
+    name: "a new name with a digest",
+    question: { method: "POST", path: `/images/busybox/tag?repo=x@${zeros}` },
+    status: 400,
+    message: "cannot import digest reference",
+  },
+  {
+    name: "an image that is not here",
+    question: { path: "/images/nosuch/json" },
+    status: 404,
+    message: "No such image: nosuch:latest",
+  },
+];
+
+const component = 'platform specifier component must match "^[A-Za-z0-9_.-]+$": invalid argument';
+const platforms: readonly Case[] = [
+  ...[
+    ["bogus", '"bogus": unknown operating system or architecture: invalid argument'],
+    ["linux/", `"" is an invalid component of "linux/": ${component}`],
+    ["linux/@@", `"@@" is an invalid component of "linux/@@": ${component}`],
+    [
+      "/amd64",
+      '"" is an invalid OS component of "/amd64": OSAndVersion specifier component must match ' +
+        '"^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.%-]*)((?:\\\\+[A-Za-z0-9_.%-]+)*)\\\\))?$": invalid argument',
+    ],
+    ["a/b/c/d", '"a/b/c/d": cannot parse platform specifier: invalid argument'],
+  ].flatMap(([text = "", message = ""]): Case[] => [
+    {
+      name: `a pull for ${text}`,
+      question: pull(`fromImage=127.0.0.1:1/x&${platform(text)}`),
+      status: 400,
+      message,
+    },
+    {
+      name: `a container for ${text}`,
+      question: {
+        method: "POST",
+        path: `/containers/create?${platform(text)}`,
+        body: { Image: "busybox" },
+      },
+      status: 400,
+      message,
+    },
+  ]),
+  ...[
+    ["{", "unexpected end of JSON input"],
+    ["linux/amd64", "invalid character 'l' looking for beginning of value"],
+    ["[]", "json: cannot unmarshal array into Go value of type v1.Platform"],
+    ['"x"', "json: cannot unmarshal string into Go value of type v1.Platform"],
+    ['{"os":1}', "json: cannot unmarshal number into Go struct field Platform.os of type string"],
+  ].flatMap(([text = "", problem = ""]): Case[] =>
+    ["json", "history", "get"].map((view) => ({
+      name: `${view} for ${text}`,
+      question: { path: `/v1.51/images/busybox/${view}?${platform(text)}` },
+      status: 400,
+      message: `failed to parse platform: ${problem}`,
+    })),
+  ),
+  ...["json", "history"].map((view) => ({
+    name: `${view} for a platform that is not here`,
+    question: {
+      path: `/v1.51/images/busybox/${view}?${platform('{"os":"linux","architecture":"s390x"}')}`,
+    },
+    status: 404,
+    message:
+      "image with reference busybox was found but does not provide the specified platform (linux/s390x)",
+  })),
+  {
+    name: "a container for a platform that is not here",
+    question: {
+      method: "POST",
+      path: `/containers/create?${platform("windows/amd64")}`,
+      body: { Image: "busybox" },
+    },
+    status: 404,
+    message:
+      "image with reference busybox:latest was found but does not provide the specified platform (windows/amd64)",
+  },
+];
+
+const filterCases: readonly Case[] = ["/images/json", "/images/prune"].flatMap((path): Case[] => {
+  const method = path.endsWith("prune") ? "POST" : "GET";
+  return [
+    {
+      name: `${path} with an unknown key`,
+      question: { method, path: `${path}?${filters({ nope: ["1"] })}` },
+      status: 400,
+      message: "invalid filter 'nope'",
+    },
+    {
+      name: `${path} with a word for a truth`,
+      question: { method, path: `${path}?${filters({ dangling: ["maybe"] })}` },
+      status: 400,
+      message: "invalid filter 'dangling=[maybe]'",
+    },
+  ];
+});
+
+for (const [what, cases] of [
+  ["references", references],
+  ["platforms", platforms],
+  ["filters", filterCases],
+] as const) {
+  describe(`wrong ${what}`, () => {
+    for (const { name, question, status, message } of cases) {
+      it(`${name}: ${String(status)}`, async () => {
+        const answer = await ask(engine, question);
+        assert.equal(messageOf(answer), message);
+        assert.equal(answer.status, status);
+      });
+    }
+  });
+}
+
+/** The error at the end of a stream. */
+async function streamed(question: Question): Promise<string> {
+  const { status, body } = await ask(engine, question);
+  assert.equal(status, 200, body);
+  const last = JSON.parse(body.trim().split("\n").at(-1) ?? "") as {
+    error: string;
+    errorDetail: { message: string };
+  };
+  assert.equal(last.errorDetail.message, last.error);
+  return last.error;
+}
+
+describe("what is told in the stream", () => {
+  const push = (path: string): Question => ({
+    method: "POST",
+    path: `/v1.51/images/${path}`,
+    headers: { "x-registry-auth": "e30=" },
+  });
+  it("a push of what is not here, after the repository's name", async () => {
+    const { body } = await ask(engine, push("nosuch/push"));
+    assert.match(
+      body,
+      /^{"status":"The push refers to repository \[docker.io\/library\/nosuch\]"}/,
+    );
+    assert.equal(
+      await streamed(push("nosuch/push")),
+      "An image does not exist locally with the tag: nosuch",
+    );
+    assert.equal(
+      await streamed(push(`busybox@${zeros}/push`)),
+      `tag does not exist: busybox@${zeros}`,
+    );
+  });
+
+  const load = (body: Uint8Array, query = ""): Question => ({
+    method: "POST",
+    path: `/v1.51/images/load?quiet=1${query}`,
+    body,
+    headers: { "content-type": "application/x-tar" },
+  });
+  it("an archive that is cut, of another version, or without the platform", async () => {
+    const layer = await makeLayer([{ header: { name: "file" }, content: "x" }]);
+    const whole = await makeDockerArchive([
+      { image: makeImage({ layers: [layer], architecture: "s390x" }), tags: ["bad:1"] },
+    ]);
+    assert.equal(await streamed(load(whole.subarray(0, 1500))), "unexpected EOF");
+    assert.equal(await streamed(load(gzipSync(whole).subarray(0, 300))), "unexpected EOF");
+    assert.equal(
+      await streamed(load(whole, `&${platform('{"os":"linux","architecture":"riscv64"}')}`)),
+      "requested platform (linux/riscv64) not found: image might be filtered out",
+    );
+    const layout = await makeLayer([
+      { header: { name: "oci-layout" }, content: '{"imageLayoutVersion":"9"}' },
+      { header: { name: "index.json" }, content: '{"schemaVersion":2,"manifests":[]}' },
+    ]);
+    assert.equal(await streamed(load(layout)), "unsupported OCI version 9");
+  });
+});
