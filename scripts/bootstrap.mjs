@@ -29,7 +29,17 @@ const enginePackages = [
 ];
 
 /** What the tests and benchmarks need on top. */
-const testPackages = ["curl", "git", "iptables", "openssl", "strace", "util-linux"];
+const testPackages = [
+  "attr",
+  "curl",
+  "git",
+  "iptables",
+  "libcap2-bin",
+  "openssl",
+  "perl",
+  "strace",
+  "util-linux",
+];
 
 /** What an emulated machine with a kernel of its own needs. The kernel itself is unpacked, never installed. */
 const machinePackages = ["busybox-static", "e2fsprogs", "qemu-system-x86"];

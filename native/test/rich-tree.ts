@@ -14,8 +14,8 @@ export function makeRichTree(directory: string): void {
      mkdir ${long} && mkdir ${long}/${long} && printf deep > ${long}/${long}/${long}
      ln -s ${long}/${long}/${long} longlink && ln ${long}/${long}/${long} longhard
      truncate -s 10M sparse && printf middle | dd of=sparse bs=1 seek=5000000 conv=notrunc status=none && truncate -s 1M hole
-     setfattr -n user.note -v 'some value' a/f && setfattr -n trusted.kept -v 0x000102 a/b/big
-     cp /bin/true capable && setcap cap_net_raw+ep capable
+     setfattr -n user.note -v 'some value' a/f; setfattr -n trusted.kept -v 0x000102 a/b/big
+     cp /bin/true capable; setcap cap_net_raw+ep capable
      printf big-ids > ids && chown 3000000:4000000000 ids
      printf '' > empty && printf utf > 'nämé'
      touch -d '2001-02-03 04:05:06.123456789' a/f && touch -d '1999-12-31 23:59:59.5' a/b && touch -h -d '2010-01-01' link

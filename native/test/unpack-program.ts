@@ -132,7 +132,7 @@ export function describeTree(directory: string): string {
     directory,
   );
   const xattrs = sh(
-    "getfattr -R -P -h -d -m - -e hex . 2>/dev/null | grep -v '^$' || true",
+    "found=$(getfattr -R -P -h -d -m - -e hex .); printf '%s\\n' \"$found\" | grep -v '^$' || true",
     directory,
   );
   const links = sh("find . -type f -links +1 -printf '%i %P\\n' | LC_ALL=C sort -k2", directory);
