@@ -6,13 +6,15 @@ import { after, before, describe, it } from "node:test";
 import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
 import { type Registry, startRegistry } from "@gantry/testkit/registry";
 import { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
 
 let engine: TestEngine;
 let registry: Registry;
 let env: Record<string, string>;
 
 before(async () => {
-  engine = await TestEngine.start();
+  const policy = [{ all: true, maxUsedSpace: "3GB", filter: ["unused-for=48h", "type=regular"] }];
+  engine = await TestEngine.start({ daemonJson: { builder: { gc: { policy } } } });
   registry = await startRegistry({ dir: path.join(engine.root, "registry") });
   env = cleanEnvironment({
     DOCKER_HOST: engine.dockerHost,
@@ -63,6 +65,15 @@ const imageCount = async (): Promise<string> =>
 
 const worked = /^#\d+ [\d.]+ worked$/m;
 const added = /^#\d+ [\d.]+ added$/m;
+
+describe("the builder's cache", () => {
+  it("has the bounds of daemon.json", async () => {
+    const shown = await run(["docker", "buildx", "inspect"], { env });
+    assert.match(shown.stdout, /GC Policy rule#0:\n\s+All:\s+true\n/, shown.stderr);
+    assert.match(shown.stdout, /Filters:\s+type==regular\n\s+Keep Duration:\s+48h0m0s\n/);
+    assert.doesNotMatch(shown.stdout, /rule#1/);
+  });
+});
 
 describe("a cache in an image's config", () => {
   it("comes with the image from a registry, which is no image of the user then", async () => {
@@ -162,8 +173,12 @@ describe("a cache in a folder of the client", () => {
     );
     const id = await engine.docker(["inspect", "first", "--format", "{{.Id}}"]);
     await forget("first");
+    await engine.docker(["image", "prune", "--force"]);
     const before = await images();
     const from = ["--cache-from", `type=local,src=${cache}`];
+    await build(folder, ["-o", "type=cacheonly", ...from]);
+    // What nothing keeps is collected now; the records keep their blobs.
+    await engine.docker(["image", "prune", "--force"]);
     const shown = await build(folder, ["-t", "again", "--provenance=false", ...from]);
     assert.doesNotMatch(shown, worked);
     assert.doesNotMatch(shown, added);
@@ -203,10 +218,21 @@ describe("a cache in a folder of the client", () => {
     const folder = await folderOf("folder-bad");
     const cache = path.join(engine.root, "cache-max");
     const blobs = path.join(cache, "blobs/sha256");
+    const layers: string[] = [];
     for (const name of await readdir(blobs)) {
       const bytes = await readFile(path.join(blobs, name));
-      if (bytes[0] !== "{".charCodeAt(0)) await writeFile(path.join(blobs, name), "no layer");
+      if (bytes[0] !== "{".charCodeAt(0)) layers.push(name);
     }
+    for (const name of layers) await writeFile(path.join(blobs, name), "no layer");
+    await engine.docker(["image", "prune", "--force"]);
+    await untilPasses(async () => {
+      const stored = await readdir(path.join(engine.dataRoot, "image-service"), {
+        recursive: true,
+      });
+      const left = layers.filter((name) => stored.some((file) => file.endsWith(name)));
+      // The one of busybox, which is an image.
+      assert.equal(left.length, 1, left.join());
+    });
     const shown = await build(folder, ["--cache-from", `type=local,src=${cache}`]);
     assert.match(shown, /importing cache manifest from [^\n]*\n#\d+ ERROR: /);
     assert.match(shown, worked);

@@ -117,6 +117,46 @@ describe("loadConfig", () => {
     ]);
   });
 
+  it("reads what the build cache may use", async () => {
+    const none = { reservedBytes: 0, maxUsedBytes: 0, minFreeBytes: 0 };
+    assert.deepEqual((await load({})).buildCache, {
+      enabled: true,
+      bounds: none,
+      rules: undefined,
+    });
+    const gc = {
+      enabled: true,
+      defaultKeepStorage: "10GB",
+      policy: [
+        { keepStorage: "1GB", filter: ["unused-for=48h"] },
+        { all: true, reservedSpace: "2GB", maxUsedSpace: "3GB", minFreeSpace: "512MB" },
+      ],
+    };
+    const gib = 1024 ** 3;
+    assert.deepEqual((await load({ builder: { gc, entitlements: {} } })).buildCache, {
+      enabled: true,
+      bounds: { ...none, reservedBytes: 10 * gib },
+      rules: [
+        { all: false, filters: ["unused-for=48h"], ...none, reservedBytes: gib },
+        {
+          ...{ all: true, filters: [], reservedBytes: 2 * gib },
+          ...{ maxUsedBytes: 3 * gib, minFreeBytes: gib / 2 },
+        },
+      ],
+    });
+    const bad = {
+      policy: [{ filter: ["x"], keepStorage: "much", keep: 1 }],
+      defaultMaxUsedSpace: 1,
+    };
+    const problems = await problemsOf({ builder: { gc: bad } });
+    assert.deepEqual(problems.map((problem) => problem.split(":")[0]).toSorted(), [
+      "builder.gc.defaultMaxUsedSpace",
+      "builder.gc.policy[0].filter",
+      "builder.gc.policy[0].keep",
+      "builder.gc.policy[0].keepStorage",
+    ]);
+  });
+
   it("reports every problem at once", async () => {
     const problems = await problemsOf(
       {

@@ -1,5 +1,6 @@
 /** daemon.json: Docker's keys, read into DaemonSettings. Every problem is reported, not only the first. */
 import net from "node:net";
+import { readBuildCache } from "./build-cache-settings.ts";
 import { JsonReader, type Problem } from "./json-reader.ts";
 import type {
   AddressPool,
@@ -23,7 +24,6 @@ import {
 const withoutEffect = [
   "$schema",
   "allow-nondistributable-artifacts",
-  "builder",
   "containerd",
   "containerd-namespace",
   "containerd-plugins-namespace",
@@ -80,6 +80,7 @@ export function readDaemonSettings(
     registry: readRegistry(reader),
     network: readNetwork(reader),
     containers: readContainers(reader),
+    buildCache: readBuildCache(reader),
   };
   reader.ignore(...withoutEffect);
   reader.finish();

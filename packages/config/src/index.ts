@@ -20,6 +20,9 @@ export {
 } from "./environment.ts";
 export type {
   AddressPool,
+  BuildCacheRule,
+  BuildCacheSettings,
+  CacheBounds,
   ContainerDefaults,
   DaemonSettings,
   NetworkSettings,

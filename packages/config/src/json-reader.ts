@@ -58,6 +58,12 @@ export class JsonReader {
     });
   }
 
+  /** One object, read by `read`. */
+  object<T>(key: string, read: (item: JsonReader) => T | undefined): T | undefined {
+    const item = this.#read(key, "an object", (value) => (isObject(value) ? value : undefined));
+    return item === undefined ? undefined : this.#nested(item, key, read)[0];
+  }
+
   /** A list of objects, each read by `read`. */
   objects<T>(key: string, read: (item: JsonReader) => T | undefined): readonly T[] | undefined {
     const list = this.#read(key, "a list of objects", (value) =>

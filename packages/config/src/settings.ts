@@ -79,8 +79,36 @@ export interface ProxySettings {
   readonly none: string;
 }
 
+/** Bounds of the build cache. Bytes; 0 = not given. */
+export interface CacheBounds {
+  /** The cache is never trimmed below this. */
+  readonly reservedBytes: number;
+  readonly maxUsedBytes: number;
+  /** What is to stay free on the disk. */
+  readonly minFreeBytes: number;
+}
+
+/** One rule for trimming the build cache. */
+export interface BuildCacheRule extends CacheBounds {
+  /** Also what images share, and what is internal. */
+  readonly all: boolean;
+  /** Each `key=value`, as of `docker builder prune --filter`. */
+  readonly filters: readonly string[];
+}
+
+/** daemon.json's `builder.gc`. */
+export interface BuildCacheSettings {
+  /** Whether the cache is trimmed at all. */
+  readonly enabled: boolean;
+  /** In place of Docker's bounds; all 0: those. */
+  readonly bounds: CacheBounds;
+  /** In place of Docker's rules, in order; undefined: those. */
+  readonly rules: readonly BuildCacheRule[] | undefined;
+}
+
 /** All of daemon.json. */
 export interface DaemonSettings {
+  readonly buildCache: BuildCacheSettings;
   readonly debug: boolean;
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal" | undefined;
   readonly labels: readonly string[];

@@ -1,5 +1,5 @@
 /** Puts the service together: adapters, the builder, handlers. */
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, statfsSync } from "node:fs";
 import path from "node:path";
 import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
 import { hasKind } from "@gantry/errors";
@@ -26,6 +26,7 @@ import type { Activity } from "./app/activity.ts";
 import { createBuilder } from "./app/builder.ts";
 import type { BuilderParts } from "./app/builder-parts.ts";
 import { collectGarbage, reconcileRecords } from "./app/cache-records.ts";
+import { gcPolicy } from "./app/gc-policy.ts";
 import { InUse } from "./app/in-use.ts";
 import { SharedWork } from "./app/shared-work.ts";
 import { leaseOwnerOf } from "./app/solver.ts";
@@ -105,7 +106,11 @@ export function compose(
   const builder = createBuilder(parts);
   const pusher = imagePusher(imageChannel.client(ImageService));
   const { runDir } = paths;
-  const front = openBuildkit({ builder, pusher, trees, remote: parts, runDir, logger });
+  const { blocks, bsize } = statfsSync(paths.dataDir);
+  const policy = gcPolicy(config.buildCache, blocks * bsize);
+  const front = openBuildkit({
+    ...{ builder, pusher, trees, remote: parts, policy, runDir, logger },
+  });
   return {
     services: (data, activity) => [
       implement(BuildService, buildHandlers(parts, front, data, activity)),
@@ -121,7 +126,7 @@ export function compose(
       return true;
     },
     async collect(signal) {
-      const count = await collectGarbage(parts, signal);
+      const count = await collectGarbage(parts, policy, signal);
       if (count > 0) logger.info({ records: count }, "build cache was trimmed");
     },
     close() {

@@ -141,6 +141,23 @@ describe("HTTP/2 on docker.sock", () => {
     assert.ok(record[0]?.labels["org.mobyproject.buildkit.worker.snapshotter"]);
   });
 
+  test("remembers no build: its history is empty", async () => {
+    for await (const event of control().listenBuildHistory({ earlyExit: true })) {
+      assert.fail(`there is ${event.record?.ref ?? "something"}`);
+    }
+    await assert.rejects(control().updateBuildHistory({ ref: "x", delete: true }), {
+      code: Code.NotFound,
+    });
+    // Who does not want to leave early hears nothing until he goes.
+    const listening = control().listenBuildHistory({}, { timeoutMs: 100 });
+    await assert.rejects(
+      async () => {
+        for await (const _ of listening) assert.fail("there is something");
+      },
+      { code: Code.DeadlineExceeded },
+    );
+  });
+
   test("keeps a failure's words", async () => {
     const refused = control().solve({ ref: "x", exporters: [{ type: "nonesuch" }] });
     await assert.rejects(refused, (error: unknown) => {

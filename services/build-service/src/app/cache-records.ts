@@ -83,42 +83,14 @@ async function removeRecord(
   else await parts.layers.release(leaseOwnerOf(id));
 }
 
-const day = 24 * 3600 * 1000;
-
-/** dockerd's default policy, rule by rule. @param diskBytes size of the disk */
-export function defaultPolicy(diskBytes: number): PruneRequest[] {
-  const reservedBytes = Math.floor(diskBytes * 0.1);
-  const maxUsedBytes = Math.floor(diskBytes * 0.8);
-  const minFreeBytes = Math.floor(diskBytes * 0.2);
-  const isMount = ({ type }: CacheRecord): boolean =>
-    type === "exec.cachemount" || type === "source.local";
-  const everything = (): boolean => true;
-  const bounds = { reservedBytes, maxUsedBytes, minFreeBytes };
-  return [
-    {
-      ...{
-        all: false,
-        matches: isMount,
-        keepDurationMs: 2 * day,
-        reservedBytes: 0,
-        minFreeBytes: 0,
-      },
-      maxUsedBytes: Math.max(512 * 1024 * 1024, Math.floor(reservedBytes * 0.138)),
-    },
-    {
-      ...{ all: false, matches: everything, keepDurationMs: 60 * day, reservedBytes },
-      ...{ maxUsedBytes: 0, minFreeBytes: 0 },
-    },
-    { all: false, matches: everything, keepDurationMs: 0, ...bounds },
-    { all: true, matches: everything, keepDurationMs: 0, ...bounds },
-  ];
-}
-
-/** Keeps the cache within its bounds. */
-export async function collectGarbage(parts: BuilderParts, signal: AbortSignal): Promise<number> {
-  const { blocks, bsize } = await statfs(parts.scratchDir);
+/** Keeps the cache within its bounds: rule by rule. @returns how many records went */
+export async function collectGarbage(
+  parts: BuilderParts,
+  rules: readonly PruneRequest[],
+  signal: AbortSignal,
+): Promise<number> {
   let count = 0;
-  for (const rule of defaultPolicy(blocks * bsize)) {
+  for (const rule of rules) {
     for await (const _ of pruneRecords(parts, rule, signal)) count += 1;
   }
   return count;

@@ -169,7 +169,7 @@ async function takeOver(
 ): Promise<void> {
   parts.knowLayers(cached);
   for (const result of cacheOf(cached, reference)) {
-    await keep(parts, result, cached.chain, reference);
+    await keep(parts, result, cached, reference);
   }
 }
 
@@ -184,7 +184,7 @@ function cacheOf({ document: config, chain }: CachedChain, reference: string): C
 async function keep(
   { cache, layers, shared }: BuilderParts,
   { key, keys, layer, createdNano }: CachedLayer,
-  chain: readonly string[],
+  { chain, layers: blobs }: CachedChain,
   reference: string,
 ): Promise<void> {
   const snapshot = chain[layer];
@@ -192,7 +192,10 @@ async function keep(
   if (snapshot === undefined || isKnown) return;
   const id = randomUUID().replaceAll("-", "").slice(0, 25);
   const size = (await layers.list()).get(snapshot)?.sizeBytes ?? 0;
-  await layers.lease(leaseOwnerOf(id), { layers: [parseDigest(snapshot)] }, 0);
+  // Results are exported with these blobs, and no image need have them.
+  const digests = blobs.slice(0, layer + 1).map(({ digest }) => digest);
+  const resources = { layers: [parseDigest(snapshot)], blobs: digests };
+  await layers.lease(leaseOwnerOf(id), resources, 0);
   const description = `imported from ${reference}`;
   cache.put(
     { id, snapshot, key, type: "regular", description, sizeBytes: size, createdNano },

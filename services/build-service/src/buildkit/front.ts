@@ -3,6 +3,7 @@
 import path from "node:path";
 import type { Duplex } from "node:stream";
 import type { Logger } from "@gantry/logging";
+import type { GcRule } from "../app/gc-policy.ts";
 import type { Builder } from "../ports/build.ts";
 import type { KeptTrees } from "./contexts/kept-trees.ts";
 import { SharedTrees } from "./contexts/shared-trees.ts";
@@ -27,6 +28,8 @@ export interface BuildkitOptions {
   readonly trees: KeptTrees;
   /** For contexts that are not directories of clients. */
   readonly remote: RemoteTools;
+  /** Rules by which the cache is trimmed. */
+  readonly policy: readonly GcRule[];
   /** Folder of the service that is gone after a reboot. */
   readonly runDir: string;
   readonly logger: Logger;
@@ -50,7 +53,7 @@ export interface BuildkitFront {
 
 /** Opens the front. */
 export function openBuildkit(options: BuildkitOptions): BuildkitFront {
-  const { builder, pusher, trees, remote, logger } = options;
+  const { builder, pusher, trees, remote, policy, logger } = options;
   const sessions = new SessionRegistry();
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
@@ -59,7 +62,7 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
   const server = new WireServer({
     logger,
     routes: (router) => {
-      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder) });
+      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder), policy });
       registerBridge(router, { jobs, refs, tools });
     },
   });

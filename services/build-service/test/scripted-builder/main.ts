@@ -31,6 +31,7 @@ const front = openBuildkit({
     files: openFileWork(loadKernel(), new Map()),
     scratchDir: path.join(dataDir, "scratch"),
   },
+  policy: [],
   runDir,
   logger,
 });

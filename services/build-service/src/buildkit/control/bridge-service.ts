@@ -47,7 +47,7 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
     method.ping,
     translated(async (_request, context) => {
       await find(context);
-      return { frontendApiCaps: frontendCaps, llbCaps, workers: [workerRecord()] };
+      return { frontendApiCaps: frontendCaps, llbCaps, workers: [workerRecord([])] };
     }),
   );
   router.rpc(

@@ -1,7 +1,8 @@
 /** The control service: builds, their progress, the cache. Translates only. */
+import { once } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import { notImplemented } from "@gantry/errors";
+import { EngineError } from "@gantry/errors";
 import {
   Control,
   type PruneRequest,
@@ -10,6 +11,7 @@ import {
   type StatusResponseSchema,
   type UsageRecordSchema,
 } from "@gantry/proto/buildkit";
+import type { GcRule } from "../../app/gc-policy.ts";
 import type { CacheRecord } from "../../ports/build.ts";
 import { statusMessage, timestamp } from "../progress/status-message.ts";
 import { toConnectError } from "../wire/server.ts";
@@ -21,11 +23,13 @@ import { builderVersion, workerRecord } from "./worker.ts";
 /** What the handlers work with. */
 export interface ControlServiceOptions extends OuterSolveOptions {
   readonly cache: CacheView;
+  /** Shown to clients. */
+  readonly policy: readonly GcRule[];
 }
 
 /** Registers the service. */
 export function registerControl(router: ConnectRouter, options: ControlServiceOptions): void {
-  const { tools, cache } = options;
+  const { tools, cache, policy } = options;
   router.service(Control, {
     solve: (request, { signal }) => one(solved(options, request, signal)),
     status: (request, context) => {
@@ -33,19 +37,19 @@ export function registerControl(router: ConnectRouter, options: ControlServiceOp
       return many(statuses(options, request, context));
     },
     session: (messages, context) => many(acceptTunnel(tools.sessions, messages, context)),
-    listWorkers: () => ({ record: [workerRecord()] }),
+    listWorkers: () => ({ record: [workerRecord(policy)] }),
     info: () => ({ buildkitVersion: builderVersion }),
     diskUsage: ({ filter, ageLimit }, { signal }) =>
       one(cache.list({ filters: filter, ageLimitNano: ageLimit }, signal)).then((records) => ({
         record: records.map(usageRecord),
       })),
     prune: (request, { signal }) => many(pruned(cache, request, signal)),
-    listenBuildHistory: (_request, context) => {
+    listenBuildHistory: ({ earlyExit }, context) => {
       context.responseHeader.set("buildkit-current-timestamp", new Date().toISOString());
-      throw toConnectError(notImplemented("build history is not kept"));
+      return noHistory(earlyExit, context.signal);
     },
-    updateBuildHistory: () => {
-      throw toConnectError(notImplemented("build history is not kept"));
+    updateBuildHistory: ({ ref }) => {
+      throw toConnectError(new EngineError("not_found", `failed to retrieve ref ${ref}`));
     },
   });
 }
@@ -67,6 +71,12 @@ async function* statuses(
   for await (const batch of job.progress.batches(signal)) {
     yield statusMessage(batch, () => job.source);
   }
+}
+
+/** No build is remembered: there is nothing to tell, now or (unless the client wants to leave) later. */
+async function* noHistory(earlyExit: boolean, signal: AbortSignal): AsyncGenerator<never> {
+  if (earlyExit || signal.aborted) return;
+  await once(signal, "abort");
 }
 
 async function* pruned(

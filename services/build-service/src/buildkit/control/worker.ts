@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { hostPlatform } from "@gantry/oci";
 import type { BuildkitVersionSchema, WorkerRecordSchema } from "@gantry/proto/buildkit";
+import type { GcRule } from "../../app/gc-policy.ts";
 
 /** The version of BuildKit whose behaviour this builder has. */
 export const builderVersion: MessageInitShape<typeof BuildkitVersionSchema> = {
@@ -12,7 +13,9 @@ export const builderVersion: MessageInitShape<typeof BuildkitVersionSchema> = {
 };
 
 /** What ListWorkers says. */
-export function workerRecord(): MessageInitShape<typeof WorkerRecordSchema> {
+export function workerRecord(
+  policy: readonly GcRule[],
+): MessageInitShape<typeof WorkerRecordSchema> {
   const { os, architecture } = hostPlatform();
   return {
     id: "gantry",
@@ -22,6 +25,14 @@ export function workerRecord(): MessageInitShape<typeof WorkerRecordSchema> {
       "org.mobyproject.buildkit.worker.snapshotter": "overlayfs",
     },
     platforms: [{ os, architecture }],
+    gcPolicy: policy.map((rule) => ({
+      all: rule.all,
+      keepDuration: BigInt(rule.keepDurationMs) * 1_000_000n,
+      filters: [...rule.filters],
+      reservedSpace: BigInt(rule.reservedBytes),
+      maxUsedSpace: BigInt(rule.maxUsedBytes),
+      minFreeSpace: BigInt(rule.minFreeBytes),
+    })),
     buildkitVersion: builderVersion,
   };
 }
