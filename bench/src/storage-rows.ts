@@ -6,6 +6,7 @@ import { composePlugin } from "@gantry/testkit/compose";
 import { makeDebianArchive } from "@gantry/testkit/debian-image";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
+import { call } from "./engine-api.ts";
 import type { Timed } from "./measure.ts";
 import { docker } from "./measure.ts";
 import { idleContainer } from "./scenarios.ts";
@@ -40,13 +41,13 @@ export async function storageRows(scratch: string, rounds: number): Promise<Time
       act: async (engine) => await ignored(docker(engine, ["cp", `${idleContainer}:/tree`, out])),
     },
     {
-      title: "volume create + rm",
+      title: "volume create + rm (API)",
       goal: 0.8,
       net: false,
       rounds: rounds * 3,
       act: async (engine) => {
-        await docker(engine, ["volume", "create", "bench"]);
-        await docker(engine, ["volume", "rm", "bench"]);
+        await call(engine, "POST", "/volumes/create", { Name: "bench" });
+        await call(engine, "DELETE", "/volumes/bench");
         return undefined;
       },
     },
