@@ -84,6 +84,21 @@ describe("attach", () => {
     client.socket.destroy();
   });
 
+  it("is an empty stream where the run ended before the connection was made", async () => {
+    const id = await created(["echo", "hi"]);
+    stack.containers.vanishing.set(id, "ended");
+    const client = await attached(id, "stream=1&stdout=1", upgrade);
+    assert.match(client.text, /^HTTP\/1\.1 101 UPGRADED\r\n/);
+    assert.equal(bodyOf(await client.untilEnd()), "");
+  });
+
+  it("is Docker's 404 where the container was removed before the connection was made", async () => {
+    const id = await created(["echo", "hi"]);
+    stack.containers.vanishing.set(id, "removed");
+    const client = await attached(id, "stream=1&stdout=1", upgrade);
+    assert.match(await client.untilEnd(), /^HTTP\/1\.1 404 [^]*\bNo such container: /i);
+  });
+
   it("announces a raw stream below 1.42 and for a terminal", async () => {
     const plain = await created(["echo"]);
     const old = await RawClient.connect(stack.socket);

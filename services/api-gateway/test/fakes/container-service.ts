@@ -163,6 +163,9 @@ export class FakeContainerService implements AsyncDisposable {
   /** Resolvers of containers that wait for their start, with their attached sockets. */
   private readonly attached = new Map<string, net.Socket[]>();
 
+  /** IDs of containers whose run ends between an attach and its connection, and whether they are removed, too. */
+  readonly vanishing = new Map<string, "ended" | "removed">();
+
   private container(): Implementation {
     const self = this;
     const note = (method: string, request: unknown): void => {
@@ -234,7 +237,10 @@ export class FakeContainerService implements AsyncDisposable {
         if (request.detachKeys === "bad")
           throw invalidArgument("Invalid detach keys (bad) provided");
         const data = this.#data.issue((socket) => this.attach(container, socket));
-        return Promise.resolve({ stream: data, tty: container.config?.tty ?? false });
+        const vanishing = this.vanishing.get(container.id);
+        if (vanishing === "removed") this.containers.delete(container.id);
+        const stream = vanishing === undefined ? data : { ...data, path: `${data.path}.gone` };
+        return Promise.resolve({ stream, tty: container.config?.tty ?? false });
       },
       openLogs: (request) => {
         note("openLogs", request);
