@@ -8,10 +8,10 @@ import { fileURLToPath } from "node:url";
 import { makeBusyboxArchive } from "./busybox.ts";
 import type { EngineRoots } from "./engine-roots.ts";
 import { openEngineRoots } from "./engine-roots.ts";
+import { eventually } from "./eventually.ts";
 import { findLeaks } from "./leaks.ts";
 import type { Ran, RunOptions } from "./run.ts";
 import { cleanEnvironment, mustRun, run } from "./run.ts";
-import { slowness } from "./slowness.ts";
 import { untilPasses } from "./until-passes.ts";
 
 /** The repository's root. */
@@ -29,7 +29,7 @@ export type ServiceName =
   | "supervisor";
 
 /** A machine that is busy with other things may take its time. */
-const startDeadline = { timeoutMs: 60_000 * slowness };
+const startDeadline = { timeoutMs: 60_000 };
 
 /** Options of {@link TestEngine.start}. */
 export interface TestEngineOptions {
@@ -102,12 +102,16 @@ export class TestEngine implements AsyncDisposable {
     await once(child, "spawn");
     child.unref();
     // An earlier supervisor's services may still answer while this one replaces them.
-    await untilPasses(async () => {
+    const ended = (): boolean => child.exitCode !== null || child.signalCode !== null;
+    const isReady = await eventually(async () => {
       const lines = (await readFile(log, "utf8")).split("\n");
       const own = lines.filter((line) => line.includes(`"pid":${String(child.pid)},`));
-      if (own.some((line) => line.includes("engine is ready"))) return;
-      throw new Error(`the supervisor is not ready:\n${lines.slice(-10).join("\n")}`);
+      if (own.some((line) => line.includes("engine is ready"))) return { ready: true };
+      const failure = `the supervisor is not ready:\n${lines.slice(-10).join("\n")}`;
+      if (ended()) return { ready: false, failure };
+      throw new Error(failure);
     }, startDeadline);
+    if (!isReady.ready) throw new Error(isReady.failure);
     await this.ready();
   }
 
