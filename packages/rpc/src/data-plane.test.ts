@@ -148,6 +148,21 @@ describe("the data plane", () => {
     assert.equal(bytes, 2000 * 64 * 1024);
   });
 
+  it("breaks nothing off when the peer goes with all that it was to get", async (t) => {
+    const listener = await open(t);
+    const served = Promise.withResolvers<boolean>();
+    const target = listener.issue(async (socket, signal) => {
+      const closed = once(socket, "close");
+      socket.end("all");
+      await closed;
+      served.resolve(signal.aborted);
+    });
+    const client = await connectData(target);
+    assert.equal(await text(client), "all");
+    client.destroy();
+    assert.equal(await served.promise, false);
+  });
+
   it("says unavailable where nobody listens, and canceled for an aborted signal", async (t) => {
     const listener = await open(t);
     const ticket = randomBytes(32);

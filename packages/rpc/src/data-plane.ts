@@ -27,8 +27,8 @@ export interface DataTarget {
 /**
  * Serves one data connection. The socket allows half-open: end() closes our direction only. When the
  * promise resolves our direction is ended; when it rejects the socket is destroyed.
- * `signal` aborts when the connection is closed or the listener closes. A peer that closed both ways
- * looks like one that half-closed until we write to it: the kernel tells no sooner.
+ * `signal` aborts when the connection is closed before all was written and ended, or the listener closes. A peer
+ * that closed both ways looks like one that half-closed until we write to it: the kernel tells no sooner.
  *
  * Beware: `for await` over a socket, and all that is built on it, destroys both directions when the
  * reading one ends. Use `socket.iterator({ destroyOnReturn: false })`, or `pipeline` for one way.
@@ -175,7 +175,8 @@ function serve(socket: net.Socket, handler: DataHandler, logger: Logger): void {
   // The handler sees a broken peer by the signal and by its own reads and writes.
   socket.on("error", () => undefined);
   socket.once("close", () => {
-    controller.abort();
+    // A peer that goes when it has got everything breaks nothing off.
+    if (!socket.writableFinished) controller.abort();
   });
   Promise.try(handler, socket, controller.signal).then(
     () => {
