@@ -54,6 +54,14 @@ describe("attach by websocket", () => {
     ws.terminate();
     await eventually(() => stack.containers.openStreams === before - 1);
   });
+  it("ends at once where the run ended before the connection was made", async () => {
+    const id = await running();
+    stack.containers.vanishing.set(id, "ended");
+    const ws = open(`/containers/${id}/attach/ws?stream=1&stdout=1`);
+    await once(ws, "open");
+    const [code] = (await once(ws, "close")) as [number];
+    assert.equal(code, 1000);
+  });
   it("ends with the container", async () => {
     const id = await running();
     const ws = open(`/containers/${id}/attach/ws?stream=1&stdout=1`);

@@ -4,6 +4,7 @@ import type { ApiCall } from "../api-call.ts";
 import { opened } from "../encode/version-gates.ts";
 import { writeRawText } from "../raw-answer.ts";
 import { connectEndpoint } from "../relay.ts";
+import { connectRun } from "./run-streams.ts";
 
 /** Joins a websocket with the container's streams. */
 export async function attachWebSocket(call: ApiCall): Promise<void> {
@@ -24,7 +25,7 @@ export async function attachWebSocket(call: ApiCall): Promise<void> {
       stream: true,
       logs: query.flag("logs"),
     });
-    const stream = await connectEndpoint(answer.stream, call.signal);
+    const stream = await connectRun(call, () => connectEndpoint(answer.stream, call.signal));
     const logs = answer.logs && (await connectEndpoint(answer.logs, call.signal));
     const { joinWebSocket } = await import("../hijack/websocket.ts");
     await joinWebSocket(call.request, socket, { stream, logs, framed: !answer.tty, stdin });

@@ -1,14 +1,15 @@
 /** Handlers that carry bytes of containers: attach, logs, export, archives. */
-import { hasErrno, httpStatus, invalidArgument, toEngineError } from "@gantry/errors";
+import { httpStatus, invalidArgument, toEngineError } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { given } from "../decode/init.ts";
 import { parseTimestamp } from "../decode/timestamp.ts";
 import { encodePathStat } from "../encode/path-stat.ts";
 import { opened } from "../encode/version-gates.ts";
 import { closeSoon, join } from "../hijack/join.ts";
-import { connectOutput, type OutputConnection } from "../output.ts";
+import { connectOutput } from "../output.ts";
 import { multiplexedStream, rawStream, writeRawText, writeTakeoverHead } from "../raw-answer.ts";
-import { connectEndpoint, copyIn, copyOut, type Endpoint, openStream, sendData } from "../relay.ts";
+import { connectEndpoint, copyIn, copyOut, openStream, sendData } from "../relay.ts";
+import { connectRun } from "./run-streams.ts";
 
 /** Content type of a stream: framed ones are announced from 1.42 on. */
 export function streamType(tty: boolean, version: number): string {
@@ -35,7 +36,8 @@ export async function attachContainer(call: ApiCall): Promise<void> {
   try {
     const answer = await call.backends.containers.attachContainer(request);
     const logs = answer.logs && (await connectOutput(answer.logs, call.signal));
-    const stream = answer.stream && (await connectRun(call, answer.stream));
+    const { stream: endpoint } = answer;
+    const stream = endpoint && (await connectRun(call, () => connectOutput(endpoint, call.signal)));
     const contentType = streamType(answer.tty, call.version);
     await writeTakeoverHead(socket, { upgrade, contentType, headers: [] });
     if (logs !== undefined) await copyOut(logs, socket);
@@ -49,24 +51,6 @@ export async function attachContainer(call: ApiCall): Promise<void> {
     if (socket.writableEnded) throw error;
     const { kind, message } = toEngineError(error);
     writeRawText(socket, httpStatus(kind), message);
-  }
-}
-
-/**
- * Connects to a run's streams. Undefined when it has ended since its ticket was given and its socket is gone: there is
- * nothing left to hear. Errors: not_found when the container is gone, too.
- */
-async function connectRun(
-  call: ApiCall,
-  endpoint: Endpoint,
-): Promise<OutputConnection | undefined> {
-  try {
-    return await connectOutput(endpoint, call.signal);
-  } catch (error) {
-    const { cause } = toEngineError(error);
-    if (!hasErrno(cause, "ENOENT") && !hasErrno(cause, "ECONNREFUSED")) throw error;
-    await call.backends.containers.inspectContainer({ container: call.name });
-    return undefined;
   }
 }
 

@@ -12,7 +12,8 @@ const server = new WebSocketServer({ noServer: true, maxPayload, clientTracking:
 
 /** The container's side. */
 export interface WebSocketJoin {
-  readonly stream: Socket;
+  /** Undefined where the run has ended. */
+  readonly stream: Socket | undefined;
   /** Sent before the stream. */
   readonly logs: Socket | undefined;
   /** The streams come in Docker's frames, which websocket clients don't get. */
@@ -28,24 +29,21 @@ export function joinWebSocket(
 ): Promise<void> {
   return new Promise((resolve) => {
     socket.once("close", () => {
-      stream.destroy();
+      stream?.destroy();
       logs?.destroy();
       resolve();
     });
     server.handleUpgrade(request, socket, Buffer.alloc(0), (ws) => {
       ws.on("error", () => undefined);
-      receive(ws, stream, stdin);
-      const sending = logs === undefined ? Promise.resolve() : send(ws, logs, framed);
-      void sending
-        .then(() => send(ws, stream, framed))
-        .then(
-          () => {
-            ws.close(1000);
-          },
-          () => {
-            ws.terminate();
-          },
-        );
+      if (stream !== undefined) receive(ws, stream, stdin);
+      void sendAll(ws, [logs, stream], framed).then(
+        () => {
+          ws.close(1000);
+        },
+        () => {
+          ws.terminate();
+        },
+      );
     });
   });
 }
@@ -63,6 +61,14 @@ function receive(ws: WebSocket, stream: Socket, stdin: boolean): void {
   ws.once("close", () => {
     stream.destroy();
   });
+}
+
+async function sendAll(
+  ws: WebSocket,
+  sources: readonly (Readable | undefined)[],
+  framed: boolean,
+): Promise<void> {
+  for (const source of sources) if (source !== undefined) await send(ws, source, framed);
 }
 
 /** Output becomes binary messages, as fast as the client takes them. */
