@@ -168,8 +168,10 @@ async function takeOver(
   reference: string,
 ): Promise<void> {
   parts.knowLayers(cached);
+  const known = await parts.layers.list();
   for (const result of cacheOf(cached, reference)) {
-    await keep(parts, result, cached, reference);
+    const sizeBytes = known.get(cached.chain[result.layer] ?? "")?.sizeBytes ?? 0;
+    await keep(parts, { ...result, sizeBytes }, cached, reference);
   }
 }
 
@@ -183,22 +185,20 @@ function cacheOf({ document: config, chain }: CachedChain, reference: string): C
 
 async function keep(
   { cache, layers, shared }: BuilderParts,
-  { key, keys, layer, createdNano }: CachedLayer,
+  { key, keys, layer, createdNano, sizeBytes }: CachedLayer & { readonly sizeBytes: number },
   { chain, layers: blobs }: CachedChain,
   reference: string,
 ): Promise<void> {
   const snapshot = chain[layer];
-  const isKnown = cache.find(key) !== undefined;
-  if (snapshot === undefined || isKnown) return;
+  if (snapshot === undefined || cache.find(key) !== undefined) return;
   const id = randomUUID().replaceAll("-", "").slice(0, 25);
-  const size = (await layers.list()).get(snapshot)?.sizeBytes ?? 0;
   // Results are exported with these blobs, and no image need have them.
   const digests = blobs.slice(0, layer + 1).map(({ digest }) => digest);
   const resources = { layers: [parseDigest(snapshot)], blobs: digests };
   await layers.lease(leaseOwnerOf(id), resources, 0);
   const description = `imported from ${reference}`;
   cache.put(
-    { id, snapshot, key, type: "regular", description, sizeBytes: size, createdNano },
+    { id, snapshot, key, type: "regular", description, sizeBytes, createdNano },
     // A key that leads elsewhere already does so for a reason of ours.
     [key, ...keys.filter((each) => each !== key && cache.find(each) === undefined)],
   );
