@@ -12,6 +12,7 @@ import {
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import type { BlobCache, CacheImport, ExportedLayer, RegistryCache } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { chainBelow } from "./pack-layers.ts";
 import { leaseOwnerOf } from "./solver.ts";
 
 /** Takes over what is new to us. Throws when there is no cache. */
@@ -146,20 +147,12 @@ async function localImage(
 ): Promise<CachedChain | undefined> {
   try {
     const image = await parts.layers.find(reference, leaseOwner, signal);
-    return { ...image, chain: await chainOf(parts, image.chainId) };
+    return { ...image, chain: chainBelow(await parts.layers.list(), image.chainId) };
   } catch (error) {
     // A name that nothing can have is one that no image here has.
     if (hasKind(error, "not_found") || hasKind(error, "invalid_argument")) return undefined;
     throw error;
   }
-}
-
-/** Chain IDs of an image's layers, the lowest first. */
-async function chainOf({ layers }: BuilderParts, top: string): Promise<string[]> {
-  const known = await layers.list();
-  const chain: string[] = [];
-  for (let key = top; key !== ""; key = known.get(key)?.parent ?? "") chain.unshift(key);
-  return chain;
 }
 
 async function takeOver(
