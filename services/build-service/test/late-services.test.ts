@@ -6,8 +6,9 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { servicePaths } from "@gantry/config";
+import { SystemService } from "@gantry/proto/system";
 import { openChannel } from "@gantry/rpc";
-import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
+import { type EngineRoots, eventually, findLeaks, openEngineRoots } from "@gantry/testkit";
 import { startService } from "@gantry/testkit/service-process";
 
 const entry = path.resolve(import.meta.dirname, "../src/main.ts");
@@ -46,9 +47,14 @@ describe("build-service without the others", () => {
       const exited = once(child, "exit");
       child.kill("SIGTERM");
       assert.deepEqual(await exited, [0, null]);
+      // Its bridge and rules are to go, too.
+      using containers = openChannel(servicePaths(roots.config, "container-service").grpcSocket);
+      await containers.client(SystemService).shutdown({});
     } finally {
       child.kill("SIGKILL");
     }
+    const { cgroupParent, linkPrefix, nftTable } = roots.config;
+    assert.deepEqual(await findLeaks({ root: roots.path, cgroupParent, linkPrefix, nftTable }), []);
   });
 
   it("ends when it is told to while it waits", async () => {
