@@ -13,6 +13,7 @@ import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
 import { buildForTests } from "./lib/build.ts";
 import { findDockerCli } from "./lib/docker-cli.ts";
+import { checkLeftovers, leftovers } from "./lib/leftovers.ts";
 import { runTests } from "./lib/run-tests.ts";
 import { checkSkips, readSkips } from "./lib/skips.ts";
 import { type TestKind, testFiles } from "./lib/test-files.ts";
@@ -54,7 +55,9 @@ await debianProgram("nats-server", "/usr/sbin/nats-server");
 await findDockerCli();
 const kinds: readonly TestKind[] = ["unit", "integration", "e2e"];
 const all: TestLine[] = [];
+const before = await leftovers();
 for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));
+if (all.length > 0) all.push(await checkLeftovers(before));
 const lines = checkSkips(all, readSkips(values["skip-list"]));
 
 const indented = (text: string): string => text.replaceAll(/^/gm, "    ");
