@@ -131,7 +131,9 @@ export class SupervisedProcess {
     this.#child?.kill(signal);
   }
 
+  /** Two can come to want a start at once: the back-off after a crash, and a caller of `ensure`. */
   async #launch(): Promise<void> {
+    if (this.#isRunning()) return;
     const { program, dataRoot, recordDir } = this.#options;
     const [file = "", ...args] = program.command();
     const log = openLog(dataRoot, program.name);

@@ -142,6 +142,12 @@ describe("the supervisor", () => {
     await eventually(() => fixture.history().includes("build-service ends"));
     assert.equal(await answerOf(wake), "");
     assert.equal(starts(), 2);
+    // Wanted while it is about to come back from a crash.
+    for (const count of [3, 4, 5]) {
+      process.kill(fixture.pidOf("build-service"), "SIGKILL");
+      assert.equal(await answerOf(wake), "");
+      assert.equal(starts(), count);
+    }
   });
 
   it("restarts the services only, one after the other, when asked to", async (t) => {
