@@ -12,7 +12,7 @@ import type {
   UntypedHandleCall,
   UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { methodPath } from "./method-definition.ts";
+import { describeMethod, methodPath } from "./method-definition.ts";
 import type { CallContext, Handlers } from "./service-types.ts";
 import { toStatus } from "./wire-error.ts";
 
@@ -21,7 +21,12 @@ export interface Implementation {
   readonly service: DescService;
   /** Makes grpc-js handlers; faults of ours are logged here, once. */
   bind(logger: Logger): UntypedServiceImplementation;
+  /** The unary methods over encoded messages, by their full paths; faults of ours are logged here, once. */
+  bindEncoded(logger: Logger): ReadonlyMap<string, EncodedHandler>;
 }
+
+/** A unary method over encoded messages. */
+export type EncodedHandler = (request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
 
 /** Pairs a service with its handlers. */
 export function implement<S extends DescService>(
@@ -42,6 +47,32 @@ export function implement<S extends DescService>(
       }
       return bound;
     },
+    bindEncoded(logger) {
+      const bound = new Map<string, EncodedHandler>();
+      for (const method of service.methods) {
+        if (method.methodKind !== "unary") continue;
+        const handler = (handlers as Record<string, AnyHandler | undefined>)[method.localName];
+        const unary = (handler?.bind(handlers) ?? missing(method)) as UnaryHandler;
+        bound.set(methodPath(method), encodedHandler(method, unary, logger));
+      }
+      return bound;
+    },
+  };
+}
+
+function encodedHandler(method: DescMethod, handler: UnaryHandler, logger: Logger): EncodedHandler {
+  const { requestDeserialize, responseSerialize } = describeMethod(method);
+  const path = methodPath(method);
+  return async (request, signal) => {
+    try {
+      const message = requestDeserialize(
+        Buffer.from(request.buffer, request.byteOffset, request.byteLength),
+      );
+      return responseSerialize(await handler(message, { signal, method: path }));
+    } catch (error) {
+      logFailure(logger, method, error);
+      throw error;
+    }
   };
 }
 

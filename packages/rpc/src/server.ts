@@ -8,6 +8,8 @@ import type { Implementation } from "./implement.ts";
 import { describeMethod, maxMessageBytes } from "./method-definition.ts";
 import { reflectionServices } from "./reflection.ts";
 import { placeSocket, removeSocket, type SocketAccess, socketInode } from "./socket-file.ts";
+import { ttrpcSocketOf } from "./ttrpc/frames.ts";
+import { serveTtrpc } from "./ttrpc/server.ts";
 
 /** Options of serveGrpc. */
 export interface ServeOptions {
@@ -40,7 +42,10 @@ const serverOptions = {
   "grpc.enable_channelz": 0,
 };
 
-/** Starts a gRPC server on a Unix socket. Resolves when it accepts calls. */
+/**
+ * Starts a gRPC server on a Unix socket, and beside it one that answers the same unary calls over ttrpc
+ * (docs/decisions/0009-ttrpc-between-services.md). Resolves when they accept calls.
+ */
 export async function serveGrpc(options: ServeOptions): Promise<GrpcServer> {
   const { socketPath, logger } = options;
   const server = new Server(serverOptions);
@@ -49,13 +54,18 @@ export async function serveGrpc(options: ServeOptions): Promise<GrpcServer> {
   for (const implementation of [...own, ...reflectionServices(own.map((each) => each.service))]) {
     server.addService(definitionOf(implementation), implementation.bind(logger));
   }
-  await placeSocket(socketPath, options.access ?? {}, (path) => bind(server, path));
+  const access = options.access ?? {};
+  await placeSocket(socketPath, access, (path) => bind(server, path));
+  const handlers = new Map(own.flatMap((each) => [...each.bindEncoded(logger)]));
+  const ttrpc = await serveTtrpc({
+    ...{ socketPath: ttrpcSocketOf(socketPath), handlers, logger, access },
+  });
   const inode = await socketInode(socketPath);
   health.setServing(options.serving ?? true);
   const close = async (graceMs = 1000): Promise<void> => {
     health.setServing(false);
     await removeSocket(socketPath, inode);
-    await shutDown(server, graceMs);
+    await Promise.all([shutDown(server, graceMs), ttrpc.close(graceMs)]);
   };
   return {
     socketPath,

@@ -5,7 +5,7 @@
  * `grpc-status-details-bin` (google.rpc.Status with the ErrorDetail as Any, for everybody's tools).
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   EngineError,
   type ErrorDetails,
@@ -33,14 +33,26 @@ export interface WireStatus {
 
 /** Any caught value as what the server sends. Causes stay here. */
 export function toStatus(error: unknown): WireStatus {
-  const engineError = toEngineError(error);
-  const code = grpcCode(engineError.kind);
-  const message = engineError.message.slice(0, maxMessageLength);
-  const detail = toBinary(ErrorDetailSchema, detailOf(engineError));
+  const { code, message, detail } = bareStatus(error);
   const metadata = new Metadata();
   metadata.set(detailKey, Buffer.from(detail));
   metadata.set(statusKey, Buffer.from(statusProto(code, message, detail)));
   return { code, details: message, metadata };
+}
+
+/** The same as an encoded google.rpc.Status. */
+export function encodeStatus(error: unknown): Uint8Array {
+  const { code, message, detail } = bareStatus(error);
+  return statusProto(code, message, detail);
+}
+
+function bareStatus(error: unknown): { code: number; message: string; detail: Uint8Array } {
+  const engineError = toEngineError(error);
+  return {
+    code: grpcCode(engineError.kind),
+    message: engineError.message.slice(0, maxMessageLength),
+    detail: toBinary(ErrorDetailSchema, detailOf(engineError)),
+  };
 }
 
 function detailOf(error: EngineError): ErrorDetail {
@@ -70,9 +82,39 @@ function statusProto(code: number, message: string, detail: Uint8Array): Uint8Ar
     .finish();
 }
 
+/** An encoded google.rpc.Status as an EngineError. Throws when it is none. */
+export function fromStatus(bytes: Uint8Array): EngineError {
+  let code: number = status.UNKNOWN;
+  let message = "";
+  let detail: Uint8Array | undefined;
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [no, wireType] = reader.tag();
+    if (no === 1) code = reader.int32();
+    else if (no === 2) message = reader.string();
+    else if (no === 3) detail = valueOfAny(reader.bytes());
+    else reader.skip(wireType, no);
+  }
+  const read = readDetail(detail);
+  return read === undefined
+    ? new EngineError(kindOfGrpcCode(code), message)
+    : new EngineError(read.kind, message, { details: read.details });
+}
+
+function valueOfAny(bytes: Uint8Array): Uint8Array | undefined {
+  let value: Uint8Array | undefined;
+  const reader = new BinaryReader(bytes);
+  while (reader.pos < reader.len) {
+    const [no, wireType] = reader.tag();
+    if (no === 2) value = reader.bytes();
+    else reader.skip(wireType, no);
+  }
+  return value;
+}
+
 /** A failed call as an EngineError. `peer` is the name that a person sees when it does not answer. */
 export function fromServiceError(error: ServiceError, peer: string): EngineError {
-  const detail = readDetail(error.metadata);
+  const detail = readDetail(error.metadata?.get(detailKey)[0]);
   if (detail !== undefined) {
     return new EngineError(detail.kind, error.details, {
       cause: error,
@@ -108,8 +150,7 @@ interface ReadDetail {
   readonly details: ErrorDetails;
 }
 
-function readDetail(metadata: Metadata | undefined): ReadDetail | undefined {
-  const bytes = metadata?.get(detailKey)[0];
+function readDetail(bytes: string | Uint8Array | undefined): ReadDetail | undefined {
   if (!(bytes instanceof Uint8Array)) return undefined;
   const detail = parseDetail(bytes);
   if (detail === undefined || !isErrorKind(detail.kind)) return undefined;

@@ -72,8 +72,8 @@ const wakeTimeoutMs = 20_000;
 
 /** Opens the channels in the background; services may start later, and again. */
 export function openBackends(sockets: BackendSockets): BackendChannels {
-  const containerService = openChannel(sockets.containerService, { patienceMs });
-  const imageService = openChannel(sockets.imageService, { patienceMs });
+  const containerService = openChannel(sockets.containerService, { patienceMs, ttrpc: true });
+  const imageService = openChannel(sockets.imageService, { patienceMs, ttrpc: true });
   const buildService = openChannel(sockets.buildService, { patienceMs });
   const buildkit = buildService.client(BuildkitService);
   const wakeBuilder = async (signal: AbortSignal): Promise<void> => {

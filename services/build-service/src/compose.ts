@@ -70,9 +70,11 @@ export function compose(
   }
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
     patienceMs,
+    ttrpc: true,
   });
   const containerChannel = openChannel(servicePaths(config, "container-service").grpcSocket, {
     patienceMs,
+    ttrpc: true,
   });
   const kernel = loadKernel();
   const cache = openSqliteCache(paths.dataDir);

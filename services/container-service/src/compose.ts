@@ -57,6 +57,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const store = openContainerStore(database, logger);
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
     patienceMs: 2000,
+    ttrpc: true,
   });
   const lifetime = new AbortController();
   const { app, networks, volumes } = await openApp({
