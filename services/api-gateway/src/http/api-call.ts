@@ -5,7 +5,8 @@ import { EngineError, invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Backends } from "../backends.ts";
 import { readJsonObject, readJsonValue } from "./decode/body.ts";
-import { Fields } from "./decode/fields.ts";
+import { Fields, kindOf } from "./decode/fields.ts";
+import type { JsonValue } from "./decode/json-value.ts";
 import { type JsonOut, toJson } from "./encode/json.ts";
 import { commonHeaders } from "./headers.ts";
 import type { Query } from "./query.ts";
@@ -125,14 +126,18 @@ export class ApiCall {
     });
   }
 
-  /** Reads a JSON body that Docker takes as a list. @param goType the name in its complaint about an object */
-  async checkJsonList(goType: string): Promise<void> {
+  /**
+   * Reads a JSON body that is looked at no further than this.
+   * @param goType the name in Docker's complaint about another shape
+   */
+  async checkJson(shape: "array" | "object", goType: string): Promise<JsonValue> {
     const value = await readJsonValue(this.request, () => {
       this.continueBody();
     });
-    if (value === null || Array.isArray(value)) return;
+    if (value === null || kindOf(value) === shape) return value;
+    const found = kindOf(value).replace(/ .*/, "").replace("boolean", "bool");
     throw invalidArgument(
-      `invalid JSON: json: cannot unmarshal object into Go value of type ${goType}`,
+      `invalid JSON: json: cannot unmarshal ${found} into Go value of type ${goType}`,
     );
   }
 

@@ -5,7 +5,7 @@ import { toEngineError } from "@gantry/errors";
 import { ArchiveError } from "../ports/archives.ts";
 import { type ArchiveWork, archiveError } from "./archive-errors.ts";
 
-const { ELOOP, ENOENT, ENOTDIR, EROFS } = constants.errno;
+const { ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS } = constants.errno;
 
 function told(
   failure: Partial<ArchiveError["failure"]>,
@@ -32,10 +32,33 @@ describe("failures of the unpack program", () => {
       "invalid_argument",
       "mounted volume is marked read-only",
     ]);
-    assert.deepEqual(told({ step: "create", message: "cannot overwrite" }), [
-      "invalid_argument",
-      "cannot overwrite",
-    ]);
+    assert.deepEqual(told({ errno: ENAMETOOLONG }), ["internal", "lstat /a/b: file name too long"]);
+  });
+  for (const [path, message, text] of [
+    ["../x", '"../x" is outside of "/w"', 'invalid entry name "../x"'],
+    ["h", 'invalid hardlink "h" -> "../p"', 'invalid hardlink target "../p"'],
+    [
+      "f/",
+      'cannot overwrite non-directory "/w/f" with directory "/w"',
+      'cannot overwrite non-directory "f" with directory "/w"',
+    ],
+    [
+      "./d/e",
+      'cannot overwrite directory "/w/d/e" with non-directory "/w"',
+      'cannot overwrite directory "d/e" with non-directory "/w"',
+    ],
+    ["", "read tar: unexpected end of archive", "unexpected EOF"],
+    ["", "decompress gzip: unexpected end", "unexpected EOF"],
+    ["", "read tar: invalid header checksum", "archive/tar: invalid tar header"],
+  ] as const) {
+    it(`tell of an archive: ${text}`, () => {
+      assert.deepEqual(told({ step: "create", path, message }, "write"), ["internal", text]);
+    });
+  }
+  it("tell of a path that is to be a directory by its end", () => {
+    const error = new ArchiveError({ step: "path", errno: ENOTDIR, path: "", message: "" });
+    const { message } = toEngineError(archiveError(error, "box", "/f/", "write"));
+    assert.equal(message, "lstat /f/: not a directory");
   });
   it("name a user that the container does not know", () => {
     const message = "unable to find user bob: no matching entries in passwd file";
@@ -43,6 +66,22 @@ describe("failures of the unpack program", () => {
       "invalid_argument",
       'failed to look up user "bob" in container: no matching entries in passwd file',
     ]);
+  });
+  it("name a group that it does not know, and numbers that can be no IDs", () => {
+    for (const [path, message, text] of [
+      [
+        "0:staff",
+        "unable to find group staff: no matching entries in group file",
+        'failed to look up group "staff" in container: no matching entries in group file',
+      ],
+      [
+        "4294967296",
+        "unable to find user 4294967296: uids and gids must be in range 0-2147483647",
+        'failed to look up user "4294967296" in container: no matching entries in passwd file',
+      ],
+    ] as const) {
+      assert.deepEqual(told({ step: "user", path, message }), ["invalid_argument", text]);
+    }
   });
   it("of other kinds pass unchanged", () => {
     const error = new Error("something else");

@@ -1,9 +1,10 @@
 /** What the unpack program says, in Docker's words. */
 import { constants } from "node:os";
+import nodePath from "node:path/posix";
 import { internal, invalidArgument, notFound } from "@gantry/errors";
-import { ArchiveError } from "../ports/archives.ts";
+import { ArchiveError, type ArchiveFailure } from "../ports/archives.ts";
 
-const { ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
+const { ENAMETOOLONG, ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
 
 /** What was being done. */
 export type ArchiveWork = "read" | "write";
@@ -23,9 +24,14 @@ export function archiveError(
       return notFound("path", path, text, { cause: error });
     }
     case ENOTDIR:
-      return internal(work === "write" ? "not a directory" : `lstat ${path}: not a directory`, {
-        cause: error,
-      });
+      return internal(
+        work === "write" && !path.endsWith("/")
+          ? "not a directory"
+          : `lstat ${path}: not a directory`,
+        { cause: error },
+      );
+    case ENAMETOOLONG:
+      return internal(`lstat ${nodePath.join("/", path)}: file name too long`, { cause: error });
     case ELOOP:
       return internal(
         work === "write"
@@ -41,19 +47,42 @@ export function archiveError(
       return internal("no space left on device", { cause: error });
     case 0:
       if (step === "user") return unknownUser(error, message);
-      return step === "limit" || step === "sandbox" || step === "memory"
-        ? internal(error.message, { cause: error })
-        : invalidArgument(message, { cause: error });
+      return internal(
+        step === "limit" || step === "sandbox" || step === "memory"
+          ? error.message
+          : badArchive(error.failure),
+        { cause: error },
+      );
     default:
       return internal(error.message, { cause: error });
   }
 }
 
+/** What is wrong with an archive, or with what it would overwrite. */
+function badArchive({ path, message }: ArchiveFailure): string {
+  const [, before = "", target = "", after = ""] =
+    /^(cannot overwrite (?:non-)?directory ")(.*)(" with .*)$/s.exec(message) ?? [];
+  if (before !== "") return `${before}${nodePath.join(path).replace(/\/$/, "") || target}${after}`;
+  if (message.includes(" is outside of ")) return `invalid entry name ${JSON.stringify(path)}`;
+  const [, link] = /^invalid hardlink .* -> (".*")$/s.exec(message) ?? [];
+  if (link !== undefined) return `invalid hardlink target ${link}`;
+  if (/^(?:read tar|decompress \w+): unexpected end/.test(message)) return "unexpected EOF";
+  return message === "read tar: invalid header checksum"
+    ? "archive/tar: invalid tar header"
+    : message;
+}
+
 /** The program speaks of users as the start of a container does. */
 function unknownUser(error: ArchiveError, message: string): unknown {
-  const [, reason = message] = /^unable to find (?:user|group) .*?: (.*)$/s.exec(message) ?? [];
-  const { path: user } = error.failure;
-  return invalidArgument(`failed to look up user ${JSON.stringify(user)} in container: ${reason}`, {
+  const [, noun = "user", reason = message] =
+    /^unable to find (user|group) .*?: (.*)$/s.exec(message) ?? [];
+  const [user = "", group = ""] = error.failure.path.split(":");
+  const name = JSON.stringify(noun === "user" ? user : group);
+  // A number that can be no ID is looked for as a name.
+  const why = reason.startsWith("uids and gids")
+    ? `no matching entries in ${noun === "user" ? "passwd" : "group"} file`
+    : reason;
+  return invalidArgument(`failed to look up ${noun} ${name} in container: ${why}`, {
     cause: error,
   });
 }

@@ -41,6 +41,18 @@ function rootBind({ source, destination, options }: OciMount): RootBind {
   };
 }
 
+/** The files of ours that a container has from its first start on, where its own mounts leave them a place. */
+function ourFiles(dir: string, mounts: readonly OciMount[]): RootBind[] {
+  const taken = new Set(mounts.map(({ destination }) => destination));
+  if (taken.has("/etc")) return [];
+  return ["resolv.conf", "hostname", "hosts"]
+    .map((name): RootBind => {
+      const place = { source: `${dir}/${name}`, subpath: "", destination: `/etc/${name}` };
+      return { ...place, readOnly: false, recursive: false, optional: true };
+    })
+    .filter(({ destination }) => !taken.has(destination));
+}
+
 function liveView(entry: Entry): RootView | undefined {
   const { state } = entry.record;
   if (!isLive(state)) return undefined;
@@ -52,11 +64,14 @@ async function withMounted<T>(
   entry: Entry,
   use: (view: RootView) => Promise<T>,
 ): Promise<T> {
-  const { id, rootfs } = entry.record;
+  const { id, rootfs, config, state } = entry.record;
   const prepared = await app.volumes.prepareStart(id, app.lifetime);
   try {
     const binds = prepared.mounts.filter((mount) => mount.type === "bind").map(rootBind);
-    await using root = await app.roots.mount(id, rootfs, binds);
+    binds.push(...ourFiles(app.folders.paths(id).dir, prepared.mounts));
+    const isNew = state.status === "created";
+    const folders = isNew && config.workingDir !== "" ? [config.workingDir] : [];
+    await using root = await app.roots.mount(id, rootfs, binds, folders);
     return await use({ kind: "folder", path: root.path });
   } finally {
     app.volumes.release(id);

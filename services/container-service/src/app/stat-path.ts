@@ -1,5 +1,5 @@
 /** Describes a path of a container (`docker cp`). */
-import { invalidArgument } from "@gantry/errors";
+import { internal, invalidArgument } from "@gantry/errors";
 import type { RootView, StatResult } from "../ports/archives.ts";
 import { type ArchiveWork, archiveError } from "./archive-errors.ts";
 import { withRoot } from "./container-root.ts";
@@ -19,6 +19,7 @@ export async function statPath(
 
 export function requirePath(path: string): void {
   if (path === "") throw invalidArgument("bad parameter: path cannot be empty");
+  if (path.includes("\0")) throw internal(`lstat ${path}: invalid argument`);
 }
 
 /** A path as the caller named it. */

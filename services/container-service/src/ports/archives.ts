@@ -88,13 +88,15 @@ export interface RootBind {
   readonly readOnly: boolean;
   /** With the mounts below the source. */
   readonly recursive: boolean;
+  /** Left out when there is no source. */
+  readonly optional?: boolean;
 }
 
 /** File systems of containers that do not run, mounted for as long as they are looked at. */
 export interface RootMounts {
   /**
-   * Mounts an overlay and binds below it. Destinations are resolved inside the root, and made where
-   * they are missing. Dispose to unmount.
+   * Mounts an overlay and binds below it. Destinations and `folders` are resolved inside the root, and
+   * made where they are missing. Dispose to unmount.
    */
   mount(
     id: string,
@@ -104,6 +106,7 @@ export interface RootMounts {
       readonly workDir: string;
     },
     binds: readonly RootBind[],
+    folders: readonly string[],
   ): Promise<{ readonly path: string } & AsyncDisposable>;
   /** Unmounts what an engine that was killed left. */
   cleanUp(): Promise<void>;

@@ -46,6 +46,27 @@ describe("decodeCreate", () => {
     assert.throws(() => decodeCreate(image, 47), /1\.48/);
   });
 
+  it("asks nothing of a bind that its version doesn't know", () => {
+    const bindOf = (version: number, mount: object) => {
+      const body = {
+        HostConfig: { Mounts: [{ Type: "bind", Source: "/a", Target: "/b", ...mount }] },
+      };
+      return decodeCreate(fields(body), version).hostConfig?.mounts?.[0]?.bindOptions;
+    };
+    const all = { NonRecursive: true, CreateMountpoint: true, ReadOnlyNonRecursive: true };
+    const words = (version: number) => {
+      const bind = bindOf(version, { BindOptions: all });
+      return [bind?.nonRecursive, bind?.createMountpoint, bind?.readOnlyNonRecursive];
+    };
+    for (const version of [39, 43, 52]) assert.equal(bindOf(version, {}), undefined);
+    assert.deepEqual(words(39), [false, false, false]);
+    assert.deepEqual(words(41), [true, false, false]);
+    assert.deepEqual(words(43), [true, true, false]);
+    assert.deepEqual(words(44), [true, true, true]);
+    const force = { BindOptions: { ReadOnlyForceRecursive: true } };
+    assert.throws(() => bindOf(43, force), /needs API v1\.44 or newer/);
+  });
+
   it("takes nulls where Go clients send them", () => {
     const body = fields({
       Image: "a",

@@ -202,7 +202,8 @@ function fold(name: string): string {
   return name.toUpperCase().toLowerCase();
 }
 
-function kindOf(value: JsonValue): string {
+/** A JSON value's kind in words, for errors. */
+export function kindOf(value: JsonValue): string {
   if (value === null) return "null";
   if (value instanceof JsonNumber) return `number ${value.text}`;
   if (value instanceof Map) return "object";

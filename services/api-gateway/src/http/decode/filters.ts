@@ -8,11 +8,16 @@ export type Filters = ReadonlyMap<string, readonly string[]>;
 
 /** The `filters` of a query; keys other than these are refused with Docker's words. */
 export function readFilters(query: Query, keys: ReadonlySet<string>): Filters {
-  const filters = parseFilters(query.text("filters"));
+  const filters = readAnyFilters(query);
   for (const key of filters.keys()) {
     if (!keys.has(key)) throw invalidArgument(`invalid filter '${key}'`);
   }
   return filters;
+}
+
+/** The `filters` of a query, whatever its keys. */
+export function readAnyFilters(query: Query): Filters {
+  return parseFilters(query.text("filters"));
 }
 
 /** The shape that all services take. */

@@ -19,25 +19,25 @@ export function decodeMount(fields: Fields, version: number): MessageInitShape<t
     target: fields.text("Target"),
     readOnly: fields.flag("ReadOnly"),
     consistency: fields.text("Consistency"),
-    bindOptions: bindOptions(fields.object("BindOptions"), type, version),
+    bindOptions: bindOptions(fields.object("BindOptions"), version),
     volumeOptions: volumeOptions(fields.object("VolumeOptions"), version),
     tmpfsOptions: tmpfsOptions(fields.object("TmpfsOptions")),
     imageOptions: image === undefined ? undefined : { subpath: image.text("Subpath") },
   });
 }
 
-function bindOptions(fields: Fields | undefined, type: string, version: number) {
-  // Below 1.44 a read-only bind was never recursive.
-  const old = type === "bind" && !opened("recursiveReadOnly", version);
-  if (fields === undefined) return old ? { readOnlyNonRecursive: true } : undefined;
+function bindOptions(fields: Fields | undefined, version: number) {
+  if (fields === undefined) return undefined;
+  // Below 1.44 a read-only bind was never recursive; the service knows by the version.
+  const old = !opened("recursiveReadOnly", version);
   if (old && fields.flag("ReadOnlyForceRecursive")) {
     throw invalidArgument("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
   }
   return {
     propagation: fields.text("Propagation"),
-    nonRecursive: fields.flag("NonRecursive"),
-    createMountpoint: fields.flag("CreateMountpoint"),
-    readOnlyNonRecursive: old || fields.flag("ReadOnlyNonRecursive"),
+    nonRecursive: opened("bindNonRecursive", version) && fields.flag("NonRecursive"),
+    createMountpoint: opened("createMountpoint", version) && fields.flag("CreateMountpoint"),
+    readOnlyNonRecursive: !old && fields.flag("ReadOnlyNonRecursive"),
     readOnlyForceRecursive: !old && fields.flag("ReadOnlyForceRecursive"),
   };
 }

@@ -97,7 +97,7 @@ function encodeMount(mount: Mount): JsonOut {
       DriverConfig:
         volume.driverName === "" && Object.keys(volume.driverOptions).length === 0
           ? undefined
-          : { Name: volume.driverName, Options: unlessEmptyMap(volume.driverOptions) },
+          : { Name: volume.driverName || undefined, Options: unlessEmptyMap(volume.driverOptions) },
       Subpath: volume.subpath === "" ? undefined : volume.subpath,
     },
     ImageOptions: imageOptions && {

@@ -12,6 +12,9 @@ interface Gate {
 
 export const gates = {
   attachWsStreams: { since: 42, what: "attach/ws honours stdin, stdout and stderr of the query" },
+  bindNonRecursive: { since: 40, what: "binds take NonRecursive" },
+  clusterVolumes: { since: 42, what: "volume create takes a ClusterVolumeSpec" },
+  createMountpoint: { since: 42, what: "binds take CreateMountpoint" },
   consoleSize: { since: 42, what: "create and exec create take ConsoleSize" },
   createPlatform: { since: 41, what: "create takes a platform" },
   dfTypes: { since: 42, what: "system df takes types" },

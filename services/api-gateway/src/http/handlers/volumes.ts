@@ -1,7 +1,7 @@
 /** Handlers of volumes. */
-import { EngineError, hasKind, invalidArgument, unavailable } from "@gantry/errors";
+import { EngineError, hasKind, invalidArgument, toEngineError, unavailable } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
-import { filterSet, readFilters } from "../decode/filters.ts";
+import { type Filters, filterSet, readFilters } from "../decode/filters.ts";
 import { nullIfEmpty } from "../encode/json.ts";
 import { opened } from "../encode/version-gates.ts";
 import { encodeVolume } from "../encode/volume.ts";
@@ -11,7 +11,7 @@ const listKeys = new Set(["dangling", "driver", "label", "name"]);
 
 /** GET /volumes */
 export async function listVolumes(call: ApiCall): Promise<void> {
-  const filters = filterSet(readFilters(call.query, listKeys));
+  const filters = filterSet(listFilters(call));
   const { volumes, warnings } = await call.backends.volumes.listVolumes({ filters });
   call.json({
     Volumes: volumes.map((each) => encodeVolume(each)),
@@ -19,10 +19,21 @@ export async function listVolumes(call: ApiCall): Promise<void> {
   });
 }
 
+function listFilters(call: ApiCall): Filters {
+  try {
+    return readFilters(call.query, listKeys);
+  } catch (error) {
+    const { message } = toEngineError(error);
+    if (message !== "invalid filter") throw error;
+    throw invalidArgument(`error reading volume filters: ${message}`, { cause: error });
+  }
+}
+
 /** POST /volumes/create */
 export async function createVolume(call: ApiCall): Promise<void> {
   const body = await call.jsonBody();
-  if (body.object("ClusterVolumeSpec") !== undefined) return await notManager(call);
+  if (opened("clusterVolumes", call.version) && body.object("ClusterVolumeSpec") !== undefined)
+    return await notManager(call);
   const { volume } = await call.backends.volumes.createVolume({
     name: body.text("Name"),
     driver: body.text("Driver"),
@@ -41,8 +52,7 @@ export async function inspectVolume(call: ApiCall): Promise<void> {
 }
 
 /** PUT /volumes/{name}: only cluster volumes can be updated, and there are none without a swarm. */
-export async function updateVolume(call: ApiCall): Promise<void> {
-  await call.jsonBody();
+export function updateVolume(): never {
   throw unavailable("volume update only valid for cluster volumes, but swarm is unavailable");
 }
 
@@ -63,6 +73,9 @@ const pruneKeys = new Set(["all", "label", "label!"]);
 export async function pruneVolumes(call: ApiCall): Promise<void> {
   const filters = new Map(readFilters(call.query, pruneKeys));
   const words = filters.get("all") ?? [];
+  if (words.length > 1) {
+    throw invalidArgument(`invalid filter 'all=[${words.join(" ")}]': only one value is expected`);
+  }
   filters.delete("all");
   const all = !opened("pruneVolumesAll", call.version) || words.some(isTrue);
   const pruned = await call.backends.volumes.pruneVolumes({ filters: filterSet(filters), all });

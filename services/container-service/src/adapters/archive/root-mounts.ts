@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   mkdirSync,
   openSync,
@@ -31,7 +32,7 @@ export function openRootMounts(runDir: string, kernel: MountKernel, logger: Logg
     rmdirSync(target);
   };
   return {
-    async mount(id, overlay, binds) {
+    async mount(id, overlay, binds, folders) {
       const target = path.join(folder, id);
       mkdirSync(target, { mode: 0o700 });
       await kernel.mountOverlay({ ...overlay, target });
@@ -39,6 +40,7 @@ export function openRootMounts(runDir: string, kernel: MountKernel, logger: Logg
       try {
         // What is bound below must not spread to the peers of where the root lies.
         await kernel.mount({ source: "none", target, flags: privately });
+        for (const each of folders) makeInside(kernel, target, each);
         for (const each of binds) await bindInside(kernel, target, each);
       } catch (error) {
         await dispose();
@@ -68,12 +70,18 @@ function isMounted(target: string): boolean {
  * shares a volume and swaps a link in it meanwhile reaches nothing else.
  */
 async function bindInside(kernel: MountKernel, root: string, each: RootBind): Promise<void> {
+  if (each.optional === true && !existsSync(each.source)) return;
   using source = openSource(kernel, each);
   using rootFolder = openFolder(root);
   const isDirectory = fstatSync(source.fd).isDirectory();
   using point = held(kernel.makeInRoot(rootFolder.fd, each.destination, isDirectory));
   const { recursive, readOnly } = each;
   await kernel.bind({ source: source.fd, target: point.fd, recursive, readOnly });
+}
+
+function makeInside(kernel: MountKernel, root: string, folder: string): void {
+  using rootFolder = openFolder(root);
+  closeSync(kernel.makeInRoot(rootFolder.fd, folder, true));
 }
 
 function openSource(kernel: MountKernel, { source, subpath }: RootBind): Held {

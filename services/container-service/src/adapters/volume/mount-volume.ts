@@ -5,6 +5,14 @@ import { internal } from "@gantry/errors";
 import type { KernelError, MountKernel } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 
+// MS_* of linux/mount.h.
+const remountFlag = 32n;
+const bindFlag = 4096n;
+const recursiveFlag = 16_384n;
+const bindFlags = bindFlag | recursiveFlag;
+/** MNT_DETACH. */
+const detach = 2;
+
 /** Errors: internal with Docker's text. */
 export async function mountVolume(
   kernel: MountKernel,
@@ -21,6 +29,9 @@ export async function mountVolume(
       ...(type === "" ? {} : { type }),
       ...(data === "" ? {} : { data }),
     });
+    // The kernel takes no other flags of a bind at once.
+    if ((flags & bindFlag) !== 0n && (flags & ~bindFlags) !== 0n)
+      await remount(kernel, target, flags & ~recursiveFlag);
   } catch (error) {
     const shownFlags = flags === 0n ? "" : `, flags: 0x${flags.toString(16)}`;
     const shownData = data === "" ? "" : `, data: ${data}`;
@@ -29,6 +40,15 @@ export async function mountVolume(
       `failed to mount local volume: mount ${source}:${target}${shownFlags}${shownData}: ${reason}`,
       { cause: error },
     );
+  }
+}
+
+async function remount(kernel: MountKernel, target: string, flags: bigint): Promise<void> {
+  try {
+    await kernel.mount({ source: "none", target, flags: flags | remountFlag });
+  } catch (error) {
+    await kernel.unmount(target, detach);
+    throw error;
   }
 }
 

@@ -95,8 +95,17 @@ export class VolumeFolder implements VolumeHost {
   }
 
   async ensure(name: string): Promise<void> {
-    await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
-    await mkdir(this.mountpoint(name), { recursive: true, mode: 0o755 });
+    try {
+      await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
+      await mkdir(this.mountpoint(name), { recursive: true, mode: 0o755 });
+    } catch (error) {
+      if (!hasErrno(error, "ENAMETOOLONG")) throw error;
+      const folder = this.mountpoint(name);
+      throw internal(
+        `create ${name}: error while creating volume root path '${folder}': mkdir ${path.dirname(folder)}: file name too long`,
+        { cause: error },
+      );
+    }
   }
 
   async remove(name: string): Promise<void> {

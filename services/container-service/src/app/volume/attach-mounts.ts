@@ -39,7 +39,10 @@ export async function attachMounts(
     mounts.sort((one, other) => (one.destination < other.destination ? -1 : 1));
     const change = context.registry.putMounts({ containerId: container.id, mounts });
     await context.store.commit([change], []);
-    return { mountPoints: viewMounts(mounts, context.host), warnings: [] };
+    return {
+      mountPoints: viewMounts(mounts, context.host),
+      warnings: driverWarnings(container, apiVersion),
+    };
   } catch (error) {
     context.registry.removeMounts(container.id);
     for (const name of made) {
@@ -47,6 +50,15 @@ export async function attachMounts(
     }
     throw error;
   }
+}
+
+function driverWarnings(container: MountedContainer, apiVersion: string): string[] {
+  const ignored =
+    container.volumeDriver !== "" && container.mounts.some(({ type }) => type === "volume");
+  if (!ignored || isBelow(apiVersion, 1, 48)) return [];
+  return [
+    "WARNING: the container-wide volume-driver configuration is ignored for volumes specified via 'mount'. Use '--mount type=volume,volume-driver=...' instead",
+  ];
 }
 
 async function checkSource(context: VolumeContext, wish: MountWish): Promise<void> {

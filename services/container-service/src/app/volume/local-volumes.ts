@@ -178,6 +178,8 @@ export class LocalVolumes implements Volumes {
     const { registry } = this.#context;
     const volumes = registry
       .volumes()
+      // What is on other devices is no use of this one.
+      .filter(({ options }) => !usage || Object.keys(options).length === 0)
       .filter((volume) => isListed(volume, filter, registry.usersOf(volume.name).length > 0));
     const views: VolumeView[] = [];
     for (const volume of volumes) {

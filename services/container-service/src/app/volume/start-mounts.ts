@@ -93,6 +93,7 @@ async function sourceOf(
     case "tmpfs":
       return "";
     case "bind":
+      if (mount.conflict !== undefined) throw internal(`mount options conflict: ${mount.conflict}`);
       await makeBindSource(context, mount);
       return mount.source;
     case "volume":

@@ -46,12 +46,8 @@ function validatePort(port: string): void {
 }
 
 function validateVolume(destination: string): void {
-  if (!path.isAbsolute(destination)) {
-    throw invalidArgument(
-      `invalid mount config for type "volume": invalid mount path: '${destination}' mount path must be absolute`,
-    );
-  }
-  if (path.normalize(destination) === "/") {
+  // A relative one lies below the root.
+  if (path.resolve("/", destination) === "/") {
     throw invalidArgument(`invalid volume specification: destination can't be '/'`);
   }
 }

@@ -9,6 +9,20 @@ import {
   parseVolumesFrom,
 } from "./mount-spec.ts";
 
+const noBindOptions = {
+  propagation: "",
+  nonRecursive: false,
+  createMountpoint: false,
+  readOnlyNonRecursive: false,
+  readOnlyForceRecursive: false,
+};
+const noVolumeOptions = {
+  noCopy: false,
+  labels: {},
+  driverName: "",
+  driverOptions: {},
+  subpath: "",
+};
 const rules = { recursiveReadOnly: true, strictOptions: true };
 
 function bind(text: string) {
@@ -54,7 +68,13 @@ describe("binds", () => {
     ["/x:y", /invalid mount path: 'y' mount path must be absolute/],
     ["/x:/y:zz", /^invalid mode: zz$/],
     ["/x:/y:ro,rw", /^invalid mode: ro,rw$/],
-    ["/x:/y:nocopy", /^invalid mode: nocopy$/],
+    ["/x:/y:nocopy", /type "bind": field VolumeOptions must not be specified$/],
+    ["v1:/y:rslave", /type "volume": field BindOptions must not be specified$/],
+    ["v1:/y:copy", /^invalid mode: copy$/],
+    ["v1:/y:ro,", /^invalid mode: ro,$/],
+    ["v1:/y:RO", /^invalid mode: RO$/],
+    ["/x:/y:/z", /^invalid mode: \/z$/],
+    ["/a:", /^invalid volume specification: '\/a:'$/],
     ["/a:/b:ro:x", /^invalid volume specification: '\/a:\/b:ro:x'$/],
     ["/a:ro", /^invalid volume specification: '\/a:ro'$/],
     ["", /^invalid volume specification: ''$/],
@@ -80,7 +100,44 @@ describe("mounts in the long form", () => {
     );
   });
 
+  it("keep options that exclude each other for the start", () => {
+    const conflict = (readOnly: boolean, options: Partial<typeof noBindOptions>) =>
+      long({ readOnly, bindOptions: { ...noBindOptions, ...options } }).conflict;
+    const shallow = { readOnlyNonRecursive: true };
+    const deep = { readOnlyForceRecursive: true };
+    assert.equal(conflict(false, shallow), "!ReadOnly && BindOptions.ReadOnlyNonRecursive");
+    assert.equal(conflict(false, deep), "!ReadOnly && BindOptions.ReadOnlyForceRecursive");
+    assert.equal(
+      conflict(true, { ...shallow, ...deep }),
+      "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive",
+    );
+    assert.equal(conflict(true, { ...deep, nonRecursive: true }), undefined);
+    assert.equal(conflict(false, {}), undefined);
+  });
+
+  it("of a tmpfs may have options of a volume, before API 1.42", () => {
+    const mount = { type: "tmpfs", source: "", target: "/t", readOnly: false };
+    const old = { ...rules, strictOptions: false };
+    assert.equal(parseMount({ ...mount, volumeOptions: noVolumeOptions }, old).type, "tmpfs");
+    assert.throws(() => parseMount({ ...mount, bindOptions: noBindOptions }, old), {
+      message: 'invalid mount config for type "tmpfs": field BindOptions must not be specified',
+    });
+  });
+
   for (const [mount, message] of [
+    [{ type: "", target: "" }, 'invalid mount config for type "": field Target must not be empty'],
+    [
+      { source: "", target: "/" },
+      "invalid mount config for type \"bind\": invalid specification: destination can't be '/'",
+    ],
+    [
+      { imageOptions: { subpath: "" } },
+      'invalid mount config for type "bind": field ImageOptions must not be specified',
+    ],
+    [
+      { type: "volume", source: "", volumeOptions: { ...noVolumeOptions, subpath: "a" } },
+      'invalid mount config for type "volume": must not set Subpath when using anonymous volumes',
+    ],
     [{ type: "npipe" }, 'invalid mount config for type "npipe": mount type unknown'],
     [{ target: "" }, 'invalid mount config for type "bind": field Target must not be empty'],
     [{ source: "" }, 'invalid mount config for type "bind": field Source must not be empty'],
@@ -104,13 +161,7 @@ describe("mounts in the long form", () => {
 
   for (const subpath of ["/abs", "..", "../x", "a/../../x", "a\0b"]) {
     it(`refuse the subpath ${JSON.stringify(subpath)}`, () => {
-      const volumeOptions = {
-        noCopy: false,
-        labels: {},
-        driverName: "",
-        driverOptions: {},
-        subpath,
-      };
+      const volumeOptions = { ...noVolumeOptions, subpath };
       assert.throws(() => long({ type: "volume", source: "v1", volumeOptions }), {
         kind: "invalid_argument",
       });
@@ -126,7 +177,37 @@ describe("other mounts", () => {
       "exec",
       "size=1m",
     ]);
-    assert.throws(() => parseTmpfs("/t", "evil=1"), { kind: "invalid_argument" });
+    for (const [options, word] of [
+      ["evil=1", "evil"],
+      ["size", "size"],
+      ["EXEC", "EXEC"],
+    ] as const) {
+      assert.throws(() => parseTmpfs("/t", options), {
+        kind: "invalid_argument",
+        message: `invalid tmpfs option "${word}"`,
+      });
+    }
+    assert.deepEqual(parseTmpfs("/t", "defaults,mand,rprivate").tmpfsOptions, [
+      "noexec",
+      "nosuid",
+      "nodev",
+      "rprivate",
+    ]);
+  });
+
+  it("name the destination of a tmpfs without its type", () => {
+    for (const [destination, message] of [
+      ["", "invalid mount path: '' mount path must be absolute"],
+      ["x", "invalid mount path: 'x' mount path must be absolute"],
+      ["/..", "invalid specification: destination can't be '/'"],
+    ] as const) {
+      assert.throws(() => parseTmpfs(destination, ""), { kind: "invalid_argument", message });
+    }
+  });
+
+  it("take a relative volume of an image for one below the root", () => {
+    assert.equal(parseAnonymous("data", "").destination, "/data");
+    assert.equal(parseAnonymous("['/data']", "").destination, "/['/data']");
   });
 
   it("refuse a volume of the image that would be the root", () => {
@@ -135,6 +216,14 @@ describe("other mounts", () => {
 
   it("read volumes-from with its mode", () => {
     assert.deepEqual(parseVolumesFrom("c:ro"), { container: "c", readOnly: true });
-    assert.throws(() => parseVolumesFrom("c:shared"), /invalid mode for volumes-from: shared/);
+    for (const [text, message] of [
+      ["c:shared", "invalid mode: shared"],
+      ["c:nocopy", "invalid mode: nocopy"],
+      ["c:ro:z", "invalid mode: ro:z"],
+      ["", "volumes-from specification cannot be an empty string"],
+      [":ro", 'invalid name or ID supplied: ""'],
+    ] as const) {
+      assert.throws(() => parseVolumesFrom(text), { kind: "invalid_argument", message });
+    }
   });
 });

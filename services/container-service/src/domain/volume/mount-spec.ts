@@ -57,6 +57,9 @@ export interface LongMount {
   readonly imageOptions?: { readonly subpath: string } | undefined;
 }
 
+/** Puts a problem in the words of the place where it is. */
+type Describe = (problem: string) => string;
+
 const propagations = ["private", "rprivate", "shared", "rshared", "slave", "rslave"] as const;
 const defaultPropagation = "rprivate";
 
@@ -99,17 +102,18 @@ export function parseBind(text: string, volumeDriver: string, rules: MountRules)
   const source = parts.length === 1 ? "" : first;
   const type = source.startsWith("/") ? "bind" : "volume";
   const words = parseModeWords(mode);
-  if (words === undefined || (type === "bind" && words.copy !== undefined)) {
-    throw invalidArgument(`invalid mode: ${mode}`);
-  }
-  const destination = checkTarget(
-    second,
-    (problem) => `${wrong}: invalid mount config for type "${type}": ${problem}`,
-  );
+  if (words === undefined) throw invalidArgument(`invalid mode: ${mode}`);
+  const describe: Describe = (problem) =>
+    `${wrong}: invalid mount config for type "${type}": ${problem}`;
+  const destination = checkTarget(second, describe);
+  if (type === "bind" && words.copy !== undefined)
+    throw invalidArgument(describe("field VolumeOptions must not be specified"));
+  if (type === "volume" && words.propagation !== undefined)
+    throw invalidArgument(describe("field BindOptions must not be specified"));
   const wish: MountWish = {
     ...plainWish(type, destination),
     rw: !words.readOnly,
-    mode: mode === "" && type === "volume" && source !== "" ? "z" : mode,
+    mode: mode === "" && type === "volume" ? "z" : mode,
     propagation: words.propagation ?? (type === "bind" ? defaultPropagation : ""),
     readOnly: readOnlyMode(rules, false, false),
   };
@@ -158,7 +162,7 @@ function readOnlyMode(rules: MountRules, shallow: boolean, force: boolean): Read
 }
 
 /** The cleaned path. Errors: invalid_argument. */
-function checkTarget(target: string, describe: (problem: string) => string): string {
+function checkTarget(target: string, describe: Describe): string {
   if (target === "") throw invalidArgument(describe("field Target must not be empty"));
   if (target.includes("\0")) throw invalidArgument(describe("invalid mount path"));
   if (!target.startsWith("/")) {
@@ -174,27 +178,26 @@ function checkTarget(target: string, describe: (problem: string) => string): str
 export function parseMount(mount: LongMount, rules: MountRules): MountWish {
   const describe = (problem: string): string =>
     `invalid mount config for type "${mount.type}": ${problem}`;
+  const destination = checkTarget(mount.target, describe);
   switch (mount.type) {
     case "bind":
-      return parseBindMount(mount, rules, describe);
+      return parseBindMount(mount, destination, rules, describe);
     case "volume":
-      return parseVolumeMount(mount, rules, describe);
+      return parseVolumeMount(mount, destination, rules, describe);
     case "tmpfs":
-      return parseTmpfsMount(mount, rules, describe);
+      return parseTmpfsMount(mount, destination, rules, describe);
     case "image":
-      return parseImageMount(mount, rules, describe);
+      return parseImageMount(mount, destination, rules, describe);
     default:
       throw invalidArgument(describe("mount type unknown"));
   }
 }
 
-type Describe = (problem: string) => string;
-
 /** Options of another type that were an error before all of them were. */
 const refusedEver: Readonly<Record<string, readonly string[]>> = {
   bind: ["VolumeOptions"],
   volume: ["BindOptions"],
-  tmpfs: ["BindOptions", "VolumeOptions"],
+  tmpfs: ["BindOptions"],
   image: ["BindOptions", "VolumeOptions"],
 };
 
@@ -207,17 +210,21 @@ function checkOptions(mount: LongMount, rules: MountRules, describe: Describe): 
   ] as const;
   for (const [type, field, value] of options) {
     if (type === mount.type || value === undefined) continue;
-    if (rules.strictOptions)
+    if (rules.strictOptions && type !== "image")
       throw invalidArgument(`${field} must not be specified on mount type "${mount.type}"`);
-    if (refusedEver[mount.type]?.includes(field) === true)
+    if (type === "image" || refusedEver[mount.type]?.includes(field) === true)
       throw invalidArgument(describe(`field ${field} must not be specified`));
   }
 }
 
-function parseBindMount(mount: LongMount, rules: MountRules, describe: Describe): MountWish {
+function parseBindMount(
+  mount: LongMount,
+  destination: string,
+  rules: MountRules,
+  describe: Describe,
+): MountWish {
   if (mount.source === "") throw invalidArgument(describe("field Source must not be empty"));
   checkOptions(mount, rules, describe);
-  const destination = checkTarget(mount.target, describe);
   const options = mount.bindOptions;
   const propagation = options?.propagation || defaultPropagation;
   if (!isPropagation(propagation)) {
@@ -228,7 +235,6 @@ function parseBindMount(mount: LongMount, rules: MountRules, describe: Describe)
       describe(`invalid mount path: '${mount.source}' mount path must be absolute`),
     );
   }
-  checkReadOnly(mount, propagation, describe);
   const createSource = options?.createMountpoint ?? false;
   return {
     ...plainWish("bind", destination),
@@ -243,35 +249,31 @@ function parseBindMount(mount: LongMount, rules: MountRules, describe: Describe)
     ),
     createSource,
     sourceMustExist: !createSource,
+    ...(conflictOf(mount) === undefined ? {} : { conflict: conflictOf(mount) }),
   };
 }
 
-function checkReadOnly(mount: LongMount, propagation: string, describe: Describe): void {
-  const options = mount.bindOptions;
-  if (options === undefined) return;
-  const { readOnlyNonRecursive, readOnlyForceRecursive, nonRecursive } = options;
-  if ((readOnlyNonRecursive || readOnlyForceRecursive) && !mount.readOnly) {
-    const field = readOnlyNonRecursive ? "ReadOnlyNonRecursive" : "ReadOnlyForceRecursive";
-    throw invalidArgument(describe(`mount source must be read-only if ${field} is set`));
-  }
-  if (readOnlyNonRecursive && readOnlyForceRecursive) {
-    throw invalidArgument(
-      describe("options ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive"),
-    );
-  }
-  if (readOnlyForceRecursive && (nonRecursive || propagation !== "rprivate")) {
-    throw invalidArgument(
-      describe(
-        "option ReadOnlyForceRecursive requires a recursive mount with propagation rprivate",
-      ),
-    );
-  }
+/** Options of a bind that are told only when the container starts. */
+function conflictOf({ readOnly, bindOptions }: LongMount): string | undefined {
+  if (bindOptions === undefined) return undefined;
+  const { readOnlyNonRecursive, readOnlyForceRecursive } = bindOptions;
+  if (!readOnly && readOnlyNonRecursive) return "!ReadOnly && BindOptions.ReadOnlyNonRecursive";
+  if (!readOnly && readOnlyForceRecursive) return "!ReadOnly && BindOptions.ReadOnlyForceRecursive";
+  return readOnlyNonRecursive && readOnlyForceRecursive
+    ? "ReadOnlyNonRecursive && BindOptions.ReadOnlyForceRecursive"
+    : undefined;
 }
 
-function parseVolumeMount(mount: LongMount, rules: MountRules, describe: Describe): MountWish {
+function parseVolumeMount(
+  mount: LongMount,
+  destination: string,
+  rules: MountRules,
+  describe: Describe,
+): MountWish {
   checkOptions(mount, rules, describe);
-  const destination = checkTarget(mount.target, describe);
   const options = mount.volumeOptions;
+  if (mount.source === "" && (options?.subpath ?? "") !== "")
+    throw invalidArgument(describe("must not set Subpath when using anonymous volumes"));
   const subpath = checkSubpath(options?.subpath ?? "", describe);
   if (mount.source === "" && mount.readOnly) {
     throw invalidArgument(describe("must not set ReadOnly mode when using anonymous volumes"));
@@ -280,7 +282,7 @@ function parseVolumeMount(mount: LongMount, rules: MountRules, describe: Describ
     ...plainWish("volume", destination),
     name: mount.source,
     driver: options?.driverName || "local",
-    mode: mount.source === "" ? "" : "z",
+    mode: "z",
     rw: !mount.readOnly,
     readOnly: readOnlyMode(rules, false, false),
     subpath,
@@ -305,10 +307,14 @@ function checkSubpath(subpath: string, describe: Describe): string {
   return clean;
 }
 
-function parseTmpfsMount(mount: LongMount, rules: MountRules, describe: Describe): MountWish {
+function parseTmpfsMount(
+  mount: LongMount,
+  destination: string,
+  rules: MountRules,
+  describe: Describe,
+): MountWish {
   checkOptions(mount, rules, describe);
   if (mount.source !== "") throw invalidArgument(describe("field Source must not be specified"));
-  const destination = checkTarget(mount.target, describe);
   return {
     ...plainWish("tmpfs", destination),
     rw: !mount.readOnly,
@@ -335,48 +341,60 @@ function longTmpfsOptions(mount: LongMount, describe: Describe): string[] {
   return tmpfsOptions(words.join(","));
 }
 
-function parseImageMount(mount: LongMount, rules: MountRules, describe: Describe): MountWish {
+function parseImageMount(
+  mount: LongMount,
+  destination: string,
+  rules: MountRules,
+  describe: Describe,
+): MountWish {
   checkOptions(mount, rules, describe);
   if (mount.source === "") throw invalidArgument(describe("field Source must not be empty"));
   return {
-    ...plainWish("image", checkTarget(mount.target, describe)),
+    ...plainWish("image", destination),
+    name: mount.source,
     source: mount.source,
     rw: false,
+    propagation: defaultPropagation,
     subpath: checkSubpath(mount.imageOptions?.subpath ?? "", describe),
   };
 }
 
 /** A destination of HostConfig.Tmpfs. Errors: invalid_argument. */
 export function parseTmpfs(destination: string, options: string): MountWish {
-  const describe: Describe = (problem) => `invalid mount config for type "tmpfs": ${problem}`;
   const words = tmpfsOptions(options);
+  if (destination === "")
+    throw invalidArgument("invalid mount path: '' mount path must be absolute");
   return {
-    ...plainWish("tmpfs", checkTarget(destination, describe)),
+    ...plainWish("tmpfs", checkTarget(destination, String)),
     rw: !words.includes("ro"),
     tmpfsOptions: words,
     listed: false,
   };
 }
 
-/** A mount point of Config.Volumes. Errors: invalid_argument. */
+/**
+ * A mount point of Config.Volumes. Some images have relative ones, even a list's text taken for a path:
+ * they lie below the root. Errors: invalid_argument.
+ */
 export function parseAnonymous(destination: string, volumeDriver: string): MountWish {
   const describe: Describe = (problem) =>
     `invalid volume specification: '${destination}': ${problem}`;
   return {
-    ...plainWish("volume", checkTarget(destination, describe)),
+    ...plainWish("volume", checkTarget(path.resolve("/", destination), describe)),
     driver: volumeDriver || "local",
   };
 }
 
 /** `container[:ro|rw|z|Z]`. Errors: invalid_argument. */
 export function parseVolumesFrom(text: string): { container: string; readOnly: boolean } {
+  if (text === "") throw invalidArgument("volumes-from specification cannot be an empty string");
   const colon = text.indexOf(":");
   const container = colon < 0 ? text : text.slice(0, colon);
   const mode = colon < 0 ? "" : text.slice(colon + 1);
-  if (container === "") throw invalidArgument(`invalid volumes-from specification: '${text}'`);
+  if (container === "") throw invalidArgument('invalid name or ID supplied: ""');
   const words = parseModeWords(mode);
   if (words === undefined || words.propagation !== undefined || words.copy !== undefined) {
-    throw invalidArgument(`invalid mode for volumes-from: ${mode}`);
+    throw invalidArgument(`invalid mode: ${mode}`);
   }
   return { container, readOnly: words.readOnly };
 }

@@ -40,6 +40,8 @@ export interface MountRecord {
   /** Mounts below the source are not taken along. */
   readonly nonRecursive: boolean;
   readonly readOnly: ReadOnlyMode;
+  /** Options that exclude each other, for the error at start. */
+  readonly conflict?: string | undefined;
   /** The source directory is made when it is missing (`-v`, and `create-mountpoint`). */
   readonly createSource: boolean;
   /** Options of a tmpfs. */

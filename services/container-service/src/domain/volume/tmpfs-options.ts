@@ -23,7 +23,15 @@ const flags: Readonly<Record<string, string>> = {
   nostrictatime: "strictatime",
   dirsync: "",
   remount: "",
+  ...Object.fromEntries(propagationWords().map((word) => [word, ""])),
 };
+/** Words for what is so anyway. */
+const nothings: readonly string[] = ["defaults", "mand", "nomand"];
+
+function propagationWords(): string[] {
+  return ["private", "shared", "slave", "unbindable"].flatMap((word) => [word, `r${word}`]);
+}
+
 const keys: readonly string[] = [
   "mode",
   "uid",
@@ -40,10 +48,11 @@ const defaults: readonly string[] = ["noexec", "nosuid", "nodev"];
 export function tmpfsOptions(text: string): string[] {
   const words = new Map<string, string>(defaults.map((word) => [word, word]));
   for (const word of text.split(",").filter((each) => each !== "")) {
+    if (nothings.includes(word)) continue;
     const key = word.replace(/=.*$/s, "");
     const opposite = flags[word];
     if (opposite === undefined && !(keys.includes(key) && word.length > key.length + 1)) {
-      throw invalidArgument(`invalid tmpfs option ["${word}"]`);
+      throw invalidArgument(`invalid tmpfs option ${JSON.stringify(key)}`);
     }
     if (opposite !== undefined) words.delete(opposite);
     words.set(key, word);

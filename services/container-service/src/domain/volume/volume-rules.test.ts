@@ -8,19 +8,7 @@ describe("volume names", () => {
       checkVolumeName(name);
     });
   }
-  for (const name of [
-    "a",
-    "",
-    ".",
-    "..",
-    ".hidden",
-    "a/b",
-    "a b",
-    "-a",
-    "ä1",
-    "a\0b",
-    "a".repeat(256),
-  ]) {
+  for (const name of ["a", "", ".", "..", ".hidden", "a/b", "a b", "-a", "ä1", "a\0b"]) {
     it(`may not be ${JSON.stringify(name.slice(0, 10))}`, () => {
       assert.throws(
         () => {

@@ -3,8 +3,8 @@ import { invalidArgument } from "@gantry/errors";
 
 /** Errors: invalid_argument. */
 export function checkVolumeName(name: string): void {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name) && name.length <= 255) return;
-  if (/^[a-zA-Z0-9]$/.test(name)) {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) return;
+  if (Buffer.byteLength(name) === 1) {
     throw invalidArgument(
       `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
     );
@@ -24,7 +24,7 @@ export function checkDriverOptions(name: string, options: Readonly<Record<string
       throw invalidArgument(`create ${name}: invalid option: "${key}"`);
   }
   const { size } = options;
-  if (size !== undefined) {
+  if (size !== undefined && size !== "0") {
     if (!/^\d+(\.\d+)?\s?[kmgtp]?i?b?$/i.test(size)) {
       throw invalidArgument(`create ${name}: invalid size: '${size}'`);
     }
