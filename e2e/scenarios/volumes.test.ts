@@ -485,11 +485,7 @@ describe("bad mounts", () => {
       ["--mount", "type=image,src=missing:9,dst=/x"],
       /No such image: missing:9/,
     ],
-    [
-      "of a tmpfs with an unknown option",
-      ["--tmpfs", "/x:evil=1"],
-      /invalid tmpfs option "evil"/,
-    ],
+    ["of a tmpfs with an unknown option", ["--tmpfs", "/x:evil=1"], /invalid tmpfs option "evil"/],
     ["below what is no folder", ["-v", "v1:/etc/passwd/x"], /not a directory/],
   ];
   for (const [what, args, text] of cases) {
