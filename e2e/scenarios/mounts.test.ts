@@ -1,16 +1,20 @@
-/** kill -9 of container-service in the middle of create, start, stop, cp and rm leaves no mount behind. */
+/** kill -9 of container-service at each step of create, start, stop, cp and rm leaves no mount behind. */
 import assert from "node:assert/strict";
-import { globSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { existsSync, globSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { eventually } from "@gantry/testkit/eventually";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
+/** Tells container-service at which step to die. */
+let failpoint: string;
 before(async () => {
-  engine = await TestEngine.start();
+  const folder = await mkdtemp(path.join(tmpdir(), "gantry-mounts-"));
+  failpoint = path.join(folder, "step");
+  engine = await TestEngine.start({ env: { GANTRY_FAILPOINT: `file:${failpoint}` } });
   await engine.docker(["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory"]);
   // Two layers: a view of them has to be mounted.
   const id = await engine.docker(["create", "busybox", "true"]);
@@ -21,26 +25,33 @@ before(async () => {
 });
 after(async () => {
   await engine[Symbol.asyncDispose]();
+  await rm(path.dirname(failpoint), { recursive: true });
 });
 
 const name = "victim";
-const created = [
-  ...["create", "--name", name, "-v", "memory:/m", "-v", "filled:/home", "--tmpfs", "/t"],
+const created = (): string[] => [
+  ...["create", "--name", name, "-v", "memory:/m", "-v", "filled:/home", "-v", "/nameless"],
+  ...["-v", `${engine.root}/made:/b`, "--tmpfs", "/t", "--ipc", "shareable"],
   ...["--mount", "type=image,src=layered,dst=/i", "layered", "sleep", "1000"],
 ];
 
 /** What each operation needs to have happened before, and itself. */
-const operations: readonly (readonly [string, readonly (readonly string[])[], () => string[]])[] = [
-  ["create", [], () => [...created]],
-  ["start", [created], () => ["start", name]],
-  ["stop", [created, ["start", name]], () => ["stop", "-t", "0", name]],
-  ["rm", [created], () => ["rm", "-v", name]],
-  ["rm -f", [created, ["start", name]], () => ["rm", "-f", "-v", name]],
-  ["cp", [created], () => ["cp", path.join(engine.root, "file"), `${name}:/home/copied`]],
-];
-
-/** After how long the service is killed: from the very beginning to about when it is done. */
-const delaysMs = [10, 60];
+interface Operation {
+  readonly first: readonly (() => string[])[];
+  readonly run: () => string[];
+}
+const start = (): string[] => ["start", name];
+const operations: Readonly<Record<string, Operation>> = {
+  create: { first: [], run: created },
+  start: { first: [created], run: start },
+  stop: { first: [created, start], run: () => ["stop", "-t", "0", name] },
+  rm: { first: [created], run: () => ["rm", "-v", name] },
+  "rm -f": { first: [created, start], run: () => ["rm", "-f", "-v", name] },
+  cp: {
+    first: [created],
+    run: () => ["cp", path.join(engine.root, "file"), `${name}:/home/copied`],
+  },
+};
 
 async function hostMounts(): Promise<string[]> {
   return (await readFile("/proc/self/mountinfo", "utf8"))
@@ -60,35 +71,93 @@ function workFolders(): string[] {
   ];
 }
 
+/** Runs an operation that dies at that step. False: it has fewer, and is done. */
+async function diesAt(step: number, { first, run }: Operation): Promise<boolean> {
+  for (const args of first) await engine.docker(args());
+  const [before] = await engine.pidsOf("container-service");
+  await writeFile(failpoint, `step:${String(step)}`);
+  const ran = await engine.tryDocker(run());
+  if (existsSync(failpoint) && ran.code === 0) {
+    await rm(failpoint, { force: true });
+    // What it does behind its answer has steps of its own.
+    if ((await engine.pidsOf("container-service"))[0] === before) return false;
+  }
+  await eventually(async () => {
+    const [now] = await engine.pidsOf("container-service");
+    return now !== undefined && now !== before;
+  });
+  if (step % crashesInARow === 0) {
+    await engine.kill9("supervisor");
+    await engine.startSupervisor();
+  }
+  await engine.ready();
+  return true;
+}
+
+/** A supervisor waits longer and longer for what ends again and again: a new one has patience. */
+const crashesInARow = 4;
+
+/** A volume with options, a view of an image, and memory to share with others. */
+const mountsOfRunning = 3;
+
+async function isRunning(): Promise<boolean> {
+  const seen = await engine.tryDocker(["inspect", "-f", "{{.State.Running}}", name]);
+  return seen.stdout.trim() === "true";
+}
+
+async function nothingIsLeft(): Promise<void> {
+  await eventually(async () => {
+    assert.deepEqual(await hostMounts(), []);
+    assert.deepEqual(workFolders(), []);
+    return true;
+  });
+}
+
+function isNameless(volume: string): boolean {
+  return /^[0-9a-f]{64}$/.test(volume);
+}
+
+async function volumes(): Promise<string[]> {
+  const names = (await engine.docker(["volume", "ls", "-q"])).split("\n");
+  return names.filter((each) => each !== "");
+}
+
 describe("kill -9 of container-service", () => {
-  for (const [what, first, operation] of operations) {
-    it(`in the middle of ${what} leaves no mount, and the container can be removed`, async () => {
-      for (const delayMs of delaysMs) {
-        for (const args of first) await engine.docker(args);
-        const running = engine.tryDocker(operation());
-        await pause(delayMs);
-        await engine.kill9("container-service");
-        await running;
-        await engine.ready();
-        const removed = await engine.tryDocker(["rm", "-f", "-v", name]);
-        if (removed.code !== 0) assert.match(removed.stderr, /No such container: victim/);
+  for (const [what, operation] of Object.entries(operations)) {
+    it(`at each step of ${what} leaves the mounts of what runs, and rm leaves none`, async () => {
+      let steps = 0;
+      while (await diesAt(steps + 1, operation)) {
+        steps += 1;
         await eventually(async () => {
-          assert.deepEqual(await hostMounts(), []);
-          assert.deepEqual(workFolders(), []);
+          const wanted = (await isRunning()) ? mountsOfRunning : 0;
+          assert.equal((await hostMounts()).length, wanted, (await hostMounts()).join("\n"));
           return true;
         });
-        const names = (await engine.docker(["volume", "ls", "-q"])).split("\n");
-        assert.ok(names.includes("memory"), `the named volume is gone: ${names.join()}`);
-        for (const volume of names.filter((each) => each !== "memory" && each !== ""))
-          await engine.docker(["volume", "rm", volume]);
+        if ((await engine.tryDocker(["inspect", name])).code === 0) {
+          await engine.docker(["rm", "-f", "-v", name]);
+          assert.deepEqual((await volumes()).filter(isNameless), []);
+        }
+        await nothingIsLeft();
+        // The volumes of a container that was never there stay.
+        await engine.docker(["volume", "prune", "-f"]);
+        const named = await volumes();
+        assert.deepEqual(
+          named.filter((each) => each !== "filled"),
+          ["memory"],
+        );
+        if (named.includes("filled")) await engine.docker(["volume", "rm", "filled"]);
       }
+      assert.ok(steps > 3, `only ${String(steps)} steps`);
+      await engine.docker(["rm", "-f", "-v", name]);
+      await engine.docker(["volume", "rm", "-f", "filled"]);
+      await nothingIsLeft();
     });
   }
 
   it("while a container ran that has ended since lets go of what it held", async () => {
-    await engine.docker(created);
-    await engine.docker(["start", name]);
-    assert.equal((await hostMounts()).length, 2);
+    await engine.docker(created());
+    await engine.docker(start());
+    assert.equal((await hostMounts()).length, mountsOfRunning);
     const pid = Number(await engine.docker(["inspect", "-f", "{{.State.Pid}}", name]));
     await engine.kill9("container-service");
     process.kill(pid, "SIGKILL");

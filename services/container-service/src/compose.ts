@@ -10,6 +10,7 @@ import { createShim } from "@gantry/shim";
 import { openRootMounts } from "./adapters/archive/root-mounts.ts";
 import { openUnpackProgram } from "./adapters/archive/unpack-program.ts";
 import { launchFailpoint } from "./adapters/failpoint/kill-at-launch.ts";
+import { openStepping, type Stepping } from "./adapters/failpoint/kill-at-step.ts";
 import { ensureDefaultProfile } from "./adapters/host/apparmor.ts";
 import { openContainerFolders } from "./adapters/host/container-folders.ts";
 import { openHostDevices } from "./adapters/host/host-devices.ts";
@@ -52,9 +53,12 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   let config = first;
   const paths = servicePaths(config, "container-service");
   mkdirSync(paths.runDir, { recursive: true, mode: 0o700 });
-  const kernel = loadKernel();
+  const stepping = openStepping(cleanEnvironment());
+  const kernel = stepping(loadKernel(), ["mount", "mountOverlay", "bind", "unmount"]);
   const database = await openDatabase(paths.dataDir, logger);
-  const store = openContainerStore(database, logger);
+  const store = stepping(openContainerStore(database, logger), [
+    ...(["insert", "replace", "replaceSurely", "remove"] as const),
+  ]);
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {
     patienceMs: 2000,
     ttrpc: true,
@@ -68,6 +72,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
     store,
     imageChannel,
     lifetime,
+    stepping,
   });
   const reconfigure = (next: EngineConfig): void => {
     app.runtimeDefaults = runtimeDefaults(next, app.host);
@@ -114,18 +119,21 @@ interface Parts {
   readonly store: App["store"];
   readonly imageChannel: Channel;
   readonly lifetime: AbortController;
+  readonly stepping: Stepping;
 }
 
 async function openApp(
   parts: Parts,
 ): Promise<{ app: App; networks: BridgeNetworking; volumes: LocalVolumes }> {
-  const { config, logger, kernel, database } = parts;
+  const { config, logger, kernel, database, stepping } = parts;
   const { dataDir, runDir } = servicePaths(config, "container-service");
   const registry = openRegistry();
-  const metadata = openMetadataStore(database);
-  const folders = openContainerFolders(dataDir, kernel, logger);
+  const metadata = stepping(openMetadataStore(database), ["commit"]);
+  const folders = stepping(openContainerFolders(dataDir, kernel, logger), [
+    ...(["make", "writeBundle", "remove"] as const),
+  ]);
   const host = withAppArmor(readHostFacts(), logger);
-  const images = openImages(parts.imageChannel, logger);
+  const images = stepping(openImages(parts.imageChannel, logger), ["prepareSnapshot", "discard"]);
   const launchStep = launchFailpoint(cleanEnvironment());
   const shim = createShim({
     runRoot: config.runRoot,

@@ -13,6 +13,7 @@ import type { ExecEntry } from "./exec-table.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { removeAfterExit, removeContainer } from "./remove-container.ts";
 import { restartNow } from "./schedule-restart.ts";
+import { releaseShm } from "./shareable-shm.ts";
 import { launch, runOf } from "./start-container.ts";
 import { execRuns } from "./start-exec.ts";
 
@@ -34,6 +35,8 @@ async function adoptOne(app: App, entry: Entry): Promise<void> {
     const { state } = entry.record;
     if (isLive(state)) await adoptRun(app, entry);
     else if (state.status === "starting") await adoptLaunch(app, entry);
+    // The service may have gone between an end and this.
+    if (!isLive(entry.record.state)) await releaseShm(app, entry.record);
   });
 }
 

@@ -2,6 +2,7 @@
 import { conflict, notFound } from "@gantry/errors";
 import { anonymousLabel, type VolumeRecord } from "../../domain/volume/records.ts";
 import { checkDriverOptions, checkVolumeName } from "../../domain/volume/volume-rules.ts";
+import type { NewEvent } from "../../ports/metadata.ts";
 import type { VolumeContext } from "./context.ts";
 
 /** What a volume is made from. */
@@ -56,16 +57,32 @@ export async function createVolume(
     labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
     options: { ...request.options },
   };
-  const change = context.registry.put(volume);
   try {
-    await context.host.ensure(name);
-    await context.store.commit(
-      [change],
-      [{ type: "volume", action: "create", actorId: name, attributes: { driver } }],
-    );
+    await keepRecord(context, volume);
   } catch (error) {
     context.registry.remove(name);
     throw error;
   }
+  await makeFolder(context, volume);
   return { volume, created: true };
+}
+
+/** Before its folder is made: a folder without a record would be taken for one to adopt, and never be pruned. */
+async function keepRecord(context: VolumeContext, volume: VolumeRecord): Promise<void> {
+  await context.store.commit([context.registry.put(volume)], [volumeEvent(volume, "create")]);
+}
+
+async function makeFolder(context: VolumeContext, volume: VolumeRecord): Promise<void> {
+  try {
+    await context.host.ensure(volume.name);
+  } catch (error) {
+    const change = context.registry.remove(volume.name);
+    await context.store.commit([change], [volumeEvent(volume, "destroy")]);
+    throw error;
+  }
+}
+
+/** What the event log tells of a volume. */
+export function volumeEvent({ name, driver }: VolumeRecord, action: string): NewEvent {
+  return { type: "volume", action, actorId: name, attributes: { driver } };
 }

@@ -2,6 +2,7 @@
 import { conflict } from "@gantry/errors";
 import { isPrunable, type VolumeFilter } from "../../domain/volume/volume-filters.ts";
 import type { VolumeContext } from "./context.ts";
+import { volumeEvent } from "./create-volume.ts";
 
 /** Errors: not_found, conflict (in use). `force`: a missing volume is no error. */
 export async function removeVolume(
@@ -20,14 +21,11 @@ export async function removeVolume(
 
 /** Removes a volume that nobody uses, whatever it is. */
 export async function dropVolume(context: VolumeContext, name: string): Promise<void> {
-  const { driver } = context.registry.get(name);
+  const volume = context.registry.get(name);
   const change = context.registry.remove(name);
   await context.host.unmount(name);
   await context.host.remove(name);
-  await context.store.commit(
-    [change],
-    [{ type: "volume", action: "destroy", actorId: name, attributes: { driver } }],
-  );
+  await context.store.commit([change], [volumeEvent(volume, "destroy")]);
 }
 
 /** What a prune has done. */
