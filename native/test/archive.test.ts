@@ -1,7 +1,7 @@
 // The unpack program's other modes: apply and stat (docker cp), pack (cp, export, commit), changes (diff).
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   copyFileSync,
@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync, inflateRawSync } from "node:zlib";
 import { debianProgram } from "@gantry/testkit/debian";
 import { makeRichTree } from "./rich-tree.ts";
 import { tarOf } from "./tar-bytes.ts";
@@ -350,6 +350,29 @@ for (const build of builds) {
         const { report } = await runUnpack(build, root, ["pack", "--path", target, "--no-follow"]);
         assert.deepEqual([report?.step, report?.errno], ["path", errno], target);
       }
+    });
+
+    it("compresses block by block into one gzip member, the same bytes each time", async (t) => {
+      const root = makeRoot(t);
+      // Around the size of a block, and what compresses well and not at all.
+      const sizes = [1, 512, (1 << 20) - 512, 1 << 20, (1 << 20) + 1, 7_654_321];
+      for (const [index, size] of sizes.entries()) {
+        const content = index % 2 === 0 ? Buffer.alloc(size, "text ") : randomBytes(size);
+        writeFileSync(path.join(root, String(index)), content);
+      }
+      const packed = succeeded(await runUnpack(build, root, ["pack", "--gzip"]));
+      const again = succeeded(await runUnpack(build, root, ["pack", "--gzip"]));
+      assert.equal(sha256(packed.stdout), sha256(again.stdout));
+      const plain = succeeded(await runUnpack(build, root, ["pack"]));
+      const inflated = gunzipSync(packed.stdout);
+      assert.equal(sha256(inflated), sha256(plain.stdout));
+      assert.deepEqual(
+        [packed.report?.["digest"], packed.report?.["diffId"]],
+        [sha256(packed.stdout), sha256(inflated)],
+      );
+      // One deflate stream between head and trailer: who reads the first member only has everything.
+      const whole = inflateRawSync(packed.stdout.subarray(10, -8));
+      assert.equal(whole.length, inflated.length);
     });
 
     it("ends with an error on a tree that is too deep to walk", async (t) => {

@@ -177,9 +177,9 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
 }
 
 std::string run_pack(const Sandbox& sandbox, const Options& options) {
-  lock_system_calls(options);
   bool hash = options.gzip || options.digest;
   Output output(kOutputFd, hash, options.gzip);
+  lock_system_calls(options);
   PackTotals totals = Packer(output, options.overlay_upper).run(sandbox.root.get(), options);
   JsonLine line;
   line.flag("ok", true);

@@ -7,16 +7,14 @@
 #include <string>
 
 #include "unpack/digest.h"
+#include "unpack/gzip_blocks.h"
 
 namespace gantry::unpack {
 
-class GzipEncoder;
-
 class Output {
  public:
-  // hash: compute digests. gzip: compress what is written.
+  // hash: compute digests. gzip: compress what is written, by threads that are made here and never end.
   Output(int fd, bool hash, bool gzip);
-  ~Output();
 
   // Free space to fill, at most; then commit() what was filled.
   std::span<uint8_t> space();
@@ -33,15 +31,19 @@ class Output {
   std::string diff_id();
 
  private:
-  void flush(bool last);
+  void count(std::span<const uint8_t> bytes);
+  void flush();
   void send(std::span<const uint8_t> bytes);
 
   static constexpr size_t kBufferSize = 256 << 10;
   int fd_;
   bool hash_;
-  std::unique_ptr<uint8_t[]> buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kBufferSize);
+  // Without gzip, which has blocks of its own.
+  std::unique_ptr<uint8_t[]> buffer_;
   size_t used_ = 0;
-  std::unique_ptr<GzipEncoder> gzip_;
+  GzipBlocks* gzip_ = nullptr;
+  const GzipBlocks::Send plain_ = [this](std::span<const uint8_t> bytes) { count(bytes); };
+  const GzipBlocks::Send compressed_ = [this](std::span<const uint8_t> bytes) { send(bytes); };
   Sha256 plain_sha_;
   Sha256 sent_sha_;
   std::string diff_id_;
