@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { digestOf } from "@gantry/testkit/image-maker";
+import { untilPasses } from "@gantry/testkit/until-passes";
 import { openImageService, type TestService } from "./image-client.ts";
 
 const bytes = Buffer.from(
@@ -62,6 +63,39 @@ describe("ContentService", () => {
     for await (const each of service.content.listBlobs({})) listed.push(each.digest);
     assert.deepEqual(listed, [digest]);
     await assert.rejects(write(service, { ref: "b" }, bytes), { kind: "already_exists" });
+  });
+
+  it("writes small blobs together, and keeps those that are here, by one lease", async () => {
+    await using service = await openImageService();
+    await write(service, { ref: "a" }, bytes);
+    const elsewhere = digestOf(Buffer.from("elsewhere"));
+    const small = [Buffer.from("one"), bytes, Buffer.from("two"), Buffer.from("one")];
+    const { digests } = await service.content.writeBlobs({
+      ...{ blobs: small, leaseOwner: "export", ttlMs: 0n },
+      resources: [{ type: "blob", id: elsewhere }],
+    });
+    assert.deepEqual(digests, small.map(digestOf));
+    for (const each of digests) {
+      const { sizeBytes } = await service.content.statBlob({ digest: each });
+      assert.equal(Number(sizeBytes), small[digests.indexOf(each)]?.length);
+    }
+    const { leases } = await service.content.listLeases({});
+    const kept = leases.find(({ owner }) => owner === "export")?.resources.map(({ id }) => id);
+    assert.deepEqual(new Set(kept), new Set([...digests, elsewhere]));
+    await service.content.releaseLease({ owner: "export" });
+    await untilPasses(async () => {
+      await assert.rejects(service.content.statBlob({ digest: digestOf(Buffer.from("one")) }), {
+        kind: "not_found",
+      });
+    });
+  });
+
+  it("refuses to write blobs that nothing keeps", async () => {
+    await using service = await openImageService();
+    await assert.rejects(service.content.writeBlobs({ blobs: [bytes] }), {
+      kind: "invalid_argument",
+      message: "a lease needs an owner",
+    });
   });
 
   it("resumes a write where it stopped, also after kill -9", async () => {

@@ -10,6 +10,7 @@ import { type Collector, createCollector } from "./collector.ts";
 import { createHolds, type Holds } from "./holds.ts";
 import { createImageUsers, type ImageUsers } from "./image-users.ts";
 import { createLayerSync, type LayerSync } from "./layer-sync.ts";
+import type { PackedTree } from "./pack-tree.ts";
 import { createUnpacker, type Unpacker } from "./unpacker.ts";
 
 /** The ports of the store. */
@@ -36,6 +37,8 @@ export interface Store extends StorePorts {
   readonly users: ImageUsers;
   /** Layers that got a chain ID while this process ran: their keys before and now. */
   readonly renamed: Map<string, string>;
+  /** What an empty tree was packed as, once one was. */
+  readonly emptyTree: { packed: PackedTree | undefined };
 }
 
 export function createStore(ports: StorePorts): Store {
@@ -51,5 +54,6 @@ export function createStore(ports: StorePorts): Store {
     layerSync,
     users: createImageUsers(),
     renamed: new Map(),
+    emptyTree: { packed: undefined },
   };
 }

@@ -1,7 +1,9 @@
 /** Writes blobs that come as messages, resumable by name. */
 import { alreadyExists, canceled, invalidArgument } from "@gantry/errors";
-import { digestAlgorithm, parseDigest } from "@gantry/oci";
+import { type Digest, digestAlgorithm, parseDigest, sha256Digest } from "@gantry/oci";
+import type { LeaseResource } from "../domain/records.ts";
 import type { CommittedBlob, Ingest } from "../ports/content.ts";
+import { acquireLease } from "./leases.ts";
 import type { Store } from "./store.ts";
 
 /** A write of which nobody says whom it belongs to is kept so long. */
@@ -72,6 +74,35 @@ export async function writeBlob(
   });
   await store.metadata.flush();
   return blob;
+}
+
+/** Writes small blobs that are not here yet, all at once. */
+export async function writeBlobs(
+  store: Store,
+  blobs: readonly Uint8Array[],
+  lease: {
+    readonly owner: string;
+    readonly resources: readonly LeaseResource[];
+    readonly ttlMs: number;
+  },
+): Promise<Digest[]> {
+  const digests = blobs.map((bytes) => sha256Digest(bytes));
+  // The lease first: what is here now can't go any more.
+  const kept = digests.map((id) => ({ type: "blob" as const, id }));
+  acquireLease(store, lease.owner, [...lease.resources, ...kept], lease.ttlMs);
+  const missing = new Map(
+    digests
+      .map((digest, index) => [digest, blobs[index] ?? new Uint8Array()] as const)
+      .filter(([digest]) => !store.metadata.blobs.has(digest)),
+  );
+  const written = await Promise.all(
+    [...missing.values()].map((bytes) => store.content.write(bytes)),
+  );
+  store.metadata.change((change) => {
+    for (const blob of written) change.putBlob(blob);
+  });
+  await store.metadata.flush();
+  return digests;
 }
 
 async function position(ingest: Ingest, offset: number): Promise<void> {

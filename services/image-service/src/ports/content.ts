@@ -69,6 +69,11 @@ export interface ContentStore {
    * file stays then.
    */
   adopt(file: string, expected: ExpectedBlob): Promise<AdoptedBlob>;
+  /**
+   * Has one of our own programs write a blob into a file: what it says of the bytes is believed, and the
+   * blob is named when it is durable. Nothing stays of a write that fails.
+   */
+  receive<T extends CommittedBlob>(write: (file: string) => Promise<T>): Promise<T>;
   /** Writes a small blob. */
   write(bytes: Uint8Array): Promise<CommittedBlob>;
   /** Takes a blob away at once; its bytes are freed in the background. */

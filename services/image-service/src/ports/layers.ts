@@ -63,10 +63,10 @@ export interface LayerProgram {
     readonly limits: UnpackLimits;
     readonly signal: AbortSignal;
   }): Promise<void>;
-  /** Packs an overlay upper directory as a gzip layer, whose bytes go to `onBytes` in order. */
+  /** Packs an overlay upper directory as a gzip layer, into an empty file. */
   pack(request: {
     readonly directory: string;
-    readonly onBytes: (chunk: Uint8Array) => Promise<void>;
+    readonly file: string;
     readonly signal: AbortSignal;
   }): Promise<PackedLayer>;
   /** Compares an upper directory with what is below it, uppermost first. */

@@ -6,7 +6,7 @@ import type { Handlers } from "@gantry/rpc";
 import { acquireLease, releaseLease } from "../app/leases.ts";
 import { readBlob } from "../app/read-blob.ts";
 import type { Store } from "../app/store.ts";
-import { writeBlob, writeName } from "../app/write-blob.ts";
+import { writeBlob, writeBlobs, writeName } from "../app/write-blob.ts";
 import type { BlobRecord, LeaseResource } from "../domain/records.ts";
 
 export function contentHandlers(store: Store): Handlers<typeof ContentService> {
@@ -25,6 +25,15 @@ export function contentHandlers(store: Store): Handlers<typeof ContentService> {
     async writeBlob(requests, { signal }) {
       const { digest, sizeBytes } = await writeBlob(store, requests, signal);
       return { digest, sizeBytes: BigInt(sizeBytes) };
+    },
+
+    async writeBlobs({ blobs, leaseOwner, resources, ttlMs }) {
+      const lease = {
+        owner: leaseOwner,
+        resources: resources.map(resourceOf),
+        ttlMs: Number(ttlMs),
+      };
+      return { digests: await writeBlobs(store, blobs, lease) };
     },
 
     async statWrite({ ref }) {

@@ -3,6 +3,7 @@
  *
  *   content/blobs/<algorithm>/<hex>   whole, verified, read-only
  *   content/ingest/<sha256 of name>   unfinished; kept for a day, so that a pull can resume
+ *   content/ingest/received-<id>      being written by a program of ours; gone at the next start
  */
 import { createHash, randomUUID } from "node:crypto";
 import {
@@ -50,7 +51,7 @@ function removeOldIngests(ingestDir: string): void {
   const oldest = Date.now() - keepIngestMs;
   for (const name of readdirSync(ingestDir)) {
     const file = path.join(ingestDir, name);
-    if (name.startsWith("removed-") || statSync(file).mtimeMs < oldest)
+    if (/^(removed|received)-/.test(name) || statSync(file).mtimeMs < oldest)
       rmSync(file, { recursive: true, force: true });
   }
 }
@@ -148,6 +149,21 @@ class FileContentStore implements ContentStore {
       await handle.close();
     }
     await this.#sync(digestAlgorithm(digest));
+  }
+
+  async receive<T extends CommittedBlob>(write: (file: string) => Promise<T>): Promise<T> {
+    const file = path.join(this.#ingestDir, `received-${randomUUID()}`);
+    try {
+      await using handle = await open(file, "wx", 0o600);
+      const blob = await write(file);
+      await handle.datasync();
+      await rename(file, this.pathOf(blob.digest));
+      await this.#sync(digestAlgorithm(blob.digest));
+      return blob;
+    } catch (error) {
+      await rm(file, { force: true });
+      throw error;
+    }
   }
 
   async write(bytes: Uint8Array): Promise<CommittedBlob> {

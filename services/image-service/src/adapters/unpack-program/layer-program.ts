@@ -1,6 +1,6 @@
 /** The LayerProgram port over native/'s unpack program. */
 import { type FileHandle, open } from "node:fs/promises";
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
 import { parseDigest } from "@gantry/oci";
 import type { Ingest } from "../../ports/content.ts";
@@ -34,7 +34,7 @@ export function createLayerProgram(runProgram: RunProgram, mergeLayers: MergeLay
         lowers,
         lowersReady,
         input: source.kind === "file" ? { file: source.path } : "pipe",
-        output: false,
+        output: "none",
         signal,
         feed: feedOf(source, signal),
       });
@@ -47,21 +47,20 @@ export function createLayerProgram(runProgram: RunProgram, mergeLayers: MergeLay
         directory,
         lowers: [],
         input: "pipe",
-        output: false,
+        output: "none",
         signal,
         feed: (stdin) => pump(input, stdin),
       });
     },
 
-    async pack({ directory, onBytes, signal }) {
+    async pack({ directory, file, signal }) {
       const line = await runProgram({
         args: ["pack", "--overlay-upper", "--gzip"],
         directory,
         lowers: [],
         input: "none",
-        output: true,
+        output: { file },
         signal,
-        drain: (stdout) => drain(stdout, onBytes),
       });
       return packedOf(line);
     },
@@ -74,7 +73,7 @@ export function createLayerProgram(runProgram: RunProgram, mergeLayers: MergeLay
         directory: upper,
         lowers: [lower.path],
         input: "none",
-        output: false,
+        output: "none",
         signal,
         onLine: (line) => {
           found.push({ path: textOf(line, "path"), kind: numberOf(line, "kind") });
@@ -158,13 +157,6 @@ async function pump(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<
     await Promise.race([written, closed]);
   }
   stdin.end();
-}
-
-async function drain(
-  stdout: Readable,
-  onBytes: (chunk: Uint8Array) => Promise<void>,
-): Promise<void> {
-  for await (const chunk of stdout as AsyncIterable<Buffer>) await onBytes(chunk);
 }
 
 function textOf(line: ReportLine, key: string): string {

@@ -26,13 +26,11 @@ export interface ProgramRun {
   readonly lowersReady?: Promise<void> | undefined;
   /** Descriptor 0: a file to read, or `pipe`. */
   readonly input: { readonly file: string } | "pipe" | "none";
-  /** Descriptor 1 is wanted. */
-  readonly output: boolean;
+  /** Descriptor 1: a file to write. */
+  readonly output: { readonly file: string } | "none";
   readonly signal: AbortSignal;
   /** Feeds `pipe` input; its error ends the run. */
   readonly feed?: ((stdin: Writable) => Promise<void>) | undefined;
-  /** Takes the output. */
-  readonly drain?: ((stdout: Readable) => Promise<void>) | undefined;
   /** Takes all lines of the report but the last. */
   readonly onLine?: ((line: ReportLine) => void) | undefined;
 }
@@ -71,7 +69,6 @@ export function createRunner(program: string, kernel: () => ProgramKernel): RunP
 /** The running program. Disposing it ends it, and waits for that. */
 interface Child extends AsyncDisposable {
   readonly stdin: Socket | undefined;
-  readonly stdout: Socket | undefined;
   readonly report: Socket;
   /** Says when the lower layers are complete. */
   readonly go: Socket | undefined;
@@ -94,8 +91,8 @@ function launch(
     theirs.adopt(fd, close);
     fds.push([as, fd]);
   };
-  const file = (name: string, as: number): void => {
-    give(openSync(name, "r"), closeSync, as);
+  const file = (name: string, as: number, flags = "r"): void => {
+    give(openSync(name, flags), closeSync, as);
   };
   const pipe = (as: number, direction: { readable?: boolean; writable?: boolean }): Socket => {
     const [near, far] = kernel.socketpair();
@@ -111,10 +108,10 @@ function launch(
       (socket) => socket.destroy(),
     );
   };
-  const { input } = run;
+  const { input, output } = run;
   const stdin = input === "pipe" ? pipe(descriptor.stdin, { writable: true }) : undefined;
   if (typeof input === "object") file(input.file, descriptor.stdin);
-  const stdout = run.output ? pipe(descriptor.stdout, { readable: true }) : undefined;
+  if (output !== "none") file(output.file, descriptor.stdout, "r+");
   file(run.directory, descriptor.directory);
   const report = pipe(descriptor.report, { readable: true });
   const go = run.lowersReady === undefined ? undefined : pipe(descriptor.extra, { writable: true });
@@ -123,7 +120,7 @@ function launch(
   const argv = [program, ...run.args];
   const { pidfd } = kernel.launch({ executable, argv, env: [], fds, cwd: "/" });
   const sockets = ours.move();
-  return { stdin, stdout, report, go, ...watch(kernel, pidfd, sockets) };
+  return { stdin, report, go, ...watch(kernel, pidfd, sockets) };
 }
 
 function watch(
@@ -157,7 +154,7 @@ function watch(
 async function attend(run: ProgramRun, child: Child): Promise<ReportLine> {
   const report = readReport(child.report, run.onLine);
   tellReady(run, child);
-  // A failure of a feeder or taker is ours; the program's own follows from it and says less.
+  // A feeder's failure is ours; the program's own follows from it and says less.
   let ours: unknown;
   const guard = async (work: Promise<unknown> | undefined): Promise<void> => {
     try {
@@ -167,15 +164,10 @@ async function attend(run: ProgramRun, child: Child): Promise<ReportLine> {
       child.kill();
     }
   };
-  const { stdin, stdout, ended } = child;
+  const { stdin, ended } = child;
   // Whoever waits to write more is told.
   const closed = ended.then(() => stdin?.destroy());
-  await Promise.all([
-    closed,
-    guard(stdin && run.feed?.(stdin)),
-    guard(stdout && run.drain?.(stdout)),
-    guard(report),
-  ]);
+  await Promise.all([closed, guard(stdin && run.feed?.(stdin)), guard(report)]);
   if (run.signal.aborted) throw canceled("unpacking was canceled");
   if (ours !== undefined) throw toEngineError(ours);
   const last = await report;
