@@ -34,6 +34,8 @@ export interface Channel extends Disposable {
   rows<I extends DescMessage>(method: DescMethodUnary<I>): RowsCaller<I>;
   /** Resolves when the peer accepts calls; throws `unavailable` after `timeoutMs`. */
   ready(timeoutMs: number): Promise<void>;
+  /** Whether there is a connection, as far as is known: a peer that has just been killed may still seem to be there. */
+  readonly isReady: boolean;
   /** Ends the connection; running calls fail with `canceled` or `unavailable`. */
   close(): void;
 }
@@ -88,6 +90,9 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
     async ready(timeoutMs) {
       await waitReady(wire, timeoutMs, peer);
       await link?.connect();
+    },
+    get isReady() {
+      return wire.getChannel().getConnectivityState(true) === connectivityState.READY;
     },
     close,
     [Symbol.dispose]: close,

@@ -77,6 +77,8 @@ export function openBackends(sockets: BackendSockets): BackendChannels {
   const buildService = openChannel(sockets.buildService, { patienceMs });
   const buildkit = buildService.client(BuildkitService);
   const wakeBuilder = async (signal: AbortSignal): Promise<void> => {
+    // One build opens six or more connections to it.
+    if (buildService.isReady) return;
     const woken = await wake(sockets.buildWake, signal);
     await buildService.ready(woken ? wakeTimeoutMs : patienceMs);
   };
