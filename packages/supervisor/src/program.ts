@@ -33,17 +33,22 @@ export const serviceOrder = ["image-service", "container-service", "api-gateway"
 /** Services that are started when they are wanted. */
 export const onDemandServices = ["build-service"] as const;
 
+const quiet = "--disable-warning=ExperimentalWarning";
+
 /**
- * Options of Node in every service: heaps of a local control plane are small, and resident memory is
+ * Options of Node in services that stay: heaps of a local control plane are small, and resident memory is
  * a promise (docs/performance.md). Code is interpreted, or, where it is hot, compiled by V8's middle tier.
  */
-const nodeOptions = [
+const smallNode = [
   "--max-semi-space-size=1",
   "--v8-pool-size=1",
   "--no-turbofan",
   "--no-sparkplug",
-  "--disable-warning=ExperimentalWarning",
+  quiet,
 ];
+
+/** Node's own ways, for services that end when they have nothing to do: they are to be quick, not small. */
+const quickNode = [quiet];
 
 /** Path of a service's bundle in the folder of all programs. */
 const bundleOf = (programs: string, name: string): string => path.join(programs, name, "main.mjs");
@@ -51,9 +56,10 @@ const bundleOf = (programs: string, name: string): string => path.join(programs,
 /** A service of the engine as a program. `programs` is the folder of the bundles. */
 export function serviceProgram(config: EngineConfig, programs: string, name: ServiceName): Program {
   const entry = bundleOf(programs, name);
+  const endsByItself = onDemandServices.some((each) => each === name);
   return {
     name,
-    command: () => [process.execPath, ...nodeOptions, entry],
+    command: () => [process.execPath, ...(endsByItself ? quickNode : smallNode), entry],
     env: {
       ...engineEnvironment(config),
       // One arena for all threads: some MiB less, and no thread here allocates much.
@@ -65,7 +71,7 @@ export function serviceProgram(config: EngineConfig, programs: string, name: Ser
         ? ping(config.dockerSocket, signal)
         : checkHealth(servicePaths(config, name).grpcSocket, signal),
     stopTimeoutMs: 10_000,
-    endsByItself: onDemandServices.some((each) => each === name),
+    endsByItself,
   };
 }
 
