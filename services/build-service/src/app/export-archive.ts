@@ -2,7 +2,7 @@
 import { familiarName, parseReference } from "@gantry/oci";
 import type { BuildResult, ImageExport } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
-import { blobsOf, writeImage } from "./export-image.ts";
+import { writeImage } from "./export-image.ts";
 import { tarEnd, tarHead, tarPadding } from "./tar-entries.ts";
 
 export async function* exportArchive(
@@ -40,10 +40,11 @@ export async function* exportArchive(
       }));
       yield* entry("manifest.json", Buffer.from(JSON.stringify(docker)));
     }
-    for (const blob of blobsOf(written)) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of parts.layers.readBlob(blob, signal)) chunks.push(chunk);
-      yield* entry(blobPath(blob), Buffer.concat(chunks));
+    const blobs = new Map(written.blobs.map((blob) => [blob.digest, blob.sizeBytes]));
+    for (const [blob, bytes] of blobs) {
+      yield tarHead(blobPath(blob), bytes);
+      yield* parts.layers.readBlob(blob, signal);
+      yield tarPadding(bytes);
     }
     yield tarEnd;
   } finally {

@@ -9,7 +9,7 @@ import type {
   WrittenCache,
 } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
-import { exportLeaseMs, type WrittenDocument, writeJson } from "./export-image.ts";
+import { Documents } from "./documents.ts";
 import { chainBelow, currentKey, inlineCacheOf, packChain } from "./pack-layers.ts";
 
 type Chain = Pick<PlatformResult, "snapshot" | "cacheKeys">;
@@ -21,23 +21,23 @@ export async function exportCache(
   leaseOwner: string,
   signal: AbortSignal,
 ): Promise<WrittenCache | undefined> {
-  const { layers } = parts;
   const chains = mode === "min" ? result.platforms : await allChains(parts, result);
-  const blobs = new Map<string, WrittenBlob>();
-  const manifests: WrittenDocument[] = [];
-  const release = (): Promise<void> => layers.release(leaseOwner);
+  const layers = new Map<string, WrittenBlob>();
+  const documents = new Documents();
+  const manifests: WrittenBlob[] = [];
+  const release = (): Promise<void> => parts.layers.release(leaseOwner);
   try {
     for (const chain of chains) {
       if (chain.snapshot === "") continue;
-      manifests.push(await writeChain(parts, chain, blobs, leaseOwner, signal));
+      manifests.push(await addChain(parts, chain, { layers, documents }, signal));
     }
     if (manifests.length === 0) return undefined;
-    const target = await writeIndex(parts, manifests, leaseOwner);
-    blobs.set(target.digest, target);
+    const target = addIndex(manifests, documents);
+    await documents.write(parts.layers, [...layers.values()], leaseOwner);
     return {
       target,
-      blobs: [...blobs.values()],
-      read: (digest, until) => layers.readBlob(digest, until),
+      blobs: [...layers.values(), ...documents.blobs],
+      read: (digest, until) => parts.layers.readBlob(digest, until),
       [Symbol.asyncDispose]: release,
     };
   } catch (error) {
@@ -65,36 +65,28 @@ async function allChains(
     .map((snapshot) => ({ snapshot, cacheKeys }));
 }
 
-async function writeChain(
+async function addChain(
   parts: BuilderParts,
   chain: Chain,
-  blobs: Map<string, WrittenBlob>,
-  leaseOwner: string,
+  to: { readonly layers: Map<string, WrittenBlob>; readonly documents: Documents },
   signal: AbortSignal,
-): Promise<WrittenDocument> {
+): Promise<WrittenBlob> {
   const layers = await packChain(parts, chain.snapshot, signal);
-  const digests = layers.map(({ digest }) => digest);
-  await parts.layers.lease(leaseOwner, { blobs: digests }, exportLeaseMs);
-  const config = await writeJson(parts, leaseOwner, mediaTypes.ociConfig, {
+  for (const each of layers) to.layers.set(each.digest, each);
+  const config = to.documents.add(mediaTypes.ociConfig, {
     ...hostPlatform(),
     [inlineCacheField]: await inlineCacheOf(parts, chain, layers),
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
   });
-  const manifest = await writeJson(parts, leaseOwner, mediaTypes.ociManifest, {
+  return to.documents.add(mediaTypes.ociManifest, {
     ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
     config: descriptorOf(config),
     layers: layers.map(descriptorOf),
   });
-  for (const each of [...layers, config, manifest]) blobs.set(each.digest, each);
-  return manifest;
 }
 
-async function writeIndex(
-  parts: BuilderParts,
-  manifests: readonly WrittenDocument[],
-  leaseOwner: string,
-): Promise<WrittenDocument> {
-  return await writeJson(parts, leaseOwner, mediaTypes.ociIndex, {
+function addIndex(manifests: readonly WrittenBlob[], documents: Documents): WrittenBlob {
+  return documents.add(mediaTypes.ociIndex, {
     ...{ schemaVersion: 2, mediaType: mediaTypes.ociIndex, artifactType: cacheIndexType },
     manifests: manifests.map((each) => ({ ...descriptorOf(each), platform: hostPlatform() })),
   });

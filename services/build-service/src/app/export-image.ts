@@ -1,6 +1,6 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
 
-import { type Digest, mediaTypes, type Platform } from "@gantry/oci";
+import { mediaTypes, type Platform } from "@gantry/oci";
 import { inlineCacheField } from "../domain/cache-config.ts";
 import type {
   BuildResult,
@@ -8,25 +8,20 @@ import type {
   ImageExport,
   PlatformResult,
   StoredImage,
+  WrittenBlob,
 } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { Documents } from "./documents.ts";
 import { inlineCacheOf, packChain } from "./pack-layers.ts";
 
 const inTotoType = "application/vnd.in-toto+json";
-/** An export's blobs are kept so long when nobody stores an image of them. */
-export const exportLeaseMs = 3600 * 1000;
 
 /** Blobs of an image, all in the content store. */
 export interface WrittenImage {
-  readonly target: WrittenDocument;
+  readonly target: WrittenBlob;
   readonly manifests: readonly ExportedManifest[];
-}
-
-/** A document in the content store. */
-export interface WrittenDocument {
-  readonly mediaType: string;
-  readonly digest: string;
-  readonly sizeBytes: number;
+  /** All of them, layers first. */
+  readonly blobs: readonly WrittenBlob[];
 }
 
 /** Stores a result as an image of the engine. */
@@ -55,25 +50,35 @@ export async function writeImage(
   signal: AbortSignal,
 ): Promise<WrittenImage> {
   options.onStep("exporting layers", false);
+  const documents = new Documents();
   const manifests: ExportedManifest[] = [];
   for (const each of result.platforms) {
-    manifests.push(await writeManifest(parts, each, options, leaseOwner, signal));
+    manifests.push(await addManifest(parts, each, options, documents, signal));
   }
   const entries = manifests.map(entryOf);
   for (const manifest of manifests) {
-    const attestation = await writeAttestations(parts, manifest, options, leaseOwner);
+    const attestation = addAttestations(manifest, options, documents);
     if (attestation !== undefined) entries.push(attestation);
   }
   const [only] = manifests;
-  if (entries.length === 1 && only !== undefined) return { target: only, manifests };
-  const index = await writeJson(parts, leaseOwner, mediaTypes.ociIndex, {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociIndex,
-    manifests: entries,
-    ...annotationsOf(options.indexAnnotations),
+  const isIndex = entries.length > 1 || only === undefined;
+  const target = isIndex ? addIndex(entries, options, documents) : only;
+  const layers = manifests.flatMap((each) => each.layers);
+  await documents.write(parts.layers, layers, leaseOwner);
+  return { target, manifests, blobs: [...layers, ...documents.blobs] };
+}
+
+function addIndex(
+  manifests: readonly object[],
+  { indexAnnotations, onStep }: ImageExport,
+  documents: Documents,
+): WrittenBlob {
+  const index = documents.add(mediaTypes.ociIndex, {
+    ...{ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
+    ...annotationsOf(indexAnnotations),
   });
-  options.onStep(`exporting manifest list ${index.digest}`, true);
-  return { target: index, manifests };
+  onStep(`exporting manifest list ${index.digest}`, true);
+  return index;
 }
 
 function entryOf({ mediaType, digest, sizeBytes, platform }: ExportedManifest): object {
@@ -88,25 +93,20 @@ function annotationsOf(annotations: ReadonlyMap<string, string>): object {
   return annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) };
 }
 
-async function writeManifest(
+async function addManifest(
   parts: BuilderParts,
   result: PlatformResult,
   options: ImageExport,
-  leaseOwner: string,
+  documents: Documents,
   signal: AbortSignal,
 ): Promise<ExportedManifest> {
   const layers = await packChain(parts, result.snapshot, signal);
   options.onStep("exporting layers", true);
-  await parts.layers.lease(
-    leaseOwner,
-    { blobs: layers.map(({ digest }) => digest) },
-    exportLeaseMs,
-  );
   // What the base image knew of its steps is not true of ours.
   const { [inlineCacheField]: _ofBase, ...document } = result.config;
   const { history } = document;
   const created = history.at(-1)?.created ?? new Date().toISOString();
-  const config = await writeJson(parts, leaseOwner, mediaTypes.ociConfig, {
+  const config = documents.add(mediaTypes.ociConfig, {
     created,
     ...document,
     ...(options.inlineCache === true && {
@@ -115,7 +115,7 @@ async function writeManifest(
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history,
   });
-  const manifest = await writeJson(parts, leaseOwner, mediaTypes.ociManifest, {
+  const manifest = documents.add(mediaTypes.ociManifest, {
     schemaVersion: 2,
     mediaType: mediaTypes.ociManifest,
     config: { mediaType: config.mediaType, digest: config.digest, size: config.sizeBytes },
@@ -131,18 +131,17 @@ async function writeManifest(
   return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
 }
 
-async function writeAttestations(
-  parts: BuilderParts,
+function addAttestations(
   manifest: ExportedManifest,
   options: ImageExport,
-  leaseOwner: string,
-): Promise<object | undefined> {
+  documents: Documents,
+): object | undefined {
   const attestations = options.attestations(manifest);
   if (attestations.length === 0) return undefined;
   const layers: object[] = [];
   const diffIds: string[] = [];
   for (const { predicateType, statement } of attestations) {
-    const blob = await parts.layers.writeBlob(statement, leaseOwner);
+    const blob = documents.addBytes(inTotoType, statement);
     diffIds.push(blob.digest);
     layers.push({
       ...{ mediaType: inTotoType, digest: blob.digest, size: blob.sizeBytes },
@@ -150,12 +149,12 @@ async function writeAttestations(
     });
   }
   const unknown = { architecture: "unknown", os: "unknown" };
-  const config = await writeJson(parts, leaseOwner, mediaTypes.ociConfig, {
+  const config = documents.add(mediaTypes.ociConfig, {
     ...unknown,
     config: {},
     rootfs: { type: "layers", diff_ids: diffIds },
   });
-  const written = await writeJson(parts, leaseOwner, mediaTypes.ociManifest, {
+  const written = documents.add(mediaTypes.ociManifest, {
     ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
     config: { mediaType: config.mediaType, digest: config.digest, size: config.sizeBytes },
     layers,
@@ -169,25 +168,4 @@ async function writeAttestations(
       "vnd.docker.reference.digest": manifest.digest,
     },
   };
-}
-
-/** Writes a document, kept by a lease. */
-export async function writeJson(
-  parts: BuilderParts,
-  leaseOwner: string,
-  mediaType: string,
-  document: object,
-): Promise<WrittenDocument> {
-  const blob = await parts.layers.writeBlob(Buffer.from(JSON.stringify(document)), leaseOwner);
-  return { mediaType, ...blob };
-}
-
-/** Blobs of an image in an order that archives like: config, layers, manifests. */
-export function blobsOf({ target, manifests }: WrittenImage): Digest[] {
-  const all = manifests.flatMap(({ configDigest, layers, digest }) => [
-    configDigest,
-    ...layers.map((layer) => layer.digest),
-    digest,
-  ]);
-  return [...new Set([...all, target.digest])] as Digest[];
 }

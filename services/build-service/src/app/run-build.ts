@@ -143,6 +143,7 @@ class RunningBuild {
 
   async #release(): Promise<void> {
     for (const session of this.#sessions.splice(0)) session.release();
+    await this.#parts.containers.settled();
     await this.#parts.layers.release(this.#leaseOwner).catch((error: unknown) => {
       this.#parts.logger.warn({ err: error }, "lease of a build is left to expire");
     });

@@ -32,7 +32,7 @@ export interface StepContainer {
   readonly label: string;
 }
 
-/** What came of it. The snapshot's key is the container's ID; the container is gone. */
+/** What came of it. The snapshot's key is the container's ID. */
 export interface StepRun {
   readonly exitCode: number;
   /** Killed for memory. */
@@ -42,7 +42,8 @@ export interface StepRun {
 /** Runs containers. */
 export interface StepContainers {
   /**
-   * Runs a program to its end; kills it when the signal aborts.
+   * Runs a program to its end; kills it when the signal aborts. The container of a program that failed
+   * is gone then, that of others goes behind the caller's back.
    * @param onStart called with the container's ID before it starts
    * @param finish called after the end, while the snapshot is still there
    */
@@ -55,6 +56,8 @@ export interface StepContainers {
     },
     signal: AbortSignal,
   ): Promise<StepRun>;
+  /** Resolves when the containers of all that has been run so far are gone. */
+  settled(): Promise<void>;
   /** Removes what earlier processes of ours left. */
   removeLeftovers(): Promise<void>;
 }

@@ -76,12 +76,6 @@ export interface PackedLayer extends ExportedLayer {
   readonly chainId: string;
 }
 
-/** A blob to store. */
-export interface StoredBlob {
-  readonly digest: string;
-  readonly sizeBytes: number;
-}
-
 /** Images and layers. Everything may throw EngineError. */
 export interface Layers {
   /** Unmounts what earlier processes of ours left. */
@@ -127,8 +121,11 @@ export interface Layers {
   release(owner: string): Promise<void>;
   /** Owners of leases that begin with a prefix. */
   leaseOwners(prefix: string): Promise<string[]>;
-  /** Writes a blob, kept by a lease. */
-  writeBlob(bytes: Uint8Array, leaseOwner: string): Promise<StoredBlob>;
+  /** Writes small blobs, kept by a lease with others that are here. @param lease.ttlMs 0 = until released */
+  writeBlobs(
+    blobs: readonly Uint8Array[],
+    lease: { readonly owner: string; readonly blobs: readonly string[]; readonly ttlMs: number },
+  ): Promise<void>;
   /** Stores a blob that comes from elsewhere, kept by a lease. Throws invalid_argument for other content. */
   copyBlob(
     digest: string,

@@ -1,5 +1,5 @@
 /** Blobs of image-service's content store. */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { hasKind } from "@gantry/errors";
 import type { ContentService } from "@gantry/proto/image";
 import type { ServiceClient } from "@gantry/rpc";
@@ -13,22 +13,17 @@ const leaseMs = 24 * 3600 * 1000;
 /** Its part of the port. */
 export function blobStore(
   content: ServiceClient<typeof ContentService>,
-): Pick<Layers, "writeBlob" | "copyBlob" | "hasBlob" | "readBlob"> {
+): Pick<Layers, "writeBlobs" | "copyBlob" | "hasBlob" | "readBlob"> {
   const hold = async (digest: string, owner: string): Promise<void> => {
     const resources = [{ type: "blob", id: digest }];
     await content.acquireLease({ owner, resources, ttlMs: BigInt(leaseMs) });
   };
   return {
-    async writeBlob(bytes, leaseOwner) {
-      const digest = `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
-      const head = { ref: randomUUID(), digest, sizeBytes: BigInt(bytes.length), leaseOwner };
-      try {
-        await content.writeBlob(blobMessages(head, [bytes]));
-      } catch (error) {
-        if (!hasKind(error, "already_exists")) throw error;
-        await hold(digest, leaseOwner);
-      }
-      return { digest, sizeBytes: bytes.length };
+    async writeBlobs(blobs, { owner: leaseOwner, blobs: others, ttlMs }) {
+      const resources = others.map((id) => ({ type: "blob", id }));
+      await content.writeBlobs({
+        ...{ blobs: [...blobs], leaseOwner, resources, ttlMs: BigInt(ttlMs) },
+      });
     },
     async copyBlob(digest, bytes, leaseOwner, signal) {
       const head = { ref: randomUUID(), digest, sizeBytes: 0n, leaseOwner };

@@ -1,4 +1,5 @@
 /** The StepContainers port over container-service. */
+import type { Socket } from "node:net";
 import { create } from "@bufbuild/protobuf";
 import { internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -19,9 +20,20 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
   const remove = async (id: string): Promise<void> => {
     await client.removeContainer({ container: id, force: true, removeVolumes: true });
   };
+  const going = new Set<Promise<void>>();
+  const take = (id: string): Promise<void> => {
+    const gone = remove(id)
+      .catch((error: unknown) => {
+        logger.error({ err: error, container: id }, "container of a step is left");
+      })
+      .finally(() => going.delete(gone));
+    going.add(gone);
+    return gone;
+  };
   return {
     async run(container, hooks, signal) {
       const { id } = await client.createContainer(createRequest(container), { signal });
+      let succeeded = false;
       try {
         hooks.onStart(id);
         const run = await runToEnd(
@@ -31,13 +43,16 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
           signal,
         );
         await hooks.finish(id, run);
+        succeeded = run.exitCode === 0;
         return run;
       } finally {
-        // Also after an abort: nothing is left.
-        await remove(id).catch((error: unknown) => {
-          logger.error({ err: error, container: id }, "container of a step is left");
-        });
+        // Also after an abort: nothing is left. The next step need not wait for it.
+        const gone = take(id);
+        if (!succeeded) await gone;
       }
+    },
+    async settled() {
+      await Promise.all(going);
     },
     async removeLeftovers() {
       const { containers } = await client.listContainers({ all: true, buildSteps: true });
@@ -56,12 +71,10 @@ async function runToEnd(
   onOutput: Parameters<typeof readFrames>[1],
   signal: AbortSignal,
 ): Promise<StepRun> {
-  const attached = await client.attachContainer(
-    { container: id, stdout: true, stderr: true, stream: true },
-    { signal },
-  );
-  if (attached.stream === undefined) throw internal("no stream to attach to");
-  const socket = await connectData(attached.stream, { signal });
+  const waiting = beginWait(client, id, signal);
+  // It is awaited when there is something to attach to; a failure before that is told first.
+  waiting.catch(() => undefined);
+  const socket = await attach(client, id, signal);
   const kill = (): void => {
     // The container is removed by force in any case.
     void client.killContainer({ container: id, signal: "SIGKILL" }).catch(() => undefined);
@@ -69,7 +82,7 @@ async function runToEnd(
   };
   signal.addEventListener("abort", kill, { once: true });
   try {
-    const { ended } = await beginWait(client, id, signal);
+    const { ended } = await waiting;
     await client.startContainer({ container: id, secretEnv: [...secretEnv] }, { signal });
     await readFrames(socket, onOutput);
     const exitCode = await ended;
@@ -81,6 +94,20 @@ async function runToEnd(
     signal.removeEventListener("abort", kill);
     socket.destroy();
   }
+}
+
+async function attach(
+  client: ServiceClient<typeof ContainerService>,
+  container: string,
+  signal: AbortSignal,
+): Promise<Socket> {
+  const request = { container, stdout: true, stderr: true, stream: true };
+  const { stream } = await client.attachContainer(request, { signal });
+  if (stream === undefined) throw internal("no stream to attach to");
+  const socket = await connectData(stream, { signal });
+  // Before anybody reads, the reason is told by another call: a container that could not be started.
+  socket.on("error", () => undefined);
+  return socket;
 }
 
 /** Resolves when the wait is registered, so that no end is missed. */

@@ -5,7 +5,6 @@
 import {
   chmodSync,
   constants,
-  copyFileSync,
   lchownSync,
   linkSync,
   lutimesSync,
@@ -16,6 +15,7 @@ import {
   type Stats,
   symlinkSync,
 } from "node:fs";
+import { copyFile } from "node:fs/promises";
 import type { PathKernel } from "@gantry/native";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
@@ -50,7 +50,11 @@ export interface CopyFrom {
   readonly name: string | undefined;
 }
 
-const filesAtOnce = 64;
+/** Entries after which others have their turn. */
+const entriesAtOnce = 64;
+
+/** Files whose bytes are copied at the same time, off the event loop. */
+const copiesAtOnce = 4;
 
 /** Copies one source. @param destination absolute, with a trailing slash for a directory */
 export async function copyFiles(
@@ -92,7 +96,7 @@ class Copier {
   readonly #options: CopyOptions;
   readonly #rules: IgnoreRules | undefined;
   /** First copy of files with several names. */
-  readonly #links = new Map<string, string>();
+  readonly #links = new Map<string, { readonly path: string; readonly written: Promise<void> }>();
   #count = 0;
 
   constructor(root: string, options: CopyOptions) {
@@ -127,7 +131,7 @@ class Copier {
       throw new BuildFailure(`cannot copy to non-directory: ${destination}`);
     }
     if (target.stat === undefined) this.#makeLike(target.path, stat);
-    await this.#merge(path, target.path, "");
+    await this.#merge(path, target.path, "", target.stat === undefined);
     if (target.stat === undefined) this.#finish(target.path, stat, path);
   }
 
@@ -159,31 +163,42 @@ class Copier {
     }
   }
 
-  async #merge(from: string, to: string, name: string): Promise<void> {
-    for (const child of readdirSync(from)) {
-      const stat = statOf(`${from}/${child}`);
-      if (stat === undefined) continue;
-      const childName = name === "" ? child : `${name}/${child}`;
-      await this.#put(`${from}/${child}`, stat, `${to}/${child}`, childName);
+  /** @param isNew nothing is there yet in the target */
+  async #merge(from: string, to: string, name: string, isNew: boolean): Promise<void> {
+    const copies = new Set<Promise<void>>();
+    try {
+      for (const child of readdirSync(from)) {
+        const path = `${from}/${child}`;
+        const stat = statOf(path);
+        if (stat === undefined) continue;
+        const childName = name === "" ? child : `${name}/${child}`;
+        const copy = this.#put(path, stat, `${to}/${child}`, childName, isNew);
+        // Folders one after the other, so that few things are open at once.
+        if (!stat.isFile()) await copy;
+        else await someOf(copies, copy);
+      }
+      await Promise.all(copies);
+    } finally {
+      await Promise.allSettled(copies);
     }
   }
 
   /** Copies anything to a path of the target whose parent is there. */
-  async #put(from: string, stat: Stats, to: string, name: string): Promise<void> {
+  async #put(from: string, stat: Stats, to: string, name: string, isNew = false): Promise<void> {
     const ignored = this.#rules?.ignores(name) ?? false;
     if (ignored && !(stat.isDirectory() && this.#rules?.hasExceptions === true)) return;
     this.#count += 1;
-    if (this.#count % filesAtOnce === 0) {
+    if (this.#count % entriesAtOnce === 0) {
       this.#options.signal.throwIfAborted();
       await new Promise(setImmediate);
     }
-    const there = statOf(to);
+    const there = isNew ? undefined : statOf(to);
     if (stat.isDirectory()) {
       if (there !== undefined && !there.isDirectory()) {
         throw new BuildFailure(`cannot copy to non-directory: ${to.slice(this.#root.length)}`);
       }
       if (there === undefined) this.#makeLike(to, stat);
-      await this.#merge(from, to, name);
+      await this.#merge(from, to, name, there === undefined);
     } else {
       if (there?.isDirectory() === true) {
         throw new BuildFailure(
@@ -191,8 +206,16 @@ class Copier {
         );
       }
       if (there !== undefined) rmSync(to);
-      if (this.#hardLinked(stat, to)) return;
-      this.#write(from, stat, to);
+      const identity = stat.isFile() && stat.nlink > 1 ? identityOf(stat) : undefined;
+      const first = identity === undefined ? undefined : this.#links.get(identity);
+      if (first !== undefined) {
+        await first.written;
+        linkSync(first.path, to);
+        return;
+      }
+      const written = this.#write(from, stat, to);
+      if (identity !== undefined) this.#links.set(identity, { path: to, written });
+      await written;
     }
     this.#finish(to, stat, from);
   }
@@ -201,22 +224,10 @@ class Copier {
     mkdirSync(path, { mode: stat.mode & 0o7777 });
   }
 
-  #hardLinked(stat: Stats, to: string): boolean {
-    if (stat.nlink < 2 || !stat.isFile()) return false;
-    const identity = `${String(stat.dev)} ${String(stat.ino)}`;
-    const first = this.#links.get(identity);
-    if (first === undefined) {
-      this.#links.set(identity, to);
-      return false;
-    }
-    linkSync(first, to);
-    return true;
-  }
-
-  #write(from: string, stat: Stats, to: string): void {
+  async #write(from: string, stat: Stats, to: string): Promise<void> {
     if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
     else if (stat.isFile()) {
-      copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     } else {
       const [major, minor] = deviceNumbers(stat.rdev);
       this.#options.kernel.makeNode(to, stat.mode, major, minor);
@@ -244,6 +255,18 @@ class Copier {
     if (from !== undefined) this.#copyXattrs(from, path);
     lutimesSync(path, stat.atime, stat.mtime);
   }
+}
+
+const identityOf = ({ dev, ino }: Stats): string => `${String(dev)} ${String(ino)}`;
+
+/** Adds a copy to those that are under way, and waits until there is room for another. */
+async function someOf(copies: Set<Promise<void>>, copy: Promise<void>): Promise<void> {
+  copies.add(copy);
+  copy.then(
+    () => copies.delete(copy),
+    () => undefined,
+  );
+  if (copies.size >= copiesAtOnce) await Promise.race(copies);
 }
 
 /** As glibc packs them. */
