@@ -11,6 +11,7 @@ import { putImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
+import { buildRows, measureBuilderMemory } from "./build-rows.ts";
 import type { Engine } from "./engine.ts";
 import { makeImageRows } from "./image-rows.ts";
 import { listRows } from "./list-rows.ts";
@@ -60,6 +61,7 @@ async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
   for (const row of [...commandRows(rounds), ...networkRows(rounds), ...listRows(few)])
     await take(row);
   for (const row of await storageRows(scratch, few)) await take(row);
+  for (const row of await buildRows(scratch, few)) await take(row);
   const served = await serveImages(peer, few);
   try {
     for (const row of served.rows) await take(row);
@@ -114,7 +116,11 @@ async function main(): Promise<void> {
   const timed = await timeRows(rounds, new RegExp(pattern ?? ""));
   const memory =
     pattern === undefined
-      ? [...(await measureMemory(scratch)), ...(await measurePullMemory(scratch))]
+      ? [
+          ...(await measureMemory(scratch)),
+          ...(await measurePullMemory(scratch)),
+          await measureBuilderMemory(scratch),
+        ]
       : [];
   const report = { takenAt, machine: describeMachine(), ...timed, memory };
   const markdown = toMarkdown(report);
