@@ -15,6 +15,7 @@
         "src/kernel/nft_watch.cc",
         "src/kernel/overlay_mount.cc",
         "src/kernel/process.cc",
+        "src/kernel/remove_tree.cc",
         "src/kernel/rtnetlink.cc",
         "src/kernel/seccomp_compile.cc",
         "src/kernel/socket.cc"

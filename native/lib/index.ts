@@ -26,4 +26,5 @@ export type {
   Watch,
 } from "./kernel.ts";
 export { loadKernel } from "./load.ts";
+export { removeTree } from "./remove-tree.ts";
 export { type OciSeccomp, parseSeccomp, seccompFlags } from "./seccomp.ts";

@@ -321,6 +321,11 @@ export interface PathKernel {
   makeNode(path: string, mode: number, major: number, minor: number): void;
   /** syncfs(2) of the file system that holds `path`: all that was written to it up to now is on disk. */
   syncFileSystem(path: string): Promise<void>;
+  /**
+   * Removes a file, or a folder with what is in it, but no more than `limit` entries: true when nothing is left. See
+   * {@link removeTree}, which goes on until then.
+   */
+  removeTreePart(path: string, limit: number): Promise<boolean>;
 }
 
 /** All of it. */

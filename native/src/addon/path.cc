@@ -11,6 +11,7 @@
 #include "addon/convert.h"
 #include "addon/worker.h"
 #include "kernel/in_root.h"
+#include "kernel/remove_tree.h"
 #include "kernel/unique_fd.h"
 
 namespace gantry::addon {
@@ -121,6 +122,15 @@ Napi::Value sync_file_system_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value remove_tree_part_js(const Napi::CallbackInfo& info) {
+  return PromiseWorker<bool>::start(
+      info.Env(),
+      [path = info[0].As<Napi::String>().Utf8Value(), limit = info[1].As<Napi::Number>().Uint32Value()] {
+        return remove_tree(path, limit);
+      },
+      [](Napi::Env env, bool& done) { return Napi::Boolean::New(env, done); });
+}
+
 }  // namespace
 
 void export_path(Napi::Env env, Napi::Object exports) {
@@ -130,6 +140,7 @@ void export_path(Napi::Env env, Napi::Object exports) {
   exports.Set("listXattrs", Napi::Function::New(env, list_xattrs_js, "listXattrs"));
   exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));
   exports.Set("syncFileSystem", Napi::Function::New(env, sync_file_system_js, "syncFileSystem"));
+  exports.Set("removeTreePart", Napi::Function::New(env, remove_tree_part_js, "removeTreePart"));
   exports.Set("makeNode", Napi::Function::New(env, make_node_js, "makeNode"));
 }
 

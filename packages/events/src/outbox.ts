@@ -31,6 +31,8 @@ export interface Outbox extends AsyncDisposable {
 
 /** Events sent before their acknowledgements are awaited. */
 const batchSize = 64;
+/** A run makes several events in a row: they are sent together, and not while its caller waits for us. */
+const gatherMs = 20;
 
 /** Starts to publish. Returns at once. */
 export function startOutbox(options: OutboxOptions): Outbox {
@@ -103,6 +105,7 @@ class OutboxLoop {
     const stop = AbortSignal.any([this.#signal, lost.signal]);
     while (!stop.aborted) {
       await log.waitAfter(this.#published, stop);
+      await pause(gatherMs, undefined, { signal: stop }).catch(() => undefined);
       if (!stop.aborted) await this.#publishBatch(nats);
     }
   }

@@ -3,7 +3,6 @@ export {
   syncFolder,
   writeFileAtomic,
 } from "./atomic-write.ts";
-export { removeTree } from "./remove-tree.ts";
 export { isInside, joinInside } from "./safe-path.ts";
 export { sharedWork } from "./shared-work.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";

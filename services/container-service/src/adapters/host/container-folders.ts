@@ -1,11 +1,11 @@
 /** Folders of containers: `<data>/container-service/containers/<id>`. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync } from "node:fs";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import type { Kernel } from "@gantry/native";
+import { type Kernel, removeTree } from "@gantry/native";
 import type { ContainerFolders, ContainerPaths } from "../../ports/host.ts";
 
 const mountFlags = 0xen; // MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -31,7 +31,7 @@ export function openContainerFolders(
     };
   };
   const empty = (folder: string): void => {
-    rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    removeTree(folder).catch((error: unknown) => {
       logger.warn({ err: error, folder }, "folder is left in the trash");
     });
   };

@@ -40,7 +40,7 @@ export interface StateWriter {
   settled(): Promise<void>;
   /** Asks the event log on disk. */
   ask(question: LogQuestion): Promise<LoggedEvent[] | number>;
-  /** Notes how far NATS has got. */
+  /** Notes how far NATS has got, soon: what is told again after a crash is known by its message ID. */
   setPublished(seq: number): void;
   /** Commits what was asked for and ends the thread. */
   close(): Promise<void>;
@@ -63,6 +63,9 @@ export async function openStateWriter(options: StateWriterOptions): Promise<Stat
   return new ThreadWriter(worker, options);
 }
 
+/** How far NATS has got is written so much later, once for all that it got meanwhile. */
+const publishedDelayMs = 500;
+
 /** SQLite's result code of a full disk. */
 const sqliteFull = 13;
 
@@ -82,6 +85,8 @@ class ThreadWriter implements StateWriter {
   #newest: Promise<unknown> = Promise.resolve();
   #closing = false;
   #refusing = false;
+  #published: number | undefined;
+  #publishedTimer: NodeJS.Timeout | undefined;
 
   constructor(worker: Worker, options: StateWriterOptions) {
     this.#worker = worker;
@@ -136,13 +141,25 @@ class ThreadWriter implements StateWriter {
   }
 
   setPublished(seq: number): void {
-    if (!this.#closing) this.#post({ kind: "published", seq });
+    if (this.#closing) return;
+    this.#published = seq;
+    this.#publishedTimer ??= setTimeout(() => {
+      this.#writePublished();
+    }, publishedDelayMs).unref();
+  }
+
+  #writePublished(): void {
+    clearTimeout(this.#publishedTimer);
+    this.#publishedTimer = undefined;
+    if (this.#published !== undefined) this.#post({ kind: "published", seq: this.#published });
+    this.#published = undefined;
   }
 
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
     const exited = once(this.#worker, "exit");
+    this.#writePublished();
     this.#post({ kind: "close" });
     await exited;
   }

@@ -5,11 +5,11 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, constants, fchownSync, fstatSync, openSync, type Stats } from "node:fs";
-import { chmod, mkdir, readdir, rename, rm, utimes } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, utimes } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
-import type { DescriptorKernel, PathKernel } from "@gantry/native";
+import { type DescriptorKernel, type PathKernel, removeTree } from "@gantry/native";
 
 const fillPrefix = "fill-";
 
@@ -63,14 +63,14 @@ async function fillFrom(filling: Filling, root: number, source: number): Promise
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
   const copy = path.join(path.dirname(filling.target), `${fillPrefix}${String(process.pid)}`);
-  await rm(copy, { recursive: true, force: true });
+  await removeTree(copy);
   await mkdir(copy, { mode: 0o700 });
   try {
     if (!isEmpty) await copyContents(filling, root, copy);
     await takeAttributes(copy, facts);
     await rename(copy, filling.target);
   } catch (error) {
-    await rm(copy, { recursive: true, force: true });
+    await removeTree(copy);
     throw error;
   }
 }

@@ -12,9 +12,8 @@ import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
-import { removeTree } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
-import type { Kernel } from "@gantry/native";
+import { type Kernel, removeTree } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FoundVolume, VolumeHost } from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
@@ -72,7 +71,7 @@ export class VolumeFolder implements VolumeHost {
   async #endFilling(name: string): Promise<void> {
     const folder = path.join(this.#volumes, name);
     for (const entry of await readdirOrNothing(folder)) {
-      if (isFilling(entry)) await rm(path.join(folder, entry), { recursive: true, force: true });
+      if (isFilling(entry)) await removeTree(path.join(folder, entry));
     }
   }
 

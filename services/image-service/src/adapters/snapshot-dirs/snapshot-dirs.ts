@@ -23,8 +23,8 @@ import {
 import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
-import { removeTree } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
+import { removeTree } from "@gantry/native";
 import type { SnapshotDirs } from "../../ports/snapshot-dirs.ts";
 
 /** What start-up found without a row is kept so long, in case a person wants it back. */
