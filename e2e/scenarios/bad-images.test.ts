@@ -87,6 +87,30 @@ const references: readonly Case[] = [
     message: "cannot import digest reference",
   },
   {
+    name: "a pull of nothing",
+    question: pull("fromImage="),
+    status: 500,
+    message: 'Get "http:": http: no Host in request URL',
+  },
+  {
+    name: "a pull from a port that none can be",
+    question: pull("fromImage=localhost:99999/x"),
+    status: 500,
+    message: 'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port',
+  },
+  ...["0".repeat(64), zeros].map((id) => ({
+    name: `what a registry has of ${id.slice(0, 10)}`,
+    question: { path: `/v1.51/distribution/${id}/json` },
+    status: 500,
+    message: "no manifest found for full image ID",
+  })),
+  {
+    name: "a container that is not named to commit",
+    question: { method: "POST", path: "/v1.51/commit" },
+    status: 400,
+    message: 'invalid name or ID supplied: ""',
+  },
+  {
     name: "an image that is not here",
     question: { path: "/images/nosuch/json" },
     status: 404,
@@ -175,11 +199,41 @@ const filterCases: readonly Case[] = ["/images/json", "/images/prune"].flatMap((
       status: 400,
       message: "invalid filter 'dangling=[maybe]'",
     },
+    ...[
+      ["nope", 'failed to parse value as time or duration: "nope"'],
+      ["", 'failed to parse value as time or duration: ""'],
+      ["5x", 'failed to parse value as time or duration: "5x"'],
+      ["-1", 'parsing time "-1" as "2006-01-02": cannot parse "-1" as "2006"'],
+      ["2026-13-01", 'parsing time "2026-13-01": month out of range'],
+    ].map(([until = "", message = ""]) => ({
+      name: `${path} until ${until}`,
+      question: { method, path: `${path}?${filters({ until: [until] })}` },
+      status: 500,
+      message,
+    })),
   ];
 });
 
+const json = { "content-type": "application/json" };
+const logins: readonly Case[] = [
+  ["", "EOF"],
+  ["{", "unexpected EOF"],
+  ["x", "invalid character 'x' looking for beginning of value"],
+  ["[]", "json: cannot unmarshal array into Go value of type registry.AuthConfig"],
+  [
+    '{"serveraddress":"localhost:99999"}',
+    'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port',
+  ],
+].map(([body = "", message = ""]) => ({
+  name: `the body ${body}`,
+  question: { method: "POST", path: "/v1.51/auth", body, headers: json },
+  status: 500,
+  message,
+}));
+
 for (const [what, cases] of [
   ["references", references],
+  ["logins", logins],
   ["platforms", platforms],
   ["filters", filterCases],
 ] as const) {
@@ -193,6 +247,28 @@ for (const [what, cases] of [
     }
   });
 }
+
+describe("what is no fault", () => {
+  it("a pattern that is none matches nothing", async () => {
+    for (const pattern of ["[", "a[", "\\", "[z-a]"]) {
+      const path = `/v1.51/images/json?${filters({ reference: [pattern] })}`;
+      const { status, body } = await ask(engine, { path });
+      assert.deepEqual([status, body.trim()], [200, "[]"], pattern);
+    }
+  });
+
+  it("a name with nothing between two slashes is sent to the name without", async () => {
+    for (const [method, path] of [
+      ["GET", "/v1.51/images/a//b/json"],
+      ["DELETE", "/v1.51/images/a%2F%2Fb"],
+      ["GET", "/v1.51/distribution/a//b/json"],
+    ] as const) {
+      const { status, headers } = await ask(engine, { method, path: `${path}?x=1` });
+      const clean = path.replace(/\/\/|%2F%2F/, "/");
+      assert.deepEqual([status, headers.location], [301, `${clean}?x=1`]);
+    }
+  });
+});
 
 /** The error at the end of a stream. */
 async function streamed(question: Question): Promise<string> {
@@ -250,5 +326,80 @@ describe("what is told in the stream", () => {
       { header: { name: "index.json" }, content: '{"schemaVersion":2,"manifests":[]}' },
     ]);
     assert.equal(await streamed(load(layout)), "unsupported OCI version 9");
+  });
+
+  const untar = 'untar manifest "manifest.json": ';
+  const noDigests = '{"rootfs":{"type":"layers","diff_ids":[]}}';
+  const list = (entry: object): string => JSON.stringify([entry]);
+  const archives: readonly (readonly [string, Readonly<Record<string, string>>, string])[] = [
+    ["without a known file", { a: "x" }, "unrecognized image format"],
+    ["with half a manifest", { "manifest.json": "{" }, `${untar}unexpected EOF`],
+    ["with an empty manifest", { "manifest.json": "" }, `${untar}EOF`],
+    [
+      "with a word for a manifest",
+      { "manifest.json": "xx" },
+      `${untar}invalid character 'x' looking for beginning of value`,
+    ],
+    [
+      "with an object for a manifest",
+      { "manifest.json": "{}" },
+      `${untar}json: cannot unmarshal object into Go value of type []struct { Config string; RepoTags []string; Layers []string }`,
+    ],
+    ["with no image", { "manifest.json": "[]" }, "image might be filtered out"],
+    ["with no manifest in its file", { "manifest.json": "null" }, "unrecognized image format"],
+    ["without the config", { "manifest.json": "[{}]" }, 'image config "" not found'],
+    [
+      "without the config's file",
+      { "manifest.json": list({ Config: "c.json", Layers: [] }) },
+      'image config "c.json" not found',
+    ],
+    [
+      "with half a config",
+      { "manifest.json": list({ Config: "c.json", Layers: [] }), "c.json": "{" },
+      "unable to resolve platform: unexpected end of JSON input",
+    ],
+    [
+      "without a layer",
+      {
+        "manifest.json": list({ Config: "c.json", Layers: ["l"] }),
+        "c.json": `{"rootfs":{"type":"layers","diff_ids":["${zeros}"]}}`,
+      },
+      'failed to resolve layers: layer "l" not found',
+    ],
+    [
+      "with a bad name",
+      {
+        "manifest.json": list({ Config: "c.json", Layers: [], RepoTags: ["a//b"] }),
+        "c.json": noDigests,
+      },
+      'normalize image ref "a//b": invalid reference format',
+    ],
+    ["with half a layout", { "oci-layout": "{" }, 'untar oci layout "oci-layout": unexpected EOF'],
+    [
+      "without the layout's index",
+      { "oci-layout": '{"imageLayoutVersion":"1.0.0"}' },
+      "missing index.json in OCI layout 1.0.0",
+    ],
+    [
+      "with half an index",
+      { "oci-layout": '{"imageLayoutVersion":"1.0.0"}', "index.json": "{" },
+      "unexpected end of JSON input",
+    ],
+  ];
+  for (const [what, files, message] of archives) {
+    it(`an archive ${what}`, async () => {
+      const entries = Object.entries(files).map(([name, content]) => ({
+        header: { name },
+        content,
+      }));
+      assert.equal(await streamed(load(await makeLayer(entries))), message);
+    });
+  }
+
+  it("what is no archive", async () => {
+    assert.equal(
+      await streamed(load(Buffer.from("x".repeat(4000)))),
+      "archive/tar: invalid tar header",
+    );
   });
 });

@@ -14,6 +14,9 @@ constexpr uint32_t kNoId = UINT32_MAX;             // "leave as it is" to chown(
 
 [[noreturn]] void bad(std::string_view what) { fail("tar", "", std::string("read tar: ").append(what)); }
 
+// The words that clients know for what is no tar at all.
+[[noreturn]] void bad_header() { fail("tar", "", "archive/tar: invalid tar header"); }
+
 uint32_t checked_id(int64_t value, const char* what) {
   if (value < 0 || value >= kNoId) bad(std::string(what) + " out of range");
   return static_cast<uint32_t>(value);
@@ -103,11 +106,11 @@ const TarEntry* TarReader::next() {
     if (!block || is_zero_block(*block)) {
       // Two zero blocks end an archive; one, or none, at the end of the stream is accepted too.
       if (block) block = next_block();
-      if (block && !is_zero_block(*block)) bad("invalid header");
+      if (block && !is_zero_block(*block)) bad_header();
       ended_ = true;
       return nullptr;
     }
-    if (!has_valid_checksum(*block)) bad("invalid header checksum");
+    if (!has_valid_checksum(*block)) bad_header();
     char flag = static_cast<char>((*block)[156]);
     if (flag == 'x') {
       pax = parse_pax(read_extension(*block, "pax header"));

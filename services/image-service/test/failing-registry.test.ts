@@ -243,7 +243,13 @@ describe("a registry that sends its clients elsewhere", () => {
       response.writeHead(307, { location: request.url ?? "" }).end();
       return true;
     });
+    const before = registry.seen.length;
     await assert.rejects(pull(), { message: /stopped after \d+ redirects/ });
+    // Each endpoint is gone round once: another try would end in the same ring.
+    const asked = registry.seen
+      .slice(before)
+      .filter(({ url }) => url.endsWith(layerOf(image).digest));
+    assert.equal(asked.length, 9);
   });
 
   it("does not get a password to the host that an upload shall go to", async () => {

@@ -58,7 +58,7 @@ describe("load", () => {
     const broken = { ...image, blobs: new Map([...image.blobs].slice(1)) };
     await assert.rejects(load(service, await archiveOf(broken, "broken:1")), {
       kind: "invalid_argument",
-      message: /is missing/,
+      message: /not found/,
     });
     assert.deepEqual((await service.images.listImages({})).images, []);
     await service.restart("SIGTERM");

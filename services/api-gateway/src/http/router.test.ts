@@ -23,6 +23,8 @@ describe("Router", () => {
     ["DELETE", "/images/host/a@sha256:00", "/images/{name} host/a@sha256:00"],
     ["GET", "/containers//name/json", "/containers/{name}/json /name"],
     ["POST", "/containers//start", "301 /containers/start"],
+    ["GET", "/images/a//b/json", "301 /images/a/b/json"],
+    ["DELETE", "/images/a//b:1", "301 /images/a/b%3A1"],
     ["POST", "/containers/prune", "/containers/prune"],
     ["DELETE", "/containers/json", "/containers/{name} json"],
     ["GET", "/containers/a/attach/ws", "/containers/{name}/attach/ws a"],

@@ -87,7 +87,9 @@ function capture({ prefix, suffix, middle }: Greedy, path: string): string[] | u
   return at === -1 ? undefined : [rest.slice(0, at), rest.slice(at + middle.length)];
 }
 
-const isEmptyName = (name: string): boolean => name === "" || name.endsWith("/");
+/** A slash in front is part of a container's name; anywhere else two in a row have nothing between them. */
+const isEmptyName = (name: string): boolean =>
+  name === "" || name.endsWith("/") || name.includes("//");
 
 /** The path without empty and dot segments. */
 function cleaned(path: string): string {

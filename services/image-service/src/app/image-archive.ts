@@ -15,20 +15,22 @@ import {
   parseDocument,
   string,
 } from "@gantry/oci";
+import { goKind, jsonProblem } from "../domain/go-json.ts";
 
 /** An entry of docker-archive's manifest.json. */
 export interface ArchivedImage {
-  readonly Config: string;
+  readonly Config?: string;
   readonly RepoTags?: readonly string[];
-  readonly Layers: readonly string[];
+  readonly Layers?: readonly string[];
 }
 
 /** Most entries of manifest.json. */
 const maxArchivedImages = 1024;
 
 const archivedImages = list(
-  object({ Config: string, Layers: list(string) }, { RepoTags: list(string) }),
+  object({}, { Config: string, Layers: list(string), RepoTags: list(string) }),
 );
+const goImages = "[]struct { Config string; RepoTags []string; Layers []string }";
 
 /** An extracted archive. */
 export class ImageArchive {
@@ -79,15 +81,27 @@ export class ImageArchive {
   async images(): Promise<readonly ArchivedImage[] | undefined> {
     const bytes = await this.read("manifest.json", maxConfigBytes);
     if (bytes === undefined) return undefined;
-    const images = archivedImages(
-      parseDocument(bytes, "manifest.json", maxConfigBytes),
-      "manifest.json",
-    );
+    const what = 'untar manifest "manifest.json"';
+    const value = decoded(bytes, what, maxConfigBytes);
+    if (value === null) return undefined;
+    if (!Array.isArray(value)) {
+      throw invalidArgument(
+        `${what}: json: cannot unmarshal ${goKind(value)} into Go value of type ${goImages}`,
+      );
+    }
+    const images = archivedImages(value, "manifest.json");
     if (images.length > maxArchivedImages) {
       throw invalidArgument(`manifest.json: holds more than ${maxArchivedImages} entries`);
     }
     return images;
   }
+}
+
+/** A JSON document of an archive. Throws invalid_argument: what was done, and Go's words for what is wrong. */
+export function decoded(bytes: Buffer, doing: string, limit: number): unknown {
+  const problem = bytes.length > limit ? undefined : jsonProblem(bytes.toString());
+  if (problem !== undefined) throw invalidArgument(`${doing}: ${problem}`);
+  return parseDocument(bytes, doing, limit);
 }
 
 async function readBounded(handle: FileHandle, name: string, limit: number): Promise<Buffer> {

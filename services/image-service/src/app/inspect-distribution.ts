@@ -1,6 +1,6 @@
 /** `GET /distribution/{name}/json`: what a registry has behind a name. */
 
-import { EngineError, invalidArgument, unauthenticated } from "@gantry/errors";
+import { EngineError, internal, invalidArgument, unauthenticated } from "@gantry/errors";
 import type { Digest, Manifest } from "@gantry/oci";
 import {
   configPlatform,
@@ -20,12 +20,16 @@ export interface Distribution {
   readonly platforms: readonly Platform[];
 }
 
+/** No registry knows images by them alone. */
+const fullImageId = /^(?:sha256:)?[0-9a-f]{64}$/;
+
 export async function inspectDistribution(
   registries: Registries,
   text: string,
   credential: Credential | undefined,
   signal: AbortSignal,
 ): Promise<Distribution> {
+  if (fullImageId.test(text)) throw internal("no manifest found for full image ID");
   const reference = withDefaultTag(parseReference(text));
   const repository = registries.repository(reference, "pull", credential);
   try {

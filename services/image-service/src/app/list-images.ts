@@ -109,10 +109,15 @@ async function imageFilter(
   const since = await createdOf(store, filters.get("since"));
   return (details) =>
     (dangling === undefined || (details.repoDigests.length === 0) === dangling) &&
-    (until === undefined || details.createdNano < until) &&
+    (until === undefined || addedNano(store, details) < until) &&
     (before === undefined || details.createdNano < before) &&
     (since === undefined || details.createdNano > since) &&
     labelsMatch(details.labels, filters);
+}
+
+/** When an image came here: what `until` is about, whenever the image was made. */
+export function addedNano({ metadata }: Store, { id, createdNano }: ImageDetails): bigint {
+  return metadata.images.get(id)?.addedNano ?? createdNano;
 }
 
 async function createdOf(

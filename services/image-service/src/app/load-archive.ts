@@ -1,6 +1,6 @@
 /** Takes the images of an extracted archive into the store: blobs first, then what names them. */
 import { open } from "node:fs/promises";
-import { invalidArgument } from "@gantry/errors";
+import { invalidArgument, isEngineError } from "@gantry/errors";
 import {
   canonicalName,
   type Descriptor,
@@ -12,7 +12,6 @@ import {
   mediaTypes,
   object,
   type Platform,
-  parseDocument,
   parseImageConfig,
   parseManifestOrIndex,
   parseReference,
@@ -21,9 +20,10 @@ import {
   string,
   withDefaultTag,
 } from "@gantry/oci";
+import { jsonProblem } from "../domain/go-json.ts";
 import type { AdoptedBlob } from "../ports/content.ts";
 import type { Hold } from "./holds.ts";
-import { type ArchivedImage, archivedName, ImageArchive } from "./image-archive.ts";
+import { type ArchivedImage, archivedName, decoded, ImageArchive } from "./image-archive.ts";
 import type { Store } from "./store.ts";
 
 const layoutFile = object({ imageLayoutVersion: string }, {});
@@ -31,7 +31,8 @@ const layoutFile = object({ imageLayoutVersion: string }, {});
 /** Throws invalid_argument for a layout of another version. */
 function checkLayout(bytes: Buffer): void {
   const what = "oci-layout";
-  const { imageLayoutVersion } = layoutFile(parseDocument(bytes, what, maxManifestBytes), what);
+  const value = decoded(bytes, 'untar oci layout "oci-layout"', maxManifestBytes);
+  const { imageLayoutVersion } = layoutFile(value, what);
   if (imageLayoutVersion !== "1.0.0") {
     throw invalidArgument(`unsupported OCI version ${imageLayoutVersion}`);
   }
@@ -77,14 +78,19 @@ export class ArchiveLoader {
       checkLayout(layout);
       const index = await this.#archive.read("index.json", maxManifestBytes);
       if (index !== undefined) return this.#loadLayout(index, archived ?? []);
+      if (archived === undefined) throw invalidArgument("missing index.json in OCI layout 1.0.0");
     }
     if (archived === undefined) throw invalidArgument("unrecognized image format");
+    if (archived.length === 0) throw invalidArgument("image might be filtered out");
     const loaded: LoadedTarget[] = [];
     for (const image of archived) loaded.push(await this.#loadArchived(image));
     return loaded;
   }
 
   async #loadLayout(bytes: Buffer, archived: readonly ArchivedImage[]): Promise<LoadedTarget[]> {
+    const problem = jsonProblem(bytes.toString());
+    if (problem?.endsWith("EOF")) throw invalidArgument("unexpected end of JSON input");
+    if (problem !== undefined) throw invalidArgument(problem);
     const index = parseManifestOrIndex(bytes, "");
     if (index.kind !== "index") throw invalidArgument("index.json: is no index");
     const byDigest = new Map<Digest, { target: Descriptor; names: Set<string> }>();
@@ -98,7 +104,7 @@ export class ArchiveLoader {
     for (const { target, names } of byDigest.values()) {
       const configs = await this.#takeDocument(target, 0);
       for (const image of archived) {
-        if (configs.some((digest) => image.Config.endsWith(digest.slice("sha256:".length)))) {
+        if (configs.some((digest) => image.Config?.endsWith(digest.slice("sha256:".length)))) {
           for (const name of image.RepoTags ?? []) names.add(canonical(name));
         }
       }
@@ -179,17 +185,20 @@ export class ArchiveLoader {
 
   /** docker-archive: the manifest is ours to make, always the same for the same content. */
   async #loadArchived(image: ArchivedImage): Promise<LoadedTarget> {
-    const configBytes = await this.#archive.read(image.Config, maxConfigBytes);
-    if (configBytes === undefined)
-      throw invalidArgument(`invalid archive: ${image.Config} is missing`);
+    const { Config, Layers = [], RepoTags = [] } = image;
+    const configBytes = Config ? await this.#archive.read(Config, maxConfigBytes) : undefined;
+    if (configBytes === undefined) {
+      throw invalidArgument(`image config ${JSON.stringify(Config ?? "")} not found`);
+    }
+    checkJson(configBytes);
     const config = parseImageConfig(configBytes);
-    if (config.rootfs.diff_ids.length !== image.Layers.length) {
+    if (config.rootfs.diff_ids.length !== Layers.length) {
       throw invalidArgument(
-        `invalid manifest, layers length mismatch: expected ${config.rootfs.diff_ids.length}, got ${image.Layers.length}`,
+        `invalid manifest, layers length mismatch: expected ${config.rootfs.diff_ids.length}, got ${Layers.length}`,
       );
     }
     const layers: Descriptor[] = [];
-    for (const [index, name] of image.Layers.entries()) {
+    for (const [index, name] of Layers.entries()) {
       layers.push(await this.#takeLayer(name, config.rootfs.diff_ids[index]));
     }
     const configDescriptor = await this.#put(configBytes, mediaTypes.ociConfig);
@@ -200,7 +209,7 @@ export class ArchiveLoader {
       layers,
     };
     const target = await this.#put(Buffer.from(JSON.stringify(manifest)), mediaTypes.ociManifest);
-    return { target, names: (image.RepoTags ?? []).map(canonical) };
+    return { target, names: RepoTags.map(canonical) };
   }
 
   readonly #taken = new Map<string, Descriptor>();
@@ -222,7 +231,7 @@ export class ArchiveLoader {
     const size =
       diffId && (this.#sizes.get(diffId) ?? this.#store.metadata.blobs.get(diffId)?.sizeBytes);
     if (diffId === undefined || size === undefined) {
-      throw invalidArgument(`invalid archive: ${name} is missing`);
+      throw invalidArgument(`failed to resolve layers: layer ${JSON.stringify(name)} not found`);
     }
     this.#hold.blob(diffId);
     return { mediaType: mediaTypes.ociLayer, digest: diffId, size };
@@ -248,7 +257,23 @@ export class ArchiveLoader {
 }
 
 function canonical(name: string): string {
-  return canonicalName(withDefaultTag(parseReference(name)));
+  try {
+    return canonicalName(withDefaultTag(parseReference(name)));
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    throw invalidArgument(`normalize image ref ${JSON.stringify(name)}: ${error.message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A config that is cut is what the platform is looked for in first. */
+function checkJson(bytes: Buffer): void {
+  const problem = jsonProblem(bytes.toString());
+  if (problem === undefined) return;
+  const cut = problem === "EOF" || problem === "unexpected EOF";
+  const words = cut ? "unexpected end of JSON input" : problem;
+  throw invalidArgument(`unable to resolve platform: ${words}`);
 }
 
 /** By the first bytes: old archives have no word on it. */

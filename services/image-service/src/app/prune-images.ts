@@ -10,7 +10,7 @@ import {
 } from "../domain/filters.ts";
 import type { ImageDetails } from "../domain/image-details.ts";
 import { partialLeasePrefix } from "../domain/records.ts";
-import { listImages } from "./list-images.ts";
+import { addedNano, listImages } from "./list-images.ts";
 import { execute, type RemovalStep } from "./remove-image.ts";
 import type { Store } from "./store.ts";
 
@@ -46,7 +46,7 @@ async function pruneImages(store: Store, filters: Filters): Promise<Pruned> {
     (image) =>
       store.users.of(image.id).length === 0 &&
       (!onlyDangling || image.repoDigests.length === 0) &&
-      (until === undefined || image.createdNano < until) &&
+      (until === undefined || addedNano(store, image) < until) &&
       labelsMatch(image.labels, filters),
   );
   const removed = doomed.flatMap((image) => removeOne(store, image));

@@ -43,7 +43,10 @@ export async function searchImages(
 }
 
 function starCount(text: string): number {
-  if (!/^\d+$/.test(text)) throw invalidArgument(`invalid filter 'stars=[${text}]'`);
+  if (!/^\d+$/.test(text)) {
+    const problem = `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
+    throw invalidArgument(`invalid filter 'stars=${text}': ${problem}`);
+  }
   return Number(text);
 }
 

@@ -22,8 +22,7 @@ describe("filters", () => {
     for (const pattern of ["box", "busybox:2", "*/busybox", "library/*x:9"]) {
       assert.ok(!referenceMatches(name, [pattern]), pattern);
     }
-    assert.throws(() => globRegex("[a"), { kind: "invalid_argument" });
-    assert.throws(() => globRegex("a\\"), { kind: "invalid_argument" });
+    for (const malformed of ["[a", "a\\", "[z-a]"]) assert.equal(globRegex(malformed), undefined);
   });
 
   it("want all labels, and none of the unwanted", () => {
@@ -57,7 +56,7 @@ describe("times", () => {
     assert.equal(parseTimestampNano("5.000000001", now), 5_000_000_001n);
     assert.equal(parseTimestampNano("1970-01-01T00:00:01Z", now), 1_000_000_000n);
     assert.equal(parseTimestampNano("1970-01-01", now) % 3_600_000_000_000n, 0n);
-    assert.throws(() => parseTimestampNano("soon", now), { kind: "invalid_argument" });
+    assert.throws(() => parseTimestampNano("soon", now), { kind: "internal" });
   });
 
   it("of configs keep nanoseconds, and Go's zero time is none", () => {

@@ -46,7 +46,7 @@ export function referenceMatches(name: string, patterns: readonly string[]): boo
   const forms = [familiarName(reference), familiarRepository(reference), name, withoutTag(name)];
   return patterns.some((pattern) => {
     const regex = globRegex(pattern);
-    return forms.some((form) => regex.test(form));
+    return forms.some((form) => regex?.test(form));
   });
 }
 
@@ -54,8 +54,8 @@ function withoutTag(name: string): string {
   return name.replace(/[:@][^/]*$/, "");
 }
 
-/** Go's path.Match as a regular expression. Throws invalid_argument for a malformed pattern. */
-export function globRegex(pattern: string): RegExp {
+/** Go's path.Match as a regular expression. Undefined: a malformed pattern, which matches nothing. */
+export function globRegex(pattern: string): RegExp | undefined {
   let source = "";
   for (let index = 0; index < pattern.length; index++) {
     const character = pattern.charAt(index);
@@ -63,38 +63,37 @@ export function globRegex(pattern: string): RegExp {
     else if (character === "?") source += "[^/]";
     else if (character === "[") {
       const end = pattern.indexOf("]", index + 2);
-      if (end < 0) throw badPattern(pattern);
+      if (end < 0) return undefined;
       const body = pattern.slice(index + 1, end).replaceAll(/[\\\]]/g, "\\$&");
       source += `[${body}]`;
       index = end;
     } else if (character === "\\") {
       index += 1;
-      if (index >= pattern.length) throw badPattern(pattern);
+      if (index >= pattern.length) return undefined;
       source += escape(pattern.charAt(index));
     } else source += escape(character);
   }
   try {
     return new RegExp(`^${source}$`);
   } catch (error) {
-    throw badPattern(pattern, error);
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
   }
-}
-
-function badPattern(pattern: string, cause?: unknown): Error {
-  return invalidArgument(`invalid filter 'reference=${pattern}': syntax error in pattern`, {
-    cause,
-  });
 }
 
 function escape(character: string): string {
   return /[\^$.|?*+()[\]{}\\/]/.test(character) ? `\\${character}` : character;
 }
 
-/** The moment of an `until` filter, nanoseconds. Undefined: not given. */
+/**
+ * The earliest moment of the `until` filters, nanoseconds. Undefined: not given. A bad value is Docker's
+ * error of images alone, with status 500.
+ */
 export function untilFilter(filters: Filters, nowNano: bigint): bigint | undefined {
-  const values = filters.get("until") ?? [];
-  const [first] = values;
-  if (first === undefined) return undefined;
-  if (values.length > 1) throw invalidArgument("more than one until filter specified");
-  return parseTimestampNano(first, nowNano);
+  let earliest: bigint | undefined;
+  for (const text of filters.get("until") ?? []) {
+    const moment = parseTimestampNano(text, nowNano);
+    if (earliest === undefined || moment < earliest) earliest = moment;
+  }
+  return earliest;
 }

@@ -1,5 +1,6 @@
 /** Points in time as Docker's clients write them. */
-import { invalidArgument } from "@gantry/errors";
+import { internal } from "@gantry/errors";
+import { dateProblem } from "./go-date.ts";
 
 const unitNano: Readonly<Record<string, number>> = {
   ns: 1,
@@ -22,8 +23,11 @@ export function parseTimestampNano(text: string, nowNano: bigint): bigint {
   }
   const date = /^\d{4}-\d\d-\d\d(?:T\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?)?(?:Z|[+-]\d\d:\d\d)?$/;
   const ms = date.test(text) ? Date.parse(completed(text)) : Number.NaN;
-  if (Number.isNaN(ms))
-    throw invalidArgument(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  if (Number.isNaN(ms)) {
+    throw internal(
+      dateProblem(text) ?? `failed to parse value as time or duration: ${JSON.stringify(text)}`,
+    );
+  }
   return BigInt(ms) * 1_000_000n;
 }
 

@@ -1,5 +1,4 @@
 /** ImageService: what speaks to registries. */
-import { invalidArgument } from "@gantry/errors";
 import { parseDigest } from "@gantry/oci";
 import type { ImageService, RegistryAuth } from "@gantry/proto/image";
 import type { Handlers } from "@gantry/rpc";
@@ -60,8 +59,7 @@ export function registryHandlers(
     },
 
     async login({ auth }, { signal }) {
-      const credential = credentialOf(auth);
-      if (credential === undefined) throw invalidArgument("no credentials given");
+      const credential = credentialOf(auth) ?? anonymousAt(auth?.serverAddress ?? "");
       const identityToken = await registries.login(credential, signal);
       return { status: "Login Succeeded", identityToken };
     },
@@ -85,6 +83,11 @@ export function registryHandlers(
       return { results: results.map((each) => ({ ...each })) };
     },
   };
+}
+
+/** A login without a name: the registry says what it thinks of that. */
+function anonymousAt(serverAddress: string): Credential {
+  return { username: "", password: "", serverAddress, identityToken: "", registryToken: "" };
 }
 
 /** Undefined for an anonymous client. */

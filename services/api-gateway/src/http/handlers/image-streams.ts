@@ -1,6 +1,6 @@
 /** Handlers of images that take long: pull, push, load, save, import. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { invalidArgument, toEngineError } from "@gantry/errors";
+import { internal, toEngineError } from "@gantry/errors";
 import type { ProgressMessage } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
 import { given } from "../decode/init.ts";
@@ -22,7 +22,8 @@ export async function createImage(call: ApiCall): Promise<void> {
   const fromImage = call.query.text("fromImage").replace(/:$/, "");
   if (fromImage !== "") await pullImage(call, fromImage);
   else if (call.query.text("fromSrc") !== "") await importImage(call);
-  else throw invalidArgument("invalid reference format");
+  // Docker takes it for an import from a URL, which is empty, too.
+  else throw internal('Get "http:": http: no Host in request URL');
 }
 
 async function pullImage(call: ApiCall, reference: string): Promise<void> {

@@ -1,12 +1,15 @@
 /** Handlers of images that answer at once. */
 import { fromBinary } from "@bufbuild/protobuf";
-import { EngineError, hasKind, invalidArgument } from "@gantry/errors";
+import { EngineError, hasKind, internal, invalidArgument, isEngineError } from "@gantry/errors";
 import type { Container } from "@gantry/proto/container";
 import { ImageSchema } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
+import { hasBody, maxJsonBytes, readText } from "../decode/body.ts";
 import { decodeConfig } from "../decode/container-config.ts";
+import { Fields } from "../decode/fields.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { given } from "../decode/init.ts";
+import { goKind, type JsonValue, parseJson } from "../decode/json-value.ts";
 import { parsePlatformJson } from "../decode/platform.ts";
 import { decodeAuth, parseRegistryAuth } from "../decode/registry-auth.ts";
 import { encodeDescriptor, encodePlatform } from "../encode/descriptor.ts";
@@ -207,6 +210,7 @@ export async function searchImages(call: ApiCall): Promise<void> {
 export async function commitContainer(call: ApiCall): Promise<void> {
   const { query, version } = call;
   const body = await call.optionalJsonBody();
+  if (query.text("container") === "") throw invalidArgument('invalid name or ID supplied: ""');
   const { imageId } = await call.backends.containers.commitContainer(
     given({
       container: query.text("container"),
@@ -235,9 +239,33 @@ export async function inspectDistribution(call: ApiCall): Promise<void> {
   });
 }
 
+/** The body of a login: here Docker's decoder speaks for itself, whatever the content type, with status 500. */
+async function authConfig(call: ApiCall): Promise<Fields> {
+  call.continueBody();
+  const text = hasBody(call.request) ? await readText(call.request, maxJsonBytes) : "";
+  if (text.trim() === "") throw internal("EOF");
+  const value = parsedAuth(text);
+  if (value instanceof Map) return new Fields(value);
+  throw internal(
+    `json: cannot unmarshal ${goKind(value)} into Go value of type registry.AuthConfig`,
+  );
+}
+
+function parsedAuth(text: string): JsonValue {
+  try {
+    return parseJson(text, { problem: "" });
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    const words = error.message.replace(/^: /, "");
+    throw internal(words === "unexpected end of JSON input" ? "unexpected EOF" : words, {
+      cause: error,
+    });
+  }
+}
+
 /** POST /auth */
 export async function login(call: ApiCall): Promise<void> {
-  const auth = decodeAuth(await call.jsonBody());
+  const auth = decodeAuth(await authConfig(call));
   const answer = await call.backends.images.login({ auth }, { signal: call.signal });
   call.json({ Status: answer.status, IdentityToken: answer.identityToken });
 }

@@ -77,6 +77,15 @@ export function createEndpoints(settings: RegistrySettings): Endpoints {
   };
 }
 
+/** A path at an endpoint. The one thing of a reference's domain that no URL can have is its port. */
+export function urlAt({ base }: Pick<Endpoint, "base">, target: string): URL {
+  const text = `${base}${target}`;
+  if (URL.canParse(text)) return new URL(text);
+  const cause = new Error("invalid port");
+  const port = /:(\d+)$/.exec(base)?.[1] ?? "";
+  throw internal(`Get "${base}/v2/": dial tcp: address ${port}: invalid port`, { cause });
+}
+
 function hostName(domain: string): string {
   return domain.replace(/:\d+$/, "");
 }

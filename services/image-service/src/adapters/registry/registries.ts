@@ -4,7 +4,7 @@ import { list, object, parseDocument, string } from "@gantry/oci";
 import { plainText } from "../../domain/foreign-text.ts";
 import { parseChallenges } from "../../domain/www-authenticate.ts";
 import type { Credential, FoundRepository, Registries } from "../../ports/registry.ts";
-import { createEndpoints, type RegistrySettings } from "./endpoints.ts";
+import { createEndpoints, type RegistrySettings, urlAt } from "./endpoints.ts";
 import { connectionError } from "./go-errors.ts";
 import { createHttpClient, dropBody, type HttpClient, readBody } from "./http-client.ts";
 import { isForbiddenTarget } from "./network-rules.ts";
@@ -91,7 +91,7 @@ interface LoginAttempt {
 
 async function loginAt(client: HttpClient, attempt: LoginAttempt): Promise<string> {
   const { base, tls, credential, signal } = attempt;
-  const url = new URL(`${base}/v2/`);
+  const url = urlAt({ base }, "/v2/");
   const ask = (authorization?: string): ReturnType<HttpClient["send"]> =>
     client.send({
       method: "GET",

@@ -1,9 +1,9 @@
 /** One repository's conversation with its registry: endpoint, credentials, redirects, retries. */
 import { setTimeout as pause } from "node:timers/promises";
-import { EngineError, permissionDenied, unauthenticated } from "@gantry/errors";
+import { EngineError, invalidArgument, permissionDenied, unauthenticated } from "@gantry/errors";
 import { type Challenge, parseChallenges } from "../../domain/www-authenticate.ts";
 import type { Credential } from "../../ports/registry.ts";
-import type { Endpoint, Endpoints } from "./endpoints.ts";
+import { type Endpoint, type Endpoints, urlAt } from "./endpoints.ts";
 import { connectionError, goVerb, isTlsFailure, shown } from "./go-errors.ts";
 import { dropBody, type HttpClient, type HttpResponse, readBody } from "./http-client.ts";
 import { isForbiddenTarget, isLoopback } from "./network-rules.ts";
@@ -142,7 +142,7 @@ export class RegistrySession {
 
   /** A whole URL is where the registry wants an upload: no better than a redirect. */
   #urlOf(endpoint: Endpoint, target: string): URL {
-    if (target.startsWith("/")) return new URL(`${endpoint.base}${target}`);
+    if (target.startsWith("/")) return urlAt(endpoint, target);
     const base = new URL(endpoint.base);
     return redirectTarget(base, target, base);
   }
@@ -197,7 +197,8 @@ export class RegistrySession {
       dropBody(response);
       url = redirectTarget(url, location, first);
     }
-    throw new EngineError("internal", `stopped after ${maxRedirects} redirects`);
+    // Another kind than that of a broken connection: the next try would go round the same ring.
+    throw invalidArgument(`stopped after ${maxRedirects} redirects`);
   }
 }
 
@@ -218,7 +219,7 @@ function redirectTarget(from: URL, location: string, first: URL): URL {
 /** Who cannot be reached at all is named without the request, as Docker's first ping would. */
 function unreachable(endpoint: Endpoint, { target }: SessionRequest, error: unknown): unknown {
   if (!target.startsWith("/v2/")) return error;
-  if (!isUnreachable(error)) return error;
+  if (!isUnreachable(error) || !URL.canParse(endpoint.base)) return error;
   return connectionError("GET", new URL(`${endpoint.base}/v2/`), error.cause);
 }
 
