@@ -1,7 +1,9 @@
 """The shop's API: takes orders into a queue of the database and tells what became of them."""
 import http.server
 import os
+import signal
 import socketserver
+import sys
 
 from redis import Redis
 
@@ -40,5 +42,6 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("api listens", flush=True)
 Server(("", 9000), Api).serve_forever()

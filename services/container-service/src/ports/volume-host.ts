@@ -16,6 +16,8 @@ export interface VolumeHost {
   /** Host path of a volume's files. */
   mountpoint(name: string): string;
   list(): Promise<FoundVolume[]>;
+  /** Makes what is around the volume's files; by itself it is no volume, and removed at the next start. */
+  reserve(name: string): Promise<void>;
   /** Makes the volume's directories if missing. */
   ensure(name: string): Promise<void>;
   /** Takes the volume away at once; its files are deleted in the background. No error when missing. */

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
@@ -63,16 +63,18 @@ export class VolumeFolder implements VolumeHost {
     for (const name of await readdir(this.#trash)) this.#deleteSoon(path.join(this.#trash, name));
     await endImageViews(this.#options.kernel, this.#imageMounts);
     for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
-      if (entry.isDirectory()) await this.#endFilling(entry.name);
+      if (entry.isDirectory()) await this.#endHalfDone(entry.name);
     }
   }
 
-  /** A copy that a crash cut short; its volume is as it was. */
-  async #endFilling(name: string): Promise<void> {
+  /** A copy that a crash cut short, its volume is as it was; or a volume whose making was. */
+  async #endHalfDone(name: string): Promise<void> {
     const folder = path.join(this.#volumes, name);
-    for (const entry of await readdirOrNothing(folder)) {
+    const entries = await readdir(folder);
+    for (const entry of entries) {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
     }
+    if (entries.length === 0) await rmdir(folder);
   }
 
   mountpoint(name: string): string {
@@ -93,10 +95,13 @@ export class VolumeFolder implements VolumeHost {
     return found;
   }
 
+  async reserve(name: string): Promise<void> {
+    await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
+  }
+
   async ensure(name: string): Promise<void> {
     try {
-      await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
-      await mkdir(this.mountpoint(name), { recursive: true, mode: 0o755 });
+      await this.#makeFiles(name);
     } catch (error) {
       if (!hasErrno(error, "ENAMETOOLONG")) throw error;
       const folder = this.mountpoint(name);
@@ -104,6 +109,19 @@ export class VolumeFolder implements VolumeHost {
         `create ${name}: error while creating volume root path '${folder}': mkdir ${path.dirname(folder)}: file name too long`,
         { cause: error },
       );
+    }
+  }
+
+  /** The upper folder is mostly there. */
+  async #makeFiles(name: string): Promise<void> {
+    const files = this.mountpoint(name);
+    try {
+      await mkdir(files, { mode: 0o755 });
+    } catch (error) {
+      if (hasErrno(error, "EEXIST")) return;
+      if (!hasErrno(error, "ENOENT")) throw error;
+      await this.reserve(name);
+      await mkdir(files, { mode: 0o755 });
     }
   }
 

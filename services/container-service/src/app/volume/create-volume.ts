@@ -57,21 +57,21 @@ export async function createVolume(
     labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
     options: { ...request.options },
   };
-  try {
-    await keepRecord(context, volume);
-  } catch (error) {
+  const change = context.registry.put(volume);
+  // Where that fails, so does the making of the folder, which tells why.
+  const [, kept] = await Promise.allSettled([
+    context.host.reserve(name),
+    context.store.commit([change], [volumeEvent(volume, "create")]),
+  ]);
+  if (kept.status === "rejected") {
     context.registry.remove(name);
-    throw error;
+    throw kept.reason;
   }
   await makeFolder(context, volume);
   return { volume, created: true };
 }
 
-/** Before its folder is made: a folder without a record would be taken for one to adopt, and never be pruned. */
-async function keepRecord(context: VolumeContext, volume: VolumeRecord): Promise<void> {
-  await context.store.commit([context.registry.put(volume)], [volumeEvent(volume, "create")]);
-}
-
+/** After the record: a folder without one would be taken for one to adopt, and never be pruned. */
 async function makeFolder(context: VolumeContext, volume: VolumeRecord): Promise<void> {
   try {
     await context.host.ensure(volume.name);

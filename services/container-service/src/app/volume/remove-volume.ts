@@ -1,6 +1,7 @@
 /** Removes a volume, or those that nobody uses. */
 import { conflict } from "@gantry/errors";
 import { isPrunable, type VolumeFilter } from "../../domain/volume/volume-filters.ts";
+import { volumeMount } from "../../domain/volume/volume-rules.ts";
 import type { VolumeContext } from "./context.ts";
 import { volumeEvent } from "./create-volume.ts";
 
@@ -23,7 +24,7 @@ export async function removeVolume(
 export async function dropVolume(context: VolumeContext, name: string): Promise<void> {
   const volume = context.registry.get(name);
   const change = context.registry.remove(name);
-  await context.host.unmount(name);
+  if (volumeMount(volume.options) !== undefined) await context.host.unmount(name);
   await context.host.remove(name);
   await context.store.commit([change], [volumeEvent(volume, "destroy")]);
 }
