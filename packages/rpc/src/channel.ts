@@ -7,7 +7,7 @@ import type {
   Message,
   MessageInitShape,
 } from "@bufbuild/protobuf";
-import { EngineError, resolveKind } from "@gantry/errors";
+import { EngineError } from "@gantry/errors";
 import {
   Client,
   type ClientDuplexStream,
@@ -19,12 +19,13 @@ import {
   type ServiceError,
   type CallOptions as WireOptions,
 } from "@grpc/grpc-js";
+import { abortError, throwIfAborted } from "./abort.ts";
 import { splitRows } from "./encoded-rows.ts";
 import { describeMethod, maxMessageBytes, type WireMethod } from "./method-definition.ts";
 import type { CallOptions, ServiceClient } from "./service-types.ts";
-import type { Response } from "./ttrpc/frames.ts";
-import { type LinkCall, notBegun, TtrpcLink } from "./ttrpc/link.ts";
-import { fromServiceError, fromStatus } from "./wire-error.ts";
+import { TtrpcLink } from "./ttrpc/link.ts";
+import { type TtrpcCaller, ttrpcCaller } from "./ttrpc/unary.ts";
+import { fromServiceError } from "./wire-error.ts";
 
 /** One warm connection to a peer, shared by the clients of all its services. */
 export interface Channel extends Disposable {
@@ -163,14 +164,11 @@ class Calls {
   readonly #method: WireMethod;
   readonly #peer: string;
   readonly #patienceMs: number;
-  readonly #link: TtrpcLink | undefined;
-  readonly #name: { readonly service: string; readonly method: string };
+  readonly #ttrpc: TtrpcCaller | undefined;
 
   constructor({ wire, peer, patienceMs, link }: Peer, method: WireMethod) {
     this.#wire = wire;
-    this.#link = link;
-    const [, service = "", name = ""] = method.path.split("/");
-    this.#name = { service, method: name };
+    this.#ttrpc = link === undefined ? undefined : ttrpcCaller(link, method, peer);
     this.#method = method;
     this.#peer = peer;
     this.#patienceMs = patienceMs;
@@ -184,7 +182,7 @@ class Calls {
   }
 
   async unary(request: Message, options: CallOptions = {}): Promise<Message> {
-    const answer = await this.#overTtrpc(request, options);
+    const answer = await this.#ttrpc?.(request, options);
     if (answer !== undefined) return answer;
     await this.#present();
     const { path, requestSerialize, responseDeserialize } = this.#method;
@@ -199,50 +197,6 @@ class Calls {
         callback,
       ),
     );
-  }
-
-  /** Undefined: there is no connection, or the peer has not begun the call. */
-  async #overTtrpc(request: Message, options: CallOptions): Promise<Message | undefined> {
-    if (this.#link?.isConnected !== true) return undefined;
-    throwIfAborted(options.signal);
-    const { requestSerialize, responseDeserialize } = this.#method;
-    const payload = requestSerialize(request);
-    // That gRPC says.
-    if (payload.length > maxMessageBytes) return undefined;
-    const call = this.#link.call({ ...this.#name, payload });
-    const answer = await this.#answerInTime(call, options);
-    if (answer === notBegun) return undefined;
-    if (answer.status !== undefined) throw fromStatus(answer.status);
-    return responseDeserialize(bufferOf(answer.payload));
-  }
-
-  async #answerInTime(
-    call: LinkCall,
-    { signal, timeoutMs }: CallOptions,
-  ): Promise<Response | typeof notBegun> {
-    if (signal === undefined && timeoutMs === undefined) return await call.answer;
-    const left = Promise.withResolvers<never>();
-    left.promise.catch(() => undefined);
-    const leave = (error: EngineError): void => {
-      call.cancel();
-      left.reject(error);
-    };
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            leave(new EngineError("deadline_exceeded", `${this.#peer} did not answer in time`));
-          }, timeoutMs);
-    const onAbort = (): void => {
-      if (signal !== undefined) leave(abortError(signal, signal.reason));
-    };
-    signal?.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.race([call.answer, left.promise]);
-    } finally {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", onAbort);
-    }
   }
 
   async clientStreaming(
@@ -411,9 +365,6 @@ function drained(
   });
 }
 
-const bufferOf = (bytes: Uint8Array): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
 function wireOptions(options: CallOptions): WireOptions {
   return options.timeoutMs === undefined ? {} : { deadline: Date.now() + options.timeoutMs };
 }
@@ -428,17 +379,6 @@ function linkSignal(call: { cancel(): void }, signal: AbortSignal | undefined): 
   return () => {
     signal.removeEventListener("abort", cancel);
   };
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw abortError(signal, signal.reason);
-}
-
-function abortError(signal: AbortSignal, cause: unknown): EngineError {
-  const late = resolveKind(signal.reason) === "deadline_exceeded";
-  return late
-    ? new EngineError("deadline_exceeded", "the call took too long", { cause })
-    : new EngineError("canceled", "the call was canceled", { cause });
 }
 
 function isServiceError(error: unknown): error is ServiceError {
