@@ -245,6 +245,48 @@ describe("docker build with buildx", () => {
         /target stage "x" could not be found/,
       ],
       ["no-source", { Dockerfile: "FROM busybox\nCOPY none /\n" }, [], /"\/none": not found/],
+      [
+        "no-user",
+        { Dockerfile: "FROM busybox\nUSER nobodyhere\nRUN true\n" },
+        [],
+        /process "\/bin\/sh -c true" did not complete successfully: unable to find user nobodyhere: no matching entries in passwd file/,
+      ],
+      [
+        "no-program",
+        { Dockerfile: 'FROM busybox\nRUN ["/nope"]\n' },
+        [],
+        /> \[2\/2\] RUN \["\/nope"\]:[^]*process "\/nope" did not complete successfully: .*stat \/nope: no such file or directory/,
+      ],
+      [
+        "no-shell",
+        { Dockerfile: "FROM scratch\nRUN true\n" },
+        [],
+        /process "\/bin\/sh -c true" did not complete successfully: .*stat \/bin\/sh: no such file or directory/,
+      ],
+      [
+        "no-base",
+        { Dockerfile: "FROM busybox\nCOPY --from=localhost:1\/nope /x /\n" },
+        [],
+        / {3}2 \| >>> COPY --from[^]*: localhost:1\/nope: failed to resolve source metadata for localhost:1\/nope:latest: /,
+      ],
+      [
+        "circle",
+        { Dockerfile: "FROM busybox AS a\nCOPY --from=a /a /b\n" },
+        [],
+        / {3}2 \| >>> COPY[^]*: circular dependency detected on stage: a/,
+      ],
+      [
+        "signal",
+        { Dockerfile: "FROM busybox\nSTOPSIGNAL NOPE\n" },
+        [],
+        /failed to solve: invalid signal: NOPE/,
+      ],
+      [
+        "word",
+        { Dockerfile: "FROM busybox\nENV A=${B*x}\n" },
+        [],
+        /failed to solve: failed to process "\$\{B\*x\}": unsupported modifier \(\*\) in substitution/,
+      ],
       ["syntax", { Dockerfile: "# syntax=example.org/other\nFROM busybox\n" }, [], /frontend/],
     ];
     for (const [name, files, args, words] of cases) {

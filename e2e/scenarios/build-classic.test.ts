@@ -348,6 +348,36 @@ const badBuilds: readonly BadBuild[] = [
     text: /target stage "mode" could not be found/,
   },
   {
+    name: "an instruction before FROM",
+    files: { Dockerfile: "RUN true\n" },
+    text: /Error response from daemon: no build stage in current context/,
+  },
+  {
+    name: "a variable without a value",
+    files: { Dockerfile: "FROM busybox\nENV A\n" },
+    text: /Error response from daemon: failed to parse Dockerfile: ENV must have two arguments/,
+  },
+  {
+    name: "a source that another stage does not have",
+    files: { Dockerfile: "FROM busybox AS a\nFROM busybox\nCOPY --from=a /nope /\n" },
+    text: /COPY failed: stat nope: file does not exist/,
+  },
+  {
+    name: "an archive that is missing",
+    files: { Dockerfile: "FROM busybox\nADD nope.tar /\n" },
+    text: /ADD failed: file not found in build context or excluded by \.dockerignore: stat nope\.tar: file does not exist/,
+  },
+  {
+    name: "a user whom nobody knows",
+    files: { Dockerfile: "FROM busybox\nUSER nobodyhere\nRUN true\n" },
+    text: /\nunable to find user nobodyhere: no matching entries in passwd file\n$/,
+  },
+  {
+    name: "a program that is not there",
+    files: { Dockerfile: 'FROM busybox\nRUN ["/nope"]\n' },
+    text: /unable to start container process: .*exec: "\/nope": stat \/nope: no such file or directory/,
+  },
+  {
     name: "a missing source",
     files: { Dockerfile: "FROM busybox\nCOPY nope /\n" },
     text: /COPY failed: file not found in build context or excluded by \.dockerignore: stat nope: file does not exist/,
@@ -367,7 +397,7 @@ const badBuilds: readonly BadBuild[] = [
   {
     name: "a mount without target",
     files: { Dockerfile: "FROM busybox\nRUN --mount=type=cache true\n" },
-    text: /"cache" mount requires a target/,
+    text: /invalid mount target "\/"/,
   },
   {
     name: "security that was not granted",
@@ -400,6 +430,85 @@ describe("bad input", () => {
       });
     });
   }
+  const tarOf = async (folder: string): Promise<Buffer> => {
+    const tar = await mustRun(["sh", "-c", `tar -cf - -C ${folder} . | base64 -w0`]);
+    return Buffer.from(tar.stdout, "base64");
+  };
+  const post = async (query: string, body: Uint8Array) =>
+    await ask(engine, {
+      ...{ method: "POST", path: `/build?${query}`, body },
+      headers: { "content-type": "application/x-tar" },
+    });
+
+  it("contexts and options that can't be read are refused before anything is told", async () => {
+    const good = await tarOf(await context({ Dockerfile: "FROM busybox\n", a: "x".repeat(5000) }));
+    const outputs = (list: unknown): string =>
+      `version=2&outputs=${encodeURIComponent(JSON.stringify(list))}`;
+    const cases: readonly [query: string, body: Uint8Array, status: number, message: string][] = [
+      ["", good.subarray(0, 3500), 500, "unexpected EOF"],
+      ["", Buffer.alloc(2048, "no tar at all "), 500, "archive/tar: invalid tar header"],
+      ["", gzipSync(good).subarray(0, 60), 500, "unexpected EOF"],
+      ["", new Uint8Array(), 500, "Cannot locate specified Dockerfile: Dockerfile"],
+      [
+        ...(["dockerfile=../../etc/passwd", good, 500] as const),
+        "forbidden path outside the build context: ../../etc/passwd ()",
+      ],
+      [
+        "t=BAD",
+        good,
+        500,
+        "invalid reference format: repository name (library/BAD) must be lowercase",
+      ],
+      ["buildargs=%7B", good, 400, "error reading build args: unexpected end of JSON input"],
+      [
+        "ulimits=x",
+        good,
+        400,
+        "error reading ulimit settings: invalid character 'x' looking for beginning of value",
+      ],
+      ["version=7", good, 400, 'invalid version "7"'],
+      ["isolation=hyperv", good, 400, 'unsupported isolation: "hyperv"'],
+      ["remote=foo", good, 500, "remoteURL (foo) could not be recognized as URL"],
+      [outputs([{ Type: "nope" }]), good, 500, 'exporter "nope" could not be found'],
+      [outputs([{ Type: "tar" }, { Type: "tar" }]), good, 500, "multiple outputs not supported"],
+    ];
+    for (const [query, body, status, message] of cases) {
+      const answer = await post(query, body);
+      assert.deepEqual([answer.status, messageOf(answer)], [status, message], query);
+    }
+  });
+
+  it("a result that goes nowhere makes no image", async () => {
+    const good = await tarOf(await context({ Dockerfile: "FROM busybox\nLABEL goes=nowhere\n" }));
+    const query = `version=2&t=nowhere&outputs=${encodeURIComponent('[{"Type":"cacheonly"}]')}`;
+    const answer = await post(query, good);
+    assert.equal(answer.status, 200);
+    assert.doesNotMatch(answer.body, /error|moby\.image\.id/);
+    assert.equal(await engine.docker(["images", "-q", "nowhere"]), "");
+  });
+
+  it("a context may come by a request of its own, before the build's or after it", async () => {
+    const good = await tarOf(await context({ Dockerfile: "FROM busybox\nLABEL sent=apart\n" }));
+    const build = (id: string) =>
+      post(`version=2&remote=upload-request&buildid=${id}&t=apart:${id}`, new Uint8Array());
+    const upload = (id: string) => post(`version=2&buildid=upload-request:${id}`, good);
+    for (const [id, order] of [
+      ["one", [build, upload]],
+      ["two", [upload, build]],
+    ] as const) {
+      const answers = await Promise.all(order.map((send) => send(id)));
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [200, 200],
+      );
+      const label = ["inspect", `apart:${id}`, "--format", '{{index .Config.Labels "sent"}}'];
+      assert.equal(await engine.docker(label), "apart");
+    }
+    const alone = await Promise.all([build("three"), upload("four")]);
+    for (const answer of alone)
+      assert.deepEqual([answer.status, messageOf(answer)], [500, "context deadline exceeded"]);
+  });
+
   it("a Dockerfile behind a link reaches no file of the host, and none is deleted", async () => {
     const victim = path.join(await mkdtemp(path.join(scratch, "host-")), "victim");
     await writeFile(victim, "FROM busybox\n");
@@ -427,7 +536,7 @@ describe("bad input", () => {
       headers: { "content-type": "application/x-tar" },
       body: Buffer.from(tar.stdout, "base64"),
     });
-    assert.equal(answer.status, 400);
+    assert.equal(answer.status, 500);
   });
   it("a broken archive is refused", async () => {
     const before = await traces();
@@ -459,7 +568,7 @@ describe("bad input", () => {
       headers: { "content-type": "application/x-tar" },
       body: Buffer.from(tar.stdout, "base64"),
     });
-    assert.equal(answer.status, 400);
+    assert.equal(answer.status, 500);
     assert.match(messageOf(answer), /Cannot locate specified Dockerfile: Dockerfile/);
   });
 });

@@ -42,6 +42,7 @@ async function plan(
   const planner = new StagePlanner({
     request: { ...request, buildArgs: new Map(Object.entries(options.args ?? {})) },
     ...{ inputs, file, escape: "\\", target, platform: hostPlatform(), style: "buildkit" },
+    fullName: (reference) => `full/${reference}`,
     base(reference) {
       asked.push(reference);
       const document = {

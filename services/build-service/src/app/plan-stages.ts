@@ -26,7 +26,9 @@ export interface PlanContext {
   readonly platform: Platform;
   /** Finds an image; several askers of one get one answer. @param platform undefined: the host's */
   readonly base: (reference: string, platform: Platform) => Promise<BaseImage>;
-  /** Texts of history. */
+  /** A reference as displays show it; undefined: it is none. */
+  readonly fullName: (reference: string) => string | undefined;
+  /** Texts of history, and of failures. */
   readonly style: "buildkit" | "classic";
 }
 
@@ -84,7 +86,7 @@ export class StagePlanner {
     this.#refuseCycle(stage, path);
     const { state: base, image, triggers, parent } = await this.#base(stage, path);
     const instructions = [...triggers, ...stage.instructions];
-    const from = await this.#dependencies(stage, instructions, path);
+    const from = await this.#dependencies(instructions, path);
     const count = this.#countSteps(stage, instructions);
     let number = count.first;
     const stepName = (text: string): string => {
@@ -106,13 +108,10 @@ export class StagePlanner {
 
   /** Stages that depend on each other would wait for each other. */
   #refuseCycle(stage: Stage, path: readonly Stage[]): void {
-    for (const name of fromNames(stage.instructions)) {
+    for (const [name, { lines }] of fromNames(stage.instructions)) {
       const other = this.#stageCalled(name);
       if (other !== undefined && path.includes(other)) {
-        throw new BuildFailure(
-          `circular dependency detected on stage: ${other.name}`,
-          stage.from.lines,
-        );
+        throw new BuildFailure(`circular dependency detected on stage: ${other.name}`, lines);
       }
     }
   }
@@ -207,7 +206,7 @@ export class StagePlanner {
   }
 
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
-    const image = await this.#find(reference, platform, stage);
+    const image = await this.#find(reference, platform, stage.from);
     const all = this.#countSteps(stage, stage.instructions).all;
     const label = `[${this.#prefix(stage)}${"1".padStart(String(all).length)}/${String(all)}] FROM ${stage.from.image}`;
     const tree = imageVertex(image, reference, platform, label, stage.from.lines);
@@ -219,13 +218,25 @@ export class StagePlanner {
     return { ...this.#takeTriggers(state, stage), image };
   }
 
-  async #find(reference: string, platform: Platform, stage: Stage): Promise<BaseImage> {
+  /** @param by the instruction that wants it */
+  async #find(reference: string, platform: Platform, by: Instruction): Promise<BaseImage> {
     try {
       return await this.#context.base(reference, platform);
     } catch (error) {
       if (!(error instanceof Error) || error.name === "AbortError") throw error;
-      throw new BuildFailure(error.message, stage.from.lines, { cause: error });
+      throw new BuildFailure(this.#notFound(reference, by, error), by.lines, { cause: error });
     }
+  }
+
+  #notFound(reference: string, by: Instruction, { message }: Error): string {
+    const { style, fullName } = this.#context;
+    if (style === "classic") {
+      return by.kind === "FROM" ? message : `invalid from flag value ${reference}: ${message}`;
+    }
+    const name = fullName(reference);
+    if (name === undefined)
+      return `failed to parse stage name ${JSON.stringify(reference)}: ${message}`;
+    return `${reference}: failed to resolve source metadata for ${name}: ${message}`;
   }
 
   #fromResult(
@@ -265,18 +276,18 @@ export class StagePlanner {
 
   /** The trees that `--from` names, ready before the instructions are dispatched. */
   async #dependencies(
-    stage: Stage,
     instructions: readonly Instruction[],
     path: readonly Stage[],
   ): Promise<ReadonlyMap<string, Vertex>> {
-    const names = [...new Set(fromNames(instructions))];
     const trees = await Promise.all(
-      names.map(async (name) => [name, await this.#tree(name, stage, path)] as const),
+      [...fromNames(instructions)].map(
+        async ([name, by]) => [name, await this.#tree(name, by, path)] as const,
+      ),
     );
     return new Map(trees);
   }
 
-  async #tree(name: string, stage: Stage, path: readonly Stage[]): Promise<Vertex> {
+  async #tree(name: string, by: Instruction, path: readonly Stage[]): Promise<Vertex> {
     const named = this.#namedContext(name);
     if (named?.kind === "local" || named?.kind === "remote") {
       return this.#filesVertex(
@@ -291,12 +302,14 @@ export class StagePlanner {
     const other = named === undefined ? this.#stageCalled(name) : undefined;
     if (other !== undefined) return (await this.plan(other, path)).state.tree;
     if (named === undefined && /^\d+$/.test(name)) {
-      throw new BuildFailure(`invalid stage index ${name}`, stage.from.lines);
+      const isClassic = this.#context.style === "classic";
+      const text = isClassic ? `invalid from flag value ${name}: index out of bounds` : "";
+      throw new BuildFailure(text || `invalid stage index ${name}`);
     }
     const reference = named?.kind === "image" ? named.reference : name;
     if (reference === "scratch") return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
     const { platform } = this.#context;
-    const image = await this.#find(reference, platform, stage);
+    const image = await this.#find(reference, platform, by);
     return imageVertex(image, reference, platform, `FROM ${reference}`, undefined);
   }
 
@@ -340,17 +353,21 @@ function classicHistory(text: string, kind: "run" | "copy" | "config", state: St
   return `${shell.join(" ")} #(nop) ${kind === "copy" ? "" : " "}${text}`;
 }
 
-/** Names after `--from`, of COPY, ADD and RUN's mounts. */
-function fromNames(instructions: readonly Instruction[]): string[] {
-  return instructions.flatMap((instruction) => {
-    if (instruction.kind === "COPY")
-      return instruction.from === undefined ? [] : [instruction.from];
-    if (instruction.kind !== "RUN") return [];
-    return instruction.mounts.flatMap((mount) => {
-      const name = /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "";
-      return name === "" ? [] : [name];
-    });
-  });
+/** Names after `--from`, of COPY, ADD and RUN's mounts, with the first instruction that has each. */
+function fromNames(instructions: readonly Instruction[]): ReadonlyMap<string, Instruction> {
+  const found = new Map<string, Instruction>();
+  for (const instruction of instructions) {
+    for (const name of namesIn(instruction)) {
+      if (name !== "" && !found.has(name)) found.set(name, instruction);
+    }
+  }
+  return found;
+}
+
+function namesIn(instruction: Instruction): string[] {
+  if (instruction.kind === "COPY") return [instruction.from ?? ""];
+  if (instruction.kind !== "RUN") return [];
+  return instruction.mounts.map((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "");
 }
 
 function imageVertex(

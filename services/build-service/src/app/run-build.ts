@@ -67,6 +67,14 @@ function isoTime(nano: bigint): string {
   return new Date(Number(nano / 1_000_000n)).toISOString();
 }
 
+function fullNameOf({ fullName }: BuilderParts, reference: string): string | undefined {
+  try {
+    return fullName(reference);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Vertices that a tree was made by, over its base, the first first. */
 function ownVertices(tree: Vertex): Vertex[] {
   const [below] = tree.inputs;
@@ -130,9 +138,7 @@ class RunningBuild {
     const { name, bytes } = this.#inputs.dockerfile;
     if (error instanceof DockerfileSyntaxError) {
       const place = error.lines && { file: name, source: bytes, lines: error.lines };
-      const where = error.lines === undefined ? "" : ` on line ${String(error.lines.first)}`;
-      const prefix = error.lines === undefined ? "" : `dockerfile parse error${where}: `;
-      return new BuildError(`${prefix}${error.message}`, { place, cause: error });
+      return new BuildError(error.told, { place, cause: error });
     }
     if (error instanceof BuildFailure) {
       const place = error.lines && { file: name, source: bytes, lines: error.lines };
@@ -159,6 +165,7 @@ class RunningBuild {
     const planner = new StagePlanner({
       ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
       base: (reference, wanted) => this.#base(reference, wanted),
+      fullName: (reference) => fullNameOf(this.#parts, reference),
       style: this.#listener === undefined ? "buildkit" : "classic",
     });
     const before: PlannedStage[] = [];

@@ -249,7 +249,7 @@ export class BoundWork implements VertexWork {
     };
     const mountPoints = [...bound.binds, ...bound.tmpfs].map((each) => each.target);
     let sizeBytes = 0;
-    const run = await containers.run(
+    const running = containers.run(
       container,
       {
         onStart: (id) => {
@@ -266,8 +266,21 @@ export class BoundWork implements VertexWork {
       },
       signal,
     );
+    const run = await running.catch((error: unknown) => {
+      throw signal.aborted ? error : this.#startFailure(vertex, op, error);
+    });
     if (run.exitCode !== 0) throw this.#exitFailure(vertex, op, run.exitCode, run.oomKilled);
     return sizeBytes;
+  }
+
+  /** The program did not even run. */
+  #startFailure(vertex: Vertex, op: RunOp, error: unknown): unknown {
+    if (!(error instanceof Error)) return error;
+    const command = op.args.join(" ");
+    return new BuildError(
+      `process ${JSON.stringify(command)} did not complete successfully: ${error.message}`,
+      { place: vertex.lines && this.#placeOf(vertex.lines), vertex: vertex.digest, cause: error },
+    );
   }
 
   #exitFailure(vertex: Vertex, op: RunOp, exitCode: number, oomKilled: boolean): BuildError {

@@ -1,7 +1,7 @@
 /** gantry.build.v1.BuildService: translation only. */
 import { randomUUID } from "node:crypto";
-import { invalidArgument, toEngineError } from "@gantry/errors";
-import type { Platform } from "@gantry/oci";
+import { internal, invalidArgument, toEngineError } from "@gantry/errors";
+import { type Platform, parseReference } from "@gantry/oci";
 import type { BuildLimits, BuildService, BuildRequest as WireRequest } from "@gantry/proto/build";
 import type { RegistryAuth } from "@gantry/proto/image";
 import type { DataListener, Handlers } from "@gantry/rpc";
@@ -20,7 +20,7 @@ import { compileRecordFilters } from "../app/record-filters.ts";
 import type { BuildkitFront } from "../buildkit/front.ts";
 import type { RunLimits } from "../ports/build.ts";
 import type { Credential } from "../ports/build-inputs.ts";
-import { restBuildOf, restMessageOf } from "./rest-build.ts";
+import { exportersOf, restBuildOf, restMessageOf } from "./rest-build.ts";
 import { offerUpload } from "./upload.ts";
 
 export function buildHandlers(
@@ -92,10 +92,11 @@ async function* answerBuild(
   signal: AbortSignal,
 ) {
   const request = classicRequest(wire);
+  checkTags(request.tags);
   const upload = request.remote === "" ? offerUpload(data, signal) : undefined;
   if (upload !== undefined) yield { data: upload.endpoint };
   await using context = await openClassicContext(parts, request, upload?.body, signal);
-  checkDockerfile(context);
+  checkDockerfile(context, request.build.target);
   const outbox = new Outbox<ClassicEvent>();
   const build = classicBuild(
     parts,
@@ -119,13 +120,25 @@ async function* answerBuildkit(
   wire: WireRequest,
   signal: AbortSignal,
 ) {
+  const exporters = exportersOf(wire);
   const upload = wire.remote === "" ? offerUpload(data, signal) : undefined;
+  const build = { ...restBuildOf(wire, upload?.body), exporters };
   if (upload !== undefined) yield { data: upload.endpoint };
-  const build = restBuildOf(wire, upload?.body);
   try {
     for await (const event of front.restBuild(build, signal)) yield restMessageOf(event);
   } catch (error) {
     yield { error: { message: toEngineError(error).message, code: 0 } };
+  }
+}
+
+/** Before the build, which would be for nothing. */
+function checkTags(tags: readonly string[]): void {
+  for (const tag of tags) {
+    try {
+      parseReference(tag);
+    } catch (error) {
+      throw internal(toEngineError(error).message, { cause: error });
+    }
   }
 }
 

@@ -1,13 +1,15 @@
 /** Builds with `version=2`, between the wire and BuildKit's front: translation only. */
 import { randomUUID } from "node:crypto";
+import { internal } from "@gantry/errors";
 import type { BuildRequest as WireRequest } from "@gantry/proto/build";
 import type { RestBuild, RestEvent } from "../buildkit/control/rest-build.ts";
+import { type ExporterRequest, isExporter } from "../buildkit/solve/exporters.ts";
 
 /** The query's options as attributes of the Dockerfile frontend. */
 export function restBuildOf(
   wire: WireRequest,
   archive: AsyncIterable<Uint8Array> | undefined,
-): RestBuild {
+): Omit<RestBuild, "exporters"> {
   const { limits, platform } = wire;
   const context = archive === undefined && wire.remote !== "client-session" ? wire.remote : "";
   const ulimits = (limits?.ulimits ?? []).map(
@@ -25,7 +27,6 @@ export function restBuildOf(
     ref: randomUUID(),
     sessionId: wire.session,
     archive,
-    names: csv(wire.tags),
     cacheFrom: wire.cacheFrom,
     attrs: {
       ...Object.fromEntries([...buildArgs, ...labels]),
@@ -41,6 +42,19 @@ export function restBuildOf(
       "image-resolve-mode": wire.pull ? "pull" : "default",
     },
   };
+}
+
+/** Where the result goes. Throws internal for an exporter that there isn't. */
+export function exportersOf({ outputs, tags }: WireRequest): ExporterRequest[] {
+  const list = outputs.length > 0 ? outputs : [{ type: "moby", attrs: {} }];
+  const exporters = list.filter(({ type }) => type !== "cacheonly");
+  for (const { type } of exporters) {
+    if (!isExporter(type)) throw internal(`exporter ${JSON.stringify(type)} could not be found`);
+  }
+  return exporters.map(({ type, attrs }) => ({
+    type,
+    attrs: { ...attrs, ...given("name", csv(tags)) },
+  }));
 }
 
 /** Docker's messages: progress as base64 of BuildKit's own. */

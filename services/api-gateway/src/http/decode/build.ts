@@ -1,6 +1,6 @@
 /** The query of POST /build → BuildRequest. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidArgument, isEngineError, notImplemented } from "@gantry/errors";
+import { internal, invalidArgument, isEngineError } from "@gantry/errors";
 import type { BuildRequestSchema } from "@gantry/proto/build";
 import type { Query } from "../query.ts";
 import { Fields } from "./fields.ts";
@@ -14,13 +14,15 @@ export type BuildInit = MessageInitShape<typeof BuildRequestSchema>;
 
 /** Throws invalid_argument. */
 export function readBuildQuery(query: Query, registryConfig: string): BuildInit {
+  refuseForeign(query);
   const remove = query.flag("rm", true);
   const buildkit = query.text("version") === "2";
   return given({
     buildkit,
     session: buildkit ? query.text("session") : "",
+    outputs: buildkit ? outputs(query.text("outputs")) : [],
     cacheFrom: images(query.text("cachefrom")),
-    buildId: buildId(query.text("buildid")),
+    buildId: query.text("buildid"),
     dockerfile: dockerfilePath(query.text("dockerfile")),
     remote: remoteUrl(query.text("remote"), buildkit),
     tags: query.all("t").filter((tag) => tag !== ""),
@@ -43,41 +45,64 @@ export function readBuildQuery(query: Query, registryConfig: string): BuildInit 
   });
 }
 
+/** What Docker has on Windows only. */
+function refuseForeign(query: Query): void {
+  const isolation = query.text("isolation");
+  if (!["", "default"].includes(isolation.toLowerCase())) {
+    throw invalidArgument(`unsupported isolation: ${JSON.stringify(isolation)}`);
+  }
+  if (query.text("securityopt") !== "") {
+    throw invalidArgument("security options are not supported on linux");
+  }
+}
+
 function dockerfilePath(path: string): string {
   const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
   if (segments.includes("..")) {
-    throw invalidArgument(`forbidden path outside the build context: ${path}`);
+    throw internal(`forbidden path outside the build context: ${path} ()`);
   }
   return segments.join("/");
 }
 
-/** Old clients send the context as a request of its own. */
-function buildId(id: string): string {
-  if (!id.startsWith("upload-request:")) return id;
-  throw notImplemented("contexts that are uploaded by a second request are not supported");
+/** Where the result goes, instead of into the engine's images. */
+function outputs(text: string) {
+  if (text === "") return [];
+  const problem = "invalid outputs specified";
+  const value = parseJson(text, { problem }) ?? [];
+  if (!Array.isArray(value)) throw invalidArgument(`${problem}: expected a list`);
+  if (value.length > 1) throw internal("multiple outputs not supported");
+  return value.map((each) => {
+    if (!(each instanceof Map)) throw invalidArgument(`${problem}: expected objects`);
+    const fields = new Fields(each);
+    return { type: fields.text("Type"), attrs: fields.textMap("Attrs") ?? {} };
+  });
 }
 
 function images(text: string): string[] {
-  const value = text === "" ? null : parseJson(text);
+  const value = text === "" ? null : parseJson(text, { problem: "error reading cache-from" });
   if (value === null) return [];
   if (Array.isArray(value) && value.every((each) => typeof each === "string")) return value;
   throw invalidArgument("error reading cache-from: expected a list of names");
 }
 
+/** Where old clients send the context by a request of its own. */
+export const uploadRequest = "upload-request";
+
 /** A session of BuildKit's is none of the classic builder's. */
 function remoteUrl(remote: string, buildkit: boolean): string {
-  if (remote === "upload-request") {
-    throw notImplemented("contexts that are uploaded by a second request are not supported");
-  }
+  // The context is the body of another request: for the builder, it comes with this one.
+  if (remote === uploadRequest && buildkit) return "";
   if (remote === "client-session" && !buildkit) {
-    throw invalidArgument("the classic builder takes no context from a session");
+    throw invalidArgument(
+      "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead",
+    );
   }
   return remote;
 }
 
 function object(text: string, name: string): ReadonlyMap<string, JsonValue> {
   if (text === "") return new Map();
-  const value = parseJson(text);
+  const value = parseJson(text, { problem: `error reading ${name}` });
   if (value === null) return new Map();
   if (value instanceof Map) return value;
   throw invalidArgument(`error reading ${name}: expected an object`);
@@ -102,7 +127,9 @@ function texts(text: string, what: string): Record<string, string> {
 }
 
 function limits(query: Query) {
-  const number = (name: string): bigint => BigInt(query.integer(name) ?? 0);
+  // As in Docker, what is no number counts as none.
+  const number = (name: string): bigint =>
+    /^[+-]?\d+$/.test(query.text(name)) ? BigInt(query.integer(name) ?? 0) : 0n;
   return {
     memoryBytes: number("memory"),
     memorySwapBytes: number("memswap"),
@@ -119,11 +146,13 @@ function limits(query: Query) {
 
 function ulimits(text: string) {
   if (text === "") return [];
-  const value = parseJson(text);
+  const value = parseJson(text, { problem: "error reading ulimit settings" });
   if (value === null) return [];
-  if (!Array.isArray(value)) throw invalidArgument("error reading ulimits: expected a list");
+  if (!Array.isArray(value))
+    throw invalidArgument("error reading ulimit settings: expected a list");
   return value.map((each) => {
-    if (!(each instanceof Map)) throw invalidArgument("error reading ulimits: expected objects");
+    if (!(each instanceof Map))
+      throw invalidArgument("error reading ulimit settings: expected objects");
     const fields = new Fields(each);
     return {
       name: fields.text("Name"),

@@ -3,25 +3,50 @@ import type { IncomingMessage } from "node:http";
 import { invalidArgument, toEngineError } from "@gantry/errors";
 import type { BuildResponse } from "@gantry/proto/build";
 import type { ApiCall } from "../api-call.ts";
-import { readBuildQuery } from "../decode/build.ts";
+import { readBuildQuery, uploadRequest } from "../decode/build.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { nullIfEmpty } from "../encode/json.ts";
 import { encodeBuildError, encodeProgress } from "../encode/progress.ts";
 import { connectEndpoint, copyIn, openStream, write } from "../relay.ts";
+import { BuildUploads } from "./build-uploads.ts";
 
 /** POST /build */
 export async function build(call: ApiCall): Promise<void> {
   const { query, backends, signal } = call;
   const version = query.text("version");
-  if (!["", "1", "2"].includes(version)) throw invalidArgument(`invalid version ${version}`);
+  if (!["", "1", "2"].includes(version))
+    throw invalidArgument(`invalid version ${JSON.stringify(version)}`);
   if (query.flag("squash")) {
     throw invalidArgument("squash is only supported with experimental mode");
   }
+  const id = query.text("buildid");
+  if (version === "2" && id.startsWith(`${uploadRequest}:`)) {
+    await uploads.offer(id.slice(uploadRequest.length + 1), call);
+    call.empty(200);
+    return;
+  }
   const request = readBuildQuery(query, call.header("x-registry-config"));
-  await backends.wakeBuilder(signal);
-  const { first, rest } = await openStream(backends.builds.build(request, { signal }));
+  const isSent = version === "2" && query.text("remote") === uploadRequest;
+  const sent = isSent ? await uploads.take(id, signal) : undefined;
+  try {
+    await backends.wakeBuilder(signal);
+    await answer(call, backends.builds.build(request, { signal }), sent?.call ?? call);
+  } finally {
+    sent?.taken();
+  }
+}
+
+const uploads = new BuildUploads();
+
+/** @param sender whose body is the context */
+async function answer(
+  call: ApiCall,
+  responses: AsyncIterable<BuildResponse>,
+  sender: ApiCall,
+): Promise<void> {
+  const { first, rest } = await openStream(responses);
   // Whatever is wrong with the context or the Dockerfile is found before anything is told.
-  const messages = first.data === undefined ? undefined : await upload(call, first, rest);
+  const messages = first.data === undefined ? undefined : await upload(sender, first, rest);
   const opening = messages ?? { first, rest };
   const response = call.startStream("application/json");
   try {

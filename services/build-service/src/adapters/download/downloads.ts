@@ -72,6 +72,9 @@ export function openDownloads(archives: Archives): Downloads {
           signal,
         );
       }
+      if (!/^https?:\/\//.test(url)) {
+        throw new BuildFailure(`remoteURL (${url}) could not be recognized as URL`);
+      }
       return await archiveContext(archives, url, into, vertex, signal);
     },
   };

@@ -78,9 +78,16 @@ async function finished({ child, stderr, stdout, stdin }: Child): Promise<void> 
     readonly path?: string;
   };
   if (parsed.ok === true) return;
-  throw new BuildFailure(
-    `${parsed.message ?? "archive cannot be unpacked"}${parsed.path ? `: ${parsed.path}` : ""}`,
-  );
+  throw new BuildFailure(wordsOf(parsed.message ?? "archive cannot be unpacked", parsed.path));
+}
+
+/** What clients are used to read of an archive that is none. */
+function wordsOf(message: string, path: string | undefined): string {
+  if (/: unexpected end(?: of archive)?$/.test(message)) return "unexpected EOF";
+  if (message.endsWith(": invalid header checksum")) return "archive/tar: invalid tar header";
+  if (path === undefined || path === "") return message;
+  if (message.includes(" is outside of ")) return `invalid entry name ${JSON.stringify(path)}`;
+  return `${message}: ${path}`;
 }
 
 async function text(stream: Readable): Promise<string> {

@@ -1,12 +1,13 @@
 /** `POST /build`: the request's context becomes a build, whose result is stored as an image. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
-import { invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
+import { internal, invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildFailure, MissingSource } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
+import { splitStages, stageCalled } from "../../domain/frontend/stages.ts";
 import { BuildError, type BuildRequest } from "../../ports/build.ts";
 import type {
   BuildContext,
@@ -51,7 +52,7 @@ export interface OpenContext extends AsyncDisposable {
 
 const defaultName = "Dockerfile";
 
-/** Brings the context here and reads the Dockerfile. Throws invalid_argument with Docker's words. */
+/** Brings the context here and reads the Dockerfile. Throws internal with Docker's words, as Docker does. */
 export async function openClassicContext(
   parts: BuilderParts,
   request: ClassicRequest,
@@ -74,7 +75,7 @@ export async function openClassicContext(
 
 function refusal(error: unknown): unknown {
   if (isEngineError(error)) return error;
-  if (error instanceof BuildFailure) return invalidArgument(error.message, { cause: error });
+  if (error instanceof BuildFailure) return internal(error.message, { cause: error });
   return error;
 }
 
@@ -106,10 +107,10 @@ function readDockerfile(
     const file = plainFile(files, root, candidate);
     if (file === undefined) continue;
     const bytes = readFileSync(file);
-    if (bytes.length === 0) throw invalidArgument(`the Dockerfile (${name}) cannot be empty`);
+    if (bytes.length === 0) throw internal(`the Dockerfile (${name}) cannot be empty`);
     return { name: candidate, bytes };
   }
-  throw invalidArgument(`Cannot locate specified Dockerfile: ${name}`);
+  throw internal(`Cannot locate specified Dockerfile: ${name}`);
 }
 
 /** Real path of a regular file in the context: links lead nowhere else, and pipes are not waited for. */
@@ -132,15 +133,19 @@ function dropIgnored({ files }: BuilderParts, root: string, dockerfile: string):
   }
 }
 
-/** Throws invalid_argument for a Dockerfile that can't be parsed: before anything is told. */
-export function checkDockerfile({ dockerfile }: OpenContext): void {
+/** Throws invalid_argument for a Dockerfile that can't be parsed or has no such target: before anything is told. */
+export function checkDockerfile({ dockerfile }: OpenContext, target: string): void {
   try {
-    parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
+    const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
+    const { stages } = splitStages(parsed);
+    if (target !== "" && stageCalled(stages, target.toLowerCase()) === undefined) {
+      throw invalidArgument(`target stage ${JSON.stringify(target)} could not be found`);
+    }
   } catch (error) {
+    if (error instanceof BuildFailure) throw invalidArgument(error.message, { cause: error });
     if (!(error instanceof DockerfileSyntaxError)) throw error;
-    const where = error.lines === undefined ? "" : ` on line ${String(error.lines.first)}`;
-    const prefix = error.lines === undefined ? "" : `dockerfile parse error${where}: `;
-    throw invalidArgument(`${prefix}${error.message}`, { cause: error });
+    const prefix = error.isForm ? "failed to parse Dockerfile: " : "";
+    throw invalidArgument(`${prefix}${error.told}`, { cause: error });
   }
 }
 
@@ -203,13 +208,27 @@ function failureOf(error: unknown): ClassicEvent {
       code: error.exitCode,
     };
   }
-  const missing = error.cause instanceof MissingSource ? error.cause.path.replace(/^\//, "") : "";
-  if (missing === "") return { kind: "error", message, code: 0 };
-  return {
-    kind: "error",
-    message: `COPY failed: file not found in build context or excluded by .dockerignore: stat ${missing}: file does not exist`,
-    code: 0,
-  };
+  if (error.cause instanceof MissingSource) return missingSource(error, error.cause.path);
+  // In Docker's words, without what BuildKit puts in front.
+  const reason = error.cause instanceof Error ? error.cause.message : message;
+  return { kind: "error", message: isNotRun(message) ? reason : message, code: 0 };
+}
+
+const isNotRun = (message: string): boolean =>
+  /^process ".*" did not complete successfully: /s.test(message);
+
+function missingSource({ place }: BuildError, path: string): ClassicEvent {
+  const lines = Buffer.from(place?.source ?? "")
+    .toString("utf8")
+    .split("\n");
+  const line = lines[(place?.lines.first ?? 0) - 1] ?? "";
+  const keyword = /^\s*ADD\b/i.test(line) ? "ADD" : "COPY";
+  const where = /\s--from=/.test(line)
+    ? ""
+    : "file not found in build context or excluded by .dockerignore: ";
+  const name = path.replace(/^\//, "");
+  const message = `${keyword} failed: ${where}stat ${name}: file does not exist`;
+  return { kind: "error", message, code: 0 };
 }
 
 function inputsOf(request: ClassicRequest, { tree, dockerfile }: OpenContext): BuildInputs {

@@ -75,7 +75,8 @@ export class ClassicTeller implements StepListener {
     let number = 0;
     const head = (text: string): void => {
       number += 1;
-      this.#say(`Step ${String(number)}/${String(total)} : ${text}\n`);
+      this.#say(`Step ${String(number)}/${String(total)} : ${text}`);
+      this.#say("\n");
     };
     const ids = new Map<number, string>();
     for (const stage of stages) {

@@ -7,6 +7,7 @@ import { StatusResponseSchema } from "@gantry/proto/buildkit";
 import { asVertex } from "../progress/own-vertex.ts";
 import { statusMessage } from "../progress/status-message.ts";
 import { importCaches } from "../solve/cache-imports.ts";
+import type { ExporterRequest } from "../solve/exporters.ts";
 import type { Attributes } from "../solve/frontend-options.ts";
 import { type RemoteContext, unpackContext } from "../solve/remote-context.ts";
 import { solveDockerfile } from "./dockerfile-solve.ts";
@@ -23,9 +24,9 @@ export interface RestBuild {
   readonly attrs: Attributes;
   /** The context's archive; undefined: the attributes, or the session, say where it is. */
   readonly archive: AsyncIterable<Uint8Array> | undefined;
-  /** Names of the image, as an exporter's `name`. */
-  readonly names: string;
   readonly cacheFrom: readonly string[];
+  /** Where the result goes; empty: nowhere. */
+  readonly exporters: readonly ExporterRequest[];
 }
 
 /** What the client is told. */
@@ -57,10 +58,15 @@ export async function* restBuild(
     );
     yield { kind: "trace", bytes: toBinary(StatusResponseSchema, message) };
   }
-  yield { kind: "image", digest: await building };
+  const digest = await building;
+  if (digest !== undefined) yield { kind: "image", digest };
 }
 
-async function run(options: OuterSolveOptions, build: RestBuild, job: Job): Promise<string> {
+async function run(
+  options: OuterSolveOptions,
+  build: RestBuild,
+  job: Job,
+): Promise<string | undefined> {
   const { tools } = options;
   job.entitlements = entitlements;
   const caches = build.cacheFrom.map((ref) => ({ type: "registry", attrs: { ref } }));
@@ -72,9 +78,8 @@ async function run(options: OuterSolveOptions, build: RestBuild, job: Job): Prom
     ...(remote !== undefined && { remote }),
   });
   const inlineCache = /^(1|true)$/.test(build.attrs["build-arg:BUILDKIT_INLINE_CACHE"] ?? "");
-  const exporter = { type: "moby", attrs: { name: build.names } };
-  const response = await runExporters(options, job, { ...solved, inlineCache }, [exporter]);
-  return response["containerimage.digest"] ?? "";
+  const response = await runExporters(options, job, { ...solved, inlineCache }, build.exporters);
+  return response["containerimage.digest"];
 }
 
 async function received(

@@ -81,6 +81,8 @@ export async function runExporter(
   return await exporterOf(request.type)(context, request, index);
 }
 
+export const isExporter = (type: string): boolean => exporters.has(type);
+
 /** Throws for a type that there isn't: asked before the build begins. */
 export function exporterOf(type: string): Exporter {
   const exporter = exporters.get(type);

@@ -21,14 +21,25 @@ export interface ExpandOptions {
 /** Expands one word: variables replaced, quotes and escapes removed. Throws Error with BuildKit's texts. */
 export function expandWord(word: string, lookup: Lookup, options: ExpandOptions = {}): Expansion {
   const expander = new Expander(word, lookup, options);
-  const text = expander.untilEnd();
+  const text = processed(word, () => expander.untilEnd());
   return { text, unset: [...expander.unset] };
 }
 
 /** Expands a word and splits it at blanks that don't stand in quotes. */
 export function expandToWords(word: string, lookup: Lookup, options: ExpandOptions = {}): string[] {
   const expander = new Expander(word, lookup, options);
-  return expander.words();
+  return processed(word, () => expander.words());
+}
+
+function processed<T>(word: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new Error(`failed to process ${JSON.stringify(word)}: ${error.message}`, {
+      cause: error,
+    });
+  }
 }
 
 class Expander {

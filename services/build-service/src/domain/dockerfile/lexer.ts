@@ -77,6 +77,7 @@ function readDirectives(source: readonly string[]): Map<string, string> {
       throw new DockerfileSyntaxError(
         `only one ${key} parser directive can be used`,
         single(index),
+        { isForm: true },
       );
     directives.set(key, match?.[2] ?? "");
   }
@@ -86,10 +87,7 @@ function readDirectives(source: readonly string[]): Map<string, string> {
 function escapeCharacter(directives: ReadonlyMap<string, string>): string {
   const escape = directives.get("escape") ?? "\\";
   if (escape !== "\\" && escape !== "`")
-    throw new DockerfileSyntaxError(`invalid ESCAPE '${escape}'. Must be \` or \\`, {
-      first: 1,
-      last: 1,
-    });
+    throw new DockerfileSyntaxError(`invalid escape token '${escape}' does not match \` or \\`);
   return escape;
 }
 
@@ -147,10 +145,11 @@ function withHeredocs(
     const body: string[] = [];
     for (;;) {
       if (next >= source.length)
-        throw new DockerfileSyntaxError("unterminated heredoc", {
-          first: start + 1,
-          last: joined.next,
-        });
+        throw new DockerfileSyntaxError(
+          "unterminated heredoc",
+          { first: start + 1, last: next },
+          { isForm: true },
+        );
       const line = source[next] ?? "";
       next += 1;
       const shown = stripTabs ? line.replace(/^\t+/, "") : line;

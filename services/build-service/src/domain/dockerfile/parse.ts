@@ -8,7 +8,7 @@ import type {
 import type { LogicalLine } from "./lexer.ts";
 import { lexDockerfile } from "./lexer.ts";
 import { nearest } from "./nearest.ts";
-import { DockerfileSyntaxError } from "./syntax-error.ts";
+import { DockerfileSyntaxError, WordFormError } from "./syntax-error.ts";
 import {
   parseCommand,
   parseGoDuration,
@@ -39,7 +39,8 @@ export function parseInstruction(line: LogicalLine): Instruction {
     return parser(line);
   } catch (error) {
     if (error instanceof DockerfileSyntaxError || !(error instanceof Error)) throw error;
-    throw new DockerfileSyntaxError(error.message, line.lines);
+    const isForm = error instanceof WordFormError;
+    throw new DockerfileSyntaxError(error.message, line.lines, { isForm });
   }
 }
 
@@ -138,17 +139,22 @@ function parseFrom(line: LogicalLine): Instruction {
   return { kind: "FROM", ...place(line), image, platform: flags.one("platform"), as: stage };
 }
 
+const networks = ["default", "none", "host"];
+
 function parseRun(line: LogicalLine): RunInstruction {
   const flags = readFlags(line, ["mount", "network", "security", "device"], ["mount", "device"]);
   if (flags.rest === "" && line.heredocs.length === 0)
     throw new Error("RUN requires at least one argument");
   if (flags.has("device")) throw new Error("RUN --device is not supported");
+  const network = flags.one("network");
+  if (network !== undefined && !networks.includes(network))
+    throw new Error(`invalid network mode ${JSON.stringify(network)}`);
   return {
     kind: "RUN",
     ...place(line),
     command: parseCommand(flags.rest),
     mounts: flags.all("mount"),
-    network: flags.one("network"),
+    network,
     security: flags.one("security"),
     heredocs: line.heredocs,
   };
@@ -227,8 +233,6 @@ function parseShell(line: LogicalLine): Instruction {
 
 function parseCommandInstruction(line: LogicalLine): Instruction {
   const kind = line.keyword === "CMD" ? "CMD" : "ENTRYPOINT";
-  if (line.rest === "" && kind === "ENTRYPOINT")
-    throw new Error("ENTRYPOINT requires at least one argument");
   return { kind, ...place(line), command: parseCommand(line.rest) };
 }
 

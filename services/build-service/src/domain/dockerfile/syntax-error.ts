@@ -6,14 +6,28 @@ export interface LineRange {
   readonly last: number;
 }
 
-/** Thrown by the parser; the edge turns it into `dockerfile parse error on line N: message`. */
+/** Thrown by the parser. */
 export class DockerfileSyntaxError extends Error {
   override readonly name = "DockerfileSyntaxError";
   /** Where; undefined for the file as a whole. */
   readonly lines: LineRange | undefined;
+  /** It is the text's form, before there are instructions: clients are told so in other words. */
+  readonly isForm: boolean;
 
-  constructor(message: string, lines?: LineRange) {
+  constructor(message: string, lines?: LineRange, options: { readonly isForm?: boolean } = {}) {
     super(message);
     this.lines = lines;
+    this.isForm = options.isForm ?? lines === undefined;
   }
+
+  /** The message with its line, as BuildKit gives it. */
+  get told(): string {
+    if (this.isForm || this.lines === undefined) return this.message;
+    return `dockerfile parse error on line ${String(this.lines.first)}: ${this.message}`;
+  }
+}
+
+/** What is wrong with the words of an instruction, as far as its form goes. */
+export class WordFormError extends Error {
+  override readonly name = "WordFormError";
 }

@@ -1,5 +1,6 @@
 /** Splitting the arguments of an instruction: flags, quoted words, JSON arrays, key=value lists. */
 import type { Command, KeyValue } from "./instruction.ts";
+import { WordFormError } from "./syntax-error.ts";
 
 /** Flags in the order given. */
 export interface Flagged {
@@ -81,16 +82,16 @@ export function parseCommand(text: string): Command {
 export function parsePairs(keyword: string, text: string): KeyValue[] {
   const words = splitWords(text);
   const first = words[0];
-  if (first === undefined) throw new Error(`${keyword} must have two arguments`);
+  if (first === undefined) throw new WordFormError(`${keyword} must have two arguments`);
   if (!first.includes("=")) {
     const value = text.trim().slice(first.length).trim();
-    if (value === "") throw new Error(`${keyword} must have two arguments`);
+    if (value === "") throw new WordFormError(`${keyword} must have two arguments`);
     return [{ key: first, value }];
   }
   return words.map((word) => {
     const equals = word.indexOf("=");
     if (equals < 0)
-      throw new Error(
+      throw new WordFormError(
         `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
       );
     if (equals === 0) throw new Error(`${keyword} names can not be blank`);

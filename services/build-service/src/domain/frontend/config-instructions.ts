@@ -9,6 +9,7 @@ import type {
   PairsInstruction,
 } from "../dockerfile/instruction.ts";
 import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
+import { isSignal } from "./signals.ts";
 import { putEnv, type StageState, withConfig } from "./stage-state.ts";
 
 /** Config-only instructions by what they do to a state, and the text of their history. */
@@ -47,7 +48,7 @@ export function changeConfig(
     }
     case "STOPSIGNAL": {
       const signal = expand(instruction.text);
-      if (!/^(?:SIG)?[A-Z][A-Z0-9+-]*$|^[1-9]\d*$/i.test(signal)) {
+      if (!isSignal(signal)) {
         throw new Error(`invalid signal: ${signal}`);
       }
       return { state: withConfig(state, { StopSignal: signal }), text: `STOPSIGNAL ${signal}` };
@@ -164,7 +165,7 @@ function portsOf(word: string): string[] {
   const valid = [from, to].every((text) => /^\d+$/.test(text)) && first <= last && last <= maxPort;
   if (!valid) throw new BuildFailure(`invalid containerPort: ${word}`);
   if (more.length > 0 || !["tcp", "udp", "sctp"].includes(protocol.toLowerCase())) {
-    throw new BuildFailure(`invalid proto: ${protocol}`);
+    throw new BuildFailure(`invalid port: ${JSON.stringify(word)}: invalid proto: ${protocol}`);
   }
   return Array.from(
     { length: last - first + 1 },

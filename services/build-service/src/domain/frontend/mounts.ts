@@ -87,7 +87,7 @@ function checked(type: MountFlag["type"], given: ReadonlyMap<string, string>): M
   }
   const target = given.get("target") ?? "";
   if (target === "" && (type === "bind" || type === "cache" || type === "tmpfs")) {
-    throw new BuildFailure(`${JSON.stringify(type)} mount requires a target`);
+    throw new BuildFailure('invalid mount target "/"');
   }
   if (given.has("from") && type !== "bind" && type !== "cache") {
     throw new BuildFailure(`unexpected key 'from' for mount type '${type}'`);

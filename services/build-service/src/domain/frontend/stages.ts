@@ -30,10 +30,7 @@ export function splitStages(dockerfile: Dockerfile): Stages {
     else if (stages.length > 0) stages.at(-1)?.instructions.push(instruction);
     else if (instruction.kind === "ARG") globalArgs.push(instruction);
     else {
-      throw new BuildFailure(
-        `dockerfile parse error on line ${String(instruction.lines.first)}: no build stage in current context`,
-        instruction.lines,
-      );
+      throw new BuildFailure("no build stage in current context", instruction.lines);
     }
   }
   if (stages.length === 0) throw new BuildFailure("dockerfile contains no stages to build");
