@@ -160,14 +160,7 @@ describe("docker build with buildx", () => {
     await rm(path.join(folder, "out"), { recursive: true });
     await build(folder, ["-o", "type=tar,dest=out.tar"]);
     const names = await run(["tar", "tf", path.join(folder, "out.tar")]);
-    assert.deepEqual(
-      names.stdout
-        .split("\n")
-        .filter((name) => !name.endsWith("/"))
-        .map((name) => name.replace(/^\.\//, ""))
-        .sort(),
-      ["", "b", "dir/a"],
-    );
+    assert.deepEqual(names.stdout.trim().split("\n").sort(), ["b", "dir/", "dir/a"]);
     await build(folder, ["-t", "from-archive", "-o", "type=oci,dest=oci.tar"]);
     await engine.docker(["load", "-i", path.join(folder, "oci.tar")]);
     await engine.docker(["inspect", "from-archive"]);

@@ -417,6 +417,25 @@ const badBuilds: readonly BadBuild[] = [
   },
 ];
 
+describe("a pruned cache", () => {
+  it("is told of by an event, with what was reclaimed", async () => {
+    await build([await context({ Dockerfile: "FROM busybox\nRUN echo pruned > /pruned\n" })]);
+    await engine.docker(["image", "prune", "--force"]);
+    const since = String(Date.now() / 1000);
+    const answer = await ask(engine, { method: "POST", path: "/build/prune?all=1" });
+    const { SpaceReclaimed } = JSON.parse(answer.body) as { readonly SpaceReclaimed: number };
+    assert.ok(SpaceReclaimed > 0, answer.body);
+    const until = String(Date.now() / 1000);
+    const filter = ["--filter", "type=builder", "--format", "{{json .}}"];
+    const events = await engine.docker(["events", "--since", since, "--until", until, ...filter]);
+    const { Type, Action, Actor } = JSON.parse(events) as Readonly<Record<string, unknown>>;
+    assert.deepEqual(
+      [Type, Action, Actor],
+      ["builder", "prune", { ID: "", Attributes: { reclaimed: String(SpaceReclaimed) } }],
+    );
+  });
+});
+
 describe("bad input", () => {
   for (const bad of badBuilds) {
     it(`${bad.name} is refused, and nothing is left`, async () => {

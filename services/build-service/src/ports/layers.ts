@@ -136,6 +136,8 @@ export interface Layers {
   /** Whether a blob is here; if so, a lease keeps it. */
   hasBlob(digest: string, leaseOwner: string): Promise<boolean>;
   readBlob(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Has the event of a pruned cache written. */
+  recordPrune(reclaimedBytes: number): Promise<void>;
   /** Records an image. */
   storeImage(
     target: { readonly mediaType: string; readonly digest: string; readonly sizeBytes: number },

@@ -68,6 +68,7 @@ export function buildHandlers(
         deleted.push(record.id);
         space += record.sizeBytes;
       }
+      await parts.layers.recordPrune(space);
       return { deleted, spaceReclaimedBytes: BigInt(space) };
     },
 

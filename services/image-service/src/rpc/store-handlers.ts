@@ -21,11 +21,20 @@ export function storeHandlers(
   registryInfo: () => RegistryInfo,
 ): Pick<
   Handlers<typeof ImageService>,
-  "commitImage" | "storeImage" | "getDiskUsage" | "getImageInfo"
+  "commitImage" | "storeImage" | "recordBuilderPrune" | "getDiskUsage" | "getImageInfo"
 > {
   return {
     async commitImage(request, { signal }) {
       return { imageId: await commitImage(store, { ...request, signal }) };
+    },
+
+    async recordBuilderPrune({ reclaimedBytes }) {
+      const attributes = { reclaimed: String(reclaimedBytes) };
+      store.metadata.change((change) => {
+        change.event({ type: "builder", action: "prune", actorId: "", attributes });
+      });
+      await store.metadata.flush();
+      return {};
     },
 
     async storeImage({ target, names }) {

@@ -104,6 +104,9 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
       const { leases } = await content.listLeases({});
       return leases.map(({ owner }) => owner).filter((owner) => owner.startsWith(prefix));
     },
+    async recordPrune(reclaimedBytes) {
+      await images.recordBuilderPrune({ reclaimedBytes: BigInt(reclaimedBytes) });
+    },
     async storeImage({ mediaType, digest, sizeBytes }, names) {
       const target = { mediaType, digest, sizeBytes: BigInt(sizeBytes) };
       await images.storeImage({ target, names: [...names] });

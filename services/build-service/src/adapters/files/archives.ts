@@ -24,7 +24,7 @@ export function openArchives(program: string): Archives {
       if (problem instanceof Error && !isBrokenPipe(problem)) throw problem;
     },
     async *pack(root, signal) {
-      const child = start(program, ["pack", "--path", "/", "--name", "."], root, signal, "ignore");
+      const child = start(program, ["pack", "--path", "/"], root, signal, "ignore");
       const done = finished(child);
       done.catch(() => undefined);
       yield* child.stdout as AsyncIterable<Uint8Array>;
