@@ -25,9 +25,6 @@ import type {
 /** Pause before refused writes are tried again without anybody asking for something. */
 const retryMs = 1000;
 
-/** The longest that NATS's position waits for a write to go with. */
-const publishedAfterMs = 1000;
-
 /** SQLite's result codes that are the disk's fault, or its state, and may pass: BUSY, LOCKED, READONLY, IOERR, FULL, CANTOPEN. */
 const passingCodes: ReadonlySet<number> = new Set([5, 6, 8, 10, 13, 14]);
 
@@ -39,9 +36,6 @@ class Writer {
   /** Writes that have happened and that the disk refused, in order. Nothing is written before them. */
   #refused: WriteRequest[] = [];
   #retry: NodeJS.Timeout | undefined;
-  /** How far NATS has got, to go with the next write. An older number on disk costs messages sent twice. */
-  #published: number | undefined;
-  #publishedTimer: NodeJS.Timeout | undefined;
 
   constructor(port: MessagePort, { file, service }: WriterData) {
     this.#port = port;
@@ -68,54 +62,39 @@ class Writer {
 
   #take(requests: readonly WriterRequest[]): void {
     const writes: WriteRequest[] = [];
+    let published: number | undefined;
     for (const request of requests) {
       if (request.kind === "write") {
         writes.push(request);
         continue;
       }
       if (request.kind === "published") {
-        this.#keepPublished(request.seq);
+        published = request.seq;
         continue;
       }
       // Whoever asks sees what was written before.
-      this.#write(writes.splice(0));
+      this.#write(writes.splice(0), published);
+      published = undefined;
       if (request.kind === "close") this.#close();
       else this.#done([], [this.#answer(request.id, request.question)]);
     }
-    this.#write(writes);
+    this.#write(writes, published);
   }
 
-  #keepPublished(seq: number): void {
-    this.#published = seq;
-    this.#publishedTimer ??= setTimeout(() => {
-      this.#writePublished();
-    }, publishedAfterMs);
-  }
-
-  #writePublished(): void {
-    clearTimeout(this.#publishedTimer);
-    this.#publishedTimer = undefined;
-    if (this.#published === undefined) return;
-    try {
-      this.#commit([], this.#published);
-    } catch (error) {
-      this.#done([], [], failureOf(error));
-    }
-  }
-
-  #write(writes: readonly WriteRequest[]): void {
-    if (writes.length === 0) return;
+  #write(writes: readonly WriteRequest[], published: number | undefined): void {
+    if (writes.length === 0 && published === undefined) return;
     const all = [...this.#refused, ...writes];
     try {
-      const events = this.#commit(all, this.#published);
+      const events = this.#commit(all, published);
       this.#refused = [];
       this.#done(
         events,
         writes.map(({ id }) => ({ id })),
       );
-    } catch {
+    } catch (error) {
       // Of several only one may be at fault: each for itself.
-      this.#writeSingly(writes);
+      if (all.length > 0) this.#writeSingly(writes);
+      else this.#done([], [], failureOf(error));
     }
   }
 
@@ -160,7 +139,6 @@ class Writer {
       }
       if (published !== undefined) this.#log.setPublished(published);
       this.#db.exec("COMMIT");
-      if (published === this.#published) this.#published = undefined;
       return events;
     } catch (error) {
       // A full disk ends the transaction by itself.
@@ -226,7 +204,6 @@ class Writer {
     clearTimeout(this.#retry);
     if (this.#refused.length > 0) this.#writeSingly([]);
     clearTimeout(this.#retry);
-    this.#writePublished();
     this.#db.close();
     this.#port.close();
   }
