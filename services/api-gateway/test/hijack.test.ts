@@ -199,6 +199,27 @@ describe("exec start", () => {
     assert.equal(bodyOf(await client.untilEnd()), frame(1, "5").toString("latin1"));
   });
 
+  it("says so in the stream where the container ended before the connection was made", async () => {
+    const id = await exec(["wc"]);
+    const known = stack.containers.containerOf(id);
+    stack.containers.vanishing.set(known, "ended");
+    const client = await RawClient.connect(stack.socket);
+    client.socket.write(`${request(id, "{}", upgrade)}{}`);
+    const text = await client.untilEnd();
+    assert.match(text, /^HTTP\/1\.1 101 UPGRADED\r\n/);
+    const expected = frame(1, `container ${known} is not running\r\n`);
+    assert.equal(bodyOf(text), expected.toString("latin1"));
+  });
+
+  it("is Docker's 404 where the exec went with its container before the connection was made", async () => {
+    const id = await exec(["wc"]);
+    const known = stack.containers.containerOf(id);
+    stack.containers.vanishing.set(known, "removed");
+    const client = await RawClient.connect(stack.socket);
+    client.socket.write(`${request(id, "{}", upgrade)}{}`);
+    assert.match(await client.untilEnd(), /^HTTP\/1\.1 404 [^]*No such exec instance: /);
+  });
+
   it("takes a body that comes later, byte by byte, and input right behind it", async () => {
     const id = await exec(["wc"]);
     const client = await RawClient.connect(stack.socket);

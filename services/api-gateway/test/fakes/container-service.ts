@@ -166,6 +166,13 @@ export class FakeContainerService implements AsyncDisposable {
   /** IDs of containers whose run ends between an attach and its connection, and whether they are removed, too. */
   readonly vanishing = new Map<string, "ended" | "removed">();
 
+  /** ID of an exec's container. */
+  containerOf(execId: string): string {
+    const exec = this.execs.get(execId);
+    if (exec === undefined) throw notFound("exec", execId);
+    return this.find(exec.container).id;
+  }
+
   private container(): Implementation {
     const self = this;
     const note = (method: string, request: unknown): void => {
@@ -421,7 +428,11 @@ export class FakeContainerService implements AsyncDisposable {
           const program = this.programs.get(exec.cmd[0] ?? "");
           if (program !== undefined) await program(socket, container);
         });
-        return Promise.resolve({ stream });
+        const vanishing = this.vanishing.get(container.id);
+        if (vanishing === "removed") this.execs.delete(request.execId);
+        return Promise.resolve({
+          stream: vanishing === undefined ? stream : { ...stream, path: `${stream.path}.gone` },
+        });
       },
       inspectExec: (request) => {
         const exec = this.execs.get(request.execId);

@@ -37,7 +37,12 @@ export async function attachContainer(call: ApiCall): Promise<void> {
     const answer = await call.backends.containers.attachContainer(request);
     const logs = answer.logs && (await connectOutput(answer.logs, call.signal));
     const { stream: endpoint } = answer;
-    const stream = endpoint && (await connectRun(call, () => connectOutput(endpoint, call.signal)));
+    const stream =
+      endpoint &&
+      (await connectRun(
+        () => connectOutput(endpoint, call.signal),
+        () => call.backends.containers.inspectContainer({ container: call.name }),
+      ));
     const contentType = streamType(answer.tty, call.version);
     await writeTakeoverHead(socket, { upgrade, contentType, headers: [] });
     if (logs !== undefined) await copyOut(logs, socket);

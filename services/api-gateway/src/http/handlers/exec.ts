@@ -4,11 +4,12 @@ import type { ApiCall } from "../api-call.ts";
 import { consoleSize } from "../decode/host-config.ts";
 import { encodeExec } from "../encode/exec.ts";
 import { commonHeaders } from "../headers.ts";
-import { join } from "../hijack/join.ts";
+import { closeSoon, join } from "../hijack/join.ts";
 import { connectOutput } from "../output.ts";
 import { writeRawEmpty, writeTakeoverHead } from "../raw-answer.ts";
 import { terminalSize } from "./container-read.ts";
 import { streamType } from "./container-streams.ts";
+import { connectRun } from "./run-streams.ts";
 
 /** POST /containers/{id}/exec */
 export async function createExec(call: ApiCall): Promise<void> {
@@ -46,14 +47,34 @@ export async function startExec(call: ApiCall): Promise<void> {
     return;
   }
   // The process starts when this connection arrives; where it can't start, the stream says so.
-  const data = await connectOutput(stream, call.signal);
+  let containerId = "";
+  const data = await connectRun(
+    () => connectOutput(stream, call.signal),
+    async () => {
+      const { exec } = await call.backends.execs.inspectExec({ execId: call.name });
+      containerId = exec?.containerId ?? "";
+    },
+  );
   const contentType = streamType(tty, call.version);
   await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
+  if (data === undefined) {
+    const text = Buffer.from(`container ${containerId} is not running\r\n`);
+    socket.end(tty ? text : framed(text));
+    closeSoon(socket);
+    return;
+  }
   await join(socket, data, {
     input: true,
     connection: call.request.socket,
     beforeEnd: () => exitRecorded(call),
   });
+}
+
+/** A frame of standard output. */
+function framed(text: Buffer): Buffer {
+  const head = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUInt32BE(text.length, 4);
+  return Buffer.concat([head, text]);
 }
 
 /** A client that was detached by its keys leaves a process that goes on: it is let go after this time. */
