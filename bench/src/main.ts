@@ -13,6 +13,7 @@ import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
 import { buildRows, measureBuilderMemory } from "./build-rows.ts";
 import type { Engine } from "./engine.ts";
+import { flowRows } from "./flow-rows.ts";
 import { makeImageRows } from "./image-rows.ts";
 import { listRows } from "./list-rows.ts";
 import type { Timed, TimedResult } from "./measure.ts";
@@ -60,6 +61,7 @@ async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
   const few = Math.max(3, Math.ceil(rounds / 5));
   for (const row of [...commandRows(rounds), ...networkRows(rounds), ...listRows(few)])
     await take(row);
+  for (const row of flowRows(few)) await take(row);
   for (const row of await storageRows(scratch, few)) await take(row);
   for (const row of await buildRows(scratch, few)) await take(row);
   const served = await serveImages(peer, few);
