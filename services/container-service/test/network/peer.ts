@@ -11,6 +11,8 @@ export interface PeerOrder {
   readonly protocol: Protocol;
   readonly address: string;
   readonly port: number;
+  /** How long an answer is waited for. */
+  readonly patienceMs?: number;
 }
 
 // Intentionally short: nothing on one machine takes that long, and a dropped packet is never answered.
@@ -90,7 +92,7 @@ function askUdp(address: string, port: number): Promise<string> {
 const flows = new Map<number, dgram.Socket>();
 
 /** As ask over UDP, but always from the same socket for a port. */
-async function askFlow(address: string, port: number): Promise<string> {
+async function askFlow(address: string, port: number, patienceMs: number): Promise<string> {
   let socket = flows.get(port);
   if (socket === undefined) {
     socket = dgram.createSocket("udp4");
@@ -102,7 +104,7 @@ async function askFlow(address: string, port: number): Promise<string> {
   socket.send("?", port, address);
   try {
     const [text] = (await once(socket, "message", {
-      signal: AbortSignal.timeout(answerTimeoutMs),
+      signal: AbortSignal.timeout(patienceMs),
     })) as [Buffer];
     return text.toString();
   } catch {
@@ -110,9 +112,9 @@ async function askFlow(address: string, port: number): Promise<string> {
   }
 }
 
-async function obey({ verb, protocol, address, port }: PeerOrder): Promise<string> {
+async function obey({ verb, protocol, address, port, ...more }: PeerOrder): Promise<string> {
   if (verb === "ask") return ask(protocol, address, port);
-  if (verb === "flow") return askFlow(address, port);
+  if (verb === "flow") return askFlow(address, port, more.patienceMs ?? answerTimeoutMs);
   await serve(protocol, address, port);
   return "ready";
 }

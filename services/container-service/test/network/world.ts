@@ -77,9 +77,9 @@ export class Place {
     return this.#order({ verb: "ask", protocol, address, port });
   }
 
-  /** Asks over UDP from one socket per port. */
-  askFlow(address: string, port: number): Promise<string> {
-    return this.#order({ verb: "flow", protocol: "udp", address, port });
+  /** Asks over UDP from one socket per port, and waits so long for the answer. */
+  askFlow(address: string, port: number, patienceMs: number): Promise<string> {
+    return this.#order({ verb: "flow", protocol: "udp", address, port, patienceMs });
   }
 
   async #order(order: PeerOrder): Promise<string> {
