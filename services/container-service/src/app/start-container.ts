@@ -116,6 +116,7 @@ export async function launch(
       { ...containerEvent(entry.record, "start"), timeNano: run.startedAtNano },
     ]);
     app.launchStep("committed", launched.shimPid);
+    app.store.syncSoon();
     const ended = performance.now();
     const fields = { prepareMs: preparedAt - begun, launchMs: ended - preparedAt };
     app.logger.debug({ container: entry.id, ...fields }, "started");

@@ -45,4 +45,6 @@ export interface ContainerStore {
   settled(): Promise<void>;
   /** Resolves when everything committed before is on stable storage. Calls share one flush. */
   synced(): Promise<void>;
+  /** As synced, within a second and without anybody waiting; a failure is logged. */
+  syncSoon(): void;
 }

@@ -103,6 +103,10 @@ class SqliteContainerStore implements ContainerStore {
     return this.#database.synced();
   }
 
+  syncSoon(): void {
+    this.#database.syncSoon();
+  }
+
   #write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
     return this.#database.writer.write(changes, events);
   }

@@ -65,6 +65,8 @@ export interface Database {
   take(table: keyof StoredRows): readonly Row[];
   /** Resolves when everything written before is on stable storage. Errors: internal. */
   synced(): Promise<void>;
+  /** As synced, within a second and without anybody waiting; a failure is logged. */
+  syncSoon(): void;
   /** Writes what was asked for, and closes. */
   close(): Promise<void>;
 }
@@ -100,6 +102,14 @@ export async function openDatabase(dataDir: string, logger: Logger): Promise<Dat
     },
   });
   db.close();
+  let soon: NodeJS.Timeout | undefined;
+  const synced = async (): Promise<void> => {
+    // Whatever asked for a flush soon has this one.
+    clearTimeout(soon);
+    soon = undefined;
+    await writer.settled();
+    await flush.synced();
+  };
   const feed = new EventFeed({ pages: writerPages(writer, pages), lastSeq });
   return {
     writer,
@@ -111,16 +121,24 @@ export async function openDatabase(dataDir: string, logger: Logger): Promise<Dat
       rows.delete(name);
       return found;
     },
-    async synced() {
-      await writer.settled();
-      await flush.synced();
+    synced,
+    syncSoon() {
+      soon ??= setTimeout(() => {
+        synced().catch((error: unknown) => {
+          logger.error({ err: error }, "state may not be on stable storage");
+        });
+      }, syncSoonMs).unref();
     },
     async close() {
+      clearTimeout(soon);
       await writer.close();
       flush.close();
     },
   };
 }
+
+/** Longer than most short runs, whose removal flushes anyway. */
+const syncSoonMs = 1000;
 
 /** The event log's pages, which only the writer's thread can read. */
 function writerPages(
