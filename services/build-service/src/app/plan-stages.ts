@@ -6,15 +6,18 @@ import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
 import { platformArguments, proxyEnvironment } from "../domain/frontend/arguments.ts";
-import { type DispatchContext, dispatch } from "../domain/frontend/dispatch.ts";
+import { dispatch } from "../domain/frontend/dispatch.ts";
+import type { DispatchContext } from "../domain/frontend/dispatch-context.ts";
+import { fromNames } from "../domain/frontend/from-names.ts";
+import { buildkitHistory, classicHistory } from "../domain/frontend/history-texts.ts";
 import { type StageState, withConfig } from "../domain/frontend/stage-state.ts";
 import { type Stage, type Stages, stageCalled } from "../domain/frontend/stages.ts";
-import type { ImageConfigDocument } from "../domain/image-config.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import type { BuildRequest } from "../ports/build.ts";
 import type { BuildInputs, ContextSource } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
+import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-states.ts";
 
 /** What planning needs from outside. */
 export interface PlanContext {
@@ -342,80 +345,8 @@ export class StagePlanner {
   }
 }
 
-function buildkitHistory(text: string, kind: "run" | "copy" | "config"): string {
-  return kind === "config" || text.startsWith("WORKDIR ") ? text : `${text} # buildkit`;
-}
-
-/** As the classic builder writes it. */
-function classicHistory(text: string, kind: "run" | "copy" | "config", state: StageState): string {
-  if (kind === "run") return text.slice("RUN ".length);
-  const shell = state.document.config.Shell ?? ["/bin/sh", "-c"];
-  return `${shell.join(" ")} #(nop) ${kind === "copy" ? "" : " "}${text}`;
-}
-
-/** Names after `--from`, of COPY, ADD and RUN's mounts, with the first instruction that has each. */
-function fromNames(instructions: readonly Instruction[]): ReadonlyMap<string, Instruction> {
-  const found = new Map<string, Instruction>();
-  for (const instruction of instructions) {
-    for (const name of namesIn(instruction)) {
-      if (name !== "" && !found.has(name)) found.set(name, instruction);
-    }
-  }
-  return found;
-}
-
-function namesIn(instruction: Instruction): string[] {
-  if (instruction.kind === "COPY") return [instruction.from ?? ""];
-  if (instruction.kind !== "RUN") return [];
-  return instruction.mounts.map((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "");
-}
-
-function imageVertex(
-  image: BaseImage,
-  reference: string,
-  platform: Platform,
-  name: string,
-  lines: Vertex["lines"],
-): Vertex {
-  const op = { kind: "image" as const, reference, platform, chainId: image.chainId };
-  return vertexOf(op, [], { name, lines });
-}
-
-/** A named context of files as a base: all of it. */
-function copiedAll(tree: Vertex, name: string): Vertex {
-  const scratch = vertexOf({ kind: "scratch" }, [], { name: "scratch" });
-  const sources = [{ input: 1, path: "/", unpack: false }];
-  return vertexOf(
-    {
-      ...{ kind: "copy" as const, sources, destination: "/", chown: undefined, chmod: undefined },
-      ...{ keepOwner: true, parents: false, exclude: [], link: false },
-    },
-    [scratch, tree],
-    { name: `[context ${name}] copy` },
-  );
-}
-
-function emptyState(tree: Vertex, platform: Platform): StageState {
-  const { os, architecture, variant } = platform;
-  const document: ImageConfigDocument = {
-    ...{ architecture, os, config: { WorkingDir: "/" }, history: [] },
-    ...(variant !== undefined && { variant }),
-  };
-  return { tree, document, args: new Map(), hasCommand: false, platform };
-}
-
-/** A base image's document without what belongs to its own making. */
-function startingDocument(document: ImageConfigDocument): ImageConfigDocument {
-  const {
-    created: _created,
-    rootfs: _rootfs,
-    author: _author,
-    container: _container,
-    ...rest
-  } = document;
-  const { container_config: _containerConfig, docker_version: _version, ...kept } = rest;
-  return { ...kept, config: { ...kept.config } };
-}
+/** Digest of an `[internal]` vertex. */
+export const internalDigest = (...parts: readonly unknown[]): string => `sha256:${keyOf(parts)}`;
 
 function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
   const { file, request, platform, target, escape } = context;
@@ -439,6 +370,3 @@ function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
   }
   return known;
 }
-
-/** Digest of an `[internal]` vertex. */
-export const internalDigest = (...parts: readonly unknown[]): string => `sha256:${keyOf(parts)}`;

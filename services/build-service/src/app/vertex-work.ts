@@ -1,20 +1,18 @@
 /** What vertices do, bound to one build: its inputs, its limits. */
 
-import { randomUUID } from "node:crypto";
-import { createReadStream, rmSync } from "node:fs";
-import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
+import { createReadStream } from "node:fs";
 import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
-import type { CopyOp, CopySource, RunMount, RunOp, Vertex } from "../domain/solver/vertex.ts";
+import type { CopyOp, CopySource, RunOp, Vertex } from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
 import type { BuildInputs } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
-import type { StepBind, StepContainer, StepContainers } from "../ports/containers.ts";
+import type { StepContainer, StepContainers } from "../ports/containers.ts";
 import type { Archives } from "../ports/downloads.ts";
 import type { FileOwner, FileWork } from "../ports/file-work.ts";
 import type { Layers, ReadableTree } from "../ports/layers.ts";
 import type { OpenedInputs } from "./build-inputs-opened.ts";
 import type { SolvedInputs, VertexWork, WorkEvent } from "./solver.ts";
+import { type BoundMounts, missingSource, StepMounts } from "./step-mounts.ts";
 import type { VertexTracker } from "./vertex-tracker.ts";
 
 /** Everything that work is bound to. */
@@ -42,9 +40,11 @@ const outOfMemory = "cannot allocate memory";
 
 export class BoundWork implements VertexWork {
   readonly #context: WorkContext;
+  readonly #mounts: StepMounts;
 
   constructor(context: WorkContext) {
     this.#context = context;
+    this.#mounts = new StepMounts(context, (...source) => this.#openSource(...source));
   }
 
   async execute(
@@ -102,7 +102,7 @@ export class BoundWork implements VertexWork {
     try {
       return await this.#context.files.sum(root, source, { exclude, owners, signal });
     } catch (error) {
-      if (error instanceof MissingSource) throw missing(error);
+      if (error instanceof MissingSource) throw missingSource(error);
       throw error;
     }
   }
@@ -232,7 +232,7 @@ export class BoundWork implements VertexWork {
     await using held = new AsyncDisposableStack();
     const bound: BoundMounts = { binds: [], tmpfs: [], env: [], secretEnv: [] };
     for (const mount of op.mounts) {
-      await this.#bind(vertex, mount, { inputs, held, bound, signal });
+      await this.#mounts.bind(vertex, mount, { inputs, held, bound, signal });
     }
     const container: StepContainer = {
       parentLayer: inputs.layer(0)?.snapshot ?? "",
@@ -296,151 +296,4 @@ export class BoundWork implements VertexWork {
       },
     );
   }
-
-  async #bind(vertex: Vertex, mount: RunMount, run: RunInProgress): Promise<void> {
-    switch (mount.type) {
-      case "tmpfs":
-        run.bound.tmpfs.push({ target: mount.target, sizeBytes: mount.sizeBytes });
-        return;
-      case "bind":
-        await this.#bindInput(vertex, mount, run);
-        return;
-      case "cache":
-        await this.#bindCache(vertex, mount, run);
-        return;
-      case "secret":
-        await this.#bindSecret(mount, run);
-        return;
-      case "ssh":
-        await this.#bindAgent(mount, run);
-        return;
-    }
-  }
-
-  async #bindInput(
-    vertex: Vertex,
-    mount: Extract<RunMount, { type: "bind" }>,
-    { inputs, held, bound, signal }: RunInProgress,
-  ): Promise<void> {
-    const { files, layers } = this.#context;
-    const { source, target, writable } = mount;
-    const solved = inputs.layer(mount.input);
-    if (!writable) {
-      const from = held.use(await this.#openSource(vertex, mount.input, inputs, signal));
-      bound.binds.push({ source: this.#find(from.root, source), target, readOnly: true });
-      return;
-    }
-    // What is written goes to a tree that is thrown away.
-    const tree = held.use(await layers.write(solved?.snapshot ?? "", signal));
-    if (solved === undefined) {
-      const from = held.use(await this.#openSource(vertex, mount.input, inputs, signal));
-      await files.copy({
-        from: { root: from.root, path: "/", name: undefined },
-        ...{ toRoot: tree.root, destination: "/", owner: { uid: 0, gid: 0 }, chmod: undefined },
-        ...{ parents: false, exclude: [], link: false, signal },
-      });
-    }
-    bound.binds.push({ source: this.#find(tree.root, source), target, readOnly: false });
-  }
-
-  #find(root: string, source: string): string {
-    try {
-      return this.#context.files.find(root, source);
-    } catch (error) {
-      if (error instanceof MissingSource) throw missing(error);
-      throw error;
-    }
-  }
-
-  async #bindCache(
-    vertex: Vertex,
-    mount: Extract<RunMount, { type: "cache" }>,
-    { inputs, held, bound, signal }: RunInProgress,
-  ): Promise<void> {
-    const { cacheMounts, request, files } = this.#context;
-    const { input, source, target, readOnly, sharing, uid, gid, mode } = mount;
-    const owner = { uid, gid };
-    const seed =
-      input === undefined
-        ? undefined
-        : async (folder: string): Promise<void> => {
-            await using from = await this.#openSource(vertex, input, inputs, signal);
-            await files.copy({
-              from: { root: from.root, path: source, name: undefined },
-              ...{ toRoot: folder, destination: "/", owner, chmod: undefined },
-              ...{ parents: false, exclude: [], link: false, signal },
-            });
-          };
-    const taken = await cacheMounts.take(
-      {
-        id: `${request.cacheMountNamespace}/${mount.id}`,
-        ...{ sharing, uid, gid, mode, seed },
-        reset: vertex.ignoreCache,
-        description: `cached mount ${target} from exec ${vertex.op.kind === "run" ? vertex.op.args.join(" ") : ""}`,
-      },
-      signal,
-    );
-    held.use(taken);
-    bound.binds.push({ source: taken.path, target, readOnly });
-  }
-
-  async #bindSecret(
-    mount: Extract<RunMount, { type: "secret" }>,
-    { held, bound, signal }: RunInProgress,
-  ): Promise<void> {
-    const { inputs, secretDir } = this.#context;
-    const value = await inputs.secret(mount.id, signal);
-    if (value === undefined) {
-      if (mount.required) throw new BuildFailure(`secret ${mount.id}: not found`);
-      return;
-    }
-    if (mount.env !== "")
-      bound.secretEnv.push(`${mount.env}=${Buffer.from(value).toString("utf8")}`);
-    if (mount.target === "") return;
-    await mkdir(secretDir, { recursive: true, mode: 0o700 });
-    const file = path.join(secretDir, randomUUID());
-    held.defer(() => {
-      rmSync(file, { force: true });
-    });
-    await writeFile(file, value, { mode: 0o600 });
-    await chown(file, mount.uid, mount.gid);
-    await chmod(file, mount.mode);
-    bound.binds.push({ source: file, target: mount.target, readOnly: true });
-  }
-
-  async #bindAgent(
-    mount: Extract<RunMount, { type: "ssh" }>,
-    { bound, signal }: RunInProgress,
-  ): Promise<void> {
-    const socket = await this.#context.inputs.sshAgent(mount.id, signal);
-    if (socket === undefined) {
-      if (mount.required)
-        throw new BuildFailure(`no SSH key ${JSON.stringify(mount.id)} forwarded from the client`);
-      return;
-    }
-    await chown(socket, mount.uid, mount.gid);
-    await chmod(socket, mount.mode);
-    bound.binds.push({ source: socket, target: mount.target, readOnly: false });
-    bound.env.push(`SSH_AUTH_SOCK=${mount.target}`);
-  }
-}
-
-interface BoundMounts {
-  readonly binds: StepBind[];
-  readonly tmpfs: { readonly target: string; readonly sizeBytes: number }[];
-  readonly env: string[];
-  readonly secretEnv: string[];
-}
-
-interface RunInProgress {
-  readonly inputs: SolvedInputs;
-  readonly held: AsyncDisposableStack;
-  readonly bound: BoundMounts;
-  readonly signal: AbortSignal;
-}
-
-/** BuildKit's words for a source that is not there. */
-function missing(error: MissingSource): MissingSource {
-  const text = `failed to compute cache key: failed to calculate checksum of ref ${randomUUID().replaceAll("-", "").slice(0, 25)}: ${JSON.stringify(error.path)}: not found`;
-  return Object.assign(new MissingSource(error.path), { message: text });
 }

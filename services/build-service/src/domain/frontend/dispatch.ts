@@ -16,7 +16,8 @@ import {
   vertexOf,
 } from "../solver/vertex.ts";
 import { changeConfig, commandWords } from "./config-instructions.ts";
-import { type MountFlag, parseMount } from "./mounts.ts";
+import { type DispatchContext, Inputs } from "./dispatch-context.ts";
+import { runMounts } from "./run-mounts.ts";
 import {
   joinPath,
   lookupIn,
@@ -26,29 +27,6 @@ import {
   withConfig,
   withHistory,
 } from "./stage-state.ts";
-
-/** What dispatching an instruction needs to know of the rest of the build. */
-export interface DispatchContext {
-  readonly buildArgs: ReadonlyMap<string, string | undefined>;
-  /** Values of ARGs before the first FROM, and of platforms. */
-  readonly globalArgs: ReadonlyMap<string, string>;
-  readonly proxyEnv: readonly string[];
-  readonly escape: string;
-  readonly networkMode: string;
-  readonly hostname: string;
-  readonly entitlements: readonly string[];
-  readonly ignoreCache: boolean;
-  /** The tree that `--from` means: a stage, a named context or an image. */
-  from(name: string): Vertex;
-  /** The main context. */
-  context(): Vertex;
-  /** Name of a step's vertex: `[stage 2/7] RUN make`. */
-  stepName(text: string): string;
-  /** Comment of history entries. */
-  readonly comment: string;
-  /** Text of a history entry: BuildKit's and the classic builder's differ. */
-  created(text: string, kind: "run" | "copy" | "config", state: StageState): string;
-}
 
 /** The state after an instruction. Throws BuildFailure. */
 export function dispatch(
@@ -153,17 +131,6 @@ function step(
     lines: instruction.lines,
     ignoreCache: context.ignoreCache,
   });
-}
-
-/** Keeps the inputs of a vertex apart, each once. Input 0 is the tree. */
-class Inputs {
-  readonly list: Vertex[] = [];
-
-  add(vertex: Vertex): number {
-    const known = this.list.findIndex(({ digest }) => digest === vertex.digest);
-    if (known >= 0) return known + 1;
-    return this.list.push(vertex);
-  }
 }
 
 function copy(
@@ -388,78 +355,4 @@ export function argumentPrefix(state: StageState): string {
   if (args.length === 0) return "";
   const list = args.map(([name, value]) => `${name}=${value}`).join(" ");
   return `|${String(args.length)} ${list} `;
-}
-
-const defaultSecretMode = 0o400;
-const defaultSocketMode = 0o600;
-const defaultCacheMode = 0o755;
-
-function runMounts(
-  state: StageState,
-  instruction: RunInstruction,
-  context: DispatchContext,
-  inputs: Inputs,
-): RunMount[] {
-  const lookup = lookupIn(state);
-  const expand = (word: string): string =>
-    expandWord(word, lookup, { escape: context.escape }).text;
-  const cwd = state.document.config.WorkingDir || "/";
-  let agents = 0;
-  return instruction.mounts.map((text) => {
-    const flag = parseMount(text, expand);
-    if (flag.type === "ssh") agents += 1;
-    const target = flag.target === "" ? "" : joinPath(cwd, flag.target);
-    if (target === "/") throw new BuildFailure(`invalid mount target "/"`);
-    return bindMount(flag, target, agents - 1, context, inputs);
-  });
-}
-
-function bindMount(
-  flag: MountFlag,
-  target: string,
-  agent: number,
-  context: DispatchContext,
-  inputs: Inputs,
-): RunMount {
-  const { type, uid = 0, gid = 0, required } = flag;
-  switch (type) {
-    case "bind": {
-      const tree = flag.from === "" ? context.context() : context.from(flag.from);
-      const source = joinPath("/", flag.source);
-      return { type, input: inputs.add(tree), source, target, writable: flag.readOnly === false };
-    }
-    case "cache": {
-      const seeded = flag.from !== "";
-      return {
-        type,
-        id: flag.id === "" ? target : flag.id,
-        target,
-        sharing: flag.sharing,
-        readOnly: flag.readOnly ?? false,
-        uid,
-        gid,
-        mode: flag.mode ?? defaultCacheMode,
-        input: seeded ? inputs.add(context.from(flag.from)) : undefined,
-        source: joinPath("/", flag.source),
-      };
-    }
-    case "tmpfs":
-      return { type, target, sizeBytes: flag.sizeBytes };
-    case "secret":
-      return secretMount(flag, target);
-    case "ssh": {
-      const socket = target === "" ? `/run/buildkit/ssh_agent.${String(agent)}` : target;
-      const mode = flag.mode ?? defaultSocketMode;
-      return { type, id: flag.id || "default", target: socket, required, uid, gid, mode };
-    }
-  }
-}
-
-function secretMount(flag: MountFlag, target: string): RunMount {
-  const { uid = 0, gid = 0, required, env, mode = defaultSecretMode } = flag;
-  const id = flag.id || flag.source || (target.split("/").at(-1) ?? "");
-  if (id === "") throw new BuildFailure("one of source, target required");
-  const name = id.split("/").at(-1) ?? id;
-  const file = target === "" && env === "" ? `/run/secrets/${name}` : target;
-  return { type: "secret", id, target: file, env, required, uid, gid, mode };
 }

@@ -1,0 +1,53 @@
+/** What a stage stands on before its first instruction. */
+import type { Platform } from "@gantry/oci";
+import type { StageState } from "../domain/frontend/stage-state.ts";
+import type { ImageConfigDocument } from "../domain/image-config.ts";
+import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
+import type { BaseImage } from "../ports/layers.ts";
+
+export function imageVertex(
+  image: BaseImage,
+  reference: string,
+  platform: Platform,
+  name: string,
+  lines: Vertex["lines"],
+): Vertex {
+  const op = { kind: "image" as const, reference, platform, chainId: image.chainId };
+  return vertexOf(op, [], { name, lines });
+}
+
+/** A named context of files as a base: all of it. */
+export function copiedAll(tree: Vertex, name: string): Vertex {
+  const scratch = vertexOf({ kind: "scratch" }, [], { name: "scratch" });
+  const sources = [{ input: 1, path: "/", unpack: false }];
+  return vertexOf(
+    {
+      ...{ kind: "copy" as const, sources, destination: "/", chown: undefined, chmod: undefined },
+      ...{ keepOwner: true, parents: false, exclude: [], link: false },
+    },
+    [scratch, tree],
+    { name: `[context ${name}] copy` },
+  );
+}
+
+export function emptyState(tree: Vertex, platform: Platform): StageState {
+  const { os, architecture, variant } = platform;
+  const document: ImageConfigDocument = {
+    ...{ architecture, os, config: { WorkingDir: "/" }, history: [] },
+    ...(variant !== undefined && { variant }),
+  };
+  return { tree, document, args: new Map(), hasCommand: false, platform };
+}
+
+/** A base image's document without what belongs to its own making. */
+export function startingDocument(document: ImageConfigDocument): ImageConfigDocument {
+  const {
+    created: _created,
+    rootfs: _rootfs,
+    author: _author,
+    container: _container,
+    ...rest
+  } = document;
+  const { container_config: _containerConfig, docker_version: _version, ...kept } = rest;
+  return { ...kept, config: { ...kept.config } };
+}
