@@ -164,7 +164,7 @@ except docker.errors.APIError as error:
     assert.deepEqual(ran.stdout.trim().split("\n"), [
       "['python-made:latest'] True",
       "ssss there",
-      "400 Cannot locate specified Dockerfile: none",
+      "500 Cannot locate specified Dockerfile: none",
     ]);
   });
 });
