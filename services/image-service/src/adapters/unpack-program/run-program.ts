@@ -222,6 +222,7 @@ function failureOf(line: ReportLine): EngineError {
   // What every engine written in Go says of an archive that was cut.
   const text = /: unexpected end(?: of archive)?$/.test(message) ? "unexpected EOF" : message;
   const errno = typeof line["errno"] === "number" ? line["errno"] : 0;
-  if (diskFull.has(errno)) return internal(text);
+  // In the spelling that clients look for.
+  if (diskFull.has(errno)) return internal(text.replace("No space left", "no space left"));
   return archiveSteps.has(step) ? invalidArgument(text) : internal(text);
 }
