@@ -12,6 +12,7 @@ import { startRegistry } from "@gantry/testkit/registry";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import { makeBigImage } from "./big-image.ts";
 import { buildRows, measureBuilderMemory } from "./build-rows.ts";
+import { crowdRows } from "./crowd-rows.ts";
 import type { Engine } from "./engine.ts";
 import { flowRows } from "./flow-rows.ts";
 import { makeImageRows } from "./image-rows.ts";
@@ -25,6 +26,7 @@ import { startPeer } from "./peer.ts";
 import { measurePullMemory } from "./pull-memory.ts";
 import { type BenchReport, describeMachine, toMarkdown, updateTable } from "./report.ts";
 import { commandRows, idleContainer, pullRows } from "./scenarios.ts";
+import { plotStarts, startPlotTitle } from "./start-plot.ts";
 import { storageRows } from "./storage-rows.ts";
 
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
@@ -59,7 +61,12 @@ async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
     }
   };
   const few = Math.max(3, Math.ceil(rounds / 5));
-  for (const row of [...commandRows(rounds), ...networkRows(rounds), ...listRows(few)])
+  for (const row of [
+    ...commandRows(rounds),
+    ...networkRows(rounds),
+    ...listRows(few),
+    ...crowdRows(),
+  ])
     await take(row);
   for (const row of flowRows(few)) await take(row);
   for (const row of await storageRows(scratch, few)) await take(row);
@@ -99,23 +106,31 @@ async function serveImages(
   };
 }
 
-async function prepare(engine: Engine): Promise<void> {
+async function loadBusybox(engine: Engine): Promise<void> {
   await mustRun(["docker", "load"], {
     env: cleanEnvironment({ DOCKER_HOST: engine.dockerHost }),
     input: await makeBusyboxArchive(),
   });
+}
+
+async function prepare(engine: Engine): Promise<void> {
+  await loadBusybox(engine);
   await docker(engine, ["run", "-d", "--name", idleContainer, "busybox", "sleep", "1000000"]);
 }
 
 async function main(): Promise<void> {
   const rounds = Number(process.argv[2] ?? 15);
   const pattern = process.argv[3];
+  const wanted = new RegExp(pattern ?? "");
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error("usage: npm run bench [rounds [pattern]]");
   await rm(scratch, { recursive: true, force: true });
   await mkdir(scratch, { recursive: true });
   const takenAt = new Date().toISOString();
-  const timed = await timeRows(rounds, new RegExp(pattern ?? ""));
+  if (wanted.test(startPlotTitle)) {
+    process.stdout.write(await plotStarts(path.join(repository, "docs/starts.svg"), loadBusybox));
+  }
+  const timed = await timeRows(rounds, wanted);
   const memory =
     pattern === undefined
       ? [

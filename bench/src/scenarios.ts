@@ -1,7 +1,7 @@
 /** The rows of design section 5 that are times. */
-import { readFile } from "node:fs/promises";
 import { cleanEnvironment, mustRun } from "@gantry/testkit/run";
 import type { Engine } from "./engine.ts";
+import { machineCpuOf } from "./machine-cpu.ts";
 import type { Timed } from "./measure.ts";
 import { docker } from "./measure.ts";
 
@@ -107,29 +107,8 @@ export function pullRows(reference: string, rounds: number): Timed[] {
       net: false,
       rounds,
       before: forget,
-      act: async (engine) => await machineCpuOf(engine, pull),
+      // Of daemons, CLI and registry; the last two are the same on both sides.
+      act: async (engine) => await machineCpuOf(() => pull(engine)),
     },
   ];
-}
-
-/**
- * CPU time that the machine spends while something runs, in milliseconds: of daemons, their
- * short-lived children, the CLI and the registry, which are the same on both sides.
- */
-async function machineCpuOf(
-  engine: Engine,
-  act: (engine: Engine) => Promise<unknown>,
-): Promise<number> {
-  const before = await machineBusyMs();
-  await act(engine);
-  return (await machineBusyMs()) - before;
-}
-
-async function machineBusyMs(): Promise<number> {
-  const line = (await readFile("/proc/stat", "utf8")).split("\n")[0] ?? "";
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = line
-    .split(/\s+/)
-    .slice(1)
-    .map(Number);
-  return (user + nice + system + irq + softirq) * 10;
 }

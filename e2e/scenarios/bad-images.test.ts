@@ -33,6 +33,10 @@ const zeros = `sha256:${"0".repeat(64)}`;
 const filters = (value: object): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
 const platform = (text: string): string => `platform=${encodeURIComponent(text)}`;
 const pull = (query: string): Question => ({ method: "POST", path: `/images/create?${query}` });
+const importOf = (body: string | Uint8Array): Question => ({
+  ...{ method: "POST", path: "/images/create?fromSrc=-", body },
+  headers: { "content-type": "application/x-tar" },
+});
 
 interface Case {
   readonly name: string;
@@ -110,6 +114,83 @@ const references: readonly Case[] = [
     status: 400,
     message: 'invalid name or ID supplied: ""',
   },
+  {
+    name: "a bad name for a container that is not here",
+    question: { method: "POST", path: "/commit?container=nope&repo=UPPER" },
+    status: 400,
+    message: "invalid reference format: repository name (library/UPPER) must be lowercase",
+  },
+  {
+    name: "a bad tag for a container that is not here",
+    question: { method: "POST", path: "/commit?container=nope&repo=x&tag=-bad" },
+    status: 400,
+    message: "invalid tag format",
+  },
+  {
+    name: "a tag for what can be no image",
+    question: { method: "POST", path: "/images/UPPER/tag?repo=x" },
+    status: 404,
+    message: "invalid reference format: repository name (library/UPPER) must be lowercase",
+  },
+  {
+    name: "what can be no image, to save",
+    question: { path: "/images/UPPER/get" },
+    status: 500,
+    message: "invalid reference format: repository name (library/UPPER) must be lowercase",
+  },
+  {
+    name: "words to import",
+    question: importOf("this is no archive at all, only words"),
+    status: 500,
+    message: "unexpected EOF",
+  },
+  {
+    name: "bytes to import that are no archive",
+    question: importOf(Buffer.alloc(2000, 7)),
+    status: 500,
+    message: "archive/tar: invalid tar header",
+  },
+  {
+    name: "a search of a registry that is not there",
+    question: { path: "/images/search?term=localhost:1/x" },
+    status: 400,
+    message:
+      'invalid registry endpoint "http://localhost:1/v1/". HTTPS attempt: Get "https://localhost:1/v1/_ping": ' +
+      'dial tcp 127.0.0.1:1: connect: connection refused. HTTP attempt: Get "http://localhost:1/v1/_ping": ' +
+      "dial tcp 127.0.0.1:1: connect: connection refused",
+  },
+  {
+    name: "a search by a URL",
+    question: { path: "/images/search?term=a://b" },
+    status: 400,
+    message: "invalid repository name: repository name (a://b) should not have a scheme",
+  },
+  {
+    name: "an import from a scheme that is none",
+    question: pull("fromSrc=nope://x"),
+    status: 500,
+    message: 'Get "nope://x": unsupported protocol scheme "nope"',
+  },
+  {
+    name: "a search with a limit that is no number",
+    question: { path: "/images/search?term=x&limit=x" },
+    status: 400,
+    message: 'invalid limit specified: strconv.Atoi: parsing "x": invalid syntax',
+  },
+  ...[
+    ['{"username":1}', "number", "username"],
+    ['{"serveraddress":[]}', "array", "serveraddress"],
+  ].map(([body = "", kind, member]) => ({
+    name: `a login with ${body}`,
+    question: {
+      method: "POST",
+      path: "/auth",
+      headers: { "content-type": "application/json" },
+      body,
+    },
+    status: 500,
+    message: `json: cannot unmarshal ${String(kind)} into Go struct field .${String(member)} of type string`,
+  })),
   {
     name: "an image that is not here",
     question: { path: "/images/nosuch/json" },

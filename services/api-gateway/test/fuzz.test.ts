@@ -108,6 +108,11 @@ const version = fc.constantFrom("", "/v1.24", "/v1.40", "/v1.44", "/v1.52");
 
 /** What dockerd, too, answers with 500 though the caller is at fault, and clients may look for. */
 const dockersOwn: Readonly<Record<string, RegExp>> = {
+  "/auth": /^(json: cannot unmarshal |(unexpected )?EOF$|invalid character |unexpected content )/,
+  "/images/create": /^Get "http:": http: no Host in request URL$/,
+  "/plugins/privileges": /^invalid reference format$/,
+  "/plugins/pull": /^invalid reference format$/,
+  "/plugins/create": /^failed to parse reference .*: invalid reference format$/s,
   "/plugins/{name}/enable": /^strconv\.Atoi: parsing /,
   "/plugins/{name}/upgrade": /^invalid reference format$/,
   "/grpc": /^no upgrade proto in request$/,

@@ -34,13 +34,16 @@ export class Query {
     return value === null ? whenAbsent : !falseWords.has(value.trim().toLowerCase());
   }
 
-  /** A decimal integer, or undefined when absent or empty. Throws invalid_argument for anything else. */
-  integer(name: string): number | undefined {
+  /**
+   * A decimal integer, or undefined when absent or empty. Throws invalid_argument for anything else, with
+   * `prefix` before what is wrong.
+   */
+  integer(name: string, prefix = ""): number | undefined {
     const value = this.text(name);
     if (value === "") return undefined;
-    if (!/^[+-]?\d+$/.test(value)) throw badNumber(value, "invalid syntax");
+    if (!/^[+-]?\d+$/.test(value)) throw badNumber(value, prefix, "invalid syntax");
     const number = Number(value);
-    if (!Number.isSafeInteger(number)) throw badNumber(value, "value out of range");
+    if (!Number.isSafeInteger(number)) throw badNumber(value, prefix, "value out of range");
     return number;
   }
 
@@ -49,6 +52,6 @@ export class Query {
   }
 }
 
-function badNumber(value: string, why: string): Error {
-  return invalidArgument(`strconv.Atoi: parsing ${JSON.stringify(value)}: ${why}`);
+function badNumber(value: string, prefix: string, why: string): Error {
+  return invalidArgument(`${prefix}strconv.Atoi: parsing ${JSON.stringify(value)}: ${why}`);
 }

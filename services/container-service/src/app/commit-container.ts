@@ -1,5 +1,6 @@
 /** Commit: an image of a container's changes. */
-import { conflict } from "@gantry/errors";
+import { conflict, invalidArgument } from "@gantry/errors";
+import { isTag, parseReference } from "@gantry/oci";
 import { imageConfigJson } from "../domain/image-config-json.ts";
 import type { ContainerConfig } from "../domain/nouns.ts";
 import { type App, containerEvent } from "./context.ts";
@@ -26,6 +27,7 @@ export async function commitContainer(
   options: CommitOptions,
   signal: AbortSignal,
 ): Promise<string> {
+  checkName(options);
   const entry = app.registry.find(reference);
   const { status } = entry.record.state;
   if (status === "dead") throw conflict(`You cannot commit container ${entry.id} which is Dead`);
@@ -42,6 +44,13 @@ export async function commitContainer(
   };
   app.store.append([containerEvent(entry.record, "commit", attributes)]);
   return imageId;
+}
+
+/** Docker looks at the name before the container. Throws invalid_argument. */
+function checkName({ repository, tag }: CommitOptions): void {
+  if (repository === "") return;
+  parseReference(repository);
+  if (tag !== "" && !isTag(tag)) throw invalidArgument("invalid tag format");
 }
 
 function commit(

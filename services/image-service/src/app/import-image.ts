@@ -77,7 +77,7 @@ async function importLayer(
   try {
     const directory = dirs.treeOf(id);
     const limits = await unpackLimits(directory);
-    const [blob, unpacked] = await Promise.all([
+    const [received, unpacking] = await Promise.allSettled([
       receive(ingest, request.input, signal),
       program
         .unpack({ source: { kind: "ingest", ingest }, directory, lowers: [], limits, signal })
@@ -86,6 +86,10 @@ async function importLayer(
           throw error;
         }),
     ]);
+    // What is wrong with the archive ends the writing, too, in words of its own.
+    if (unpacking.status === "rejected") throw unpacking.reason;
+    if (received.status === "rejected") throw received.reason;
+    const [blob, unpacked] = [received.value, unpacking.value];
     hold.blob(blob.digest);
     const mediaType = layerTypes[unpacked.compression];
     if (mediaType !== undefined) {

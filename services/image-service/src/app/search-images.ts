@@ -51,7 +51,11 @@ function starCount(text: string): number {
 }
 
 function splitTerm(text: string): { domain: string; term: string } {
-  if (text.includes("://")) throw invalidArgument("invalid repository name");
+  if (text.includes("://")) {
+    throw invalidArgument(
+      `invalid repository name: repository name (${text}) should not have a scheme`,
+    );
+  }
   const slash = text.indexOf("/");
   const first = text.slice(0, Math.max(0, slash));
   const isHost = /[.:]/.test(first) || first === "localhost";

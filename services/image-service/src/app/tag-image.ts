@@ -1,5 +1,5 @@
 /** `docker tag`. */
-import { invalidArgument } from "@gantry/errors";
+import { hasKind, invalidArgument, notFound } from "@gantry/errors";
 import {
   canonicalName,
   familiarName,
@@ -8,6 +8,7 @@ import {
   parseReference,
   type Reference,
 } from "@gantry/oci";
+import type { ImageRecord } from "../domain/records.ts";
 import { findImage } from "./find-image.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
 import type { Store } from "./store.ts";
@@ -26,6 +27,16 @@ export function newName(repository: string, tag: string): Reference {
   return { ...reference, tag };
 }
 
+/** Whatever names no image is not there, also what can be no name. Throws not_found. */
+function namedImage(store: Store, image: string): ImageRecord {
+  try {
+    return findImage(store.metadata, image).image;
+  } catch (error) {
+    if (!(error instanceof Error) || !hasKind(error, "invalid_argument")) throw error;
+    throw notFound("image", image, error.message);
+  }
+}
+
 export async function tagImage(
   store: Store,
   image: string,
@@ -33,7 +44,7 @@ export async function tagImage(
   tag: string,
 ): Promise<void> {
   const name = newName(repository, tag);
-  const found = findImage(store.metadata, image).image;
+  const found = namedImage(store, image);
   const { digest, mediaType, sizeBytes } = found;
   store.metadata.change((change) => {
     recordImage(store, change, { digest, mediaType, size: sizeBytes }, [canonicalName(name)]);

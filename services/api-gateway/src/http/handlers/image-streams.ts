@@ -1,6 +1,6 @@
 /** Handlers of images that take long: pull, push, load, save, import. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { internal, toEngineError } from "@gantry/errors";
+import { hasKind, internal, toEngineError } from "@gantry/errors";
 import type { ProgressMessage } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
 import { given } from "../decode/init.ts";
@@ -79,16 +79,33 @@ async function importImage(call: ApiCall): Promise<void> {
     }),
     { signal },
   );
-  if (source === "-") await sendUploadProgress(call, stream);
-  else await sendProgress(call, stream);
+  if (source !== "-") {
+    await sendProgress(call, stream);
+    return;
+  }
+  // Nothing is told before all is there, so whatever is wrong with the archive is an answer of its own.
+  const rest = await sendUpload(call, stream);
+  await sendProgress(call, asFaults(rest));
 }
+
+/** As in Docker, what is found out late is no fault of the request. */
+async function* asFaults<T>(stream: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw hasKind(error, "invalid_argument") ? internal(messageOf(error), { cause: error }) : error;
+  }
+}
+
+const messageOf = (error: unknown): string => toEngineError(error).message;
 
 /** POST /images/load */
 export async function loadImages(call: ApiCall): Promise<void> {
   const { query, signal } = call;
   const quiet = query.flag("quiet", true);
   const stream = call.backends.images.loadImages({ quiet, platforms: platforms(call) }, { signal });
-  await sendUploadProgress(call, stream);
+  const rest = await sendUpload(call, stream);
+  await sendSteps(call.startStream("application/json"), rest);
 }
 
 /** `platform` of load and save: one below 1.52, several from there on. */
@@ -114,7 +131,7 @@ async function save(call: ApiCall, images: string[]): Promise<void> {
     { images, platforms: platforms(call) },
     { signal },
   );
-  const opening = await openStream(stream);
+  const opening = await openStream(asFaults(stream));
   const data = await connectOutput(opening.first.data, signal);
   await sendData(call.startStream("application/x-tar"), data, () => opening.ended());
 }
@@ -144,17 +161,16 @@ async function sendSteps(response: ServerResponse, steps: AsyncIterable<Step>): 
   response.end();
 }
 
-/** The body goes where the first message says, while progress comes back. */
-async function sendUploadProgress(
+/** Lets the body go where the first message says; returns the messages that come meanwhile. */
+async function sendUpload(
   call: ApiCall,
   stream: AsyncIterable<Step & { readonly data?: Endpoint | undefined }>,
-): Promise<void> {
+): Promise<AsyncIterable<Step>> {
   const { first, rest } = await openStream(stream);
   const data = await connectEndpoint(first.data, call.signal);
   call.continueBody();
   upload(call.request, data);
-  const response = call.startStream("application/json");
-  await sendSteps(response, concat(first, rest));
+  return rest;
 }
 
 /** The service judges what it got: a copy that broke shows as its error. */

@@ -9,7 +9,7 @@ import { decodeConfig } from "../decode/container-config.ts";
 import { Fields } from "../decode/fields.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { given } from "../decode/init.ts";
-import { goKind, type JsonValue, parseJson } from "../decode/json-value.ts";
+import { goKind, type JsonObject, type JsonValue, parseJson } from "../decode/json-value.ts";
 import { parsePlatformJson } from "../decode/platform.ts";
 import { decodeAuth, parseRegistryAuth } from "../decode/registry-auth.ts";
 import { encodeDescriptor, encodePlatform } from "../encode/descriptor.ts";
@@ -189,7 +189,7 @@ export async function searchImages(call: ApiCall): Promise<void> {
   const { results } = await call.backends.images.searchImages(
     given({
       term: query.text("term"),
-      limit: query.integer("limit") ?? 0,
+      limit: query.integer("limit", "invalid limit specified: ") ?? 0,
       filters: filterSet(readFilters(query, searchKeys)),
       auth: parseRegistryAuth(call.header("x-registry-auth")),
     }),
@@ -245,10 +245,26 @@ async function authConfig(call: ApiCall): Promise<Fields> {
   const text = hasBody(call.request) ? await readText(call.request, maxJsonBytes) : "";
   if (text.trim() === "") throw internal("EOF");
   const value = parsedAuth(text);
-  if (value instanceof Map) return new Fields(value);
+  if (value instanceof Map) return new Fields(onlyTexts(value));
   throw internal(
     `json: cannot unmarshal ${goKind(value)} into Go value of type registry.AuthConfig`,
   );
+}
+
+/** Members of registry.AuthConfig, in its order. */
+const authMembers = [
+  ...["username", "password", "auth", "serveraddress", "identitytoken", "registrytoken"],
+];
+
+function onlyTexts(value: JsonObject): JsonObject {
+  for (const name of authMembers) {
+    const member = value.get(name) ?? "";
+    if (typeof member === "string") continue;
+    throw internal(
+      `json: cannot unmarshal ${goKind(member)} into Go struct field .${name} of type string`,
+    );
+  }
+  return value;
 }
 
 function parsedAuth(text: string): JsonValue {

@@ -1,5 +1,5 @@
 /** The Registries port. */
-import { EngineError, invalidArgument, unauthenticated } from "@gantry/errors";
+import { EngineError, internal, invalidArgument, unauthenticated } from "@gantry/errors";
 import { list, object, parseDocument, string } from "@gantry/oci";
 import { plainText } from "../../domain/foreign-text.ts";
 import { parseChallenges } from "../../domain/www-authenticate.ts";
@@ -10,6 +10,7 @@ import { createHttpClient, dropBody, type HttpClient, readBody } from "./http-cl
 import { isForbiddenTarget } from "./network-rules.ts";
 import { registryError } from "./registry-error.ts";
 import { RemoteRepository } from "./repository.ts";
+import { pingForSearch } from "./search-ping.ts";
 import { headerText, RegistrySession } from "./session.ts";
 import { basicAuthorization, fetchToken } from "./token.ts";
 
@@ -51,6 +52,7 @@ export function createRegistries(options: RegistriesOptions): Registries & { clo
     },
 
     async search(domain, term, limit, credential, signal) {
+      if (domain !== "docker.io") await pingForSearch(client, endpoints.of(domain, false), signal);
       const query = new URLSearchParams({ q: term, n: String(limit) });
       const response = await session(searchDomain(domain), "", false, credential).send({
         method: "GET",
@@ -166,7 +168,13 @@ async function* fetchUrl(
 ): AsyncGenerator<Uint8Array> {
   let url = URL.canParse(text) ? new URL(text) : undefined;
   for (let hops = 0; hops < 8; hops++) {
-    if (url === undefined || !/^https?:$/.test(url.protocol) || isForbiddenTarget(url.hostname)) {
+    if (url !== undefined && !/^https?:$/.test(url.protocol)) {
+      const scheme = url.protocol.slice(0, -1);
+      throw internal(
+        `Get ${JSON.stringify(plainText(url.href))}: unsupported protocol scheme "${scheme}"`,
+      );
+    }
+    if (url === undefined || isForbiddenTarget(url.hostname)) {
       throw invalidArgument(`invalid URL ${JSON.stringify(plainText(text))}`);
     }
     const target: URL = url;
