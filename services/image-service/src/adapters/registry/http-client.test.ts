@@ -19,10 +19,13 @@ async function serve(
 ): Promise<Place> {
   const left = Promise.withResolvers<undefined>();
   const server = http.createServer((_request, response) => {
-    response.once("close", () => {
+    answer(response);
+  });
+  // A client that is quick to leave may do so before its request was seen.
+  server.on("connection", (socket) => {
+    socket.once("close", () => {
       left.resolve(undefined);
     });
-    answer(response);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
