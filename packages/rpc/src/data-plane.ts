@@ -7,7 +7,13 @@ import { randomBytes } from "node:crypto";
 import net from "node:net";
 import { EngineError, internal, notFound } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import { placeSocket, removeSocket, type SocketAccess, socketInode } from "./socket-file.ts";
+import {
+  listen,
+  placeSocket,
+  removeSocket,
+  type SocketAccess,
+  socketInode,
+} from "./socket-file.ts";
 
 /** Length of a ticket. */
 export const ticketBytes = 32;
@@ -127,16 +133,6 @@ export async function openDataListener(options: DataListenerOptions): Promise<Da
 }
 
 const key = (ticket: Uint8Array): string => Buffer.from(ticket).toString("hex");
-
-function listen(server: net.Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
-}
 
 /** Reads exactly the ticket and leaves what follows in the socket. */
 function readTicket(socket: net.Socket): Promise<Uint8Array> {

@@ -30,6 +30,17 @@ export async function placeSocket(
   await rename(temporary, socketPath);
 }
 
+/** Listens at a path. Rejects when that fails. */
+export function listen(server: net.Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
 /** Inode of the socket file, to tell it from one that a successor put in its place. */
 export async function socketInode(socketPath: string): Promise<number | undefined> {
   try {

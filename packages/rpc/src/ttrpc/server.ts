@@ -4,7 +4,13 @@ import { EngineError } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { EncodedHandler } from "../implement.ts";
 import { maxMessageBytes } from "../method-definition.ts";
-import { placeSocket, removeSocket, type SocketAccess, socketInode } from "../socket-file.ts";
+import {
+  listen,
+  placeSocket,
+  removeSocket,
+  type SocketAccess,
+  socketInode,
+} from "../socket-file.ts";
 import { encodeStatus } from "../wire-error.ts";
 import {
   decodeRequest,
@@ -60,16 +66,6 @@ export async function serveTtrpc(options: TtrpcServerOptions): Promise<TtrpcServ
       clearTimeout(late);
     },
   };
-}
-
-function listen(server: net.Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => {
-      server.off("error", reject);
-      resolve();
-    });
-  });
 }
 
 class Connection {

@@ -26,7 +26,8 @@ export function launchFailpoint(
   };
 }
 
-function readOrEmpty(file: string): string {
+/** What a failpoint asks for; empty when there is no such file. */
+export function readOrEmpty(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {

@@ -3,9 +3,9 @@
  * right before a chosen one. GANTRY_FAILPOINT=file:<path> in the environment asks for it; the file says
  * which, `step:<n>`: the nth from when the file is there. The file is removed when it happens.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import process from "node:process";
-import { hasErrno } from "@gantry/errors";
+import { readOrEmpty } from "./kill-at-launch.ts";
 
 /** Ports with a step before each call of these methods. */
 export type Stepping = <T extends object>(port: T, methods: readonly (keyof T)[]) => T;
@@ -41,13 +41,4 @@ function wrap<T extends object>(port: T, methods: ReadonlySet<PropertyKey>, step
       };
     },
   });
-}
-
-function readOrEmpty(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return "";
-    throw error;
-  }
 }
