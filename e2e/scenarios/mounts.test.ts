@@ -87,8 +87,6 @@ async function diesAt(step: number, { first, run }: Operation): Promise<boolean>
     return now !== undefined && now !== before;
   });
   if (step % crashesInARow === 0) {
-    // It has noted whom it started by then: one that it has not noted would stay beside the next.
-    await engine.ready();
     await engine.kill9("supervisor");
     await engine.startSupervisor();
   }

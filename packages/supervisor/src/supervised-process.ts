@@ -40,6 +40,11 @@ const maxBackoffMs = 5000;
 const probeIntervalMs = 15;
 /** Whoever runs answers a probe within this time. */
 const probeTimeoutMs = 2000;
+/**
+ * A program begins when its standard input says so, and never when that is closed first: one that a killed
+ * supervisor started and did not note would run beside the one that the next supervisor starts.
+ */
+const heldBack = 'read -r _ && exec "$@" </dev/null';
 
 /** One program under supervision. */
 export class SupervisedProcess {
@@ -134,22 +139,8 @@ export class SupervisedProcess {
   /** Two can come to want a start at once: the back-off after a crash, and a caller of `ensure`. */
   async #launch(): Promise<void> {
     if (this.#isRunning()) return;
-    const { program, dataRoot, recordDir } = this.#options;
-    const [file = "", ...args] = program.command();
-    const log = openLog(dataRoot, program.name);
     const startedAt = performance.now();
-    let child: ChildProcess;
-    try {
-      // A session of its own: Ctrl-C at our terminal is not for it.
-      child = spawn(file, args, {
-        cwd: "/",
-        env: program.env,
-        stdio: ["ignore", log, log],
-        detached: true,
-      });
-    } finally {
-      closeSync(log);
-    }
+    const child = this.#spawn();
     this.#child = child;
     this.#exited = new Promise((resolve) => {
       child.once("error", (error) => {
@@ -167,9 +158,40 @@ export class SupervisedProcess {
       .catch((error: unknown) => {
         if (!this.#stopping) this.#logger.error({ err: error }, "program is not back");
       });
-    const record = child.pid === undefined ? undefined : describeProcess(child.pid);
-    if (record !== undefined) await saveRecord(recordDir, program.name, record);
+    await this.#note(child);
     this.#logger.info({ child: child.pid }, "program started");
+  }
+
+  #spawn(): ChildProcess {
+    const { program, dataRoot } = this.#options;
+    const log = openLog(dataRoot, program.name);
+    try {
+      return spawn("/bin/sh", ["-c", heldBack, program.name, ...program.command()], {
+        cwd: "/",
+        env: program.env,
+        stdio: ["pipe", log, log],
+        // A session of its own: Ctrl-C at our terminal is not for it.
+        detached: true,
+      });
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  /** Keeps who the process is, then lets it begin. */
+  async #note(child: ChildProcess): Promise<void> {
+    // Who has ended reads nothing any more; the end itself is handled as one.
+    child.stdin?.on("error", (error) => {
+      this.#logger.debug({ err: error }, "program ended before it began");
+    });
+    try {
+      const record = child.pid === undefined ? undefined : describeProcess(child.pid);
+      if (record !== undefined) await saveRecord(this.#options.recordDir, this.name, record);
+      child.stdin?.end("\n");
+    } catch (error) {
+      child.stdin?.destroy();
+      throw error;
+    }
   }
 
   async #onExit(ranMs: number): Promise<void> {

@@ -1,0 +1,88 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, symlinkSync } from "node:fs";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { hasErrno } from "@gantry/errors";
+import { openTempDir } from "@gantry/fs";
+import { silentLogger } from "@gantry/logging";
+import { eventually } from "@gantry/testkit";
+import { isAlive, loadRecord } from "./process-record.ts";
+import { SupervisedProcess } from "./supervised-process.ts";
+
+/** Supervises a program in the folder of the first argument, and is killed as many turns after its spawn as the second says. */
+const supervisor = `
+  import { silentLogger } from ${JSON.stringify(import.meta.resolve("@gantry/logging"))};
+  import { SupervisedProcess } from ${JSON.stringify(import.meta.resolve("./supervised-process.ts"))};
+  const [folder, turns] = process.argv.slice(1);
+  const die = (left) => left === 0 ? process.kill(process.pid, "SIGKILL") : setImmediate(die, left - 1);
+  const program = {
+    name: "sleeper",
+    command() { setImmediate(die, Number(turns)); return [process.execPath, "-e", "console.log(1); setInterval(() => 1, 1e6)", folder]; },
+    env: {}, probe: () => new Promise(() => undefined), stopTimeoutMs: 1000,
+  };
+  await new SupervisedProcess({ program, logger: silentLogger(), dataRoot: folder, recordDir: folder + "/records" }).start();
+`;
+
+function readOrEmpty(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return "";
+    throw error;
+  }
+}
+
+/** Processes that have this argument. */
+function withArgument(argument: string): number[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .filter((pid) => readOrEmpty(`/proc/${pid}/cmdline`).split("\0").includes(argument))
+    .map(Number);
+}
+
+describe("a program that cannot be noted", () => {
+  for (const turns of [0, 1, 2, 4, 8, 16, 32]) {
+    it(`does not run when its supervisor is killed ${String(turns)} turns after its spawn`, async () => {
+      await using folder = await openTempDir("gantry-supervised-");
+      const args = ["--disable-warning=ExperimentalWarning", "--input-type=module-typescript"];
+      const killed = spawn(
+        process.execPath,
+        [...args, "-e", supervisor, folder.path, String(turns)],
+        { stdio: ["ignore", "inherit", "inherit"] },
+      );
+      const [, signal] = (await once(killed, "close")) as [null, string];
+      assert.equal(signal, "SIGKILL");
+      const record = loadRecord(path.join(folder.path, "records"), "sleeper");
+      if (record !== undefined && isAlive(record)) process.kill(record.pid, "SIGKILL");
+      await eventually(() => {
+        assert.deepEqual(withArgument(folder.path), []);
+        return true;
+      });
+      if (record === undefined) {
+        assert.equal(readOrEmpty(path.join(folder.path, "log", "sleeper.log")), "");
+      }
+    });
+  }
+
+  it("does not run when its record cannot be written, and the start fails", async () => {
+    await using folder = await openTempDir("gantry-supervised-");
+    const recordDir = path.join(folder.path, "records");
+    symlinkSync("nowhere", recordDir);
+    const program = {
+      name: "sleeper",
+      command: () => ["/bin/sh", "-c", "echo begun"],
+      env: {},
+      probe: () => Promise.reject(new Error("is not there")),
+      stopTimeoutMs: 1000,
+    };
+    const supervised = new SupervisedProcess({
+      ...{ program, recordDir, dataRoot: folder.path },
+      logger: silentLogger(),
+    });
+    await assert.rejects(supervised.start());
+    await supervised.stop();
+    assert.equal(readOrEmpty(path.join(folder.path, "log", "sleeper.log")), "");
+  });
+});
