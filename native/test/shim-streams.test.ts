@@ -303,10 +303,11 @@ describe("a terminal", () => {
       (await shim.request({ case: "resize", value: { height: 10, width: 20 } })).case,
       "ack",
     );
-    await stream.until("winch");
+    // The shell hears of a signal that comes just before its `read` when that returns: hence a line with each.
     stream.socket.write("\n");
+    await stream.until("winch");
     await stream.until("10 20");
-    stream.socket.write("\u0003");
+    stream.socket.write("\u0003\n");
     await stream.until("int");
     stream.socket.write("q\n\u0004");
     await stream.closed;
