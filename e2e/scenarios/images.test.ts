@@ -241,6 +241,30 @@ describe("images with the CLI", () => {
     await docker("rmi", "derived:1");
   });
 
+  it("are kept from the moment that a container uses them to the moment that it is gone", async () => {
+    await docker("create", "--name", "origin", "busybox");
+    await docker("commit", "origin", "moment:1");
+    await docker("rm", "origin");
+    const remove = (options = ""): ReturnType<typeof ask> =>
+      ask(engine, { method: "DELETE", path: `/images/moment:1${options}` });
+    const post = (target: string, body?: object): ReturnType<typeof ask> =>
+      ask(engine, { method: "POST", path: target, ...(body !== undefined && { body }) });
+    const created = await post("/containers/create", {
+      ...{ Image: "moment:1", Cmd: ["sleep", "600"], HostConfig: { AutoRemove: true } },
+    });
+    assert.equal((await remove()).status, 409);
+    const { Id } = JSON.parse(created.body) as { Id: string };
+    await post(`/containers/${Id}/start`);
+    const running = await remove("?force=1");
+    assert.match(running.body, /\(cannot be forced\) - image is being used by running container/);
+    const [gone] = await Promise.all([
+      post(`/containers/${Id}/wait?condition=removed`),
+      post(`/containers/${Id}/kill`),
+    ]);
+    assert.match(gone.body, /"StatusCode":137/);
+    assert.equal((await remove()).status, 200);
+  });
+
   it("are committed with changes while the container is paused", async () => {
     await docker("run", "-d", "--name", "busy", "busybox", "sleep", "600");
     await docker("exec", "busy", "sh", "-c", "echo made > /made");

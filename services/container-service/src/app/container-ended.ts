@@ -62,5 +62,5 @@ export async function endRun(app: App, entry: Entry, ending: Ending): Promise<vo
   const runMs = Number((ending.atNano - state.run.startedAtNano) / 1_000_000n);
   if (restart) scheduleRestart(app, entry, runMs);
   else if (record.hostConfig.autoRemove && goesAfterExit(app, entry)) removeAfterExit(app, entry);
-  void announceImageUse(app);
+  announceImageUse(app);
 }

@@ -141,8 +141,8 @@ function logTransition(app: App, entry: Entry, next: ContainerRecord, reason: st
 }
 
 /** Tells image-service which images are in use; the client sends only the newest list. */
-export function announceImageUse(app: App): Promise<void> {
-  return app.images.setUsers(() =>
+export function announceImageUse(app: App): void {
+  app.images.setUsers(() =>
     app.registry.list().flatMap(({ record }) => {
       const use = { containerId: record.id, running: isLive(record.state) };
       const { id: imageId, reference, manifest } = record.image;

@@ -65,7 +65,7 @@ export async function createContainer(
   const draft = { id, name, config, completed, request };
   const result = await makeContainer(app, draft, undo, signal);
   undo.move();
-  void announceImageUse(app);
+  announceImageUse(app);
   return result;
 }
 

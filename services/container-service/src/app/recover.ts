@@ -27,7 +27,7 @@ export async function recover(app: App): Promise<void> {
   for (const exec of app.store.loadExecs()) app.execs.add(exec);
   await forEachAtOnce(app.registry.all(), adoptAtOnce, (entry) => adoptOne(app, entry));
   await reconcilePeers(app);
-  void announceImageUse(app);
+  announceImageUse(app);
 }
 
 async function adoptOne(app: App, entry: Entry): Promise<void> {

@@ -122,10 +122,8 @@ export async function finishRemoval(app: App, entry: Entry, removeVolumes: boole
   for (const exec of app.execs.of(id)) app.execs.remove(exec.record.id);
   app.registry.remove(id);
   entry.waiters.removed({ exitCode, error: "" });
-  const told = announceImageUse(app);
+  announceImageUse(app);
   discardSnapshot(app, id);
-  // Whoever is told that it is gone may remove its image.
-  await told;
 }
 
 /** Trees are deleted after the answer; what fails now is found at the next start. */

@@ -128,7 +128,7 @@ export async function launch(
   }
   app.networking.launched(entry.id, pidOfRun(entry));
   startHealthCheck(app, entry);
-  void announceImageUse(app);
+  announceImageUse(app);
 }
 
 function pidOfRun(entry: Entry): number {

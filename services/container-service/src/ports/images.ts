@@ -70,11 +70,10 @@ export interface Images extends MountedImages {
   changes(containerId: string, signal: AbortSignal): Promise<PathChange[]>;
   /** Makes an image; returns its ID. */
   commit(request: CommitRequest, signal: AbortSignal): Promise<string>;
-  /**
-   * Tells soon which images are in use; the list is asked for when it is sent, once for many calls.
-   * Resolves when it was, or when image-service is away.
-   */
-  setUsers(uses: () => readonly ImageUse[]): Promise<void>;
+  /** Tells soon which images are in use; the list is asked for when it is sent, once for many calls. */
+  setUsers(uses: () => readonly ImageUse[]): void;
+  /** Resolves when everything has been told, or image-service is away. */
+  usersTold(): Promise<void>;
   /**
    * Calls back whenever names may point elsewhere (also when image-service is there again), until the
    * signal aborts. Never rejects.

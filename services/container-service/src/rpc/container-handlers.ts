@@ -51,6 +51,10 @@ type Methods = Handlers<typeof ContainerService>;
 
 function lifecycle(app: App): Methods {
   return {
+    async settleImageUse() {
+      await app.images.usersTold();
+      return {};
+    },
     async createContainer(request, { signal }) {
       const { id, warnings } = await createContainer(app, createRequest(request), signal);
       return { id, warnings: [...warnings] };

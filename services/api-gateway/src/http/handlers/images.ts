@@ -156,6 +156,7 @@ export async function removeImage(call: ApiCall): Promise<void> {
   const { query, version } = call;
   const texts = opened("deletePlatforms", version) ? query.all("platforms") : [];
   const platforms = texts.map(parsePlatformJson).filter((each) => each !== undefined);
+  await settleImageUse(call);
   const { removed } = await call.backends.images.removeImage({
     image: call.name,
     force: query.flag("force"),
@@ -163,6 +164,19 @@ export async function removeImage(call: ApiCall): Promise<void> {
     platforms,
   });
   call.json(removed.map(encodeRemoved));
+}
+
+/** A container that is gone by now keeps no image, and one that was just started keeps its own. */
+async function settleImageUse(call: ApiCall): Promise<void> {
+  try {
+    await call.backends.containers.settleImageUse({});
+  } catch (error) {
+    if (!hasKind(error, "unavailable")) throw error;
+    call.logger.warn(
+      { err: error },
+      "image-service judges by the containers that it last heard of",
+    );
+  }
 }
 
 function encodeRemoved({ untagged, deleted }: { untagged: string; deleted: string }) {
@@ -174,6 +188,7 @@ const pruneKeys = new Set(["dangling", "label", "label!", "until"]);
 /** POST /images/prune */
 export async function pruneImages(call: ApiCall): Promise<void> {
   const filters = filterSet(readFilters(call.query, pruneKeys));
+  await settleImageUse(call);
   const pruned = await call.backends.images.pruneImages({ filters });
   call.json({
     ImagesDeleted: nullIfEmpty(pruned.removed.map(encodeRemoved)),

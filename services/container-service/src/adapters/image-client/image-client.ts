@@ -14,7 +14,7 @@ import {
 import type { Channel } from "@gantry/rpc";
 import type { ManifestDescriptor, RootfsMount, UsedImage } from "../../domain/container-record.ts";
 import { parseImageConfig } from "../../domain/image-config.ts";
-import type { Images, ImageUse, ResolvedImage } from "../../ports/images.ts";
+import type { Images, ResolvedImage } from "../../ports/images.ts";
 import { watchNames } from "./name-watcher.ts";
 import { openUserAnnouncer } from "./user-announcer.ts";
 
@@ -76,9 +76,8 @@ export function openImages(channel: Channel, logger: Logger): Images {
       );
       return imageId;
     },
-    setUsers(uses: () => readonly ImageUse[]) {
-      return announcer.announce(uses);
-    },
+    setUsers: announcer.announce,
+    usersTold: announcer.settled,
     watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),
     async derivedIds(reference, signal) {
       try {

@@ -4,8 +4,10 @@ import type { Logger } from "@gantry/logging";
 import type { ImageUse } from "../../ports/images.ts";
 
 export interface UserAnnouncer {
-  /** Resolves when this list, or a newer one, was sent; at once while image-service is known to be away. */
-  announce(uses: () => readonly ImageUse[]): Promise<void>;
+  /** Plans that this list, or a newer one, is sent. */
+  readonly announce: (uses: () => readonly ImageUse[]) => void;
+  /** Resolves when nothing is left to send; at once while image-service is known to be away. */
+  readonly settled: () => Promise<void>;
 }
 
 /** Lists that come while one is on its way are sent together. */
@@ -17,41 +19,45 @@ export function openUserAnnouncer(
   logger: Logger,
 ): UserAnnouncer {
   let newest: (() => readonly ImageUse[]) | undefined;
-  let told = Promise.withResolvers<void>();
-  let busy = false;
+  let timer: NodeJS.Timeout | undefined;
+  let sending: Promise<void> | undefined;
   let away = false;
   const plan = (delayMs: number): void => {
-    busy = true;
-    setTimeout(() => void sendNewest(), delayMs).unref();
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      sendNewest();
+    }, delayMs).unref();
   };
-  const sendNewest = async (): Promise<void> => {
+  const sendNewest = (): void => {
     const list = newest;
+    if (list === undefined || sending !== undefined) return;
     newest = undefined;
-    if (list === undefined) {
-      busy = false;
-      return;
-    }
-    const { resolve } = told;
-    told = Promise.withResolvers<void>();
+    sending = tell(list).finally(() => {
+      sending = undefined;
+      if (newest !== undefined) plan(away ? retryMs : gatherMs);
+    });
+  };
+  const tell = async (list: () => readonly ImageUse[]): Promise<void> => {
     try {
       await send(list());
       away = false;
-      plan(gatherMs);
     } catch (error) {
-      away = true;
       if (resolveKind(error) !== "unavailable")
         logger.warn({ err: error }, "users of images are not told");
+      away = true;
       newest ??= list;
-      plan(retryMs);
-    } finally {
-      resolve();
     }
   };
   return {
     announce(uses) {
       newest = uses;
-      if (!busy) plan(gatherMs);
-      return away ? Promise.resolve() : told.promise;
+      if (sending === undefined) plan(gatherMs);
+    },
+    async settled() {
+      while (!away && (sending !== undefined || newest !== undefined)) {
+        sendNewest();
+        await sending;
+      }
     },
   };
 }
