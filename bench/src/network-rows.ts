@@ -47,7 +47,7 @@ export function networkRows(rounds: number): Timed[] {
     },
     {
       title: "run --rm busybox true, bridge, 10 networks present",
-      goal: 0.4,
+      goal: 0.28,
       net: true,
       rounds,
       before: async (engine) => {

@@ -26,8 +26,8 @@ export function commandRows(rounds: number): Timed[] {
     },
   });
   return [
-    command("run --rm busybox true, bridge", 0.4, ["run", "--rm", "busybox", "true"]),
-    command("run --rm busybox true, host network", 0.5, [
+    command("run --rm busybox true, bridge", 0.25, ["run", "--rm", "busybox", "true"]),
+    command("run --rm busybox true, host network", 0.3, [
       "run",
       "--rm",
       "--network",
@@ -35,7 +35,7 @@ export function commandRows(rounds: number): Timed[] {
       "busybox",
       "true",
     ]),
-    command("run --rm busybox true, no network", 0.5, [
+    command("run --rm busybox true, no network", 0.3, [
       "run",
       "--rm",
       "--network",
@@ -43,11 +43,11 @@ export function commandRows(rounds: number): Timed[] {
       "busybox",
       "true",
     ]),
-    command("exec true", 0.6, ["exec", idleContainer, "true"]),
+    command("exec true", 0.45, ["exec", idleContainer, "true"]),
     { ...command("ps (whole)", 1.1, ["ps"]), net: false },
     {
       title: "20 runs, 10 at a time (whole)",
-      goal: 0.4,
+      goal: 0.3,
       net: false,
       rounds: Math.max(3, Math.ceil(rounds / 5)),
       act: twentyRuns,
@@ -95,7 +95,7 @@ export function pullRows(reference: string, rounds: number): Timed[] {
   return [
     {
       title: "pull of 5 layers, 300 MB: wall time",
-      goal: 1.0,
+      goal: 0.6,
       net: false,
       rounds,
       before: forget,
