@@ -1,4 +1,4 @@
-// A sample of what sanitized.deep.test.ts does whole: starts and streams, where the shim handles most memory.
+// A sample of what sanitized.deep.test.ts does whole: starts, mounts and streams, where the shim handles most memory.
 import assert from "node:assert/strict";
 import path from "node:path";
 import { describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { run } from "@gantry/testkit/run";
 const native = path.dirname(import.meta.dirname);
 
 describe("with sanitizers, a sample", () => {
-  for (const file of ["shim-start.test.ts", "shim-streams.test.ts"]) {
+  for (const file of ["shim-start.test.ts", "shim-mounts.test.ts", "shim-streams.test.ts"]) {
     it(`the shim passes ${file}`, async () => {
       const ran = await run([process.execPath, "--test", path.join(native, "test", file)], {
         env: {
