@@ -3,7 +3,7 @@ import { openControl, openSession } from "../handlers/buildkit.ts";
 import { post, type Route } from "../route.ts";
 
 export const buildRoutes: readonly Route[] = [
-  post("/build", build, { scope: "partly" }),
+  post("/build", build),
   post("/build/prune", pruneBuildCache, { since: 31 }),
   post("/build/cancel", cancelBuild, { since: 39 }),
   post("/session", openSession, { since: 31, hijacks: true }),
