@@ -1,33 +1,20 @@
 /** Wrong references, digests, platforms, filters and archives: status and text as a dockerd with a containerd store has them. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { gzipSync } from "node:zlib";
-import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { untilPasses } from "@gantry/testkit/until-passes";
 import { ask, messageOf, type Question } from "../src/http.ts";
+import { keepsItsState, streamedError } from "../src/refused.ts";
 
 let engine: TestEngine;
-let atFirst: { readonly pids: string; readonly usage: string };
+let unchanged: () => Promise<void>;
 before(async () => {
   engine = await TestEngine.start();
-  atFirst = await state();
+  unchanged = await keepsItsState(engine);
 });
 after(async () => {
-  // What a refused archive brought is collected a moment after its answer.
-  await untilPasses(async () => {
-    assert.deepEqual(await state(), atFirst, "something is left, or a service was restarted");
-  });
+  await unchanged();
   await engine[Symbol.asyncDispose]();
 });
-
-/** What no refusal may change. */
-async function state() {
-  const services = ["api-gateway", "container-service", "image-service"] as const;
-  const pids = await Promise.all(services.map(async (name) => await engine.pidsOf(name)));
-  const { body } = await ask(engine, { path: "/v1.51/system/df" });
-  return { pids: JSON.stringify(pids), usage: body };
-}
 
 const zeros = `sha256:${"0".repeat(64)}`;
 const filters = (value: object): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
@@ -102,6 +89,42 @@ const references: readonly Case[] = [
     status: 500,
     message: 'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port',
   },
+  ...[
+    [
+      "localhost:0",
+      'Get "http://localhost:0/v2/": dial tcp 127.0.0.1:0: connect: connection refused',
+    ],
+    [
+      "LOCALHOST:1",
+      'Get "http://LOCALHOST:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
+    ],
+    [
+      "No.Such.invalid",
+      'Get "https://No.Such.invalid/v2/": dial tcp: lookup No.Such.invalid: no such host',
+    ],
+  ].map(([host = "", message = ""]) => ({
+    name: `what a registry has, at ${host}`,
+    question: { path: `/v1.51/distribution/${host}/x/json` },
+    status: 500,
+    message,
+  })),
+  ...[
+    ["http://127.0.0.1:1/a?b=c#d", 'Get "http://127.0.0.1:1/a?b=c#d"'],
+    ["http://u:secret@127.0.0.1:1/a", 'Get "http://u:***@127.0.0.1:1/a"'],
+    ["127.0.0.1:1/a", 'Get "http://127.0.0.1:1/a"'],
+    ["http://LOCALHOST:1/", 'Get "http://LOCALHOST:1/"'],
+  ].map(([url = "", got = ""]) => ({
+    name: `an import from ${url}`,
+    question: pull(`fromSrc=${encodeURIComponent(url)}`),
+    status: 500,
+    message: `${got}: dial tcp 127.0.0.1:1: connect: connection refused`,
+  })),
+  {
+    name: "an import from no host",
+    question: pull(`fromSrc=${encodeURIComponent("http://")}`),
+    status: 500,
+    message: 'Get "http:": http: no Host in request URL',
+  },
   ...["0".repeat(64), zeros].map((id) => ({
     name: `what a registry has of ${id.slice(0, 10)}`,
     question: { path: `/v1.51/distribution/${id}/json` },
@@ -158,6 +181,15 @@ const references: readonly Case[] = [
       'invalid registry endpoint "http://localhost:1/v1/". HTTPS attempt: Get "https://localhost:1/v1/_ping": ' +
       'dial tcp 127.0.0.1:1: connect: connection refused. HTTP attempt: Get "http://localhost:1/v1/_ping": ' +
       "dial tcp 127.0.0.1:1: connect: connection refused",
+  },
+  {
+    name: "a search of a registry in capitals",
+    question: { path: "/images/search?term=LOCALHOST:0/x" },
+    status: 400,
+    message:
+      'invalid registry endpoint "http://LOCALHOST:0/v1/". HTTPS attempt: Get "https://LOCALHOST:0/v1/_ping": ' +
+      'dial tcp 127.0.0.1:0: connect: connection refused. HTTP attempt: Get "http://LOCALHOST:0/v1/_ping": ' +
+      "dial tcp 127.0.0.1:0: connect: connection refused",
   },
   {
     name: "a search by a URL",
@@ -296,21 +328,52 @@ const filterCases: readonly Case[] = ["/images/json", "/images/prune"].flatMap((
 });
 
 const json = { "content-type": "application/json" };
+const refusedLogin =
+  'Get "http://localhost:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused';
 const logins: readonly Case[] = [
-  ["", "EOF"],
-  ["{", "unexpected EOF"],
-  ["x", "invalid character 'x' looking for beginning of value"],
-  ["[]", "json: cannot unmarshal array into Go value of type registry.AuthConfig"],
-  [
-    '{"serveraddress":"localhost:99999"}',
-    'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port',
-  ],
-].map(([body = "", message = ""]) => ({
-  name: `the body ${body}`,
-  question: { method: "POST", path: "/v1.51/auth", body, headers: json },
-  status: 500,
-  message,
-}));
+  ...[
+    ["", "EOF"],
+    ["{", "unexpected EOF"],
+    ["x", "invalid character 'x' looking for beginning of value"],
+    ["{a}", "invalid character 'a' looking for beginning of object key string"],
+    ['{"a":1 "b"}', "invalid character '\"' after object key:value pair"],
+    ['{"a":[1 2]}', "invalid character '2' after array element"],
+    ['{"a":tru}', "invalid character '}' in literal true (expecting 'e')"],
+    ["[]", "json: cannot unmarshal array into Go value of type registry.AuthConfig"],
+    ['{"serveraddress":"localhost:1"} {}', refusedLogin],
+    ['{"serveraddress":"localhost:1"}]', refusedLogin],
+    ['{"serveraddress":"LOCALHOST:1"}', refusedLogin.replace("localhost", "LOCALHOST")],
+    [
+      '{"serveraddress":"localhost:99999"}',
+      'Get "http://localhost:99999/v2/": dial tcp: address 99999: invalid port',
+    ],
+  ].map(([body = "", message = ""]) => ({
+    name: `the body ${body}`,
+    question: { method: "POST", path: "/v1.51/auth", body, headers: json },
+    status: 500,
+    message,
+  })),
+  {
+    name: "an address with a space",
+    question: {
+      ...{ method: "POST", path: "/v1.51/auth", headers: json },
+      body: '{"serveraddress":"a b"}',
+    },
+    status: 400,
+    message:
+      'unable to parse server address: parse "https://a b": invalid character " " in host name',
+  },
+  ...[
+    ["{a}", "invalid character 'a' looking for beginning of object key string"],
+    ["trux", "invalid character 'x' in literal true (expecting 'e')"],
+    ['{"a":-x}', "invalid character 'x' in numeric literal"],
+  ].map(([body = "", message = ""]) => ({
+    name: `a container's body ${body}`,
+    question: { method: "POST", path: "/containers/create", body, headers: json },
+    status: 400,
+    message: `invalid JSON: ${message}`,
+  })),
+];
 
 for (const [what, cases] of [
   ["references", references],
@@ -351,18 +414,6 @@ describe("what is no fault", () => {
   });
 });
 
-/** The error at the end of a stream. */
-async function streamed(question: Question): Promise<string> {
-  const { status, body } = await ask(engine, question);
-  assert.equal(status, 200, body);
-  const last = JSON.parse(body.trim().split("\n").at(-1) ?? "") as {
-    error: string;
-    errorDetail: { message: string };
-  };
-  assert.equal(last.errorDetail.message, last.error);
-  return last.error;
-}
-
 describe("what is told in the stream", () => {
   const push = (path: string): Question => ({
     method: "POST",
@@ -376,111 +427,12 @@ describe("what is told in the stream", () => {
       /^{"status":"The push refers to repository \[docker.io\/library\/nosuch\]"}/,
     );
     assert.equal(
-      await streamed(push("nosuch/push")),
+      await streamedError(engine, push("nosuch/push")),
       "An image does not exist locally with the tag: nosuch",
     );
     assert.equal(
-      await streamed(push(`busybox@${zeros}/push`)),
+      await streamedError(engine, push(`busybox@${zeros}/push`)),
       `tag does not exist: busybox@${zeros}`,
-    );
-  });
-
-  const load = (body: Uint8Array, query = ""): Question => ({
-    method: "POST",
-    path: `/v1.51/images/load?quiet=1${query}`,
-    body,
-    headers: { "content-type": "application/x-tar" },
-  });
-  it("an archive that is cut, of another version, or without the platform", async () => {
-    const layer = await makeLayer([{ header: { name: "file" }, content: "x" }]);
-    const whole = await makeDockerArchive([
-      { image: makeImage({ layers: [layer], architecture: "s390x" }), tags: ["bad:1"] },
-    ]);
-    assert.equal(await streamed(load(whole.subarray(0, 1500))), "unexpected EOF");
-    assert.equal(await streamed(load(gzipSync(whole).subarray(0, 300))), "unexpected EOF");
-    assert.equal(
-      await streamed(load(whole, `&${platform('{"os":"linux","architecture":"riscv64"}')}`)),
-      "requested platform (linux/riscv64) not found: image might be filtered out",
-    );
-    const layout = await makeLayer([
-      { header: { name: "oci-layout" }, content: '{"imageLayoutVersion":"9"}' },
-      { header: { name: "index.json" }, content: '{"schemaVersion":2,"manifests":[]}' },
-    ]);
-    assert.equal(await streamed(load(layout)), "unsupported OCI version 9");
-  });
-
-  const untar = 'untar manifest "manifest.json": ';
-  const noDigests = '{"rootfs":{"type":"layers","diff_ids":[]}}';
-  const list = (entry: object): string => JSON.stringify([entry]);
-  const archives: readonly (readonly [string, Readonly<Record<string, string>>, string])[] = [
-    ["without a known file", { a: "x" }, "unrecognized image format"],
-    ["with half a manifest", { "manifest.json": "{" }, `${untar}unexpected EOF`],
-    ["with an empty manifest", { "manifest.json": "" }, `${untar}EOF`],
-    [
-      "with a word for a manifest",
-      { "manifest.json": "xx" },
-      `${untar}invalid character 'x' looking for beginning of value`,
-    ],
-    [
-      "with an object for a manifest",
-      { "manifest.json": "{}" },
-      `${untar}json: cannot unmarshal object into Go value of type []struct { Config string; RepoTags []string; Layers []string }`,
-    ],
-    ["with no image", { "manifest.json": "[]" }, "image might be filtered out"],
-    ["with no manifest in its file", { "manifest.json": "null" }, "unrecognized image format"],
-    ["without the config", { "manifest.json": "[{}]" }, 'image config "" not found'],
-    [
-      "without the config's file",
-      { "manifest.json": list({ Config: "c.json", Layers: [] }) },
-      'image config "c.json" not found',
-    ],
-    [
-      "with half a config",
-      { "manifest.json": list({ Config: "c.json", Layers: [] }), "c.json": "{" },
-      "unable to resolve platform: unexpected end of JSON input",
-    ],
-    [
-      "without a layer",
-      {
-        "manifest.json": list({ Config: "c.json", Layers: ["l"] }),
-        "c.json": `{"rootfs":{"type":"layers","diff_ids":["${zeros}"]}}`,
-      },
-      'failed to resolve layers: layer "l" not found',
-    ],
-    [
-      "with a bad name",
-      {
-        "manifest.json": list({ Config: "c.json", Layers: [], RepoTags: ["a//b"] }),
-        "c.json": noDigests,
-      },
-      'normalize image ref "a//b": invalid reference format',
-    ],
-    ["with half a layout", { "oci-layout": "{" }, 'untar oci layout "oci-layout": unexpected EOF'],
-    [
-      "without the layout's index",
-      { "oci-layout": '{"imageLayoutVersion":"1.0.0"}' },
-      "missing index.json in OCI layout 1.0.0",
-    ],
-    [
-      "with half an index",
-      { "oci-layout": '{"imageLayoutVersion":"1.0.0"}', "index.json": "{" },
-      "unexpected end of JSON input",
-    ],
-  ];
-  for (const [what, files, message] of archives) {
-    it(`an archive ${what}`, async () => {
-      const entries = Object.entries(files).map(([name, content]) => ({
-        header: { name },
-        content,
-      }));
-      assert.equal(await streamed(load(await makeLayer(entries))), message);
-    });
-  }
-
-  it("what is no archive", async () => {
-    assert.equal(
-      await streamed(load(Buffer.from("x".repeat(4000)))),
-      "archive/tar: invalid tar header",
     );
   });
 });

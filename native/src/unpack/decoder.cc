@@ -36,12 +36,12 @@ class GzipDecoder final : public Decoder {
   explicit GzipDecoder(Input& input) : input_(input), state_(std::make_unique_for_overwrite<inflate_state>()) { start_member(); }
 
   size_t read(std::span<uint8_t> out) override {
-    size_t done = 0;
-    while (done < out.size() && !ended_) {
+    filled_ = 0;
+    while (filled_ < out.size() && !ended_) {
       if (state_->block_state == ISAL_BLOCK_FINISH && !next_member()) break;
-      done += inflate(out.subspan(done));
+      inflate(out.subspan(filled_));
     }
-    return done;
+    return filled_;
   }
 
  private:
@@ -62,7 +62,7 @@ class GzipDecoder final : public Decoder {
     return true;
   }
 
-  size_t inflate(std::span<uint8_t> out) {
+  void inflate(std::span<uint8_t> out) {
     std::span<const uint8_t> in = input_.peek();
     state_->next_in = const_cast<uint8_t*>(in.data());
     state_->avail_in = static_cast<uint32_t>(in.size());
@@ -70,11 +70,11 @@ class GzipDecoder final : public Decoder {
     state_->avail_out = static_cast<uint32_t>(std::min<size_t>(out.size(), 1 << 30));
     uint32_t asked = state_->avail_out;
     int result = isal_inflate(state_.get());
-    if (result < 0) bad("gzip", describe(result));
     size_t produced = asked - state_->avail_out;
+    filled_ += produced;
+    if (result < 0) bad("gzip", describe(result));
     input_.consume(in.size() - state_->avail_in);
     if (in.empty() && produced == 0 && state_->block_state != ISAL_BLOCK_FINISH) bad("gzip", "unexpected end");
-    return produced;
   }
 
   static const char* describe(int result) {
@@ -103,6 +103,7 @@ class ZstdDecoder final : public Decoder {
 
   size_t read(std::span<uint8_t> out) override {
     ZSTD_outBuffer to{out.data(), out.size(), 0};
+    filled_ = 0;
     while (to.pos < to.size) {
       std::span<const uint8_t> in = input_.peek();
       // At the end of the input the decoder may still hold output: ask it until it gives no more.
@@ -110,6 +111,7 @@ class ZstdDecoder final : public Decoder {
       size_t before = to.pos;
       if (in.empty() && frame_done_) break;
       size_t hint = ZSTD_decompressStream(stream_.get(), &to, &from);
+      filled_ = to.pos;
       if (ZSTD_isError(hint)) bad("zstd", ZSTD_getErrorName(hint));
       input_.consume(from.pos);
       frame_done_ = hint == 0;
@@ -130,14 +132,14 @@ class Bzip2Decoder final : public Decoder {
   ~Bzip2Decoder() override { end_stream(); }
 
   size_t read(std::span<uint8_t> out) override {
-    size_t done = 0;
-    while (done < out.size()) {
+    filled_ = 0;
+    while (filled_ < out.size()) {
       std::span<const uint8_t> in = input_.peek();
       if (in.empty() && stream_done_) break;
       if (stream_done_) start_stream();
-      done += decompress(in, out.subspan(done));
+      filled_ += decompress(in, out.subspan(filled_));
     }
-    return done;
+    return filled_;
   }
 
  private:
@@ -185,16 +187,18 @@ class XzDecoder final : public Decoder {
   size_t read(std::span<uint8_t> out) override {
     stream_.next_out = out.data();
     stream_.avail_out = out.size();
+    filled_ = 0;
     while (stream_.avail_out > 0 && !ended_) {
       std::span<const uint8_t> in = input_.peek();
       stream_.next_in = in.data();
       stream_.avail_in = in.size();
       lzma_ret result = lzma_code(&stream_, in.empty() ? LZMA_FINISH : LZMA_RUN);
       input_.consume(in.size() - stream_.avail_in);
+      filled_ = out.size() - stream_.avail_out;
       ended_ = result == LZMA_STREAM_END;
       if (result != LZMA_OK && !ended_) bad("xz", describe(result));
     }
-    return out.size() - stream_.avail_out;
+    return filled_;
   }
 
  private:

@@ -16,6 +16,11 @@ class Decoder {
   // Fills `out`; returns less than its size only at the end of the stream.
   // Throws with step "decompress" on bad, truncated or trailing data.
   virtual size_t read(std::span<uint8_t> out) = 0;
+  // How much of `out` a read has filled that threw.
+  size_t filled() const { return filled_; }
+
+ protected:
+  size_t filled_ = 0;
 };
 
 // What the first bytes say. Anything that is no known compression is taken for a plain archive.

@@ -54,6 +54,17 @@ void check_limits(const Options& options, const StreamTotals& totals) {
     fail("limit", "", "archive is more than " + std::to_string(options.max_ratio) + " times larger when uncompressed");
 }
 
+// An archive for `apply` is read up to the fault: it may be no archive at all, which says more.
+size_t decode(Decoder& decoder, std::span<uint8_t> chunk, const Options& options, ChunkQueue& queue) {
+  try {
+    return decoder.read(chunk);
+  } catch (const Failure&) {
+    size_t blocks = decoder.filled() - decoder.filled() % kBlockSize;
+    if (options.mode == Mode::kApply && blocks > 0) queue.publish(blocks, false);
+    throw;
+  }
+}
+
 // The reading thread: input, both digests, decompression.
 void read_stream(const Options& options, ChunkQueue& queue, StreamTotals& totals) {
   try {
@@ -65,7 +76,7 @@ void read_stream(const Options& options, ChunkQueue& queue, StreamTotals& totals
     Sha256 sha;
     for (bool last = false; !last;) {
       std::span<uint8_t> chunk = queue.acquire();
-      size_t size = decoder->read(chunk);
+      size_t size = decode(*decoder, chunk, options, queue);
       last = size < chunk.size();
       totals.uncompressed_bytes += size;
       totals.compressed_bytes = input.bytes();

@@ -8,6 +8,7 @@ export {
   sha256Digest,
   shortDigest,
 } from "./digest.ts";
+export { type ScannedJson, scanJson, wholeJsonProblem } from "./go-json.ts";
 export {
   configPlatform,
   type Descriptor,

@@ -13,9 +13,10 @@ import {
   maxManifestBytes,
   object,
   parseDocument,
+  scanJson,
   string,
 } from "@gantry/oci";
-import { goKind, jsonProblem } from "../domain/go-json.ts";
+import { type GoType, goMismatch, goTypes } from "../domain/go-json.ts";
 
 /** An entry of docker-archive's manifest.json. */
 export interface ArchivedImage {
@@ -30,7 +31,6 @@ const maxArchivedImages = 1024;
 const archivedImages = list(
   object({}, { Config: string, Layers: list(string), RepoTags: list(string) }),
 );
-const goImages = "[]struct { Config string; RepoTags []string; Layers []string }";
 
 /** An extracted archive. */
 export class ImageArchive {
@@ -81,15 +81,13 @@ export class ImageArchive {
   async images(): Promise<readonly ArchivedImage[] | undefined> {
     const bytes = await this.read("manifest.json", maxConfigBytes);
     if (bytes === undefined) return undefined;
-    const what = 'untar manifest "manifest.json"';
-    const value = decoded(bytes, what, maxConfigBytes);
+    const doing = 'untar manifest "manifest.json"';
+    const value = decoded(bytes, { doing, type: goTypes.archivedImages, limit: maxConfigBytes });
     if (value === null) return undefined;
-    if (!Array.isArray(value)) {
-      throw invalidArgument(
-        `${what}: json: cannot unmarshal ${goKind(value)} into Go value of type ${goImages}`,
-      );
-    }
-    const images = archivedImages(value, "manifest.json");
+    const images = archivedImages(
+      (value as unknown[]).map((each) => each ?? {}),
+      "manifest.json",
+    );
     if (images.length > maxArchivedImages) {
       throw invalidArgument(`manifest.json: holds more than ${maxArchivedImages} entries`);
     }
@@ -97,11 +95,21 @@ export class ImageArchive {
   }
 }
 
-/** A JSON document of an archive. Throws invalid_argument: what was done, and Go's words for what is wrong. */
-export function decoded(bytes: Buffer, doing: string, limit: number): unknown {
-  const problem = bytes.length > limit ? undefined : jsonProblem(bytes.toString());
+/**
+ * The first JSON value of an archive's file; what follows it is passed over, as Docker does. Throws
+ * invalid_argument: what was done, and Go's words for what is wrong.
+ */
+export function decoded(
+  bytes: Buffer,
+  { doing, type, limit }: { readonly doing: string; readonly type: GoType; readonly limit: number },
+): unknown {
+  if (bytes.length > limit) return parseDocument(bytes, doing, limit);
+  const { end, problem } = scanJson(bytes.toString());
   if (problem !== undefined) throw invalidArgument(`${doing}: ${problem}`);
-  return parseDocument(bytes, doing, limit);
+  const value = parseDocument(Buffer.from(bytes.toString().slice(0, end)), doing, limit);
+  const mismatch = goMismatch(value, type);
+  if (mismatch !== undefined) throw invalidArgument(`${doing}: ${mismatch}`);
+  return value;
 }
 
 async function readBounded(handle: FileHandle, name: string, limit: number): Promise<Buffer> {

@@ -5,37 +5,44 @@ import {
   canonicalName,
   type Descriptor,
   type Digest,
+  isDigest,
   isIndexType,
   isManifestType,
   maxConfigBytes,
   maxManifestBytes,
   mediaTypes,
-  object,
   type Platform,
   parseImageConfig,
   parseManifestOrIndex,
   parseReference,
   platformDistance,
   sha256Digest,
-  string,
+  wholeJsonProblem,
   withDefaultTag,
 } from "@gantry/oci";
-import { jsonProblem } from "../domain/go-json.ts";
+import { type GoType, goMismatch, goTypes } from "../domain/go-json.ts";
 import type { AdoptedBlob } from "../ports/content.ts";
 import type { Hold } from "./holds.ts";
 import { type ArchivedImage, archivedName, decoded, ImageArchive } from "./image-archive.ts";
 import type { Store } from "./store.ts";
 
-const layoutFile = object({ imageLayoutVersion: string }, {});
-
-/** Throws invalid_argument for a layout of another version. */
-function checkLayout(bytes: Buffer): void {
-  const what = "oci-layout";
-  const value = decoded(bytes, 'untar oci layout "oci-layout"', maxManifestBytes);
-  const { imageLayoutVersion } = layoutFile(value, what);
-  if (imageLayoutVersion !== "1.0.0") {
-    throw invalidArgument(`unsupported OCI version ${imageLayoutVersion}`);
+/** Whether there is a layout. Throws invalid_argument for one of another version. */
+function isLayout(bytes: Buffer | undefined): boolean {
+  if (bytes === undefined) return false;
+  const doing = 'untar oci layout "oci-layout"';
+  const value = decoded(bytes, { doing, type: goTypes.layout, limit: maxManifestBytes });
+  const { imageLayoutVersion: version = "" } = (value ?? {}) as { imageLayoutVersion?: string };
+  if (version !== "" && version !== "1.0.0") {
+    throw invalidArgument(`unsupported OCI version ${version}`);
   }
+  return version !== "";
+}
+
+/** Throws invalid_argument with Go's words for a document that is none of a type. */
+function checkDocument(bytes: Buffer, type: GoType, doing = ""): void {
+  const text = bytes.toString();
+  const problem = wholeJsonProblem(text) ?? goMismatch(JSON.parse(text), type);
+  if (problem !== undefined) throw invalidArgument(doing + problem);
 }
 
 /** An image whose content is in the store now, without a record yet. */
@@ -74,8 +81,7 @@ export class ArchiveLoader {
   async load(): Promise<LoadedTarget[]> {
     const archived = await this.#archive.images();
     const layout = await this.#archive.read("oci-layout", maxManifestBytes);
-    if (layout !== undefined) {
-      checkLayout(layout);
+    if (isLayout(layout)) {
       const index = await this.#archive.read("index.json", maxManifestBytes);
       if (index !== undefined) return this.#loadLayout(index, archived ?? []);
       if (archived === undefined) throw invalidArgument("missing index.json in OCI layout 1.0.0");
@@ -88,10 +94,11 @@ export class ArchiveLoader {
   }
 
   async #loadLayout(bytes: Buffer, archived: readonly ArchivedImage[]): Promise<LoadedTarget[]> {
-    const problem = jsonProblem(bytes.toString());
-    if (problem?.endsWith("EOF")) throw invalidArgument("unexpected end of JSON input");
-    if (problem !== undefined) throw invalidArgument(problem);
-    const index = parseManifestOrIndex(bytes, "");
+    checkDocument(bytes, goTypes.index);
+    const entries = manifestsOf(JSON.parse(bytes.toString()));
+    if (entries.length === 0) throw invalidArgument("image might be filtered out");
+    for (const { digest = "" } of entries) checkTarget(digest);
+    const index = parseManifestOrIndex(bytes, mediaTypes.ociIndex);
     if (index.kind !== "index") throw invalidArgument("index.json: is no index");
     const byDigest = new Map<Digest, { target: Descriptor; names: Set<string> }>();
     for (const entry of index.manifests) {
@@ -122,6 +129,7 @@ export class ArchiveLoader {
     if (!(await this.#takeBlob(descriptor, maxManifestBytes))) {
       throw invalidArgument(`invalid archive: content ${descriptor.digest} is missing`);
     }
+    await this.#checkDocument(descriptor);
     const document = await this.#store.catalog.document(descriptor.digest, descriptor.mediaType);
     if (document.kind === "manifest") {
       await this.#takeBlob(document.config, maxConfigBytes);
@@ -134,6 +142,12 @@ export class ArchiveLoader {
       configs.push(...(await this.#takeDocument(entry, depth + 1)));
     }
     return configs;
+  }
+
+  async #checkDocument({ digest, mediaType }: Descriptor): Promise<void> {
+    const bytes = await this.#store.content.read(digest, maxManifestBytes);
+    checkDocument(bytes, goTypes.unknownDocument, `children: invalid desc ${digest}: `);
+    checkDocument(bytes, isIndexType(mediaType) ? goTypes.index : goTypes.manifest);
   }
 
   #wanted({ platform }: Descriptor): boolean {
@@ -190,7 +204,7 @@ export class ArchiveLoader {
     if (configBytes === undefined) {
       throw invalidArgument(`image config ${JSON.stringify(Config ?? "")} not found`);
     }
-    checkJson(configBytes);
+    checkDocument(configBytes, goTypes.platform, "unable to resolve platform: ");
     const config = parseImageConfig(configBytes);
     if (config.rootfs.diff_ids.length !== Layers.length) {
       throw invalidArgument(
@@ -267,13 +281,17 @@ function canonical(name: string): string {
   }
 }
 
-/** A config that is cut is what the platform is looked for in first. */
-function checkJson(bytes: Buffer): void {
-  const problem = jsonProblem(bytes.toString());
-  if (problem === undefined) return;
-  const cut = problem === "EOF" || problem === "unexpected EOF";
-  const words = cut ? "unexpected end of JSON input" : problem;
-  throw invalidArgument(`unable to resolve platform: ${words}`);
+function manifestsOf(index: unknown): readonly { readonly digest?: string }[] {
+  const { manifests } = (index ?? {}) as { manifests?: ({ digest?: string } | null)[] | null };
+  return (manifests ?? []).map((each) => each ?? {});
+}
+
+function checkTarget(digest: string): void {
+  if (isDigest(digest)) return;
+  const words = "invalid checksum digest format: invalid argument";
+  throw invalidArgument(
+    `InvalidArgument: Target.Digest ${JSON.stringify(digest)} invalid: ${words}`,
+  );
 }
 
 /** By the first bytes: old archives have no word on it. */

@@ -2,15 +2,17 @@
  * Unpacks images' layers to snapshots, each chain once however many ask. Layers of one image are
  * unpacked some at a time, since each has a folder of its own, and recorded in order, lowest first.
  */
-import { availableParallelism } from "node:os";
 import { canceled, internal, invalidArgument } from "@gantry/errors";
 import type { ManifestView } from "../domain/image-view.ts";
 import type { LayerSource } from "../ports/layers.ts";
 import type { Hold } from "./holds.ts";
 import { type LayerJob, startLayer, type UnpackLayerDeps } from "./unpack-layer.ts";
 
-/** Layers of one image whose files are written at the same time. */
-const parallelLayers = Math.min(4, Math.max(2, availableParallelism()));
+/**
+ * Layers of one image whose files are written at the same time, however few processors there are: a small
+ * layer's time goes on waiting, for its bytes, for the start of its program, for the disk.
+ */
+const parallelLayers = 4;
 
 /** Layers of one image that are not recorded yet: being written, or waiting for one below. */
 const unrecordedLayers = 16;

@@ -3,6 +3,7 @@
  * and lets the last of two equal keys win in silence; a request body is input of unknown intent.
  */
 import { invalidArgument } from "@gantry/errors";
+import { scanJson } from "@gantry/oci";
 
 /** A number as it was written: integers keep every digit. */
 export class JsonNumber {
@@ -95,11 +96,11 @@ class Parser {
     if (this.#closes("}")) return object;
     do {
       this.#skipBlank();
-      if (this.#text[this.#at] !== '"') throw this.#unexpected("object key");
+      if (this.#text[this.#at] !== '"') throw this.#unexpected();
       const key = this.#string();
       if (object.has(key)) throw this.#invalid(`duplicate key ${JSON.stringify(key)}`);
       this.#skipBlank();
-      if (this.#text[this.#at] !== ":") throw this.#unexpected("after object key");
+      if (this.#text[this.#at] !== ":") throw this.#unexpected();
       this.#at++;
       object.set(key, this.value(depth));
     } while (this.#continues("}"));
@@ -130,7 +131,7 @@ class Parser {
   /** After a member: true at a comma, false at the closing bracket. */
   #continues(bracket: string): boolean {
     if (this.#closes(bracket)) return false;
-    if (this.#text[this.#at] !== ",") throw this.#unexpected("after value");
+    if (this.#text[this.#at] !== ",") throw this.#unexpected();
     this.#at++;
     return true;
   }
@@ -152,26 +153,26 @@ class Parser {
       plainString.test(this.#text);
       this.#at = plainString.lastIndex;
     }
-    if (this.#text[this.#at] !== '"') throw this.#unexpected("in string literal");
+    if (this.#text[this.#at] !== '"') throw this.#unexpected();
     this.#at++;
     const literal = this.#text.slice(start, this.#at);
     try {
       return JSON.parse(literal) as string;
     } catch (error) {
-      throw this.#invalid("invalid escape in string literal", error);
+      throw this.#unexpected(error);
     }
   }
 
   #number(): JsonNumber {
     numberForm.lastIndex = this.#at;
     const match = numberForm.exec(this.#text);
-    if (match === null) throw this.#unexpected("looking for beginning of value");
+    if (match === null) throw this.#unexpected();
     this.#at = numberForm.lastIndex;
     return new JsonNumber(match[0]);
   }
 
   #word<T extends JsonValue>(word: string, value: T): T {
-    if (!this.#text.startsWith(word, this.#at)) throw this.#unexpected(`in literal ${word}`);
+    if (!this.#text.startsWith(word, this.#at)) throw this.#unexpected();
     this.#at += word.length;
     return value;
   }
@@ -184,22 +185,15 @@ class Parser {
     this.#at = blank.lastIndex;
   }
 
-  #unexpected(where: string): Error {
-    const char = this.#text[this.#at];
-    return char === undefined
-      ? this.#invalid("unexpected end of JSON input")
-      : this.#invalid(`invalid character ${quoted(char)} ${where}`);
+  /** In the words of Go's decoder. */
+  #unexpected(cause?: unknown): Error {
+    const { problem = "" } = scanJson(this.#text);
+    return this.#invalid(problem.endsWith("EOF") ? "unexpected end of JSON input" : problem, cause);
   }
 
   #invalid(what: string, cause?: unknown): Error {
     return invalidArgument(`${this.#problem}: ${what}`, { cause });
   }
-}
-
-/** A character as Go's decoder shows it: in single quotes. */
-function quoted(char: string): string {
-  if (char === "'") return "'\\''";
-  return char === '"' ? "'\"'" : `'${JSON.stringify(char).slice(1, -1)}'`;
 }
 
 /** What Go's decoder calls a value that is of another type than it wants. */

@@ -1,6 +1,7 @@
 /** Handlers of images that answer at once. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { EngineError, hasKind, internal, invalidArgument, isEngineError } from "@gantry/errors";
+import { scanJson } from "@gantry/oci";
 import type { Container } from "@gantry/proto/container";
 import { ImageSchema } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
@@ -258,7 +259,6 @@ export async function inspectDistribution(call: ApiCall): Promise<void> {
 async function authConfig(call: ApiCall): Promise<Fields> {
   call.continueBody();
   const text = hasBody(call.request) ? await readText(call.request, maxJsonBytes) : "";
-  if (text.trim() === "") throw internal("EOF");
   const value = parsedAuth(text);
   if (value instanceof Map) return new Fields(onlyTexts(value));
   throw internal(
@@ -282,15 +282,15 @@ function onlyTexts(value: JsonObject): JsonObject {
   return value;
 }
 
+/** The first value; what follows it is not looked at. */
 function parsedAuth(text: string): JsonValue {
+  const { end, problem } = scanJson(text);
+  if (problem !== undefined) throw internal(problem);
   try {
-    return parseJson(text, { problem: "" });
+    return parseJson(text.slice(0, end), { problem: "" });
   } catch (error) {
     if (!isEngineError(error)) throw error;
-    const words = error.message.replace(/^: /, "");
-    throw internal(words === "unexpected end of JSON input" ? "unexpected EOF" : words, {
-      cause: error,
-    });
+    throw internal(error.message.replace(/^: /, ""), { cause: error });
   }
 }
 

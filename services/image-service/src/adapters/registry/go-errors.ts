@@ -3,13 +3,20 @@
 import { canceled, EngineError, internal } from "@gantry/errors";
 import { plainText } from "../../domain/foreign-text.ts";
 
-/** The error of a request that got no answer. */
-export function connectionError(method: string, url: URL, error: unknown): EngineError {
+/** The error of a request that got no answer. @param called what it calls the URL */
+export function connectionError(
+  method: string,
+  url: URL,
+  error: unknown,
+  called = shown(url),
+): EngineError {
   if (error instanceof EngineError) return error;
   if (error instanceof Error && error.name === "AbortError") {
     return canceled("the request was canceled", { cause: error });
   }
-  return internal(`${goVerb(method)} "${shown(url)}": ${reasonOf(url, error)}`, { cause: error });
+  return internal(`${goVerb(method)} "${called}": ${reasonOf(authorityOf(called), error)}`, {
+    cause: error,
+  });
 }
 
 /** `Get` of `GET`, as Go's client writes it. */
@@ -22,15 +29,29 @@ export function shown(url: URL): string {
   return `${url.protocol}//${url.host}${url.pathname}`;
 }
 
-function reasonOf(url: URL, error: unknown): string {
+/** The user's own URL as it was written: with its query, but no password. */
+export function shownAsWritten(text: string, url: URL): string {
+  const authority = authorityOf(text);
+  const path = url.pathname === "/" && text.endsWith(authority) ? "" : url.pathname;
+  const user = url.password === "" ? url.username : `${url.username}:***`;
+  const at = user === "" ? "" : `${user}@`;
+  return `${url.protocol}//${at}${authority}${path}${url.search}${url.hash}`;
+}
+
+/** Host and port of a URL's text. A URL object has no capitals in them any more. */
+function authorityOf(text: string): string {
+  return /^[^:/]+:\/\/(?:[^@/?#]*@)?([^/?#]*)/.exec(text)?.[1] ?? "";
+}
+
+function reasonOf(authority: string, error: unknown): string {
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  const address = addressOf(error) ?? url.host;
+  const address = addressOf(error) ?? authority;
   switch (code) {
     case "ENOTFOUND":
     case "EAI_AGAIN":
     case "EAI_NODATA":
-      return `dial tcp: lookup ${url.hostname}: no such host`;
+      return `dial tcp: lookup ${authority.replace(/:\d+$/, "")}: no such host`;
     case "ECONNREFUSED":
       return `dial tcp ${address}: connect: connection refused`;
     case "EHOSTUNREACH":

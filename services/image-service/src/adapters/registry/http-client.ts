@@ -1,4 +1,5 @@
 /** Requests over node:http and node:https: one try, no redirects, no credentials of its own. */
+import { lookup } from "node:dns/promises";
 import http from "node:http";
 import https from "node:https";
 import type { LookupFunction } from "node:net";
@@ -23,6 +24,8 @@ export interface HttpRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Buffer | AsyncIterable<Uint8Array> | undefined;
   readonly tls: TlsChoice;
+  /** What errors call the URL. Absent: all but its query. */
+  readonly called?: string | undefined;
   /** Host of the registry that sent us there by its answer. Absent: the user or the configuration did. */
   readonly sentBy?: string | undefined;
   readonly signal: AbortSignal;
@@ -81,6 +84,7 @@ export function createHttpClient(
   };
   return {
     async send(request) {
+      if (request.url.port === "0") throw await refusedAtPortZero(request);
       const agent = request.url.protocol === "https:" ? secureAgent(request.tls) : plain;
       if (request.sentBy === undefined) return send(request, agent, limits);
       const reach = createReach(request.url.hostname, request.sentBy);
@@ -94,16 +98,25 @@ export function createHttpClient(
   };
 }
 
+/** Nobody listens there, and Node would take the scheme's own port for it. */
+async function refusedAtPortZero({ method, url, called }: HttpRequest): Promise<EngineError> {
+  const refusal = await lookup(url.hostname.replace(/^\[|\]$/g, "")).then(
+    ({ address }) => Object.assign(new Error(), { code: "ECONNREFUSED", address, port: 0 }),
+    (error: unknown) => error,
+  );
+  return connectionError(method, url, refusal, called);
+}
+
 function send(
   request: HttpRequest,
   agent: http.Agent,
   limits: HttpLimits,
-  lookup?: LookupFunction,
+  checkedLookup?: LookupFunction,
 ): Promise<HttpResponse> {
-  const { method, url, headers, body, signal } = request;
+  const { method, url, called, headers, body, signal } = request;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
-      reject(connectionError(method, url, error));
+      reject(connectionError(method, url, error, called));
     };
     const open = url.protocol === "https:" ? https.request : http.request;
     const outgoing = open(url, {
@@ -112,7 +125,7 @@ function send(
       agent,
       signal,
       timeout: limits.idleMs,
-      ...(lookup !== undefined && { lookup }),
+      ...(checkedLookup !== undefined && { lookup: checkedLookup }),
     });
     // A request that has no socket yet (a proxy keeps silent) says nothing when it is destroyed.
     const giveUp = (error: Error): void => {

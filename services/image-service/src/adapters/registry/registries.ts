@@ -5,7 +5,7 @@ import { plainText } from "../../domain/foreign-text.ts";
 import { parseChallenges } from "../../domain/www-authenticate.ts";
 import type { Credential, FoundRepository, Registries } from "../../ports/registry.ts";
 import { createEndpoints, type RegistrySettings, urlAt } from "./endpoints.ts";
-import { connectionError } from "./go-errors.ts";
+import { connectionError, shownAsWritten } from "./go-errors.ts";
 import { createHttpClient, dropBody, type HttpClient, readBody } from "./http-client.ts";
 import { isForbiddenTarget } from "./network-rules.ts";
 import { registryError } from "./registry-error.ts";
@@ -81,6 +81,13 @@ function searchDomain(domain: string): string {
 
 function loginDomain(address: string): string {
   const host = address.replace(/^https?:\/\//, "").split("/")[0] ?? "";
+  const [bad] = /[\s"<>\\^`{|}]/.exec(host) ?? [];
+  if (bad !== undefined) {
+    const problem = `invalid character ${JSON.stringify(bad)} in host name`;
+    throw invalidArgument(
+      `unable to parse server address: parse ${JSON.stringify(`https://${host}`)}: ${problem}`,
+    );
+  }
   return host === "" || host === "index.docker.io" || host === "docker.io" ? "docker.io" : host;
 }
 
@@ -98,6 +105,7 @@ async function loginAt(client: HttpClient, attempt: LoginAttempt): Promise<strin
     client.send({
       method: "GET",
       url,
+      called: `${base}/v2/`,
       headers: authorization === undefined ? {} : { authorization },
       tls,
       signal,
@@ -166,7 +174,9 @@ async function* fetchUrl(
   text: string,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  let url = URL.canParse(text) ? new URL(text) : undefined;
+  if (/^https?:\/*$/.test(text)) throw internal('Get "http:": http: no Host in request URL');
+  const whole = URL.canParse(text) ? text : `http://${text}`;
+  let url = URL.canParse(whole) ? new URL(whole) : undefined;
   for (let hops = 0; hops < 8; hops++) {
     if (url !== undefined && !/^https?:$/.test(url.protocol)) {
       const scheme = url.protocol.slice(0, -1);
@@ -184,7 +194,9 @@ async function* fetchUrl(
       headers: {},
       tls: { context: undefined, verify: true },
       // The first URL is the user's own.
-      sentBy: hops === 0 ? undefined : new URL(text).hostname,
+      ...(hops === 0
+        ? { called: shownAsWritten(whole, target) }
+        : { sentBy: new URL(whole).hostname }),
       signal,
     });
     const { location } = response.headers;

@@ -13,7 +13,9 @@ export async function pingForSearch(
   for (const endpoint of endpoints) {
     const url = urlAt(endpoint, "/v1/_ping");
     try {
-      dropBody(await client.send({ method: "GET", url, headers: {}, tls: endpoint.tls, signal }));
+      const called = `${endpoint.base}/v1/_ping`;
+      const { tls } = endpoint;
+      dropBody(await client.send({ method: "GET", url, called, headers: {}, tls, signal }));
       return;
     } catch (error) {
       signal.throwIfAborted();

@@ -220,7 +220,8 @@ function redirectTarget(from: URL, location: string, first: URL): URL {
 function unreachable(endpoint: Endpoint, { target }: SessionRequest, error: unknown): unknown {
   if (!target.startsWith("/v2/")) return error;
   if (!isUnreachable(error) || !URL.canParse(endpoint.base)) return error;
-  return connectionError("GET", new URL(`${endpoint.base}/v2/`), error.cause);
+  const ping = `${endpoint.base}/v2/`;
+  return connectionError("GET", new URL(ping), error.cause, ping);
 }
 
 /** A connection that broke, rather than an answer. */

@@ -216,11 +216,24 @@ const archiveSteps = new Set(["decompress", "tar", "limit", "path", "link", "sym
 /** ENOSPC and EDQUOT. */
 const diskFull = new Set([28, 122]);
 
+/** What Docker says of broken compression, where it does not depend on how far its decoder came. */
+const goWords: ReadonlyMap<string, string> = new Map([
+  ["decompress gzip: checksum mismatch", "gzip: invalid checksum"],
+  ["decompress gzip: data after the last member", "gzip: invalid header"],
+  ["decompress gzip: invalid header", "gzip: invalid header"],
+  ["decompress zstd: Unknown frame descriptor", "invalid input: magic number mismatch"],
+  // Docker leaves xz to the program of that name.
+  ["decompress xz: invalid data", "exit status 1: xz: (stdin): Compressed data is corrupt\n"],
+  ["decompress xz: unexpected end", "exit status 1: xz: (stdin): Unexpected end of input\n"],
+]);
+
 function failureOf(line: ReportLine): EngineError {
   const step = typeof line["step"] === "string" ? line["step"] : "unpack";
   const message = typeof line["message"] === "string" ? line["message"] : "unpack failed";
   // What every engine written in Go says of an archive that was cut.
-  const text = /: unexpected end(?: of archive)?$/.test(message) ? "unexpected EOF" : message;
+  const text =
+    goWords.get(message) ??
+    (/: unexpected end(?: of archive)?$/.test(message) ? "unexpected EOF" : message);
   const errno = typeof line["errno"] === "number" ? line["errno"] : 0;
   // In the spelling that clients look for.
   if (diskFull.has(errno)) return internal(text.replace("No space left", "no space left"));

@@ -1,0 +1,37 @@
+/** For tests of bad input: what it must be told, and that it must change nothing. */
+import assert from "node:assert/strict";
+import type { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { ask, type Question } from "./http.ts";
+
+/** What no refusal may change. */
+async function stateOf(engine: TestEngine) {
+  const services = ["api-gateway", "container-service", "image-service"] as const;
+  const pids = await Promise.all(services.map(async (name) => await engine.pidsOf(name)));
+  const { body } = await ask(engine, { path: "/v1.51/system/df" });
+  return { pids: JSON.stringify(pids), usage: body };
+}
+
+/** Notes an engine's state; what it returns asserts that it is the same again. */
+export async function keepsItsState(engine: TestEngine): Promise<() => Promise<void>> {
+  const atFirst = await stateOf(engine);
+  return async () => {
+    // What a refused archive brought is collected a moment after its answer.
+    await untilPasses(async () => {
+      const now = await stateOf(engine);
+      assert.deepEqual(now, atFirst, "something is left, or a service was restarted");
+    });
+  };
+}
+
+/** The error at the end of a stream. */
+export async function streamedError(engine: TestEngine, question: Question): Promise<string> {
+  const { status, body } = await ask(engine, question);
+  assert.equal(status, 200, body);
+  const last = JSON.parse(body.trim().split("\n").at(-1) ?? "") as {
+    error: string;
+    errorDetail: { message: string };
+  };
+  assert.equal(last.errorDetail?.message, last.error, body);
+  return last.error;
+}
