@@ -59,12 +59,8 @@ describe("Go's words for a text that is no JSON", () => {
         return true;
       }
     };
-    const piece = fc.constantFrom(
-      ..."{}[]:,\"\\ -0159.eEtruefalsn'\u0001\t",
-      "true",
-      "null",
-      '"a"',
-    );
+    const characters = "{}[]:,\"\\ -0159.eEtruefalsn'\u0001\t".split("");
+    const piece = fc.constantFrom(...characters, "true", "null", '"a"');
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
         const text = pieces.join("");
