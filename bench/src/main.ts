@@ -64,7 +64,7 @@ async function timeRows(rounds: number, wanted: RegExp): Promise<TimedRows> {
   for (const row of [
     ...commandRows(rounds),
     ...networkRows(rounds),
-    ...listRows(few),
+    ...listRows(rounds),
     ...crowdRows(),
   ])
     await take(row);

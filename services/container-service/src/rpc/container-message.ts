@@ -28,7 +28,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     createdNano: record.createdNano,
     path: record.path,
     args: [...record.args],
-    state: stateMessage(entry),
+    state: stateMessage(entry, healthMessage),
     imageId: image.id,
     ...manifestMessage(record),
     ...filePaths(app, record),
@@ -41,13 +41,8 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     networkSettings: networkMessage(app, id),
     mounts: [...app.volumes.mountPoints(id)],
     snapshotName: id,
-    ...(sizes === undefined
-      ? {}
-      : { sizeRwBytes: sizes.ownBytes, sizeRootfsBytes: sizes.totalBytes }),
-    linkNames: linkNames(
-      app.registry.linking().map((each) => each.record),
-      record,
-    ),
+    ...sizeMessage(sizes),
+    linkNames: namesByLinks(app, record),
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
@@ -65,15 +60,42 @@ function apparmorOf(app: App, { hostConfig }: ContainerRecord): string {
   return apparmorProfileOf(hostConfig.privileged, app.runtimeDefaults, security);
 }
 
-/** As containerMessage, with as much of the configuration as lists show: the rest would be most of the bytes. */
+/** As containerMessage, with as much as lists show: the rest would be most of the work and of the bytes. */
 export function containerSummary(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
-  const { image, labels } = entry.record.config;
-  const { networkMode, annotations } = entry.record.hostConfig;
+  const { record } = entry;
+  const { id, name, config, hostConfig } = record;
   return {
-    ...containerMessage(app, entry, sizes),
-    config: { image, labels },
-    hostConfig: { networkMode, annotations },
+    id,
+    name,
+    createdNano: record.createdNano,
+    path: record.path,
+    args: [...record.args],
+    state: stateMessage(entry, healthSummary),
+    imageId: record.image.id,
+    ...manifestMessage(record),
+    hostConfig: { networkMode: hostConfig.networkMode, annotations: hostConfig.annotations },
+    config: { image: config.image, labels: config.labels },
+    networkSettings: networkMessage(app, id),
+    mounts: [...app.volumes.mountPoints(id)],
+    ...sizeMessage(sizes),
+    linkNames: namesByLinks(app, record),
+    imageDisplay: entry.imageDisplay,
   };
+}
+
+function sizeMessage(
+  sizes: Sizes | undefined,
+): Pick<ContainerMessage, "sizeRwBytes" | "sizeRootfsBytes"> {
+  return sizes === undefined
+    ? {}
+    : { sizeRwBytes: sizes.ownBytes, sizeRootfsBytes: sizes.totalBytes };
+}
+
+function namesByLinks(app: App, record: ContainerRecord): string[] {
+  return linkNames(
+    app.registry.linking().map((each) => each.record),
+    record,
+  );
 }
 
 function manifestMessage(
@@ -107,7 +129,12 @@ function filePaths(app: App, record: ContainerRecord) {
   };
 }
 
-function stateMessage(entry: Entry): MessageInitShape<typeof ContainerStateSchema> {
+type HealthShape = MessageInitShape<typeof HealthSchema>;
+
+function stateMessage(
+  entry: Entry,
+  ofHealth: (health: Health) => HealthShape,
+): MessageInitShape<typeof ContainerStateSchema> {
   const { record } = entry;
   const { state } = record;
   const { past } = state;
@@ -124,11 +151,15 @@ function stateMessage(entry: Entry): MessageInitShape<typeof ContainerStateSchem
     error: live ? "" : past.error,
     startedAtNano: live ? state.run.startedAtNano : past.startedAtNano,
     finishedAtNano: past.finishedAtNano,
-    ...(entry.health === undefined ? {} : { health: healthMessage(entry.health) }),
+    ...(entry.health === undefined ? {} : { health: ofHealth(entry.health) }),
   };
 }
 
-function healthMessage(health: Health): MessageInitShape<typeof HealthSchema> {
+function healthSummary({ status, failingStreak }: Health): HealthShape {
+  return { status, failingStreak };
+}
+
+function healthMessage(health: Health): HealthShape {
   return {
     status: health.status,
     failingStreak: health.failingStreak,

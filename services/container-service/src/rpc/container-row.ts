@@ -4,7 +4,7 @@ import { encodeRow } from "@gantry/rpc";
 import type { App } from "../app/context.ts";
 import type { Entry } from "../app/entry.ts";
 import { linkNames } from "../domain/link-names.ts";
-import { containerSummary, liveExecIds, type Sizes } from "./container-message.ts";
+import { containerSummary, type Sizes } from "./container-message.ts";
 
 /** A row, and what it was made of. */
 interface Made {
@@ -34,8 +34,6 @@ function sourcesOf(app: App, entry: Entry): readonly unknown[] {
     entry.imageDisplay,
     app.networking.settings(entry.id),
     app.volumes.mountPoints(entry.id),
-    ...liveExecIds(app, entry.id),
-    // Slashes keep these apart from the IDs.
     ...(parents.length === 0 ? [] : linkNames(parents, entry.record)),
   ];
 }
