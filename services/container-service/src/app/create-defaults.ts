@@ -24,6 +24,7 @@ export function completeHostConfig(app: App, given: HostConfig): CompleteHostCon
     cgroupnsMode: given.cgroupnsMode || defaultCgroupns(app, given.privileged),
     shmSizeBytes: given.shmSizeBytes || BigInt(defaults.shmSizeBytes),
     runtime: given.runtime || "runc",
+    securityOpt: completeSecurity(given),
     ...completePaths(app, given),
   };
   return { hostConfig, warnings };
@@ -42,6 +43,15 @@ function defaultCgroupns(app: App, privileged: boolean): "host" | "private" {
   const isV1 = app.host.cgroupVersion === "1";
   if (isV1 && privileged) return "host";
   return app.createDefaults.cgroupnsMode ?? (isV1 ? "host" : "private");
+}
+
+/** Docker puts down that a container which shares this much of the host has no label of SELinux. */
+function completeSecurity(given: HostConfig): StringList | undefined {
+  const { securityOpt, privileged, ipcMode, pidMode } = given;
+  const own = securityOpt?.values ?? [];
+  const isHosts = privileged || ipcMode === "host" || pidMode === "host";
+  if (!isHosts || own.some((option) => option.startsWith("label"))) return securityOpt;
+  return list([...own, "label=disable"]);
 }
 
 function completePaths(

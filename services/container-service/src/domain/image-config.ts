@@ -1,4 +1,5 @@
 /** The `config` of an OCI image: what it says, and how a container's own configuration goes over it. */
+import path from "node:path";
 import type { ContainerConfig, HealthConfig, StringList } from "./nouns.ts";
 
 /** Members of an image's config that a container inherits. Durations are nanoseconds. */
@@ -118,12 +119,17 @@ export function mergeImageConfig(own: ContainerConfig, image: ImageConfig): Merg
     entrypoint: mergeEntrypoint(own.entrypoint, list(image.entrypoint)),
     cmd: bare ? list(image.cmd) : own.cmd,
     volumes: union(own.volumes, image.volumes),
-    workingDir: own.workingDir || image.workingDir,
+    workingDir: cleanFolder(own.workingDir || image.workingDir),
     labels: { ...image.labels, ...own.labels },
     stopSignal: own.stopSignal || image.stopSignal,
     healthcheck: mergeHealthcheck(own.healthcheck, image.healthcheck),
     shell: own.shell ?? list(image.shell),
   };
+}
+
+/** Without dots and without a slash at the end. A relative one stays, to be refused. */
+function cleanFolder(folder: string): string {
+  return path.isAbsolute(folder) ? path.resolve(folder) : folder;
 }
 
 function stringList(values: readonly string[]): StringList {

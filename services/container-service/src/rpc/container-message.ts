@@ -1,6 +1,7 @@
 /** A container as gantry.container.v1.Container. From memory only. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ContainerSchema, ContainerStateSchema, HealthSchema } from "@gantry/proto/container";
+import type { EndpointSettingsSchema } from "@gantry/proto/network";
 import type { App } from "../app/context.ts";
 import { type Entry, pidOf } from "../app/entry.ts";
 import { apparmorProfileOf } from "../domain/bundle/build-process.ts";
@@ -38,7 +39,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     execIds: liveExecIds(app, id),
     hostConfig,
     config,
-    networkSettings: networkMessage(app, id),
+    networkSettings: networkMessage(app, id, endpointMessage),
     mounts: [...app.volumes.mountPoints(id)],
     snapshotName: id,
     ...sizeMessage(sizes),
@@ -75,7 +76,7 @@ export function containerSummary(app: App, entry: Entry, sizes?: Sizes): Contain
     ...manifestMessage(record),
     hostConfig: { networkMode: hostConfig.networkMode, annotations: hostConfig.annotations },
     config: { image: config.image, labels: config.labels },
-    networkSettings: networkMessage(app, id),
+    networkSettings: networkMessage(app, id, endpointSummary),
     mounts: [...app.volumes.mountPoints(id)],
     ...sizeMessage(sizes),
     linkNames: namesByLinks(app, record),
@@ -167,21 +168,34 @@ function healthMessage(health: Health): HealthShape {
   };
 }
 
-function networkMessage(app: App, id: string): ContainerMessage["networkSettings"] {
+function networkMessage(
+  app: App,
+  id: string,
+  ofEndpoint: (view: EndpointView) => EndpointShape,
+): ContainerMessage["networkSettings"] {
   const { sandboxId, sandboxKey, ports, networks } = app.networking.settings(id);
   return {
     sandboxId,
     sandboxKey,
     ports: ports.map(({ port, bindings }) => ({ port, bindings: [...bindings] })),
     networks: Object.fromEntries(
-      Object.entries(networks).map(([name, view]) => [name, endpointMessage(view)]),
+      Object.entries(networks).map(([name, view]) => [name, ofEndpoint(view)]),
     ),
   };
 }
 
 type EndpointView = ReturnType<App["networking"]["settings"]>["networks"][string];
+type EndpointShape = MessageInitShape<typeof EndpointSettingsSchema>;
 
-function endpointMessage(view: EndpointView) {
+/** Docker's lists know of what was wished for only the addresses. */
+function endpointSummary(view: EndpointView): EndpointShape {
+  const { ipamConfig, links, aliases, driverOpts, dnsNames, ...rest } = view;
+  if (ipamConfig === undefined) return rest;
+  const { ipv4Address, ipv6Address } = ipamConfig;
+  return { ...rest, ipamConfig: { ipv4Address, ipv6Address } };
+}
+
+function endpointMessage(view: EndpointView): EndpointShape {
   const { ipamConfig, links, aliases, driverOpts, dnsNames, ...rest } = view;
   return {
     ...rest,

@@ -5,7 +5,7 @@ import type { CreateContainerRequestSchema } from "@gantry/proto/container";
 import { opened } from "../encode/version-gates.ts";
 import { decodeConfig } from "./container-config.ts";
 import { decodeEndpoint, type EndpointInit } from "./endpoint.ts";
-import type { Fields } from "./fields.ts";
+import { Fields } from "./fields.ts";
 import { decodeHostConfig } from "./host-config.ts";
 import { given } from "./init.ts";
 
@@ -13,11 +13,11 @@ type CreateInit = MessageInitShape<typeof CreateContainerRequestSchema>;
 
 /** Decodes config, host config and endpoints: the whole body. */
 export function decodeCreate(body: Fields, version: number): CreateInit {
-  const host = body.object("HostConfig");
+  const host = body.object("HostConfig") ?? new Fields(new Map());
   const endpoints = decodeEndpoints(body.object("NetworkingConfig"), version);
   return given({
     config: decodeConfig(body, version),
-    hostConfig: host === undefined ? undefined : decodeHostConfig(host, version),
+    hostConfig: decodeHostConfig(host, version),
     endpoints,
   });
 }

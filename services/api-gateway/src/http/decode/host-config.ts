@@ -6,7 +6,7 @@ import { opened } from "../encode/version-gates.ts";
 import type { Fields } from "./fields.ts";
 import { given, textList } from "./init.ts";
 import { decodeMount } from "./mount.ts";
-import { decodeResources } from "./resources.ts";
+import { decodeResources, messageLists } from "./resources.ts";
 
 type HostConfigInit = MessageInitShape<typeof HostConfigSchema>;
 
@@ -14,11 +14,12 @@ type HostConfigInit = MessageInitShape<typeof HostConfigSchema>;
 export function decodeHostConfig(fields: Fields, version: number): HostConfigInit {
   return given({
     ...identity(fields, version),
-    ...namespaces(fields),
+    ...namespaces(fields, version),
     ...lists(fields),
     portBindings: portBindings(fields),
     resources: decodeResources(fields),
     mounts: fields.objects("Mounts").map((mount) => decodeMount(mount, version)),
+    emptyLists: messageLists.filter((name) => fields.list(name)?.length === 0),
   });
 }
 
@@ -50,11 +51,12 @@ function identity(fields: Fields, version: number) {
   };
 }
 
-function namespaces(fields: Fields) {
+function namespaces(fields: Fields, version: number) {
+  const ipcMode = fields.text("IpcMode");
   return {
     networkMode: fields.text("NetworkMode"),
     cgroupnsMode: fields.text("CgroupnsMode"),
-    ipcMode: fields.text("IpcMode"),
+    ipcMode: ipcMode === "" && !opened("privateIpc", version) ? "shareable" : ipcMode,
     cgroup: fields.text("Cgroup"),
     pidMode: fields.text("PidMode"),
     utsMode: fields.text("UTSMode"),

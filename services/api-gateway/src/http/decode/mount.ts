@@ -13,22 +13,23 @@ export function decodeMount(fields: Fields, version: number): MessageInitShape<t
     throw invalidArgument('Mount type "Image" needs API v1.48 or newer');
   }
   const image = fields.object("ImageOptions");
+  const readOnly = fields.flag("ReadOnly");
   return given({
     type,
     source: fields.text("Source"),
     target: fields.text("Target"),
-    readOnly: fields.flag("ReadOnly"),
+    readOnly,
     consistency: fields.text("Consistency"),
-    bindOptions: bindOptions(fields.object("BindOptions"), version),
+    bindOptions: bindOptions(fields.object("BindOptions"), version, readOnly),
     volumeOptions: volumeOptions(fields.object("VolumeOptions"), version),
     tmpfsOptions: tmpfsOptions(fields.object("TmpfsOptions")),
     imageOptions: image === undefined ? undefined : { subpath: image.text("Subpath") },
   });
 }
 
-function bindOptions(fields: Fields | undefined, version: number) {
+function bindOptions(fields: Fields | undefined, version: number, readOnly: boolean) {
   if (fields === undefined) return undefined;
-  // Below 1.44 a read-only bind was never recursive; the service knows by the version.
+  // Below 1.44 a read-only bind was never recursive.
   const old = !opened("recursiveReadOnly", version);
   if (old && fields.flag("ReadOnlyForceRecursive")) {
     throw invalidArgument("BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
@@ -37,7 +38,7 @@ function bindOptions(fields: Fields | undefined, version: number) {
     propagation: fields.text("Propagation"),
     nonRecursive: opened("bindNonRecursive", version) && fields.flag("NonRecursive"),
     createMountpoint: opened("createMountpoint", version) && fields.flag("CreateMountpoint"),
-    readOnlyNonRecursive: !old && fields.flag("ReadOnlyNonRecursive"),
+    readOnlyNonRecursive: old ? readOnly : fields.flag("ReadOnlyNonRecursive"),
     readOnlyForceRecursive: !old && fields.flag("ReadOnlyForceRecursive"),
   };
 }

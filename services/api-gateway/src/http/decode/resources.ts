@@ -5,6 +5,18 @@ import type { ResourcesSchema } from "@gantry/proto/container";
 import type { Fields } from "./fields.ts";
 import { given, textList } from "./init.ts";
 
+/** Lists that are null in inspect when they are absent, and `[]` when they were sent so. */
+export const messageLists = [
+  "BlkioWeightDevice",
+  "BlkioDeviceReadBps",
+  "BlkioDeviceWriteBps",
+  "BlkioDeviceReadIOps",
+  "BlkioDeviceWriteIOps",
+  "Devices",
+  "DeviceRequests",
+  "Ulimits",
+] as const;
+
 /** Decodes limits. */
 export function decodeResources(fields: Fields): MessageInitShape<typeof ResourcesSchema> {
   return given({

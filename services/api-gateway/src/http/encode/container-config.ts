@@ -31,7 +31,7 @@ export function encodeConfig(config: ContainerConfig, version: number): JsonOut 
     Labels: sorted(config.labels),
     StopSignal: unlessEmpty(config.stopSignal),
     StopTimeout: config.stopTimeoutSeconds,
-    Shell: config.shell?.values,
+    Shell: config.shell?.values.length ? config.shell.values : undefined,
   };
 }
 

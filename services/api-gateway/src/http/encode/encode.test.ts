@@ -36,7 +36,10 @@ const container = create(ContainerSchema, {
       { port: "80/tcp", bindings: [{ hostIp: "0.0.0.0", hostPort: "8080" }] },
       { port: "443/tcp", bindings: [] },
     ],
-    networks: { bridge: { ipAddress: "172.17.0.2", dnsNames: ["0123456789ab"], gwPriority: 3 } },
+    networks: {
+      bridge: { ipAddress: "172.17.0.2" },
+      front: { dnsNames: ["0123456789ab"], gwPriority: 3 },
+    },
   },
 });
 
@@ -117,14 +120,15 @@ describe("container inspect", () => {
     });
   });
 
-  it("shows DNSNames, GwPriority, StartInterval, Storage and the short alias by version", () => {
+  it("shows DNSNames, StartInterval, Storage and the short alias by version", () => {
     const at = (version: number) => parsed(encodeContainer(container, version));
-    assert.equal("DNSNames" in at(43).NetworkSettings.Networks.bridge, false);
-    assert.deepEqual(at(44).NetworkSettings.Networks.bridge.DNSNames, ["0123456789ab"]);
-    assert.deepEqual(at(44).NetworkSettings.Networks.bridge.Aliases, ["0123456789ab"]);
-    assert.equal(at(45).NetworkSettings.Networks.bridge.Aliases, null);
-    assert.equal("GwPriority" in at(47).NetworkSettings.Networks.bridge, false);
-    assert.equal(at(48).NetworkSettings.Networks.bridge.GwPriority, 3);
+    const front = (version: number) => at(version).NetworkSettings.Networks.front;
+    assert.equal("DNSNames" in front(43), false);
+    assert.deepEqual(front(44).DNSNames, ["0123456789ab"]);
+    assert.deepEqual(front(44).Aliases, ["0123456789ab"]);
+    assert.equal(at(44).NetworkSettings.Networks.bridge.Aliases, null);
+    assert.equal(front(45).Aliases, null);
+    assert.equal(front(47).GwPriority, 3);
     assert.equal(at(43).Config.Healthcheck.StartInterval, undefined);
     assert.equal(at(44).Config.Healthcheck.StartInterval, 5);
     assert.equal(at(51).GraphDriver.Name, "overlayfs");

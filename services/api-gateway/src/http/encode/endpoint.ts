@@ -26,7 +26,7 @@ export function encodeEndpoint(
     Aliases: nullIfEmpty(aliases(endpoint, version, shortId)),
     MacAddress: endpoint.macAddress,
     DriverOpts: Object.keys(endpoint.driverOpts).length === 0 ? null : sorted(endpoint.driverOpts),
-    GwPriority: opened("gwPriority", version) ? endpoint.gwPriority : undefined,
+    GwPriority: endpoint.gwPriority,
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.endpointId,
     Gateway: endpoint.gateway,
@@ -39,18 +39,17 @@ export function encodeEndpoint(
   };
 }
 
-/** Only user-defined networks have names in DNS, and there old versions listed the short ID as alias. */
+/** Old versions listed the short ID as alias on networks that users define. */
 function aliases(
   endpoint: EndpointSettings,
   version: number,
   shortId: string | undefined,
 ): readonly string[] {
   if (opened("noShortIdAlias", version) || shortId === undefined) return endpoint.aliases;
-  if (!endpoint.dnsNames.includes(shortId) || endpoint.aliases.includes(shortId)) {
-    return endpoint.aliases;
-  }
-  return [...endpoint.aliases, shortId];
+  return endpoint.aliases.includes(shortId) ? endpoint.aliases : [...endpoint.aliases, shortId];
 }
+
+const predefined = new Set(["bridge", "host", "none"]);
 
 /** Endpoints by network name. */
 export function encodeEndpoints(
@@ -60,7 +59,7 @@ export function encodeEndpoints(
 ): JsonOut {
   const entries = Object.entries(endpoints).map(([name, each]): [string, JsonOut] => [
     name,
-    encodeEndpoint(each, version, shortId),
+    encodeEndpoint(each, version, predefined.has(name) ? undefined : shortId),
   ]);
   return sorted(Object.fromEntries(entries));
 }

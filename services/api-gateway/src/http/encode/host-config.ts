@@ -11,7 +11,6 @@ export function listOrNull(list: StringList | undefined): readonly string[] | nu
 
 /** Encodes a host configuration. */
 export function encodeHostConfig(host: HostConfig, version: number): JsonOut {
-  const resources = host.resources;
   return {
     Binds: listOrNull(host.binds),
     ContainerIDFile: host.containerIdFile,
@@ -40,7 +39,7 @@ export function encodeHostConfig(host: HostConfig, version: number): JsonOut {
     GroupAdd: listOrNull(host.groupAdd),
     IpcMode: host.ipcMode,
     Cgroup: host.cgroup,
-    Links: listOrNull(host.links),
+    Links: nullIfEmpty(host.links?.values ?? []),
     OomScoreAdj: host.oomScoreAdj,
     PidMode: host.pidMode,
     Privileged: host.privileged,
@@ -55,7 +54,7 @@ export function encodeHostConfig(host: HostConfig, version: number): JsonOut {
     Sysctls: unlessEmptyMap(host.sysctls),
     Runtime: host.runtime === "" ? undefined : host.runtime,
     Isolation: host.isolation,
-    ...encodeResources(resources),
+    ...encodeResources(host.resources, host.emptyLists),
     Mounts: host.mounts.length === 0 ? undefined : host.mounts.map(encodeMount),
     MaskedPaths: listOrNull(host.maskedPaths),
     ReadonlyPaths: listOrNull(host.readonlyPaths),

@@ -1,11 +1,30 @@
 /** Resources → the resource fields of Docker's HostConfig. */
-import type { Resources, ThrottleDevice } from "@gantry/proto/container";
+import type { Resources, ThrottleDevice, WeightDevice } from "@gantry/proto/container";
+import type { messageLists } from "../decode/resources.ts";
 import type { JsonOut } from "./json.ts";
 
-/** Encodes limits; absent ones as Docker's zero values. */
-export function encodeResources(resources: Resources | undefined): Record<string, JsonOut> {
-  return { ...cpu(resources), ...devices(resources), ...rest(resources) };
+/** Encodes limits; absent ones as Docker's zero values. @param empty names of lists that were sent empty */
+export function encodeResources(
+  resources: Resources | undefined,
+  empty: readonly string[],
+): Record<string, JsonOut> {
+  const list: ListEncoder = (name, items, encode) =>
+    items === undefined || (items.length === 0 && !empty.includes(name)) ? null : items.map(encode);
+  return {
+    ...cpu(resources),
+    ...blockIo(resources, list),
+    ...cpuTimes(resources),
+    ...devices(resources, list),
+    ...rest(resources, list),
+  };
 }
+
+/** Encodes a list of messages. */
+type ListEncoder = <Item>(
+  name: (typeof messageLists)[number],
+  items: readonly Item[] | undefined,
+  encode: (item: Item) => JsonOut,
+) => JsonOut;
 
 function cpu(r: Resources | undefined): Record<string, JsonOut> {
   return {
@@ -13,15 +32,24 @@ function cpu(r: Resources | undefined): Record<string, JsonOut> {
     Memory: r?.memoryBytes ?? 0,
     NanoCpus: r?.nanoCpus ?? 0,
     CgroupParent: r?.cgroupParent ?? "",
+  };
+}
+
+function blockIo(r: Resources | undefined, list: ListEncoder): Record<string, JsonOut> {
+  const weight = (each: WeightDevice): JsonOut => ({ Path: each.path, Weight: each.weight });
+  const rate = (each: ThrottleDevice): JsonOut => ({ Path: each.path, Rate: each.rate });
+  return {
     BlkioWeight: r?.blkioWeight ?? 0,
-    BlkioWeightDevice: (r?.blkioWeightDevice ?? []).map((each) => ({
-      Path: each.path,
-      Weight: each.weight,
-    })),
-    BlkioDeviceReadBps: throttles(r?.blkioDeviceReadBps),
-    BlkioDeviceWriteBps: throttles(r?.blkioDeviceWriteBps),
-    BlkioDeviceReadIOps: throttles(r?.blkioDeviceReadIops),
-    BlkioDeviceWriteIOps: throttles(r?.blkioDeviceWriteIops),
+    BlkioWeightDevice: list("BlkioWeightDevice", r?.blkioWeightDevice, weight),
+    BlkioDeviceReadBps: list("BlkioDeviceReadBps", r?.blkioDeviceReadBps, rate),
+    BlkioDeviceWriteBps: list("BlkioDeviceWriteBps", r?.blkioDeviceWriteBps, rate),
+    BlkioDeviceReadIOps: list("BlkioDeviceReadIOps", r?.blkioDeviceReadIops, rate),
+    BlkioDeviceWriteIOps: list("BlkioDeviceWriteIOps", r?.blkioDeviceWriteIops, rate),
+  };
+}
+
+function cpuTimes(r: Resources | undefined): Record<string, JsonOut> {
+  return {
     CpuPeriod: r?.cpuPeriodUs ?? 0,
     CpuQuota: r?.cpuQuotaUs ?? 0,
     CpuRealtimePeriod: r?.cpuRealtimePeriodUs ?? 0,
@@ -31,30 +59,25 @@ function cpu(r: Resources | undefined): Record<string, JsonOut> {
   };
 }
 
-function devices(r: Resources | undefined): Record<string, JsonOut> {
-  const requests = r?.deviceRequests ?? [];
+function devices(r: Resources | undefined, list: ListEncoder): Record<string, JsonOut> {
   return {
-    Devices: (r?.devices ?? []).map((each) => ({
+    Devices: list("Devices", r?.devices, (each) => ({
       PathOnHost: each.pathOnHost,
       PathInContainer: each.pathInContainer,
       CgroupPermissions: each.cgroupPermissions,
     })),
     DeviceCgroupRules: r?.deviceCgroupRules?.values ?? null,
-    DeviceRequests:
-      requests.length === 0
-        ? null
-        : requests.map((each) => ({
-            Driver: each.driver,
-            Count: each.count,
-            DeviceIDs: each.deviceIds,
-            Capabilities: each.capabilities.map((list) => list.values),
-            Options: each.options,
-          })),
+    DeviceRequests: list("DeviceRequests", r?.deviceRequests, (each) => ({
+      Driver: each.driver,
+      Count: each.count,
+      DeviceIDs: each.deviceIds,
+      Capabilities: each.capabilities.map(({ values }) => values),
+      Options: each.options,
+    })),
   };
 }
 
-function rest(r: Resources | undefined): Record<string, JsonOut> {
-  const ulimits = r?.ulimits ?? [];
+function rest(r: Resources | undefined, list: ListEncoder): Record<string, JsonOut> {
   return {
     KernelMemoryTCP: omitZero(r?.kernelMemoryTcpBytes),
     MemoryReservation: r?.memoryReservationBytes ?? 0,
@@ -62,10 +85,11 @@ function rest(r: Resources | undefined): Record<string, JsonOut> {
     MemorySwappiness: r?.memorySwappiness ?? null,
     OomKillDisable: r?.oomKillDisable ?? null,
     PidsLimit: r?.pidsLimit ?? null,
-    Ulimits:
-      ulimits.length === 0
-        ? null
-        : ulimits.map((each) => ({ Name: each.name, Hard: each.hard, Soft: each.soft })),
+    Ulimits: list("Ulimits", r?.ulimits, ({ name, hard, soft }) => ({
+      Name: name,
+      Hard: hard,
+      Soft: soft,
+    })),
     CpuCount: r?.cpuCount ?? 0,
     CpuPercent: r?.cpuPercent ?? 0,
     IOMaximumIOps: r?.ioMaximumIops ?? 0,
@@ -75,7 +99,3 @@ function rest(r: Resources | undefined): Record<string, JsonOut> {
 
 const omitZero = (value: bigint | undefined): bigint | undefined =>
   value === undefined || value === 0n ? undefined : value;
-
-function throttles(list: readonly ThrottleDevice[] | undefined): JsonOut {
-  return (list ?? []).map((each) => ({ Path: each.path, Rate: each.rate }));
-}

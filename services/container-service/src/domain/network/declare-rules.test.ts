@@ -90,6 +90,7 @@ describe("network choice of a new container", () => {
     { dnsOptions: ["x\ny"] },
     { extraHosts: ["a\nb:1.1.1.1"] },
     { extraHosts: ["a:nowhere"] },
+    { extraHosts: ["a=1.2.3.4"] },
     { macAddress: "zz" },
     { portBindings: [{ port: "80/x", bindings: [] }] },
   ]) {
@@ -168,7 +169,7 @@ describe("endpoint settings of a network that is there", () => {
 describe("legacy notations", () => {
   it("reads extra hosts with either separator and brackets", () => {
     assert.deepEqual(parseExtraHost("a:::1"), { name: "a", address: "::1" });
-    assert.deepEqual(parseExtraHost("a=[::1]"), { name: "a", address: "::1" });
+    assert.deepEqual(parseExtraHost("a:[::1]"), { name: "a", address: "::1" });
     assert.deepEqual(parseExtraHost("h:host-gateway"), { name: "h", address: "host-gateway" });
   });
 

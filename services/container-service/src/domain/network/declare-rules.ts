@@ -111,9 +111,9 @@ export interface ExtraHost {
   readonly address: string;
 }
 
-/** `name:address` or `name=address`. Errors: invalid_argument. */
+/** `name:address`. Errors: invalid_argument. */
 export function parseExtraHost(text: string): ExtraHost {
-  const [, name = "", value = ""] = /^([^:=]*)[:=](.*)$/s.exec(text) ?? [];
+  const [, name = "", value = ""] = /^([^:]*):(.*)$/s.exec(text) ?? [];
   const address = value.replace(/^\[(.*)\]$/, "$1");
   if (name === "" || !word.test(name)) {
     throw invalidArgument(`bad format for add-host: ${JSON.stringify(text)}`);

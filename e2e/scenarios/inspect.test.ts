@@ -1,0 +1,151 @@
+/** Inspect and lists show what a create has asked for as a dockerd shows it, asked the same. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { ask } from "../src/http.ts";
+
+let engine: TestEngine;
+before(async () => {
+  engine = await TestEngine.start();
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+
+interface Row {
+  readonly version: string;
+  readonly body: Readonly<Record<string, unknown>>;
+  /** Where in the answer, by dots. */
+  readonly at: string;
+  readonly shown: unknown;
+}
+
+const privileged = { Privileged: true };
+const rows: readonly Row[] = [
+  { version: "1.39", body: {}, at: "HostConfig.IpcMode", shown: "shareable" },
+  { version: "1.40", body: {}, at: "HostConfig.IpcMode", shown: "private" },
+  {
+    version: "1.39",
+    body: { HostConfig: { IpcMode: "private" } },
+    at: "HostConfig.IpcMode",
+    shown: "private",
+  },
+  { version: "1.50", body: {}, at: "HostConfig.SecurityOpt", shown: null },
+  ...[privileged, { PidMode: "host" }, { IpcMode: "host" }].map((HostConfig) => ({
+    ...{ version: "1.50", body: { HostConfig } },
+    ...{ at: "HostConfig.SecurityOpt", shown: ["label=disable"] },
+  })),
+  {
+    version: "1.50",
+    body: { HostConfig: { ...privileged, SecurityOpt: ["seccomp=unconfined"] } },
+    at: "HostConfig.SecurityOpt",
+    shown: ["seccomp=unconfined", "label=disable"],
+  },
+  {
+    version: "1.50",
+    body: { HostConfig: { ...privileged, SecurityOpt: ["label=type:x"] } },
+    at: "HostConfig.SecurityOpt",
+    shown: ["label=type:x"],
+  },
+  { version: "1.50", body: { WorkingDir: "/x/../y/" }, at: "Config.WorkingDir", shown: "/y" },
+  { version: "1.50", body: { Shell: [] }, at: "Config.Shell", shown: undefined },
+  {
+    version: "1.43",
+    body: {
+      HostConfig: {
+        Mounts: [
+          { Type: "bind", Source: "/etc", Target: "/e", ReadOnly: true, BindOptions: {} },
+          { Type: "bind", Source: "/etc", Target: "/f", BindOptions: {} },
+        ],
+      },
+    },
+    at: "HostConfig.Mounts",
+    shown: [
+      {
+        ...{ Type: "bind", Source: "/etc", Target: "/e", ReadOnly: true },
+        BindOptions: { ReadOnlyNonRecursive: true },
+      },
+      { Type: "bind", Source: "/etc", Target: "/f", BindOptions: {} },
+    ],
+  },
+  { version: "1.47", body: {}, at: "NetworkSettings.Networks.bridge.GwPriority", shown: 0 },
+];
+
+describe("inspect", () => {
+  for (const { version, body, at, shown } of rows) {
+    it(`shows ${at} of ${JSON.stringify(body)} by ${version} as ${JSON.stringify(shown)}`, async () => {
+      await using made = await createContainer(version, body);
+      const path = `/v${version}/containers/${made.id}/json`;
+      const found: unknown = JSON.parse((await ask(engine, { path })).body);
+      assert.deepEqual(valueAt(found, at), shown);
+    });
+  }
+});
+
+describe("endpoints of containers that were never started", () => {
+  const wish = {
+    ...{ Aliases: ["q"], Links: ["a:b"], DriverOpts: { a: "b" }, GwPriority: 5 },
+    IPAMConfig: { IPv4Address: "10.213.0.5", LinkLocalIPs: ["169.254.1.1"] },
+  };
+  const body = {
+    HostConfig: { NetworkMode: "front" },
+    NetworkingConfig: { EndpointsConfig: { front: wish } },
+  };
+  before(async () => {
+    await engine.docker(["network", "create", "--subnet", "10.213.0.0/24", "front"]);
+  });
+  after(async () => {
+    await engine.docker(["network", "rm", "front"]);
+  });
+
+  it("are shown whole by inspect, with the short ID as alias below 1.45", async () => {
+    await using made = await createContainer("1.50", body);
+    const endpoint = async (version: string) => {
+      const path = `/v${version}/containers/${made.id}/json`;
+      const found: unknown = JSON.parse((await ask(engine, { path })).body);
+      return valueAt(found, "NetworkSettings.Networks.front") as Record<string, unknown>;
+    };
+    const { IPAMConfig, Links, Aliases, DriverOpts, GwPriority } = await endpoint("1.45");
+    assert.deepEqual({ IPAMConfig, Links, Aliases, DriverOpts, GwPriority }, wish);
+    assert.deepEqual((await endpoint("1.44"))["Aliases"], ["q", made.id.slice(0, 12)]);
+  });
+
+  it("are shown by lists without names and options", async () => {
+    await using made = await createContainer("1.50", body);
+    const path = `/v1.50/containers/json?all=1&filters={"id":["${made.id}"]}`;
+    const [found] = JSON.parse((await ask(engine, { path: encodeURI(path) })).body) as unknown[];
+    const endpoint = valueAt(found, "NetworkSettings.Networks.front") as Record<string, unknown>;
+    const { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, DNSNames } = endpoint;
+    assert.deepEqual(
+      { IPAMConfig, Links, Aliases, DriverOpts, GwPriority, DNSNames },
+      {
+        ...{ IPAMConfig: { IPv4Address: "10.213.0.5" }, GwPriority: 5 },
+        ...{ Links: null, Aliases: null, DriverOpts: null, DNSNames: null },
+      },
+    );
+  });
+});
+
+async function createContainer(
+  version: string,
+  body: Row["body"],
+): Promise<AsyncDisposable & { readonly id: string }> {
+  const answer = await ask(engine, {
+    ...{ method: "POST", path: `/v${version}/containers/create` },
+    body: { Image: "busybox", Cmd: ["true"], ...body },
+  });
+  assert.equal(answer.status, 201, answer.body);
+  const { Id: id } = JSON.parse(answer.body) as { Id: string };
+  return {
+    id,
+    [Symbol.asyncDispose]: async () => {
+      await engine.docker(["rm", id]);
+    },
+  };
+}
+
+function valueAt(found: unknown, at: string): unknown {
+  return at
+    .split(".")
+    .reduce<unknown>((value, name) => (value as Record<string, unknown>)[name], found);
+}
