@@ -18,6 +18,7 @@ export {
   socketAccess,
   untilTerminated,
 } from "./environment.ts";
+export { parsePointInTime } from "./point-in-time.ts";
 export type {
   AddressPool,
   BuildCacheRule,

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { booleanFilter, globRegex, labelsMatch, referenceMatches } from "./filters.ts";
+import { booleanFilter, globRegex, labelsMatch, referenceMatches, untilFilter } from "./filters.ts";
 import { plainText } from "./foreign-text.ts";
 import { timeNano } from "./image-view.ts";
 import { tarEnd, tarHeader, tarPadding } from "./tar-header.ts";
-import { parseTimestampNano } from "./timestamp.ts";
 
 describe("filters", () => {
   it("match names in every form that a person may write", () => {
@@ -50,13 +49,14 @@ describe("filters", () => {
 });
 
 describe("times", () => {
-  it("are read in Docker's forms", () => {
+  it("of an until filter: the earliest counts, and what is none is Docker's 500", () => {
     const now = 10_000_000_000_000n;
-    assert.equal(parseTimestampNano("1m30s", now), now - 90_000_000_000n);
-    assert.equal(parseTimestampNano("5.000000001", now), 5_000_000_001n);
-    assert.equal(parseTimestampNano("1970-01-01T00:00:01Z", now), 1_000_000_000n);
-    assert.equal(parseTimestampNano("1970-01-01", now) % 3_600_000_000_000n, 0n);
-    assert.throws(() => parseTimestampNano("soon", now), { kind: "internal" });
+    assert.equal(untilFilter(new Map(), now), undefined);
+    assert.equal(untilFilter(new Map([["until", ["1m", "1m30s"]]]), now), now - 90_000_000_000n);
+    assert.throws(() => untilFilter(new Map([["until", ["soon"]]]), now), {
+      kind: "internal",
+      message: 'failed to parse value as time or duration: "soon"',
+    });
   });
 
   it("of configs keep nanoseconds, and Go's zero time is none", () => {

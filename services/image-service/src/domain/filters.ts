@@ -1,7 +1,7 @@
 /** Docker's filters for images. */
-import { invalidArgument } from "@gantry/errors";
+import { parsePointInTime } from "@gantry/config";
+import { internal, invalidArgument } from "@gantry/errors";
 import { familiarName, familiarRepository, parseReference } from "@gantry/oci";
-import { parseTimestampNano } from "./timestamp.ts";
 
 /** Values by key, as the client sent them. */
 export type Filters = ReadonlyMap<string, readonly string[]>;
@@ -92,8 +92,10 @@ function escape(character: string): string {
 export function untilFilter(filters: Filters, nowNano: bigint): bigint | undefined {
   let earliest: bigint | undefined;
   for (const text of filters.get("until") ?? []) {
-    const moment = parseTimestampNano(text, nowNano);
-    if (earliest === undefined || moment < earliest) earliest = moment;
+    const moment = parsePointInTime(text, nowNano);
+    // Containers and networks call it the caller's fault; images do not.
+    if ("problem" in moment) throw internal(moment.problem);
+    if (earliest === undefined || moment.nano < earliest) earliest = moment.nano;
   }
   return earliest;
 }
