@@ -1,6 +1,6 @@
 /** kill -9 of any service leaves containers running, and every exit is reported once, with the true code. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import type { ServiceName } from "@gantry/testkit/test-engine";
 import { TestEngine } from "@gantry/testkit/test-engine";
@@ -79,12 +79,51 @@ describe("kill -9 of every service at once", () => {
   });
 });
 
+describe("a run root that is taken away while no service runs", () => {
+  it("ends what nobody can reach any more, says so, and loses nothing else", async () => {
+    const sleeper = ["busybox", "sh", "-c", "echo kept; exec sleep 1000"];
+    const plain = await engine.docker(["run", "-d", ...sleeper]);
+    const restarted = await engine.docker(["run", "-d", "--restart", "always", ...sleeper]);
+    const removed = await engine.docker(["run", "-d", "--rm", ...sleeper]);
+    const waiter = "trap 'exit 17' TERM; sleep 1000 & echo ready; wait";
+    const ended = await engine.docker(["run", "-d", "busybox", "sh", "-c", waiter]);
+    await untilPasses(async () => {
+      assert.equal(await engine.docker(["logs", ended]), "ready");
+    });
+    const running = [plain, restarted, removed];
+    const pids = await engine.docker(["inspect", "-f", "{{.State.Pid}}", ...running]);
+    const last = await engine.docker(["inspect", "-f", "{{.State.Pid}}", ended]);
+    const lastShim = await parentOf(last);
+    await engine.kill9("supervisor");
+    for (const service of services) await engine.kill9(service);
+    process.kill(Number(last), "SIGTERM");
+    await untilPasses(async () => {
+      assert.equal(await commandLine(lastShim), "");
+    });
+    await rm(engine.runRoot, { recursive: true });
+    await engine.startSupervisor();
+    for (const pid of pids.split("\n")) assert.equal(await commandLine(pid), "");
+    assert.equal(await state(plain), "exited 137");
+    await onlyOneDie(plain, "137");
+    assert.equal(await engine.docker(["logs", plain]), "kept");
+    await untilPasses(async () => {
+      assert.equal(await state(restarted), "running 0");
+    });
+    await untilPasses(async () => {
+      assert.equal((await engine.tryDocker(["inspect", removed])).code, 1);
+    });
+    assert.equal(await state(ended), "exited 17");
+    await onlyOneDie(ended, "17");
+    assert.equal(await engine.docker(["exec", restarted, "echo", "ok"]), "ok");
+    await engine.docker(["rm", "-f", plain, restarted, ended]);
+  });
+});
+
 describe("kill -9 of a container's shim process", () => {
   it("kills the container and says so", async () => {
     const id = await engine.docker(["run", "-d", "busybox", "sleep", "1000"]);
     const pid = await engine.docker(["inspect", "-f", "{{.State.Pid}}", id]);
-    const shim = (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[1] ?? "";
-    process.kill(Number(shim), "SIGKILL");
+    process.kill(Number(await parentOf(pid)), "SIGKILL");
     await untilPasses(
       async () => {
         assert.equal(await state(id), "exited 137");
@@ -137,6 +176,10 @@ async function onlyOneDie(id: string, exitCode: string): Promise<void> {
     "{{.Actor.Attributes.exitCode}}",
   ]);
   assert.equal(lines, exitCode);
+}
+
+async function parentOf(pid: string): Promise<string> {
+  return (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[1] ?? "";
 }
 
 /** Empty for a process that has ended, even where the machine's init is slow to reap it. */

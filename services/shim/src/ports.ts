@@ -163,6 +163,8 @@ export interface RunFolder {
   readonly path: string;
   readonly ioSocket: string;
   readonly controlSocket: string;
+  /** Whether the control socket is there, be its process alive or not. */
+  hasControlSocket(): boolean;
   /** Makes the folder. */
   create(): void;
   writeRecord(record: RunRecord): void;

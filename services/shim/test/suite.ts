@@ -1,6 +1,6 @@
 /** What both forms of ShimService must do, on real kernels with real shim processes. */
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -465,6 +465,17 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       await eventually(() => !isAlive(bundle.launched.shimPid));
       const adopted = await adopt(bundle, bundle.launched);
       assert.deepEqual([adopted.running, adopted.exited?.exitCode], [false, 137]);
+      assert.ok(!isAlive(bundle.launched.pid));
+      assert.deepEqual(cgroupFolders(bundle.id), []);
+    });
+
+    it("ends a container whose run folder was taken away, since nobody could stop it any more", async () => {
+      const bundle = await launch(["sh", "-c", "sleep 1000 & exec sleep 1000"]);
+      await crash();
+      rmSync(path.join(roots.config.runRoot, "c"), { recursive: true });
+      const adopted = await adopt(bundle, bundle.launched);
+      assert.deepEqual([adopted.running, adopted.exited?.exitCode], [false, 137]);
+      assert.ok(!isAlive(bundle.launched.shimPid));
       assert.ok(!isAlive(bundle.launched.pid));
       assert.deepEqual(cgroupFolders(bundle.id), []);
     });

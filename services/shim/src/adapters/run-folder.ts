@@ -6,7 +6,7 @@
  *     shim.sock              control
  *     shim.json              who runs it (RunRecord), from before the process knows of its plan
  */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { hasErrno, invalidArgument } from "@gantry/errors";
 import type { RunFolder, RunRecord } from "../ports.ts";
@@ -22,6 +22,7 @@ export function runFolder(runRoot: string, id: string): RunFolder {
     path: folder,
     ioSocket: path.join(folder, "io.sock"),
     controlSocket: path.join(folder, "shim.sock"),
+    hasControlSocket: () => existsSync(path.join(folder, "shim.sock")),
     create: () => {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     },

@@ -16,7 +16,15 @@ import {
 import type { ExitRecord, RunRecord } from "../ports.ts";
 import { type Brain, type Container, containerOf, type Run } from "./container.ts";
 import { greet, identityOf, keepConnected } from "./link.ts";
-import { cleanUpKilled, hasBegun, killedExit, recordOfRun, watchShim } from "./run-end.ts";
+import {
+  cleanUpKilled,
+  hasBegun,
+  killDeadlineMs,
+  killedExit,
+  recordOfRun,
+  sigkill,
+  watchShim,
+} from "./run-end.ts";
 
 /** Exit code of a container that the machine went down with. */
 const lostExitCode = 255;
@@ -32,9 +40,28 @@ export async function adopt(brain: Brain, request: AdoptRequest): Promise<AdoptR
         : undefined;
     if (record === undefined || pidfd === undefined)
       return await ended(brain, container, request, record);
+    if (isOutOfReach(container, request)) {
+      await killOutOfReach(brain, record, pidfd);
+      return await ended(brain, container, request, record);
+    }
     const run = openRun(brain, record, pidfd, request);
     return await takeOver(brain, container, run, request);
   });
+}
+
+/** Its run folder was taken away, and its sockets with it: it could not be asked for anything any more, nor stopped. */
+function isOutOfReach({ folder }: Container, { launched }: AdoptRequest): boolean {
+  // One that is still being made may not listen yet.
+  return launched !== undefined && launched.pid !== 0 && !folder.hasControlSocket();
+}
+
+async function killOutOfReach(brain: Brain, record: RunRecord, pidfd: number): Promise<void> {
+  const { shimPid, cgroupPath } = record;
+  brain.logger.warn({ shimPid, cgroupPath }, "shim process without its socket is killed");
+  const shim = brain.processes.watch(shimPid, pidfd);
+  shim.signal(sigkill);
+  await Promise.race([shim.ended, pause(killDeadlineMs, undefined, { ref: false })]);
+  shim.close();
 }
 
 /**

@@ -7,10 +7,10 @@ import type { ExitRecord } from "../ports.ts";
 import { type Brain, type Container, publish, type Run } from "./container.ts";
 
 /** What its cgroup may take to die after a killed shim process. */
-const killDeadlineMs = 10_000;
+export const killDeadlineMs = 10_000;
 /** The kernel has the last messages of a dead process ready; only a stuck loop of ours delays them. */
 const lastMessagesMs = 1_000;
-const sigkill = 9;
+export const sigkill = 9;
 
 /** Sees to it that the end of the shim process is the end of the run; call once per run. */
 export function watchShim(brain: Brain, container: Container, run: Run): void {
