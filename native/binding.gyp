@@ -7,6 +7,7 @@
         "<!@(ls src/addon/*.cc)",
         "src/kernel/conntrack.cc",
         "src/kernel/container_links.cc",
+        "src/kernel/copy_files.cc",
         "src/kernel/in_root.cc",
         "src/kernel/ip_prefix.cc",
         "src/kernel/links.cc",

@@ -211,6 +211,22 @@ describe("docker build with buildx", () => {
     );
   });
 
+  it("shows what the checks of Dockerfiles find, and fails by it when that is wanted", async () => {
+    const lines = "FROM busybox AS A\nENV X=$NOPE\nCMD echo hi\n";
+    const shown = await build(await folderOf("checked", { Dockerfile: lines }));
+    const found = shown.slice(shown.indexOf("warnings found"));
+    assert.match(found, / - StageNameCasing: Stage name 'A' should be lowercase \(line 1\)$/m);
+    assert.match(found, /^ - UndefinedVar: Usage of undefined variable '\$NOPE' \(line 2\)$/m);
+    assert.match(found, /^ - JSONArgsRecommended: .* \(line 3\)$/m);
+    const strict = await folderOf("strict", { Dockerfile: `# check=error=true\n${lines}` });
+    assert.match(
+      await failingBuild(strict),
+      /failed to solve: lint violation found for rules: StageNameCasing, UndefinedVar, JSONArgsRecommended\n/,
+    );
+    const skipping = ["--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
+    assert.doesNotMatch(await build(strict, skipping), /warnings? found/);
+  });
+
   it("refuses bad input in BuildKit's words", async () => {
     const cases: readonly (readonly [
       name: string,
@@ -248,13 +264,13 @@ describe("docker build with buildx", () => {
         "no-program",
         { Dockerfile: 'FROM busybox\nRUN ["/nope"]\n' },
         [],
-        /> \[2\/2\] RUN \["\/nope"\]:[^]*process "\/nope" did not complete successfully: .*stat \/nope: no such file or directory/,
+        /runc run failed: unable to start container process: exec: "\/nope": stat \/nope: no such file or directory\n[^]*failed to solve: process "\/nope" did not complete successfully: exit code: 1\n/,
       ],
       [
         "no-shell",
         { Dockerfile: "FROM scratch\nRUN true\n" },
         [],
-        /process "\/bin\/sh -c true" did not complete successfully: .*stat \/bin\/sh: no such file or directory/,
+        /exec: "\/bin\/sh": stat \/bin\/sh: no such file or directory\n[^]*process "\/bin\/sh -c true" did not complete successfully: exit code: 1\n/,
       ],
       [
         "no-base",
@@ -280,12 +296,71 @@ describe("docker build with buildx", () => {
         [],
         /failed to solve: failed to process "\$\{B\*x\}": unsupported modifier \(\*\) in substitution/,
       ],
+      [
+        "no-arguments",
+        { Dockerfile: "FROM busybox\nCOPY\n" },
+        [],
+        /COPY requires at least two arguments, but only one was provided\. Destination could not be determined/,
+      ],
+      [
+        "unit",
+        { Dockerfile: "FROM busybox\nHEALTHCHECK --interval=1x CMD true\n" },
+        [],
+        /dockerfile parse error on line 2: time: unknown unit "x" in duration "1x"/,
+      ],
+      [
+        "protocol",
+        { Dockerfile: "FROM busybox\nEXPOSE abc/xyz\n" },
+        [],
+        /failed to solve: invalid port: "abc\/xyz": invalid proto: xyz/,
+      ],
+      [
+        "file-for-folder",
+        { Dockerfile: "FROM busybox\nCOPY a dir /d\n", a: "a", "dir/x": "x" },
+        [],
+        /failed to solve: cannot copy to non-directory: \/d/,
+      ],
       ["syntax", { Dockerfile: "# syntax=example.org/other\nFROM busybox\n" }, [], /frontend/],
     ];
     for (const [name, files, args, words] of cases) {
       const shown = await failingBuild(await folderOf(`bad-${name}`, files), args);
       assert.match(shown, words, name);
     }
+  });
+
+  it("mounts caches, binds and temporary files", async () => {
+    const folder = await folderOf("mounts", {
+      Dockerfile: [
+        "FROM busybox",
+        "ARG ROUND",
+        "RUN --mount=type=cache,target=/kept echo $ROUND >> /kept/rounds && cp /kept/rounds /rounds",
+        "RUN --mount=type=bind,source=given.txt,target=/given cat /given > /seen",
+        "RUN --mount=type=tmpfs,target=/gone touch /gone/file",
+        "RUN cat /rounds /seen > /all; ls -A /kept /gone >> /all 2>&1; true",
+      ].join("\n"),
+      "given.txt": "given\n",
+    });
+    await build(folder, ["-t", "mounted", "--build-arg", "ROUND=1"]);
+    await build(folder, ["-t", "mounted", "--build-arg", "ROUND=2"]);
+    const seen = await output("mounted", ["cat", "/all"]);
+    assert.match(seen, /^1\n2\ngiven\n/);
+    assert.doesNotMatch(seen, /^(?:rounds|file)$/m);
+  });
+
+  it("copies several sources to one place one after the other, and to root for unknown owners", async () => {
+    const folder = await folderOf("places", {
+      Dockerfile: [
+        "FROM busybox",
+        "COPY a b /file",
+        "COPY dir a /folder",
+        "COPY --chown=nobodyhere a /mine",
+        "COPY --chown=7:nogrouphere a /group",
+        "RUN cat /file > /all; ls /folder >> /all; stat -c '%u:%g' /mine /group >> /all",
+      ].join("\n"),
+      ...{ a: "of a\n", b: "of b\n", "dir/x": "x" },
+    });
+    await build(folder, ["-t", "places"]);
+    assert.equal(await output("places", ["cat", "/all"]), "of b\na\nx\n0:0\n7:0");
   });
 
   it("ends a cancelled build and leaves nothing of it", async () => {

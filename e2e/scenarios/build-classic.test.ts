@@ -181,7 +181,7 @@ describe("instructions", () => {
       Dockerfile: [
         "FROM busybox",
         "COPY one.txt /files/",
-        "COPY --chown=nobody:nobody --chmod=640 one.txt /owned",
+        "COPY --chown=nobody:nobody one.txt /owned",
         "COPY tree /tree",
         "COPY *.txt /all/",
         "COPY <<EOF /here",
@@ -202,7 +202,7 @@ describe("instructions", () => {
       ...["run", "--rm", "copied", "sh", "-c"],
       "cat /files/one.txt /stat /tree/link /list /here /unpacked/packed.txt",
     ]);
-    assert.equal(shown, "one\nnobody:nobody 640\nthree\none.txt\ntwo.txt\ninline\npacked");
+    assert.equal(shown, "one\nnobody:nobody 644\nthree\none.txt\ntwo.txt\ninline\npacked");
   });
   it("copy from stages, of which only the target is kept", async () => {
     const folder = await context({
@@ -221,27 +221,6 @@ describe("instructions", () => {
     await build(["-t", "target", "--target", "empty", folder]);
     const layers = await engine.docker(["inspect", "-f", "{{len .RootFS.Layers}}", "target"]);
     assert.equal(layers, "1");
-  });
-  it("mount caches, binds and temporary files", async () => {
-    const folder = await context({
-      Dockerfile: [
-        "FROM busybox",
-        "ARG ROUND",
-        "RUN --mount=type=cache,target=/kept echo $ROUND >> /kept/rounds && cp /kept/rounds /rounds",
-        "RUN --mount=type=bind,source=given.txt,target=/given cat /given > /seen",
-        "RUN --mount=type=tmpfs,target=/gone touch /gone/file",
-      ].join("\n"),
-      "given.txt": "given",
-    });
-    await build(["-t", "mounted", "--build-arg", "ROUND=1", folder]);
-    await build(["-t", "mounted", "--build-arg", "ROUND=2", folder]);
-    const shown = await engine
-      .docker([
-        ...["run", "--rm", "mounted", "sh", "-c", "cat /rounds /seen; ls -d /kept /given /gone"],
-      ])
-      .catch((error: unknown) => String(error));
-    assert.match(shown, /1\n2\ngiven/);
-    assert.match(shown, /\/kept: No such file/);
   });
 });
 
@@ -390,19 +369,45 @@ const badBuilds: readonly BadBuild[] = [
   {
     name: "stages in a circle",
     files: {
-      Dockerfile: "FROM busybox AS a\nCOPY --from=b /x /\nFROM busybox AS b\nCOPY --from=a /x /\n",
+      Dockerfile:
+        "FROM busybox AS one\nCOPY --from=other-stage /x /\nFROM busybox AS other-stage\nCOPY --from=one /x /\n",
     },
-    text: /circular dependency detected on stage: [ab]/,
+    text: /\ninvalid from flag value other-stage: /,
   },
   {
-    name: "a mount without target",
-    files: { Dockerfile: "FROM busybox\nRUN --mount=type=cache true\n" },
-    text: /invalid mount target "\/"/,
+    name: "a mount",
+    files: { Dockerfile: "FROM busybox\nRUN --mount=type=cache,target=/c true\n" },
+    text: /\nthe --mount option requires BuildKit\. Refer to https:\/\/docs\.docker\.com\/go\/buildkit\/ to learn how to build images with BuildKit enabled\n$/,
   },
   {
-    name: "security that was not granted",
+    name: "a network of its own",
+    files: { Dockerfile: "FROM busybox\nRUN --network=none true\n" },
+    text: /\nthe --network option requires BuildKit\. Refer to /,
+  },
+  {
+    name: "a mode",
+    files: { Dockerfile: "FROM busybox\nCOPY --chmod=600 Dockerfile /\n" },
+    text: /\nthe --chmod option requires BuildKit\. Refer to /,
+  },
+  {
+    name: "security, of which the classic grammar knows nothing",
     files: { Dockerfile: "FROM busybox\nRUN --security=insecure true\n" },
-    text: /security\.insecure is not allowed/,
+    text: /Error response from daemon: dockerfile parse error on line 2: unknown flag: --security\n/,
+  },
+  {
+    name: "parents, of which it knows nothing either",
+    files: { Dockerfile: "FROM busybox\nCOPY --parents Dockerfile /d/\n" },
+    text: /Error response from daemon: dockerfile parse error on line 2: unknown flag: --parents\n/,
+  },
+  {
+    name: "an owner whom nobody knows",
+    files: { Dockerfile: "FROM busybox\nCOPY --chown=nobodyhere Dockerfile /\n" },
+    text: /\nunable to convert uid\/gid chown string to host mapping: can't find uid for user nobodyhere: no such user: nobodyhere\n$/,
+  },
+  {
+    name: "a group that nobody knows",
+    files: { Dockerfile: "FROM busybox\nCOPY --chown=0:nogroup1 Dockerfile /\n" },
+    text: /can't find gid for group nogroup1: no such group: nogroup1\n$/,
   },
   {
     name: "an unknown base",
@@ -433,6 +438,73 @@ describe("a pruned cache", () => {
       [Type, Action, Actor],
       ["builder", "prune", { ID: "", Attributes: { reclaimed: String(SpaceReclaimed) } }],
     );
+  });
+});
+
+/** What is wrong with a step is told when its turn comes: the last step that is told of, and the error. */
+const lateFailures: readonly (readonly [lines: string, step: string, error: string])[] = [
+  [
+    "COPY a b /d",
+    "Step 3/3 : COPY a b /d",
+    "When using COPY with more than one source file, the destination must be a directory and end with a /",
+  ],
+  ["EXPOSE abc/xyz", "Step 3/3 : EXPOSE abc/xyz", "Invalid containerPort: abc"],
+  ["EXPOSE 80/xyz", "Step 3/3 : EXPOSE 80/xyz", "Invalid proto: xyz"],
+  ["STOPSIGNAL SIGNOPE", "Step 3/3 : STOPSIGNAL SIGNOPE", "invalid signal: SIGNOPE"],
+  [
+    "FROM busybox AS a\nFROM busybox AS a",
+    "Step 3/4 : FROM busybox AS a",
+    "a stage name already used",
+  ],
+  [
+    "COPY --from=7 /x /",
+    "Step 3/3 : COPY --from=7 /x /",
+    "invalid from flag value 7: index out of bounds",
+  ],
+  ["FROM localhost:1/none", "Step 3/3 : FROM localhost:1/none", "connection refused"],
+];
+
+describe("a step that can't be done", () => {
+  for (const [lines, step, error] of lateFailures) {
+    it(`is told of after those before it: ${lines.replace("\n", ", ")}`, async () => {
+      const folder = await context({
+        Dockerfile: `FROM busybox\nRUN echo first\n${lines}\n`,
+        ...{ a: "a", b: "b" },
+      });
+      const ran = await tryBuild(["--no-cache", folder]);
+      assert.equal(ran.code, 1);
+      const steps = ran.stdout.split("\n").filter((line) => line.startsWith("Step "));
+      assert.equal(steps.at(-1), step);
+      assert.match(ran.stdout, /\nfirst\n/);
+      assert.ok(ran.stderr.trimEnd().endsWith(error), ran.stderr);
+    });
+  }
+
+  it("has its container removed, and says so, with --force-rm", async () => {
+    const folder = await context({ Dockerfile: "FROM busybox\nRUN exit 3\n" });
+    const removed = new RegExp(
+      ` ---> Running in (${id})\\n ---> Removed intermediate container \\1\\n`,
+    );
+    const ran = await tryBuild(["--force-rm", folder]);
+    assert.equal(ran.code, 3);
+    assert.match(ran.stdout, removed);
+    assert.doesNotMatch((await tryBuild([folder])).stdout, removed);
+  });
+});
+
+describe("build arguments", () => {
+  it("that no ARG declares are warned of; ARGs before the first FROM are steps", async () => {
+    const folder = await context({ Dockerfile: "ARG Z\nFROM busybox\nARG A=1\nRUN echo $A\n" });
+    const args = ["A=2", "C=3", "B=3", "Z=1", "http_proxy=x"].flatMap((each) => [
+      "--build-arg",
+      each,
+    ]);
+    const shown = await build([...args, folder]);
+    assert.match(shown, /^Step 1\/4 : ARG Z\nStep 2\/4 : FROM busybox\n/m);
+    const end = new RegExp(
+      `\\n\\[Warning\\] One or more build-args \\[B C\\] were not consumed\\nSuccessfully built ${id}\\n`,
+    );
+    assert.match(shown, end);
   });
 });
 

@@ -317,6 +317,12 @@ export interface PathKernel {
   getXattr(path: string, name: string): Buffer | undefined;
   listXattrs(path: string): string[];
   setXattr(path: string, name: string, value: Uint8Array): void;
+  /**
+   * Copies regular files, one after the other, to names that are free: bytes, times and extended attributes (not
+   * `trusted.` and `system.`). What a failed call has written stays.
+   * @param numbers owner, group and permissions of each, in that order
+   */
+  copyFiles(from: readonly string[], to: readonly string[], numbers: Uint32Array): Promise<void>;
   /** mknod(2); `mode` with its S_IF* type. */
   makeNode(path: string, mode: number, major: number, minor: number): void;
   /** syncfs(2) of the file system that holds `path`: all that was written to it up to now is on disk. */

@@ -10,6 +10,7 @@
 
 #include "addon/convert.h"
 #include "addon/worker.h"
+#include "kernel/copy_files.h"
 #include "kernel/in_root.h"
 #include "kernel/remove_tree.h"
 #include "kernel/unique_fd.h"
@@ -131,6 +132,22 @@ Napi::Value remove_tree_part_js(const Napi::CallbackInfo& info) {
       [](Napi::Env env, bool& done) { return Napi::Boolean::New(env, done); });
 }
 
+// Owners and permissions come as one array of numbers, three for each file.
+Napi::Value copy_files_js(const Napi::CallbackInfo& info) {
+  const Napi::Array from = info[0].As<Napi::Array>();
+  const Napi::Array to = info[1].As<Napi::Array>();
+  const Napi::Uint32Array numbers = info[2].As<Napi::Uint32Array>();
+  std::vector<FileCopy> copies;
+  copies.reserve(from.Length());
+  for (uint32_t at = 0; at < from.Length(); ++at) {
+    copies.push_back({from.Get(at).As<Napi::String>(), to.Get(at).As<Napi::String>(), numbers[size_t{3} * at],
+                      numbers[size_t{3} * at + 1], numbers[size_t{3} * at + 2]});
+  }
+  return start_void(info.Env(), [copies = std::move(copies)] {
+    for (const FileCopy& copy : copies) copy_file(copy);
+  });
+}
+
 }  // namespace
 
 void export_path(Napi::Env env, Napi::Object exports) {
@@ -141,6 +158,7 @@ void export_path(Napi::Env env, Napi::Object exports) {
   exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));
   exports.Set("syncFileSystem", Napi::Function::New(env, sync_file_system_js, "syncFileSystem"));
   exports.Set("removeTreePart", Napi::Function::New(env, remove_tree_part_js, "removeTreePart"));
+  exports.Set("copyFiles", Napi::Function::New(env, copy_files_js, "copyFiles"));
   exports.Set("makeNode", Napi::Function::New(env, make_node_js, "makeNode"));
 }
 

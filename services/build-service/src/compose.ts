@@ -1,10 +1,10 @@
 /** Puts the service together: adapters, the builder, handlers. */
-import { chmodSync, mkdirSync, rmSync, statfsSync } from "node:fs";
+import { chmodSync, mkdirSync, statfsSync } from "node:fs";
 import path from "node:path";
 import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
 import { hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import { loadKernel, nativeArtifact } from "@gantry/native";
+import { loadKernel, nativeArtifact, removeTree } from "@gantry/native";
 import { canonicalName, chainIds, parseDigest, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildService } from "@gantry/proto/build";
 import { ImageService } from "@gantry/proto/image";
@@ -61,10 +61,7 @@ export function compose(
   logger: Logger,
 ): ComposedService {
   const scratchDir = path.join(paths.dataDir, "scratch");
-  // Of an earlier process: no build of ours is running yet.
-  rmSync(scratchDir, { recursive: true, force: true });
-  rmSync(path.join(paths.runDir, "secrets"), { recursive: true, force: true });
-  for (const folder of [paths.dataDir, paths.runDir, scratchDir]) {
+  for (const folder of [paths.dataDir, paths.runDir]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     chmodSync(folder, 0o700);
   }
@@ -119,6 +116,11 @@ export function compose(
       buildkitHandlers(front, data, activity),
     ],
     async open(signal) {
+      // Of an earlier process: no build of ours is running yet.
+      for (const folder of [scratchDir, path.join(paths.runDir, "secrets")])
+        await removeTree(folder);
+      mkdirSync(scratchDir, { mode: 0o700 });
+      await cacheMounts.cleanUp();
       for (const channel of [imageChannel, containerChannel]) {
         if (!(await untilReady(channel, logger, signal))) return false;
       }

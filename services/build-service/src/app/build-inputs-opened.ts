@@ -1,6 +1,7 @@
 /** A build's sources of files, each brought here once, when it is first needed. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { removeTree } from "@gantry/native";
 import { BuildFailure } from "../domain/build-failure.ts";
 import type { FilesOp, Vertex } from "../domain/solver/vertex.ts";
 import type {
@@ -106,6 +107,6 @@ export class OpenedInputs implements AsyncDisposable {
       await opened?.[Symbol.asyncDispose]();
     }
     // What a failed download left.
-    rmSync(this.#scratchDir, { recursive: true, force: true });
+    await removeTree(this.#scratchDir);
   }
 }

@@ -79,7 +79,7 @@ async function removeRecord(
   }
   parts.shared.inUse.remove(id);
   parts.cache.remove(id);
-  if (mutable) parts.cacheMounts.remove(id);
+  if (mutable) await parts.cacheMounts.remove(id);
   else await parts.layers.release(leaseOwnerOf(id));
 }
 

@@ -152,11 +152,6 @@ describe("refusals", () => {
     ["an instruction before FROM", ["RUN x", "FROM a"], /no build stage in current context/],
     ["an empty base", ["FROM $NOPE"], /base name \(\$NOPE\) should not be blank/],
     ["a URL in COPY", ["FROM a", "COPY https://x/y /"], /source can't be a URL for COPY/],
-    [
-      "several sources into a file",
-      ["FROM a", "COPY a b /c"],
-      /must be a directory and end with a \//,
-    ],
     ["a bad mode", ["FROM a", "COPY --chmod=9 a /"], /invalid chmod parameter/],
     ["a bad port", ["FROM a", "EXPOSE x"], /invalid containerPort: x/],
     ["a bad signal", ["FROM a", "STOPSIGNAL -"], /invalid signal/],

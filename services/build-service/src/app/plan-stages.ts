@@ -44,6 +44,17 @@ export interface PlannedStep {
   readonly isTrigger: boolean;
 }
 
+/** A stage whose base is there, and whose instructions are planned one by one. */
+export interface BegunStage extends Pick<PlannedStage, "stage" | "base" | "image" | "parent"> {
+  /** Triggers of the base first. */
+  readonly instructions: readonly Instruction[];
+  readonly triggers: number;
+  /** Plans the next instruction. Throws BuildFailure. */
+  advance(): Promise<PlannedStep>;
+  /** The stage as far as it has been planned: from now on others can stand on it. */
+  end(): PlannedStage;
+}
+
 /** A stage, planned. */
 export interface PlannedStage {
   readonly stage: Stage;
@@ -70,6 +81,12 @@ export class StagePlanner {
     this.#proxyEnv = proxyEnvironment(context.request.buildArgs);
   }
 
+  /** What has been planned, in the order of the Dockerfile. */
+  async planned(): Promise<PlannedStage[]> {
+    const stages = await Promise.all(this.#stages.values());
+    return stages.sort((one, other) => one.stage.index - other.stage.index);
+  }
+
   /** Plans a stage, and first those that it needs. Throws BuildFailure. */
   plan(stage: Stage, path: readonly Stage[] = []): Promise<PlannedStage> {
     if (path.includes(stage)) {
@@ -87,9 +104,25 @@ export class StagePlanner {
 
   async #planNow(stage: Stage, path: readonly Stage[]): Promise<PlannedStage> {
     this.#refuseCycle(stage, path);
+    const begun = await this.#begin(stage, path, "at once");
+    for (let left = begun.instructions.length; left > 0; left -= 1) await begun.advance();
+    return begun.end();
+  }
+
+  /** Begins a stage that is built step by step, after those before it. Throws BuildFailure. */
+  async begin(stage: Stage): Promise<BegunStage> {
+    return await this.#begin(stage, [stage], "one by one");
+  }
+
+  /** @param needed when what `--from` names is looked up */
+  async #begin(
+    stage: Stage,
+    path: readonly Stage[],
+    needed: "at once" | "one by one",
+  ): Promise<BegunStage> {
     const { state: base, image, triggers, parent } = await this.#base(stage, path);
     const instructions = [...triggers, ...stage.instructions];
-    const from = await this.#dependencies(instructions, path);
+    const from = new Map(needed === "at once" ? await this.#dependencies(instructions, path) : []);
     const count = this.#countSteps(stage, instructions);
     let number = count.first;
     const stepName = (text: string): string => {
@@ -100,27 +133,45 @@ export class StagePlanner {
     };
     const context = this.#dispatchContext(stage, from, stepName);
     const steps: PlannedStep[] = [];
-    let state = base;
-    for (const [index, instruction] of instructions.entries()) {
-      const before = state;
-      state = dispatch(state, instruction, context);
-      steps.push({ instruction, before, state, isTrigger: index < triggers.length });
-    }
-    return { stage, base, image, parent, steps, state };
+    const stateNow = (): StageState => steps.at(-1)?.state ?? base;
+    return {
+      ...{ stage, base, image, parent, instructions, triggers: triggers.length },
+      advance: async () => {
+        const instruction = instructions[steps.length];
+        if (instruction === undefined) throw new RangeError("no more instructions");
+        if (needed === "one by one") {
+          for (const [name, tree] of await this.#dependencies([instruction], path))
+            from.set(name, tree);
+        }
+        const before = stateNow();
+        const state = dispatch(before, instruction, context);
+        const step = { instruction, before, state, isTrigger: steps.length < triggers.length };
+        steps.push(step);
+        return step;
+      },
+      end: () => {
+        const planned = { stage, base, image, parent, steps, state: stateNow() };
+        this.#stages.set(stage.index, Promise.resolve(planned));
+        return planned;
+      },
+    };
   }
 
   /** Stages that depend on each other would wait for each other. */
   #refuseCycle(stage: Stage, path: readonly Stage[]): void {
     for (const [name, { lines }] of fromNames(stage.instructions)) {
-      const other = this.#stageCalled(name);
+      const other = this.#stageCalled(name, path);
       if (other !== undefined && path.includes(other)) {
         throw new BuildFailure(`circular dependency detected on stage: ${other.name}`, lines);
       }
     }
   }
 
-  #stageCalled(name: string): Stage | undefined {
-    return stageCalled(this.#context.file.stages, name.toLowerCase());
+  /** The classic builder knows of the stages that it has built. */
+  #stageCalled(name: string, path: readonly Stage[]): Stage | undefined {
+    const { file, style } = this.#context;
+    const built = style === "classic" ? path.at(-1)?.index : undefined;
+    return stageCalled(file.stages.slice(0, built), name.toLowerCase());
   }
 
   #prefix(stage: Stage): string {
@@ -302,7 +353,7 @@ export class StagePlanner {
       const snapshot = named.result.platforms[0]?.snapshot ?? "";
       return vertexOf({ kind: "layer", snapshot }, [], { name: `[context ${name}]` });
     }
-    const other = named === undefined ? this.#stageCalled(name) : undefined;
+    const other = named === undefined ? this.#stageCalled(name, path) : undefined;
     if (other !== undefined) return (await this.plan(other, path)).state.tree;
     if (named === undefined && /^\d+$/.test(name)) {
       const isClassic = this.#context.style === "classic";
@@ -330,7 +381,13 @@ export class StagePlanner {
       request.noCache || request.noCacheStages.some((name) => name === stage.name);
     return {
       ...{ buildArgs: request.buildArgs, globalArgs: this.#global, proxyEnv: this.#proxyEnv },
-      ...{ escape, networkMode: request.networkMode, hostname: request.hostname, ignoreCache },
+      ...{
+        style,
+        escape,
+        networkMode: request.networkMode,
+        hostname: request.hostname,
+        ignoreCache,
+      },
       entitlements: request.entitlements,
       stepName,
       from: (name) => {

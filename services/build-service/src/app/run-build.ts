@@ -3,7 +3,7 @@ import path from "node:path";
 import { nowNano } from "@gantry/events";
 import { type HistoryItem, hostPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { parseDockerfile } from "../domain/dockerfile/parse.ts";
+import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
@@ -18,9 +18,10 @@ import {
 import type { BuildInputs } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
-import { OpenedInputs } from "./build-inputs-opened.ts";
+import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { contextNeeds } from "./context-needs.ts";
+import { DockerfileChecks } from "./dockerfile-checks.ts";
 import { internalDigest, type PlannedStage, StagePlanner } from "./plan-stages.ts";
 import { SolveSession } from "./solver.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
@@ -28,12 +29,13 @@ import { BoundWork } from "./vertex-work.ts";
 
 /** The classic builder goes through stages itself, and hears of containers. */
 export interface StepListener {
-  /** The stages up to the target in order, to be solved step by step. */
+  /** Plans and solves the stages up to the target, step by step. @returns the target */
   walk(
-    stages: readonly PlannedStage[],
+    file: Stages,
+    planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-  ): Promise<void>;
+  ): Promise<PlannedStage>;
   onContainer(digest: string, id: string): void;
   onPull(step: {
     readonly id: string;
@@ -81,7 +83,11 @@ function ownVertices(tree: Vertex): Vertex[] {
   return below === undefined ? [] : [...ownVertices(below), tree];
 }
 
+/** Checks what was planned. Throws BuildFailure where it must not be built. */
+type PlanChecks = (planners: readonly StagePlanner[]) => Promise<void>;
+
 class RunningBuild {
+  readonly #sink: ProgressSink;
   readonly #parts: BuilderParts;
   readonly #request: BuildRequest;
   readonly #inputs: BuildInputs;
@@ -106,6 +112,7 @@ class RunningBuild {
     this.#inputs = inputs;
     this.#signal = signal;
     this.#listener = listener;
+    this.#sink = sink;
     this.#tracker = new VertexTracker(sink);
     this.#leaseOwner = `build-run-${request.id}`;
   }
@@ -117,10 +124,11 @@ class RunningBuild {
     const escape = dockerfile.directives.get("escape") ?? "\\";
     const platforms =
       this.#request.platforms.length === 0 ? [hostPlatform()] : this.#request.platforms;
-    const plans = await Promise.all(
-      platforms.map((platform) => this.#plan(file, escape, target, platform)),
-    );
-    const results = await this.#solveAll(plans);
+    const planners = platforms.map((platform) => this.#planner(file, escape, target, platform));
+    const results =
+      this.#listener === undefined
+        ? await this.#solveGraph(planners, target, this.#check(dockerfile, file, escape))
+        : await this.#solveInOrder(planners, file, target, this.#listener);
     this.#tracker.close(new Error("context canceled"));
     const dispose = (): Promise<void> => this.#release();
     const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
@@ -155,43 +163,72 @@ class RunningBuild {
     });
   }
 
-  /** The stages to solve, the target last. */
-  async #plan(
-    file: Stages,
-    escape: string,
-    target: Stage,
-    platform: Platform,
-  ): Promise<readonly [...PlannedStage[], PlannedStage]> {
-    const planner = new StagePlanner({
+  #planner(file: Stages, escape: string, target: Stage, platform: Platform): StagePlanner {
+    return new StagePlanner({
       ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
       base: (reference, wanted) => this.#base(reference, wanted),
       fullName: (reference) => fullNameOf(this.#parts, reference),
       style: this.#listener === undefined ? "buildkit" : "classic",
     });
-    const before: PlannedStage[] = [];
-    if (this.#request.order === "sequential") {
-      for (const stage of file.stages.slice(0, target.index))
-        before.push(await planner.plan(stage));
-    }
-    return [...before, await planner.plan(target)];
   }
 
-  async #solveAll(
-    plans: readonly (readonly [...PlannedStage[], PlannedStage])[],
+  /** Tells what BuildKit's checks find in the text. @returns the rest of them, for when stages are planned */
+  #check(dockerfile: Dockerfile, file: Stages, escape: string): PlanChecks {
+    const { vertex } = this.#inputs.dockerfile;
+    const checks = new DockerfileChecks(dockerfile, this.#request, this.#sink, vertex);
+    checks.ofFile(dockerfile, file, escape, this.#request.platforms[0] ?? hostPlatform());
+    return async (planners) => {
+      for (const planner of planners) checks.ofStages(await planner.planned(), escape);
+      checks.end();
+    };
+  }
+
+  /** Everything is planned, then solved from its end. */
+  async #solveGraph(
+    planners: readonly StagePlanner[],
+    target: Stage,
+    check: PlanChecks,
   ): Promise<PlatformResult[]> {
-    const roots = plans.flat().map((stage) => stage.state.tree);
-    await using opened = new OpenedInputs({
-      inputs: this.#inputs,
-      needs: contextNeeds(roots, this.#inputs.ignore.split("\n")),
-      downloads: this.#parts.downloads,
+    const plans = await Promise.all(planners.map((planner) => planner.plan(target)));
+    await check(planners);
+    const roots = plans.map(({ state }) => state.tree);
+    await using opened = this.#openInputs(contextNeeds(roots, this.#inputs.ignore.split("\n")));
+    this.#tracker.announce(reachable(roots));
+    const session = this.#session(opened);
+    return await Promise.all(plans.map(({ state }) => this.#result(state, session)));
+  }
+
+  /** What is wrong with a step is told when it is its turn. */
+  async #solveInOrder(
+    planners: readonly StagePlanner[],
+    file: Stages,
+    target: Stage,
+    listener: StepListener,
+  ): Promise<PlatformResult[]> {
+    await using opened = this.#openInputs(new Map());
+    const session = this.#session(opened);
+    const upToTarget = { ...file, stages: file.stages.slice(0, target.index + 1) };
+    const results: PlatformResult[] = [];
+    for (const planner of planners) {
+      const { state } = await listener.walk(upToTarget, planner, session, this.#tracker);
+      results.push(await this.#result(state, session));
+    }
+    return results;
+  }
+
+  #openInputs(needs: ContextNeeds): OpenedInputs {
+    return new OpenedInputs({
+      ...{ inputs: this.#inputs, needs, downloads: this.#parts.downloads },
       scratchDir: path.join(this.#parts.scratchDir, this.#request.id),
     });
+  }
+
+  #session(opened: OpenedInputs): SolveSession {
     const work = new BoundWork({
       ...this.#parts,
       ...{ request: this.#request, inputs: this.#inputs, opened, tracker: this.#tracker },
       secretDir: path.join(this.#parts.runDir, "secrets"),
     });
-    this.#tracker.announce(reachable(roots));
     const session = new SolveSession({
       ...{ shared: this.#parts.shared, work, tracker: this.#tracker, signal: this.#signal },
       onContainer: (vertex, id) => {
@@ -199,19 +236,17 @@ class RunningBuild {
       },
     });
     this.#sessions.push(session);
-    return await Promise.all(
-      plans.map(async (stages) => {
-        await this.#listener?.walk(stages, session, this.#tracker);
-        const [{ state } = stages[0]] = stages.slice(-1);
-        const { snapshot } = await session.result(state.tree);
-        const config = await this.#finished(state, session);
-        const keys = await Promise.all(
-          ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)),
-        );
-        const cacheKeys = keys.filter((key) => key !== undefined);
-        return { platform: state.platform, snapshot, config, cacheKeys };
-      }),
+    return session;
+  }
+
+  async #result(state: StageState, session: SolveSession): Promise<PlatformResult> {
+    const { snapshot } = await session.result(state.tree);
+    const config = await this.#finished(state, session);
+    const keys = await Promise.all(
+      ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)),
     );
+    const cacheKeys = keys.filter((key) => key !== undefined);
+    return { platform: state.platform, snapshot, config, cacheKeys };
   }
 
   /** Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */

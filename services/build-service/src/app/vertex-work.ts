@@ -4,7 +4,7 @@ import { createReadStream } from "node:fs";
 import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
 import type { CopyOp, CopySource, RunOp, Vertex } from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
-import type { BuildInputs } from "../ports/build-inputs.ts";
+import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
 import type { StepContainer, StepContainers } from "../ports/containers.ts";
 import type { Archives } from "../ports/downloads.ts";
@@ -63,7 +63,7 @@ export class BoundWork implements VertexWork {
       case "mkdir":
         return await this.#change(inputs, target, signal, (root) => {
           const { files } = this.#context;
-          files.makeDirectories(root, op.path, files.findOwner(root, op.owner));
+          files.makeDirectories(root, op.path, files.findOwner(root, op.owner, "root"));
           return Promise.resolve();
         });
       default:
@@ -77,8 +77,8 @@ export class BoundWork implements VertexWork {
     source: string,
     signal: AbortSignal,
   ): Promise<string> {
-    const { root } = await this.#openFiles(input, signal);
-    return await this.#sum(vertex, root, source, false, signal);
+    const { root, known } = await this.#openFiles(input, signal);
+    return await this.#sum(vertex, { root, known }, source, false, signal);
   }
 
   async treeSum(
@@ -88,19 +88,19 @@ export class BoundWork implements VertexWork {
     signal: AbortSignal,
   ): Promise<string> {
     await using tree = await this.#read(snapshot, signal);
-    return await this.#sum(vertex, tree.root, source, true, signal);
+    return await this.#sum(vertex, { root: tree.root, known: undefined }, source, true, signal);
   }
 
   async #sum(
     { op }: Vertex,
-    root: string,
+    { root, known }: { readonly root: string; readonly known: KnownFiles | undefined },
     source: string,
     owners: boolean,
     signal: AbortSignal,
   ): Promise<string> {
     const exclude = op.kind === "copy" ? op.exclude : [];
     try {
-      return await this.#context.files.sum(root, source, { exclude, owners, signal });
+      return await this.#context.files.sum(root, source, { exclude, owners, known, signal });
     } catch (error) {
       if (error instanceof MissingSource) throw missingSource(error);
       throw error;
@@ -171,12 +171,17 @@ export class BoundWork implements VertexWork {
     return await this.#change(inputs, target, signal, async (root) => {
       const { files } = this.#context;
       const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
-      const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown);
+      const owner =
+        op.chown === undefined ? fallback : files.findOwner(root, op.chown, this.#unknownOwner);
       for (const source of op.sources) {
         await using from = await this.#openSource(vertex, source.input, inputs, signal);
         await this.#copySource(op, source, from.root, root, owner, signal);
       }
     });
+  }
+
+  get #unknownOwner(): "root" | "refuse" {
+    return this.#context.request.order === "sequential" ? "refuse" : "root";
   }
 
   async #openSource(
@@ -267,7 +272,13 @@ export class BoundWork implements VertexWork {
       signal,
     );
     const run = await running.catch((error: unknown) => {
-      throw signal.aborted ? error : this.#startFailure(vertex, op, error);
+      if (signal.aborted) throw error;
+      const reason = request.order === "parallel" ? notStarted(error) : undefined;
+      if (reason === undefined) throw this.#startFailure(vertex, op, error);
+      // As of BuildKit's runtime: a program that says why, and fails.
+      const bytes = Buffer.from(`runc run failed: unable to start container process: ${reason}\n`);
+      tell({ kind: "log", stream: 2, bytes });
+      throw this.#exitFailure(vertex, op, 1, false);
     });
     if (run.exitCode !== 0) throw this.#exitFailure(vertex, op, run.exitCode, run.oomKilled);
     return sizeBytes;
@@ -296,4 +307,12 @@ export class BoundWork implements VertexWork {
       },
     );
   }
+}
+
+/** Why a program could not be executed; undefined when it was something else that failed. */
+function notStarted(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return /unable to start container process: (?:error during container init: )?(exec: .*?)(?:: unknown)?$/s.exec(
+    error.message,
+  )?.[1];
 }

@@ -13,6 +13,24 @@ export interface ContextRequest {
   readonly exclude: readonly string[];
 }
 
+/** What is known of an entry without looking at it. */
+export interface KnownEntry {
+  readonly kind: "file" | "directory" | "symlink" | "other";
+  /** Permission bits. */
+  readonly permissions: number;
+  /** SHA-256 of a file's content in hexadecimal; undefined: not known. */
+  readonly sum: string | undefined;
+  /** Where a symbolic link leads. */
+  readonly linkTarget: string;
+}
+
+/** All entries of a tree, by their clean relative paths. */
+export interface KnownFiles {
+  entry(path: string): KnownEntry | undefined;
+  /** Names in a folder (empty: the root), sorted. */
+  children(path: string): readonly string[];
+}
+
 /** A context's files on this machine, unchanging until disposed. */
 export interface ContextTree extends AsyncDisposable {
   /** Absolute path of a folder of ours. Symbolic links in it are not followed out of it. */
@@ -22,6 +40,8 @@ export interface ContextTree extends AsyncDisposable {
    * checksums of unchanged files are remembered under it. Undefined: nothing is remembered.
    */
   readonly cacheName: string | undefined;
+  /** What is known of its entries, all of them. */
+  readonly known?: KnownFiles;
 }
 
 /** A source of files: a directory received by a session, or an archive received by HTTP. */
@@ -55,7 +75,12 @@ export interface Credential {
 /** Everything a build reads from its client. */
 export interface BuildInputs {
   /** The Dockerfile. */
-  readonly dockerfile: { readonly name: string; readonly bytes: Uint8Array };
+  readonly dockerfile: {
+    readonly name: string;
+    readonly bytes: Uint8Array;
+    /** Digest of the vertex that it came by, for warnings to stand at; undefined: there is none. */
+    readonly vertex?: string;
+  };
   /** Lines of the `.dockerignore` that counts; empty: none. */
   readonly ignore: string;
   /** The main context; undefined: COPY from it finds nothing. */

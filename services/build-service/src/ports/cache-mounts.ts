@@ -22,10 +22,12 @@ export interface CacheMount extends AsyncDisposable {
 
 /** Cache mounts. */
 export interface CacheMounts {
+  /** Deletes what earlier processes left. */
+  cleanUp(): Promise<void>;
   /** Waits for a `locked` one that is in use. */
   take(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMount>;
   /** Deletes a record's folder. */
-  remove(recordId: string): void;
+  remove(recordId: string): Promise<void>;
   /** Whether a record's folder is in use. */
   isUsed(recordId: string): boolean;
   /** Bytes on disk, of all that are not in use. */

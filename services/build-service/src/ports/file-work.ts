@@ -1,5 +1,7 @@
 /** Work on the files of trees that belong to us alone. Paths never lead out of their tree. */
 
+import type { KnownFiles } from "./build-inputs.ts";
+
 /** Who owns a file. */
 export interface FileOwner {
   readonly uid: number;
@@ -38,13 +40,15 @@ export interface FileWork {
     options: {
       readonly exclude: readonly string[];
       readonly owners: boolean;
+      /** What needs no look. */
+      readonly known: KnownFiles | undefined;
       readonly signal: AbortSignal;
     },
   ): Promise<string>;
   /** Makes a directory with its parents: 0755, of `owner`. @returns real path */
   makeDirectories(root: string, path: string, owner: FileOwner): string;
-  /** `user[:group]` by the tree's passwd and group. */
-  findOwner(root: string, text: string): FileOwner;
+  /** `user[:group]` by the tree's passwd and group. @param unknown what becomes of names that are not there */
+  findOwner(root: string, text: string, unknown: "root" | "refuse"): FileOwner;
   /** Real path of something in a tree, links followed inside it. Throws MissingSource. */
   find(root: string, path: string): string;
 }

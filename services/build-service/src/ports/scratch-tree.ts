@@ -1,5 +1,5 @@
 /** A context's files in a folder of ours. */
-import { rmSync } from "node:fs";
+import { removeTree } from "@gantry/native";
 import type { ContextTree } from "./build-inputs.ts";
 
 /** A folder of ours that goes with its tree. */
@@ -7,9 +7,6 @@ export function scratchTree(root: string, folder: string = root): ContextTree {
   return {
     root,
     cacheName: undefined,
-    [Symbol.asyncDispose]() {
-      rmSync(folder, { recursive: true, force: true });
-      return Promise.resolve();
-    },
+    [Symbol.asyncDispose]: () => removeTree(folder),
   };
 }

@@ -187,6 +187,7 @@ function classicRequest(wire: WireRequest): ClassicRequest {
     quiet: wire.quiet,
     cacheFrom: wire.cacheFrom,
     remove: wire.remove || wire.forceRemove,
+    forceRemove: wire.forceRemove,
     registryAuth: new Map(
       Object.entries(wire.registryAuth).map(([host, auth]) => [host, credentialOf(auth)]),
     ),

@@ -3,11 +3,12 @@
  * a record of the cache, under the key `mount <id>`; a private mount that is in use gets a folder of its own.
  */
 import { randomUUID } from "node:crypto";
-import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { nowNano } from "@gantry/events";
+import { removeTree } from "@gantry/native";
 import type { BuildCache } from "../../ports/build-cache.ts";
 import type { CacheMount, CacheMountRequest, CacheMounts } from "../../ports/cache-mounts.ts";
 
@@ -33,6 +34,8 @@ class FolderMounts implements CacheMounts {
   readonly #folders = new Map<string, Folder>();
   /** Those who wait for a folder that becomes free. */
   readonly #waiting = new Set<() => void>();
+  /** Folders of earlier processes that no record has. */
+  readonly #left: string[];
 
   constructor(root: string, cache: BuildCache, onRecord: (id: string) => void) {
     this.#root = root;
@@ -40,7 +43,11 @@ class FolderMounts implements CacheMounts {
     this.#onRecord = onRecord;
     mkdirSync(root, { recursive: true, mode: 0o700 });
     const known = new Set(cache.list().map(({ id }) => id));
-    for (const name of readdirSync(root)) if (!known.has(name)) this.#delete(name);
+    this.#left = readdirSync(root).filter((name) => !known.has(name));
+  }
+
+  async cleanUp(): Promise<void> {
+    for (const name of this.#left.splice(0)) await removeTree(path.join(this.#root, name));
   }
 
   async take(request: CacheMountRequest, signal: AbortSignal): Promise<CacheMount> {
@@ -87,7 +94,7 @@ class FolderMounts implements CacheMounts {
       for (const wake of [...this.#waiting]) wake();
     };
     try {
-      if (request.reset && folder.users === 1) this.#delete(folder.recordId);
+      if (request.reset && folder.users === 1) await this.#delete(folder.recordId);
       const files = path.join(this.#root, folder.recordId, "files");
       await this.#fill(folder.recordId, files, request);
       return {
@@ -115,7 +122,7 @@ class FolderMounts implements CacheMounts {
       await seed?.(fresh);
       renameSync(fresh, files);
     } catch (error) {
-      rmSync(fresh, { recursive: true, force: true });
+      await removeTree(fresh);
       // An earlier one is there and stays.
       if (!hasErrno(error, "ENOTEMPTY") && !hasErrno(error, "EEXIST")) throw error;
     }
@@ -133,13 +140,21 @@ class FolderMounts implements CacheMounts {
     this.#waiting.delete(wake);
   }
 
-  remove(recordId: string): void {
+  async remove(recordId: string): Promise<void> {
     this.#folders.delete(recordId);
-    this.#delete(recordId);
+    await this.#delete(recordId);
   }
 
-  #delete(name: string): void {
-    rmSync(path.join(this.#root, name), { recursive: true, force: true });
+  /** Away at once, so that nobody sees half of it; gone when its files are. */
+  async #delete(name: string): Promise<void> {
+    const gone = path.join(this.#root, `gone-${randomUUID()}`);
+    try {
+      renameSync(path.join(this.#root, name), gone);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return;
+      throw error;
+    }
+    await removeTree(gone);
   }
 
   isUsed(recordId: string): boolean {

@@ -47,6 +47,8 @@ class SqliteCache implements BuildCache {
   readonly #db: DatabaseSync;
   readonly #statements: ReturnType<typeof prepare>;
   readonly fileSums: BuildCache["fileSums"];
+  /** How often records were found since that was last written. */
+  readonly #found = new Map<string, number>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -86,8 +88,20 @@ class SqliteCache implements BuildCache {
     const row = this.#statements.find.get(key);
     if (row === undefined) return undefined;
     const entry = entryOf(row);
-    this.#statements.touch.run(nowNano(), entry.id);
+    // Written together, behind the look-ups: a build from the cache finds each of its steps several times.
+    if (this.#found.size === 0) setImmediate(() => this.#touch());
+    this.#found.set(entry.id, (this.#found.get(entry.id) ?? 0) + 1);
     return entry;
+  }
+
+  #touch(): void {
+    if (this.#found.size === 0) return;
+    const found = [...this.#found];
+    this.#found.clear();
+    const now = nowNano();
+    this.#transaction(() => {
+      for (const [id, count] of found) this.#statements.touch.run(now, count, id);
+    });
   }
 
   keysOf(id: string): string[] {
@@ -123,6 +137,7 @@ class SqliteCache implements BuildCache {
   }
 
   list(): CacheEntry[] {
+    this.#touch();
     return this.#statements.list.all().map(entryOf);
   }
 
@@ -155,6 +170,7 @@ class SqliteCache implements BuildCache {
   }
 
   [Symbol.dispose](): void {
+    this.#touch();
     this.#db.close();
   }
 
@@ -179,7 +195,7 @@ function prepare(db: DatabaseSync) {
       `SELECT ${entryColumns} FROM keys k JOIN entries e ON e.id = k.id WHERE k.key = ?`,
     ),
     touch: db.prepare(
-      "UPDATE entries SET last_used_nano = ?, usage_count = usage_count + 1 WHERE id = ?",
+      "UPDATE entries SET last_used_nano = ?, usage_count = usage_count + ? WHERE id = ?",
     ),
     put: db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"),
     putKey: db.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?)"),

@@ -7,6 +7,7 @@ import https from "node:https";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { nowNano } from "@gantry/events";
+import { removeTree } from "@gantry/native";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { isGit } from "../../domain/frontend/dispatch.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
@@ -44,7 +45,7 @@ export function openDownloads(archives: Archives): Downloads {
       ["submodule", "update", "--init", "--recursive", "--depth", "1", "--quiet"],
       options,
     );
-    if (!keepGitDir) rmSync(path.join(cwd, ".git"), { recursive: true, force: true });
+    if (!keepGitDir) await removeTree(path.join(cwd, ".git"));
     const place = placeIn(cwd, folder, true);
     if (place.stat?.isDirectory() !== true) {
       throw new BuildFailure(`subdir not found in git repository: ${folder}`);

@@ -1,10 +1,21 @@
 /**
  * Checksums of what COPY takes: content, type, permission bits and owners of everything, no times.
- * Sums of unchanged files (same inode, size, and change time) are remembered.
+ * Sums of unchanged files (same inode, size, and change time) are remembered; what a received tree is known to hold
+ * is not even looked at.
  */
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from "node:fs";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
+import type { KnownEntry, KnownFiles } from "../../ports/build-inputs.ts";
 import { statOf } from "./in-root.ts";
 import { matchSources } from "./match-sources.ts";
 
@@ -18,15 +29,22 @@ export interface FileSums {
 const filesAtOnce = 64;
 const bufferBytes = 256 * 1024;
 
+interface SumOptions {
+  readonly owners: boolean;
+  readonly sums: FileSums;
+  readonly known: KnownFiles | undefined;
+  readonly signal: AbortSignal;
+}
+
 /** Sums up what a source means. Throws MissingSource. */
 export async function sumOfSource(
   root: string,
   path: string,
   exclude: readonly string[],
-  options: { readonly owners: boolean; readonly sums: FileSums; readonly signal: AbortSignal },
+  options: SumOptions,
 ): Promise<string> {
   const hash = createHash("sha256");
-  const summer = new Summer(options);
+  const summer = new Summer(root, options);
   const rules = exclude.length === 0 ? undefined : new IgnoreRules(exclude.join("\n"));
   for (const { place, name } of matchSources(root, path)) {
     if (place.stat === undefined) continue;
@@ -38,11 +56,13 @@ export async function sumOfSource(
 }
 
 class Summer {
-  readonly #options: Parameters<typeof sumOfSource>[3];
+  readonly #root: string;
+  readonly #options: SumOptions;
   readonly #buffer = Buffer.allocUnsafe(bufferBytes);
   #count = 0;
 
-  constructor(options: Parameters<typeof sumOfSource>[3]) {
+  constructor(root: string, options: SumOptions) {
+    this.#root = root;
     this.#options = options;
   }
 
@@ -60,6 +80,11 @@ class Summer {
     }
     yield `${name}\0${this.#headOf(path, stat)}\n`;
     if (!stat.isDirectory()) return;
+    const { known } = this.#options;
+    if (known !== undefined) {
+      yield* this.#knownLines(known, path.slice(this.#root.length + 1), path, name, rules);
+      return;
+    }
     for (const child of readdirSync(path).sort()) {
       const childStat = statOf(`${path}/${child}`);
       if (childStat === undefined) continue;
@@ -70,6 +95,31 @@ class Summer {
         rules,
       );
     }
+  }
+
+  /** What is below a folder, in the same words. @param folder its path in the tree */
+  *#knownLines(
+    known: KnownFiles,
+    folder: string,
+    path: string,
+    name: string,
+    rules: IgnoreRules | undefined,
+  ): Generator<string> {
+    for (const child of known.children(folder)) {
+      const inTree = folder === "" ? child : `${folder}/${child}`;
+      const entry = known.entry(inTree);
+      if (entry === undefined) throw new RangeError(`${inTree} is a child and no entry`);
+      const isFolder = entry.kind === "directory";
+      const childName = name === "" ? child : `${name}/${child}`;
+      if (rules?.ignores(childName) && !(isFolder && rules.hasExceptions)) continue;
+      const childPath = `${path}/${child}`;
+      yield `${childName}\0${knownHead(entry) ?? this.#lookedHead(childPath)}\n`;
+      if (isFolder) yield* this.#knownLines(known, inTree, childPath, childName, rules);
+    }
+  }
+
+  #lookedHead(path: string): string {
+    return this.#headOf(path, lstatSync(path));
   }
 
   #headOf(path: string, stat: Stats): string {
@@ -98,4 +148,13 @@ class Summer {
     this.#options.sums.set(identity, sum);
     return sum;
   }
+}
+
+/** As of a file that was looked at, without owners: those of a client's files don't count. */
+function knownHead({ kind, permissions, sum, linkTarget }: KnownEntry): string | undefined {
+  const head = (type: number, mode: number, rest: string): string =>
+    `${(type | mode).toString(8)}  ${rest}`;
+  if (kind === "symlink") return head(constants.S_IFLNK, 0o777, `link ${linkTarget}`);
+  if (kind === "directory") return head(constants.S_IFDIR, permissions, "0");
+  return sum === undefined ? undefined : head(constants.S_IFREG, permissions, sum);
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  chmodSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -9,11 +10,13 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { loadKernel } from "@gantry/native";
 import { copyFiles } from "./copy-files.ts";
 import { changedMode } from "./file-mode.ts";
 
@@ -32,12 +35,7 @@ afterEach(() => {
 });
 
 const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-const kernel = {
-  listXattrs: () => [],
-  getXattr: () => undefined,
-  setXattr: () => undefined,
-  makeNode: () => undefined,
-};
+const kernel = loadKernel();
 
 function copy(
   source: string,
@@ -75,6 +73,58 @@ describe("copying", () => {
     await copy("tree", "/tree");
     assert.equal(statSync(path.join(to, "tree/a")).ino, statSync(path.join(to, "tree/b")).ino);
     assert.equal(readFileSync(path.join(to, "tree/c"), "utf8"), "text");
+  });
+  it("takes times, permissions and attributes along, whatever a file's size", async () => {
+    mkdirSync(path.join(from, "tree/sub"), { recursive: true });
+    const sizes = [0, 1, 64 * 1024, 64 * 1024 + 1, 9 * 1024 * 1024];
+    for (const size of sizes) {
+      const name = path.join(from, "tree/sub", String(size));
+      writeFileSync(name, Buffer.alloc(size, `${String(size)},`));
+      chmodSync(name, 0o4751);
+      utimesSync(name, 1_000_000_000, 1_600_000_000.25);
+      kernel.setXattr(name, "user.of", Buffer.from(String(size)));
+    }
+    utimesSync(path.join(from, "tree/sub"), 5, 6);
+    await copy("tree", "/tree");
+    for (const size of sizes) {
+      const name = path.join(to, "tree/sub", String(size));
+      assert.ok(readFileSync(name).equals(Buffer.alloc(size, `${String(size)},`)), name);
+      const { mode, mtimeMs } = statSync(name);
+      assert.deepEqual([mode & 0o7777, mtimeMs], [0o4751, 1_600_000_000_250]);
+      assert.equal(kernel.getXattr(name, "user.of")?.toString(), String(size));
+    }
+    assert.equal(statSync(path.join(to, "tree/sub")).mtimeMs, 6000);
+  });
+  it("copies many files, and of sources with files of one name the last", async () => {
+    for (const folder of ["a", "b"]) mkdirSync(path.join(from, "in", folder), { recursive: true });
+    for (const folder of ["a", "b"]) writeFileSync(path.join(from, "in", folder, "same"), folder);
+    for (let file = 0; file < 1000; file++) {
+      writeFileSync(path.join(from, "in/a", String(file)), String(file));
+    }
+    await copy("in/a", "/many/");
+    assert.equal(readdirSync(path.join(to, "many")).length, 1001);
+    assert.equal(readFileSync(path.join(to, "many/999"), "utf8"), "999");
+    await copy("in/*/same", "/one/");
+    assert.equal(readFileSync(path.join(to, "one/same"), "utf8"), "b");
+  });
+  it("ends with the system's error where a file can't be copied, and when it is cancelled", async () => {
+    mkdirSync(path.join(from, "tree"));
+    writeFileSync(path.join(from, "tree/a"), "text");
+    const refusing = {
+      ...kernel,
+      copyFiles: (): Promise<void> => Promise.reject(new Error("no space left on device")),
+    };
+    const asked = { owner, chmod: undefined, parents: false, exclude: [], link: false };
+    const source = { root: from, path: "tree", name: undefined };
+    const { signal } = new AbortController();
+    await assert.rejects(
+      copyFiles(source, to, "/x", { ...asked, kernel: refusing, signal }),
+      /no space left/,
+    );
+    await assert.rejects(
+      copyFiles(source, to, "/y", { ...asked, kernel, signal: AbortSignal.abort() }),
+      { name: "AbortError" },
+    );
   });
   it("leaves out what is excluded, and keeps parents when asked", async () => {
     mkdirSync(path.join(from, "a/b"), { recursive: true });

@@ -4,7 +4,6 @@
  */
 import {
   chmodSync,
-  constants,
   lchownSync,
   linkSync,
   lutimesSync,
@@ -15,10 +14,10 @@ import {
   type Stats,
   symlinkSync,
 } from "node:fs";
-import { copyFile } from "node:fs/promises";
 import type { PathKernel } from "@gantry/native";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
+import { CopyQueue } from "./copy-queue.ts";
 import { changedMode } from "./file-mode.ts";
 import { placeIn, statOf } from "./in-root.ts";
 import { matchSources } from "./match-sources.ts";
@@ -39,7 +38,10 @@ export interface CopyOptions {
   /** Links in the destination are not followed but replaced. */
   readonly link: boolean;
   readonly signal: AbortSignal;
-  readonly kernel: Pick<PathKernel, "listXattrs" | "getXattr" | "setXattr" | "makeNode">;
+  readonly kernel: Pick<
+    PathKernel,
+    "copyFiles" | "listXattrs" | "getXattr" | "setXattr" | "makeNode"
+  >;
 }
 
 /** A source in its tree. */
@@ -52,9 +54,6 @@ export interface CopyFrom {
 
 /** Entries after which others have their turn. */
 const entriesAtOnce = 64;
-
-/** Files whose bytes are copied at the same time, off the event loop. */
-const copiesAtOnce = 4;
 
 /** Copies one source. @param destination absolute, with a trailing slash for a directory */
 export async function copyFiles(
@@ -95,18 +94,28 @@ class Copier {
   readonly #root: string;
   readonly #options: CopyOptions;
   readonly #rules: IgnoreRules | undefined;
+  readonly #queue: CopyQueue;
   /** First copy of files with several names. */
-  readonly #links = new Map<string, { readonly path: string; readonly written: Promise<void> }>();
+  readonly #links = new Map<string, string>();
   #count = 0;
 
   constructor(root: string, options: CopyOptions) {
     this.#root = root;
     this.#options = options;
+    this.#queue = new CopyQueue(options.kernel, options.signal);
     this.#rules =
       options.exclude.length === 0 ? undefined : new IgnoreRules(options.exclude.join("\n"));
   }
 
   async copy(from: CopyFrom, destination: string): Promise<void> {
+    try {
+      await this.#copyMatches(from, destination);
+    } finally {
+      await this.#queue.idle();
+    }
+  }
+
+  async #copyMatches(from: CopyFrom, destination: string): Promise<void> {
     const pivot = from.path.lastIndexOf("/./");
     for (const { place, name } of matchSources(from.root, from.path)) {
       if (place.stat === undefined) continue;
@@ -115,6 +124,8 @@ class Copier {
       else if (place.stat.isDirectory())
         await this.#copyDirectory(place.path, place.stat, destination);
       else await this.#copyFile(place.path, place.stat, from.name ?? lastOf(name), destination);
+      // The next source may have files of the same names.
+      await this.#queue.settle();
     }
   }
 
@@ -132,7 +143,7 @@ class Copier {
     }
     if (target.stat === undefined) this.#makeLike(target.path, stat);
     await this.#merge(path, target.path, "", target.stat === undefined);
-    if (target.stat === undefined) this.#finish(target.path, stat, path);
+    if (target.stat === undefined) this.#finishLater(target.path, stat, path);
   }
 
   async #copyFile(path: string, stat: Stats, name: string, destination: string): Promise<void> {
@@ -165,21 +176,12 @@ class Copier {
 
   /** @param isNew nothing is there yet in the target */
   async #merge(from: string, to: string, name: string, isNew: boolean): Promise<void> {
-    const copies = new Set<Promise<void>>();
-    try {
-      for (const child of readdirSync(from)) {
-        const path = `${from}/${child}`;
-        const stat = statOf(path);
-        if (stat === undefined) continue;
-        const childName = name === "" ? child : `${name}/${child}`;
-        const copy = this.#put(path, stat, `${to}/${child}`, childName, isNew);
-        // Folders one after the other, so that few things are open at once.
-        if (!stat.isFile()) await copy;
-        else await someOf(copies, copy);
-      }
-      await Promise.all(copies);
-    } finally {
-      await Promise.allSettled(copies);
+    for (const child of readdirSync(from)) {
+      const path = `${from}/${child}`;
+      const stat = statOf(path);
+      if (stat === undefined) continue;
+      const childName = name === "" ? child : `${name}/${child}`;
+      await this.#put(path, stat, `${to}/${child}`, childName, isNew);
     }
   }
 
@@ -199,39 +201,46 @@ class Copier {
       }
       if (there === undefined) this.#makeLike(to, stat);
       await this.#merge(from, to, name, there === undefined);
-    } else {
-      if (there?.isDirectory() === true) {
-        throw new BuildFailure(
-          `cannot replace to directory ${to.slice(this.#root.length)} with file`,
-        );
-      }
-      if (there !== undefined) rmSync(to);
-      const identity = stat.isFile() && stat.nlink > 1 ? identityOf(stat) : undefined;
-      const first = identity === undefined ? undefined : this.#links.get(identity);
-      if (first !== undefined) {
-        await first.written;
-        linkSync(first.path, to);
-        return;
-      }
-      const written = this.#write(from, stat, to);
-      if (identity !== undefined) this.#links.set(identity, { path: to, written });
-      await written;
+      this.#finishLater(to, stat, from);
+      return;
     }
-    this.#finish(to, stat, from);
+    if (there?.isDirectory() === true) {
+      throw new BuildFailure(
+        `cannot replace to directory ${to.slice(this.#root.length)} with file`,
+      );
+    }
+    if (there !== undefined) rmSync(to);
+    if (stat.isFile()) await this.#copyContent(from, stat, to);
+    else {
+      this.#makeOther(from, stat, to);
+      this.#finish(to, stat, from);
+    }
+  }
+
+  async #copyContent(from: string, stat: Stats, to: string): Promise<void> {
+    const identity = stat.nlink > 1 ? identityOf(stat) : undefined;
+    const first = identity === undefined ? undefined : this.#links.get(identity);
+    if (first !== undefined) {
+      this.#queue.afterwards(() => {
+        linkSync(first, to);
+      });
+      return;
+    }
+    if (identity !== undefined) this.#links.set(identity, to);
+    await this.#queue.add({ from, to, ...this.#ownerOf(stat), mode: this.#modeOf(stat), stat });
   }
 
   #makeLike(path: string, stat: Stats): void {
     mkdirSync(path, { mode: stat.mode & 0o7777 });
   }
 
-  async #write(from: string, stat: Stats, to: string): Promise<void> {
-    if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
-    else if (stat.isFile()) {
-      await copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    } else {
-      const [major, minor] = deviceNumbers(stat.rdev);
-      this.#options.kernel.makeNode(to, stat.mode, major, minor);
+  #makeOther(from: string, stat: Stats, to: string): void {
+    if (stat.isSymbolicLink()) {
+      symlinkSync(readlinkSync(from), to);
+      return;
     }
+    const [major, minor] = deviceNumbers(stat.rdev);
+    this.#options.kernel.makeNode(to, stat.mode, major, minor);
   }
 
   /** Before the times, after the owner: chown takes a file's capabilities away. */
@@ -244,30 +253,34 @@ class Copier {
     }
   }
 
-  #finish(path: string, stat: Stats, from?: string): void {
+  #ownerOf(stat: Stats): Owner {
     const { uid, gid } = this.#options.owner ?? stat;
+    return { uid, gid };
+  }
+
+  #modeOf(stat: Stats): number {
+    const { chmod } = this.#options;
+    const mode = stat.mode & 0o7777;
+    return chmod === undefined ? mode : changedMode(mode, chmod, stat.isDirectory());
+  }
+
+  /** A directory has its time when all is in it. */
+  #finishLater(path: string, stat: Stats, from: string): void {
+    this.#queue.afterwards(() => {
+      this.#finish(path, stat, from);
+    });
+  }
+
+  #finish(path: string, stat: Stats, from?: string): void {
+    const { uid, gid } = this.#ownerOf(stat);
     lchownSync(path, uid, gid);
-    if (!stat.isSymbolicLink()) {
-      const { chmod } = this.#options;
-      const mode = stat.mode & 0o7777;
-      chmodSync(path, chmod === undefined ? mode : changedMode(mode, chmod, stat.isDirectory()));
-    }
+    if (!stat.isSymbolicLink()) chmodSync(path, this.#modeOf(stat));
     if (from !== undefined) this.#copyXattrs(from, path);
     lutimesSync(path, stat.atime, stat.mtime);
   }
 }
 
 const identityOf = ({ dev, ino }: Stats): string => `${String(dev)} ${String(ino)}`;
-
-/** Adds a copy to those that are under way, and waits until there is room for another. */
-async function someOf(copies: Set<Promise<void>>, copy: Promise<void>): Promise<void> {
-  copies.add(copy);
-  copy.then(
-    () => copies.delete(copy),
-    () => undefined,
-  );
-  if (copies.size >= copiesAtOnce) await Promise.race(copies);
-}
 
 /** As glibc packs them. */
 function deviceNumbers(device: number): [number, number] {

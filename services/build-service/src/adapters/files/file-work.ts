@@ -16,8 +16,8 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
     },
     plainFiles: (root, path) =>
       matchSources(root, path).flatMap(({ place }) => (place.stat?.isFile() ? [place.path] : [])),
-    sum: (root, path, { exclude, owners, signal }) =>
-      sumOfSource(root, path, exclude, { owners, signal, sums }),
+    sum: (root, path, { exclude, ...options }) =>
+      sumOfSource(root, path, exclude, { ...options, sums }),
     makeDirectories,
     findOwner,
     find(root, path) {

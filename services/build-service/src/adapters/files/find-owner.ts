@@ -6,17 +6,26 @@ import { placeIn } from "./in-root.ts";
 
 const maxFileBytes = 8 * 1024 * 1024;
 
-/** @param text `user`, `user:group`, `uid:gid`; a user alone brings the group of the same number or name */
-export function findOwner(root: string, text: string): Owner {
+/**
+ * @param text `user`, `user:group`, `uid:gid`; a user alone brings the group of the same number or name
+ * @param unknown what becomes of names that the tree doesn't have: BuildKit takes root, the classic builder refuses
+ */
+export function findOwner(root: string, text: string, unknown: "root" | "refuse"): Owner {
   if (text === "") return { uid: 0, gid: 0 };
-  const [user = "", group] = text.split(":");
-  const uid = numberOf(user) ?? idOf(root, "/etc/passwd", user);
-  if (uid === undefined) throw new BuildFailure(`unable to find user ${user}: invalid user`);
+  const colon = text.indexOf(":");
+  const user = colon < 0 ? text : text.slice(0, colon);
+  const group = colon < 0 ? undefined : text.slice(colon + 1);
+  const orRoot = (id: number | undefined, kind: "user" | "group", name: string): number => {
+    if (id !== undefined) return id;
+    if (unknown === "root") return 0;
+    const letter = kind[0] ?? "";
+    throw new BuildFailure(
+      `unable to convert uid/gid chown string to host mapping: can't find ${letter}id for ${kind} ${name}: no such ${kind}: ${name}`,
+    );
+  };
+  const uid = orRoot(numberOf(user) ?? idOf(root, "/etc/passwd", user), "user", user);
   if (group === undefined) return { uid, gid: groupOfUser(root, user, uid) };
-  const gid = numberOf(group) ?? idOf(root, "/etc/group", group);
-  if (gid === undefined)
-    throw new BuildFailure(`unable to find group ${group}: no matching entries in group file`);
-  return { uid, gid };
+  return { uid, gid: orRoot(numberOf(group) ?? idOf(root, "/etc/group", group), "group", group) };
 }
 
 function numberOf(text: string): number | undefined {

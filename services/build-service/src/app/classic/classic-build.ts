@@ -2,9 +2,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { internal, invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
+import { removeTree } from "@gantry/native";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildFailure, MissingSource } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
+import type { Instruction } from "../../domain/dockerfile/instruction.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import { splitStages, stageCalled } from "../../domain/frontend/stages.ts";
@@ -33,6 +35,7 @@ export interface ClassicRequest {
   readonly tags: readonly string[];
   readonly quiet: boolean;
   readonly remove: boolean;
+  readonly forceRemove: boolean;
   /** Images that are here, whose inline caches are used. */
   readonly cacheFrom: readonly string[];
   readonly registryAuth: ReadonlyMap<string, Credential>;
@@ -68,7 +71,7 @@ export async function openClassicContext(
     dropIgnored(parts, tree.root, dockerfile.name);
     return { tree, dockerfile, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    await removeTree(folder);
     throw refusal(error);
   }
 }
@@ -138,6 +141,7 @@ export function checkDockerfile({ dockerfile }: OpenContext, target: string): vo
   try {
     const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
     const { stages } = splitStages(parsed);
+    for (const { instructions } of stages) instructions.forEach(refuseUnknownFlags);
     if (target !== "" && stageCalled(stages, target.toLowerCase()) === undefined) {
       throw invalidArgument(`target stage ${JSON.stringify(target)} could not be found`);
     }
@@ -147,6 +151,18 @@ export function checkDockerfile({ dockerfile }: OpenContext, target: string): vo
     const prefix = error.isForm ? "failed to parse Dockerfile: " : "";
     throw invalidArgument(`${prefix}${error.told}`, { cause: error });
   }
+}
+
+/** Flags that BuildKit's grammar has, and the classic builder's has not. */
+function refuseUnknownFlags(instruction: Instruction): void {
+  const flag =
+    instruction.kind === "RUN" && instruction.security !== undefined
+      ? "security"
+      : instruction.kind === "COPY" && instruction.parents
+        ? "parents"
+        : undefined;
+  if (flag === undefined) return;
+  throw new DockerfileSyntaxError(`unknown flag: --${flag}`, instruction.lines);
 }
 
 /** Builds, stores and names the image. Failures of the build are told, not thrown. */
@@ -164,8 +180,8 @@ export async function classicBuild(
     if (!request.quiet) tell(event);
   };
   const teller = new ClassicTeller(quietly, parts.cache, {
-    noCache: request.build.noCache,
-    remove: request.remove,
+    ...{ noCache: request.build.noCache, buildArgs: request.build.buildArgs },
+    ...{ remove: request.remove, forceRemove: request.forceRemove },
   });
   try {
     await importLocalCaches(parts, request.cacheFrom, signal);

@@ -2,12 +2,17 @@
  * A build as the classic builder tells it: stage by stage, step by step, with Docker's exact texts.
  * The work itself is the solver's, so a step that several builds want is done once here, too.
  */
+
+import { BuildFailure } from "../../domain/build-failure.ts";
+import { isProxy } from "../../domain/frontend/arguments.ts";
+import type { Stage, Stages } from "../../domain/frontend/stages.ts";
 import { keyOf } from "../../domain/solver/cache-key.ts";
-import type { Vertex } from "../../domain/solver/vertex.ts";
+import { reachable, type Vertex } from "../../domain/solver/vertex.ts";
+import type { BuildRequest } from "../../ports/build.ts";
 import type { BuildCache } from "../../ports/build-cache.ts";
 import type { PullStep } from "../../ports/layers.ts";
 import type { LogStream, ProgressSink } from "../../ports/progress.ts";
-import type { PlannedStage, PlannedStep } from "../plan-stages.ts";
+import type { BegunStage, PlannedStage, PlannedStep, StagePlanner } from "../plan-stages.ts";
 import type { StepListener } from "../run-build.ts";
 import type { SolveSession } from "../solver.ts";
 import type { VertexTracker } from "../vertex-tracker.ts";
@@ -24,23 +29,25 @@ export function shortOf(id: string): string {
   return id.replace(/^sha256:/, "").slice(0, shortDigits);
 }
 
+/** What of a request changes what is told. */
+export interface TellerOptions {
+  readonly noCache: boolean;
+  readonly remove: boolean;
+  /** The container of a step that fails is removed, too. */
+  readonly forceRemove: boolean;
+  readonly buildArgs: BuildRequest["buildArgs"];
+}
+
 /** Tells a build. Logs of steps come in by `sink`. */
 export class ClassicTeller implements StepListener {
   readonly #emit: (message: ClassicMessage) => void;
   readonly #cache: BuildCache;
-  readonly #options: {
-    readonly noCache: boolean;
-    readonly remove: boolean;
-  };
+  readonly #options: TellerOptions;
   /** Container of the step that runs. */
   #container = "";
   #running: string | undefined;
 
-  constructor(
-    emit: (message: ClassicMessage) => void,
-    cache: BuildCache,
-    options: { readonly noCache: boolean; readonly remove: boolean },
-  ) {
+  constructor(emit: (message: ClassicMessage) => void, cache: BuildCache, options: TellerOptions) {
     this.#emit = emit;
     this.#cache = cache;
     this.#options = options;
@@ -67,11 +74,15 @@ export class ClassicTeller implements StepListener {
   }
 
   async walk(
-    stages: readonly PlannedStage[],
+    { globalArgs, stages }: Stages,
+    planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-  ): Promise<void> {
-    const total = stages.reduce((sum, { steps }) => sum + 1 + written(steps).length, 0);
+  ): Promise<PlannedStage> {
+    const total = stages.reduce(
+      (sum, { instructions }) => sum + 1 + instructions.length,
+      globalArgs.length,
+    );
     let number = 0;
     const head = (text: string): void => {
       number += 1;
@@ -79,20 +90,41 @@ export class ClassicTeller implements StepListener {
       this.#say("\n");
     };
     const ids = new Map<number, string>();
+    let last: PlannedStage | undefined;
+    for (const { original } of globalArgs) head(original);
     for (const stage of stages) {
-      head(stage.stage.from.original);
-      let id = startOf(stage, ids);
+      refuseTakenName(stage, stages);
+      head(stage.from.original);
+      const begun = await planner.begin(stage);
+      let id = startOf(begun, ids);
       this.#say(` ---> ${shortOf(id)}\n`);
-      const triggers = stage.steps.filter(({ isTrigger }) => isTrigger).length;
+      const { instructions, triggers } = begun;
       if (triggers > 0) {
         this.#say(`# Executing ${String(triggers)} build trigger${triggers === 1 ? "" : "s"}\n`);
       }
-      for (const step of stage.steps) {
-        if (!step.isTrigger) head(step.instruction.original);
+      for (const [index, { original }] of instructions.entries()) {
+        if (index >= triggers) head(original);
+        const step = await begun.advance();
+        tracker.announce(reachable([step.state.tree]));
         id = await this.#step(step, id, session, tracker);
       }
-      ids.set(stage.stage.index, id);
+      ids.set(stage.index, id);
+      last = begun.end();
     }
+    if (last === undefined) throw new RangeError("a build without stages");
+    this.#warnOfUnused(globalArgs, stages);
+    return last;
+  }
+
+  /** Build arguments that no ARG declares. */
+  #warnOfUnused(globalArgs: Stages["globalArgs"], stages: readonly Stage[]): void {
+    const unused = new Set(this.#options.buildArgs.keys());
+    for (const instruction of [...globalArgs, ...stages.flatMap((each) => each.instructions)]) {
+      if (instruction.kind === "ARG") for (const { name } of instruction.args) unused.delete(name);
+    }
+    const names = [...unused].filter((name) => !isProxy(name)).sort();
+    if (names.length === 0) return;
+    this.#say(`[Warning] One or more build-args [${names.join(" ")}] were not consumed\n`);
   }
 
   async #step(
@@ -122,6 +154,9 @@ export class ClassicTeller implements StepListener {
     this.#container = "";
     try {
       await session.result(tree);
+    } catch (error) {
+      if (this.#options.forceRemove && this.#container !== "") this.#removed(this.#container);
+      throw error;
     } finally {
       this.#running = undefined;
     }
@@ -153,13 +188,13 @@ export class ClassicTeller implements StepListener {
   }
 }
 
-/** Steps that the Dockerfile itself has. */
-function written(steps: readonly PlannedStep[]): readonly PlannedStep[] {
-  return steps.filter(({ isTrigger }) => !isTrigger);
+function refuseTakenName({ name, named, index, from }: Stage, stages: readonly Stage[]): void {
+  const taken = stages.slice(0, index).some((each) => each.named && each.name === name);
+  if (named && taken) throw new BuildFailure(`${name} stage name already used`, from.lines);
 }
 
 /** What a stage stands on. */
-function startOf(stage: PlannedStage, ids: ReadonlyMap<number, string>): string {
+function startOf(stage: BegunStage, ids: ReadonlyMap<number, string>): string {
   if (stage.image !== undefined) return stage.image.id;
   return stage.parent === undefined ? "" : (ids.get(stage.parent) ?? "");
 }

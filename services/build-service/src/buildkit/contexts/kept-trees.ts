@@ -9,15 +9,19 @@ import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { writeFileAtomic } from "@gantry/fs";
+import { removeTree } from "@gantry/native";
 import type { CacheRecord } from "../../ports/build.ts";
+import type { KnownFiles } from "../../ports/build-inputs.ts";
 import type { KeptContexts } from "../../ports/kept-contexts.ts";
-import { readIndex, writeIndex } from "./tree-index.ts";
-import { TreeWriter } from "./tree-writer.ts";
+import { knownFiles, readIndex, writeIndex } from "./tree-index.ts";
+import { type TreeIndex, TreeWriter, trashOf } from "./tree-writer.ts";
 
 /** A copy that one build reads. */
 export interface KeptTree extends AsyncDisposable {
   /** Absolute path of the files. */
   readonly root: string;
+  /** What they are. */
+  readonly known: KnownFiles;
 }
 
 /** One copy on disk. */
@@ -42,14 +46,16 @@ export class KeptTrees implements KeptContexts {
    */
   async update(key: string, fill: (writer: TreeWriter) => Promise<void>): Promise<KeptTree> {
     const slot = this.#take(createHash("sha256").update(key).digest("hex").slice(0, 32));
+    let index: TreeIndex;
     try {
-      await this.#write(slot, key, fill);
+      index = await this.#write(slot, key, fill);
     } catch (error) {
       this.#busy.delete(slot.folder);
       throw error;
     }
     return {
       root: path.join(slot.folder, "tree"),
+      known: knownFiles(index),
       [Symbol.asyncDispose]: () => {
         this.#busy.delete(slot.folder);
         return Promise.resolve();
@@ -71,7 +77,7 @@ export class KeptTrees implements KeptContexts {
     if (this.#busy.has(folder)) return;
     this.#busy.add(folder);
     try {
-      await rm(folder, { recursive: true, force: true });
+      await removeTree(folder);
     } finally {
       this.#busy.delete(folder);
     }
@@ -90,12 +96,13 @@ export class KeptTrees implements KeptContexts {
     { folder }: Slot,
     key: string,
     fill: (writer: TreeWriter) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<TreeIndex> {
     const tree = path.join(folder, "tree");
     const indexFile = path.join(folder, "index");
     const old = await readIndex(indexFile);
     await rm(indexFile, { force: true });
-    if (old === undefined) await rm(tree, { recursive: true, force: true });
+    if (old === undefined) await removeTree(tree);
+    await removeTree(trashOf(tree));
     await mkdir(tree, { recursive: true });
     const writer = new TreeWriter(tree, old ?? new Map());
     try {
@@ -104,6 +111,7 @@ export class KeptTrees implements KeptContexts {
       writer.close();
     }
     await writeFileAtomic(indexFile, writeIndex(key, writer.index));
+    return writer.index;
   }
 
   async #record(name: string): Promise<CacheRecord | undefined> {

@@ -40,8 +40,9 @@ export class SharedTrees {
     if (signal.aborted) onAbort();
     else signal.addEventListener("abort", onAbort, { once: true });
     try {
-      const { root, cacheName } = await Promise.race([shared.tree, gone.promise]);
-      return { root, cacheName, [Symbol.asyncDispose]: leave };
+      const tree = await Promise.race([shared.tree, gone.promise]);
+      const { root, cacheName, known } = tree;
+      return { root, cacheName, ...(known && { known }), [Symbol.asyncDispose]: leave };
     } catch (error) {
       await leave();
       throw error;

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { openTempDir } from "@gantry/fs";
+import { sumOfSource } from "../../adapters/files/content-sum.ts";
+import type { KnownFiles } from "../../ports/build-inputs.ts";
 import type { TreeEntry } from "../session/entry.ts";
 import type { EntryKind } from "../session/file-mode.ts";
+import { knownFiles, readIndex, writeIndex } from "./tree-index.ts";
 import { type TreeIndex, TreeWriter } from "./tree-writer.ts";
 
 const entry = (name: string, kind: EntryKind, more: Partial<TreeEntry> = {}): TreeEntry => ({
@@ -71,4 +75,39 @@ test("refuses a hard link to what is not there", async () => {
   await using temp = await openTempDir("tree-writer-");
   const link = entry("b", "file", { linkName: "etc/passwd" });
   await assert.rejects(write(temp.path, new Map(), [link]), /no file etc\/passwd to link to/);
+});
+
+test("what is known of a tree's content is what looking at it says, between builds, too", async () => {
+  await using temp = await openTempDir("tree-writer-");
+  const signal = new AbortController().signal;
+  const sums = { get: () => undefined, set: () => undefined };
+  const tree = path.join(temp.path, "tree");
+  mkdirSync(tree);
+  const entries = [
+    entry("a", "directory", { permissions: 0o700 }),
+    file("a/b", { permissions: 0o4755 }),
+    entry("a/empty", "file"),
+    entry("a/hard", "file", { linkName: "a/b" }),
+    entry("a/link", "symlink", { linkName: "b" }),
+    file("a.b"),
+    file("é"),
+  ];
+  const first = await write(tree, new Map(), entries);
+  const indexFile = path.join(temp.path, "index");
+  writeFileSync(indexFile, writeIndex("key", first));
+  const second = await write(tree, (await readIndex(indexFile)) ?? new Map(), entries);
+  // Nothing was fetched anew, so what is known is known from the first time.
+  assert.equal(second.get("a/b")?.sum, createHash("sha256").update("a/b").digest("hex"));
+  const sum = (source: string, exclude: string[], known: KnownFiles | undefined) =>
+    sumOfSource(tree, source, exclude, { owners: false, sums, known, signal });
+  for (const index of [first, second]) {
+    for (const source of ["/", "a", "a/b", "a/link", "*", "a.?"]) {
+      for (const exclude of [[], ["a/b"], ["*", "!a/empty"]]) {
+        const looked = await sum(source, exclude, undefined);
+        assert.equal(await sum(source, exclude, knownFiles(index)), looked, source);
+      }
+    }
+  }
+  writeFileSync(path.join(tree, "a.b"), "other");
+  assert.notEqual(await sum("/", [], undefined), await sum("/", [], knownFiles(second)));
 });

@@ -5,6 +5,7 @@
  * would cost more than the work. Paths are safe without further care: nobody else writes in the folder,
  * and the protocol's reader has seen that every parent is a directory.
  */
+import { createHash, type Hash } from "node:crypto";
 import {
   chmodSync,
   chownSync,
@@ -16,18 +17,28 @@ import {
   lutimesSync,
   mkdirSync,
   openSync,
-  rmSync,
+  renameSync,
   symlinkSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
 import path from "node:path";
 import { invalidArgument } from "@gantry/errors";
+import { removeTree } from "@gantry/native";
 import { hasContent, parentOf, type TreeEntry } from "../session/entry.ts";
 import type { TreeTarget } from "../session/receive-tree.ts";
 
 /** What a copy holds, by path. */
 export type TreeIndex = ReadonlyMap<string, TreeEntry>;
+
+/** A file that is being written. */
+interface OpenFile {
+  readonly file: number;
+  readonly hash: Hash;
+}
+
+/** Where a tree's writer puts folders that are no longer in it. */
+export const trashOf = (root: string): string => `${root}.gone`;
 
 /** Writes one tree. */
 export class TreeWriter implements TreeTarget {
@@ -39,7 +50,7 @@ export class TreeWriter implements TreeTarget {
   /** Files that were written anew: links to them must be made again. */
   readonly #rewritten = new Set<string>();
   readonly #links: TreeEntry[] = [];
-  readonly #open = new Map<string, number>();
+  readonly #open = new Map<string, OpenFile>();
 
   /**
    * @param root folder that holds the old tree
@@ -62,7 +73,10 @@ export class TreeWriter implements TreeTarget {
       this.#links.push(entry);
       return false;
     }
-    if (old !== undefined && isSame(old, entry)) return false;
+    if (old !== undefined && isSame(old, entry)) {
+      if (old.sum !== undefined) this.#new.set(entry.path, { ...entry, sum: old.sum });
+      return false;
+    }
     if (entry.kind === "directory") this.#directory(entry, old);
     else {
       this.#remove(entry.path, old);
@@ -73,7 +87,8 @@ export class TreeWriter implements TreeTarget {
   }
 
   content(entry: TreeEntry, bytes: Uint8Array): void {
-    const file = this.#open.get(entry.path) ?? this.#create(entry);
+    const { file, hash } = this.#open.get(entry.path) ?? this.#create(entry);
+    hash.update(bytes);
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
   }
 
@@ -81,19 +96,19 @@ export class TreeWriter implements TreeTarget {
     this.#finish(entry, this.#open.get(entry.path) ?? this.#create(entry));
   }
 
-  complete(): Promise<void> {
+  async complete(): Promise<void> {
     this.#removeMissing();
     for (const link of this.#links) this.#hardLink(link);
     // A directory's time is that of the last change in it: set when there will be no more.
     for (const entry of [...this.#new.values()].reverse()) {
       if (entry.kind === "directory") this.#time(entry);
     }
-    return Promise.resolve();
+    if (this.#gone.size > 0) await removeTree(trashOf(this.#root));
   }
 
   /** Closes what a cut transfer left open. */
   close(): void {
-    for (const file of this.#open.values()) closeSync(file);
+    for (const { file } of this.#open.values()) closeSync(file);
     this.#open.clear();
   }
 
@@ -110,7 +125,10 @@ export class TreeWriter implements TreeTarget {
   #remove(name: string, old: TreeEntry | undefined): void {
     if (old === undefined) return;
     if (old.kind === "directory") {
-      rmSync(this.#full(name), { recursive: true });
+      // Moved, not removed: that takes as long as there are files in it.
+      const trash = trashOf(this.#root);
+      if (this.#gone.size === 0) mkdirSync(trash);
+      renameSync(this.#full(name), path.join(trash, String(this.#gone.size)));
       this.#gone.add(name);
     } else unlinkSync(this.#full(name));
   }
@@ -139,10 +157,10 @@ export class TreeWriter implements TreeTarget {
     this.#finish(entry, this.#create(entry));
   }
 
-  #create(entry: TreeEntry): number {
-    const file = openSync(this.#full(entry.path), "wx");
-    this.#open.set(entry.path, file);
-    return file;
+  #create(entry: TreeEntry): OpenFile {
+    const open = { file: openSync(this.#full(entry.path), "wx"), hash: createHash("sha256") };
+    this.#open.set(entry.path, open);
+    return open;
   }
 
   #hardLink(link: TreeEntry): void {
@@ -164,13 +182,15 @@ export class TreeWriter implements TreeTarget {
   }
 
   /** Owner, permissions and time by the open file: no path has to be walked for them. */
-  #finish({ path: name, uid, gid, permissions, modifiedNano }: TreeEntry, file: number): void {
+  #finish(entry: TreeEntry, { file, hash }: OpenFile): void {
+    const { path: name, uid, gid, permissions, modifiedNano } = entry;
     if (uid !== 0 || gid !== 0) fchownSync(file, uid, gid);
     fchmodSync(file, permissions);
     const seconds = secondsOf(modifiedNano);
     futimesSync(file, seconds, seconds);
     closeSync(file);
     this.#open.delete(name);
+    this.#new.set(name, { ...entry, sum: hash.digest("hex") });
   }
 
   #owner({ path: name, uid, gid, kind }: TreeEntry): void {

@@ -19,6 +19,8 @@ export interface TreeEntry {
   readonly deviceMajor: number;
   readonly deviceMinor: number;
   readonly xattrs: Readonly<Record<string, Uint8Array>>;
+  /** SHA-256 of the content in hexadecimal, where it has been received. */
+  readonly sum?: string;
 }
 
 /** Reads a stat. Throws invalid_argument for paths that are not what they should be. */

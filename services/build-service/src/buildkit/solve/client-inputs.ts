@@ -35,7 +35,10 @@ export async function openClientInputs(from: ClientInputsOptions): Promise<Build
   const { filename } = from.options;
   const dockerfile = await loadDockerfile(from);
   return {
-    dockerfile: { name: filename, bytes: dockerfile.bytes },
+    dockerfile: {
+      ...{ name: filename, bytes: dockerfile.bytes },
+      ...(dockerfile.vertex !== undefined && { vertex: dockerfile.vertex }),
+    },
     ignore: dockerfile.ignore ?? (await loadIgnore(from)),
     context: mainContext(from),
     namedContexts: namedContexts(from),
@@ -49,6 +52,7 @@ interface LoadedDockerfile {
   readonly bytes: Uint8Array;
   /** Of `<Dockerfile>.dockerignore`; undefined: there is none. */
   readonly ignore: string | undefined;
+  readonly vertex?: string;
 }
 
 async function loadDockerfile(from: ClientInputsOptions): Promise<LoadedDockerfile> {
@@ -65,7 +69,8 @@ async function loadDockerfile(from: ClientInputsOptions): Promise<LoadedDockerfi
     const tree = await directories.files(dockerfileKey, names, line, signal);
     const bytes = dockerfileIn(tree, filename);
     const ignore = tree.read(ignoreName);
-    return { bytes, ignore: ignore && new TextDecoder().decode(ignore) };
+    const { digest } = vertex;
+    return { bytes, ignore: ignore && new TextDecoder().decode(ignore), vertex: digest };
   });
 }
 

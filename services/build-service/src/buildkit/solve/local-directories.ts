@@ -85,6 +85,7 @@ export class LocalDirectories {
     return {
       root: tree.root,
       cacheName: tree.root,
+      known: tree.known,
       [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose](),
     };
   }

@@ -10,10 +10,10 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { rm } from "node:fs/promises";
 import path from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { EngineError } from "@gantry/errors";
+import { removeTree } from "@gantry/native";
 import { BytesMessageSchema, Upload } from "@gantry/proto/buildkit";
 import { MissingSource } from "../../domain/build-failure.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
@@ -81,11 +81,11 @@ export async function openRemoteContext(
       read: (file) => readIn(tools, root, file),
       async [Symbol.asyncDispose]() {
         await tree[Symbol.asyncDispose]();
-        rmSync(folder, { recursive: true, force: true });
+        await removeTree(folder);
       },
     };
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    await removeTree(folder);
     throw error;
   }
 }
@@ -103,10 +103,10 @@ export async function unpackContext(
     return {
       root,
       read: (file) => readIn(tools, root, file),
-      [Symbol.asyncDispose]: () => rm(root, { recursive: true, force: true }),
+      [Symbol.asyncDispose]: () => removeTree(root),
     };
   } catch (error) {
-    rmSync(root, { recursive: true, force: true });
+    await removeTree(root);
     throw error;
   }
 }

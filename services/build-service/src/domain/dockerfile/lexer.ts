@@ -31,6 +31,8 @@ export interface LogicalLine {
   readonly lines: LineRange;
   /** Comment lines directly above, without `# `. */
   readonly comments: readonly string[];
+  /** An empty line stands among its continuations; the number of its last line, else undefined. */
+  readonly emptyContinuation: number | undefined;
 }
 
 /** A Dockerfile in lines. */
@@ -113,21 +115,26 @@ function* readInstructions(source: readonly string[], escape: string): Generator
 interface Joined {
   readonly text: string;
   readonly next: number;
+  readonly hasEmptyLine: boolean;
 }
 
 function joinContinuations(source: readonly string[], start: number, escape: string): Joined {
   // The escape character before the last one makes it a plain character.
   const continued = escape === "\\" ? /^(.*[^\\]|)\\[ \t]*$/ : /^(.*[^`]|)`[ \t]*$/;
   let text = "";
+  let hasEmptyLine = false;
   let index = start;
   for (; index < source.length; index += 1) {
     const line = source[index] ?? "";
-    if (index > start && (isComment(line) || line.trim() === "")) continue;
+    if (index > start && (isComment(line) || line.trim() === "")) {
+      hasEmptyLine ||= !isComment(line);
+      continue;
+    }
     const match = continued.exec(line);
     text += match === null ? line : (match[1] ?? "");
-    if (match === null) return { text, next: index + 1 };
+    if (match === null) return { text, next: index + 1, hasEmptyLine };
   }
-  return { text, next: index };
+  return { text, next: index, hasEmptyLine };
 }
 
 function withHeredocs(
@@ -158,7 +165,9 @@ function withHeredocs(
     }
     heredocs.push({ name, expand, content: body.join("") });
   }
-  return { keyword, rest, original, heredocs, lines: { first: start + 1, last: next }, comments };
+  const lines = { first: start + 1, last: next };
+  const emptyContinuation = joined.hasEmptyLine ? joined.next : undefined;
+  return { keyword, rest, original, heredocs, lines, comments, emptyContinuation };
 }
 
 function heredocsOf(

@@ -22,12 +22,18 @@ import {
 export interface Dockerfile {
   readonly directives: ReadonlyMap<string, string>;
   readonly instructions: readonly Instruction[];
+  /** Last lines of instructions that have an empty line among their continuations. */
+  readonly emptyContinuations: readonly number[];
 }
 
 /** Parses a Dockerfile. Throws DockerfileSyntaxError with the lines of the instruction at fault. */
 export function parseDockerfile(text: string): Dockerfile {
   const lexed = lexDockerfile(text);
-  return { directives: lexed.directives, instructions: lexed.lines.map(parseInstruction) };
+  return {
+    directives: lexed.directives,
+    instructions: lexed.lines.map(parseInstruction),
+    emptyContinuations: lexed.lines.flatMap(({ emptyContinuation }) => emptyContinuation ?? []),
+  };
 }
 
 /** Parses one instruction, as for an ONBUILD trigger. Throws DockerfileSyntaxError. */
@@ -170,7 +176,7 @@ function parseCopy(line: LogicalLine): CopyInstruction {
   const destination = words.at(-1);
   if (destination === undefined || words.length < 2) {
     throw new Error(
-      `${kind} requires at least two arguments, but ${words.length === 1 ? "only one was" : "none were"} provided. Destination could not be determined`,
+      `${kind} requires at least two arguments, but only one was provided. Destination could not be determined`,
     );
   }
   return {
@@ -248,7 +254,7 @@ function parseHealthcheck(line: LogicalLine): HealthcheckInstruction {
   if (type === "") throw new Error("HEALTHCHECK requires at least one argument");
   const duration = (name: string): number => {
     const value = flags.one(name);
-    if (value === undefined) return 0;
+    if (value === undefined || value === "") return 0;
     const ns = parseGoDuration(value);
     if (ns !== 0 && ns < 1e6)
       throw new Error(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);

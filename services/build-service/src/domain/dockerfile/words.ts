@@ -109,13 +109,24 @@ const durationUnits: Readonly<Record<string, number>> = {
   h: 3600e9,
 };
 
-/** A Go duration such as `1m30s`, in nanoseconds. */
+/** A Go duration such as `1m30s`, in nanoseconds. Throws in Go's words. */
 export function parseGoDuration(text: string): number {
-  if (text === "0") return 0;
-  if (!/^(?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+$/.test(text))
-    throw new Error(`time: invalid duration ${JSON.stringify(text)}`);
+  const shown = JSON.stringify(text);
+  const [, sign = "", amounts = ""] = /^([-+]?)(.*)$/s.exec(text) ?? [];
+  if (amounts === "0") return 0;
+  if (amounts === "") throw new Error(`time: invalid duration ${shown}`);
   let sum = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g))
-    sum += Number(amount) * (durationUnits[unit ?? ""] ?? 0);
-  return Math.round(sum);
+  for (let rest = amounts; rest !== ""; ) {
+    const [all, amount = ""] = /^(\d+\.?\d*|\.\d+)/.exec(rest) ?? [];
+    if (all === undefined) throw new Error(`time: invalid duration ${shown}`);
+    rest = rest.slice(all.length);
+    const unit = /^[^.\d]*/.exec(rest)?.[0] ?? "";
+    if (unit === "") throw new Error(`time: missing unit in duration ${shown}`);
+    const nanoseconds = durationUnits[unit];
+    if (nanoseconds === undefined)
+      throw new Error(`time: unknown unit ${JSON.stringify(unit)} in duration ${shown}`);
+    sum += Number(amount) * nanoseconds;
+    rest = rest.slice(unit.length);
+  }
+  return Math.round(sign === "-" ? -sum : sum);
 }

@@ -9,6 +9,7 @@ import type {
   PairsInstruction,
 } from "../dockerfile/instruction.ts";
 import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
+import type { DispatchContext, DispatchStyle } from "./dispatch-context.ts";
 import { isSignal } from "./signals.ts";
 import { putEnv, type StageState, withConfig } from "./stage-state.ts";
 
@@ -30,7 +31,7 @@ export function changeConfig(
   state: StageState,
   instruction: Instruction,
   lookup: Lookup,
-  escape: string,
+  { escape, style }: Pick<DispatchContext, "escape" | "style">,
 ): ConfigChange | undefined {
   const expand = (word: string): string => expandWord(word, lookup, { escape }).text;
   const { config } = state.document;
@@ -64,7 +65,7 @@ export function changeConfig(
       };
     case "EXPOSE": {
       const words = instruction.words.flatMap((word) => expandToWords(word, lookup, { escape }));
-      return expose(state, words);
+      return expose(state, words, style);
     }
     case "VOLUME": {
       const paths = instruction.words.map(expand);
@@ -150,23 +151,28 @@ function changeHealthcheck(state: StageState, instruction: HealthcheckInstructio
 const maxPort = 65_535;
 
 /** `80`, `80/udp`, `8000-8010`, `127.0.0.1:80:80` (of which only the container's side counts). */
-function expose(state: StageState, words: readonly string[]): ConfigChange {
-  const ports = words.flatMap(portsOf);
+function expose(state: StageState, words: readonly string[], style: DispatchStyle): ConfigChange {
+  const ports = words.flatMap((word) => portsOf(word, style));
   const sorted = [...new Set(ports)].sort();
   const ExposedPorts = { ...state.document.config.ExposedPorts };
   for (const port of sorted) ExposedPorts[port] = {};
   return { state: withConfig(state, { ExposedPorts }), text: `EXPOSE [${sorted.join(" ")}]` };
 }
 
-function portsOf(word: string): string[] {
+function portsOf(word: string, style: DispatchStyle): string[] {
   const [range = "", protocol = "tcp", ...more] = (word.split(":").at(-1) ?? "").split("/");
   const [from = "", to = from] = range.split("-");
   const [first, last] = [Number(from), Number(to)];
   const valid = [from, to].every((text) => /^\d+$/.test(text)) && first <= last && last <= maxPort;
-  if (!valid) throw new BuildFailure(`invalid containerPort: ${word}`);
-  if (more.length > 0 || !["tcp", "udp", "sctp"].includes(protocol.toLowerCase())) {
+  const isProtocol = more.length === 0 && ["tcp", "udp", "sctp"].includes(protocol.toLowerCase());
+  if (style === "classic") {
+    if (!valid) throw new BuildFailure(`Invalid containerPort: ${range}`);
+    if (!isProtocol) throw new BuildFailure(`Invalid proto: ${protocol}`);
+  }
+  if (!isProtocol) {
     throw new BuildFailure(`invalid port: ${JSON.stringify(word)}: invalid proto: ${protocol}`);
   }
+  if (!valid) throw new BuildFailure(`invalid containerPort: ${word}`);
   return Array.from(
     { length: last - first + 1 },
     (_, index) => `${String(first + index)}/${protocol.toLowerCase()}`,

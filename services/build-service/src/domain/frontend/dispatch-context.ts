@@ -3,6 +3,9 @@
 import type { Vertex } from "../solver/vertex.ts";
 import type { StageState } from "./stage-state.ts";
 
+/** Which of Docker's builders is spoken for: they have other texts, and the classic one knows less. */
+export type DispatchStyle = "buildkit" | "classic";
+
 /** What dispatching an instruction needs to know of the rest of the build. */
 export interface DispatchContext {
   readonly buildArgs: ReadonlyMap<string, string | undefined>;
@@ -10,6 +13,7 @@ export interface DispatchContext {
   readonly globalArgs: ReadonlyMap<string, string>;
   readonly proxyEnv: readonly string[];
   readonly escape: string;
+  readonly style: DispatchStyle;
   readonly networkMode: string;
   readonly hostname: string;
   readonly entitlements: readonly string[];

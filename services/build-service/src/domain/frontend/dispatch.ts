@@ -61,7 +61,7 @@ function dispatchOne(
     case "WORKDIR":
       return workdir(state, instruction, context);
     default: {
-      const change = changeConfig(state, instruction, lookupIn(state), context.escape);
+      const change = changeConfig(state, instruction, lookupIn(state), context);
       if (change === undefined) throw new BuildFailure(`${instruction.kind} is not supported`);
       return record(change.state, change.text, "config", context, true);
     }
@@ -139,6 +139,7 @@ function copy(
   context: DispatchContext,
 ): StageState {
   const { kind, heredocs } = instruction;
+  if (context.style === "classic" && instruction.chmod !== undefined) refuseFlag("chmod");
   const lookup = lookupIn(state);
   const expand = (word: string): string =>
     expandWord(word, lookup, { escape: context.escape }).text;
@@ -150,7 +151,8 @@ function copy(
     content: expands ? expandWord(content, lookup, { rawQuotes: true }).text : content,
   }));
   const count = paths.length + files.length;
-  if (count > 1 && !destination.endsWith("/")) {
+  // BuildKit copies one after the other to the same place.
+  if (context.style === "classic" && count > 1 && !destination.endsWith("/")) {
     throw new BuildFailure(
       `When using ${kind} with more than one source file, the destination must be a directory and end with a /`,
     );
@@ -244,7 +246,8 @@ function sourceOf(
   if (isGit(path) || /^https?:\/\//.test(path)) {
     throw new BuildFailure("source can't be a URL for COPY");
   }
-  if (instruction.checksum !== undefined) {
+  // The classic builder passes it over.
+  if (instruction.checksum !== undefined && context.style === "buildkit") {
     throw new BuildFailure("checksum requires HTTP(S) or Git sources");
   }
   const tree = instruction.from === undefined ? context.context() : context.from(instruction.from);
@@ -273,6 +276,8 @@ function downloadName(url: string): string {
 
 function run(state: StageState, instruction: RunInstruction, context: DispatchContext): StageState {
   const { config } = state.document;
+  const flag = /^\S+\s+--([\w-]+)/.exec(instruction.original)?.[1];
+  if (context.style === "classic" && flag !== undefined) refuseFlag(flag);
   const { security = "sandbox", network = context.networkMode } = instruction;
   if (security !== "sandbox" && security !== "insecure") {
     throw new BuildFailure(`security ${JSON.stringify(security)} is not valid`);
@@ -297,6 +302,13 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
   const shown = shownCommand(state, instruction);
   const tree = step(state, instruction, context, op, inputs.list, `RUN ${shown}`);
   return record({ ...state, tree }, text, "run", context, false);
+}
+
+/** Docker's classic builder has it in its grammar, and does not do it. */
+function refuseFlag(name: string): never {
+  throw new BuildFailure(
+    `the --${name} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled`,
+  );
 }
 
 function demand({ entitlements }: DispatchContext, name: string): void {

@@ -1,0 +1,90 @@
+/** BuildKit's checks over one build: what they find is told as warnings, or fails the build. */
+import { hostPlatform, type Platform, parsePlatform, parseReference } from "@gantry/oci";
+import { BuildFailure } from "../domain/build-failure.ts";
+import type { Dockerfile } from "../domain/dockerfile/parse.ts";
+import { platformArguments } from "../domain/frontend/arguments.ts";
+import type { Stages } from "../domain/frontend/stages.ts";
+import { lintFile } from "../domain/lint/lint-file.ts";
+import { lintStage } from "../domain/lint/lint-stage.ts";
+import { type Finding, readCheckOptions, shownFinding } from "../domain/lint/rules.ts";
+import type { BuildRequest } from "../ports/build.ts";
+import type { ProgressSink } from "../ports/progress.ts";
+import type { PlannedStage } from "./plan-stages.ts";
+
+/** Checks of one Dockerfile. */
+export class DockerfileChecks {
+  readonly #options: ReturnType<typeof readCheckOptions>;
+  readonly #tell: (finding: Finding) => void;
+  /** Platforms find the same. */
+  readonly #told = new Set<string>();
+  readonly #rules = new Set<string>();
+
+  /** @param vertex where warnings stand; undefined: nowhere */
+  constructor(
+    dockerfile: Dockerfile,
+    { buildArgs }: Pick<BuildRequest, "buildArgs">,
+    sink: ProgressSink,
+    vertex: string | undefined,
+  ) {
+    const asked = buildArgs.get("BUILDKIT_DOCKERFILE_CHECK") ?? dockerfile.directives.get("check");
+    this.#options = optionsOf(asked ?? "");
+    this.#tell = (finding) => {
+      if (vertex !== undefined)
+        sink.warning(vertex, { ...shownFinding(finding), lines: finding.lines });
+    };
+  }
+
+  /** What the text alone tells. */
+  ofFile(dockerfile: Dockerfile, file: Stages, escape: string, target: Platform): void {
+    const predefined = platformArguments(hostPlatform(), target, "");
+    const platform = (text: string) => attempt(() => parsePlatform(text));
+    const isReference = (text: string): boolean =>
+      attempt(() => parseReference(text)) !== undefined;
+    this.#take(lintFile(dockerfile, file, { predefined, escape, isReference, platform }));
+  }
+
+  /** What stages tell that take part in the build, those first that others stand on. */
+  ofStages(stages: readonly PlannedStage[], escape: string): void {
+    const withDirectory = new Set<number>();
+    for (const { stage, steps, parent } of stages) {
+      const hasDirectory = parent !== undefined && withDirectory.has(parent);
+      this.#take(lintStage(steps, escape, hasDirectory));
+      const sets = steps.some(({ instruction }) => instruction.kind === "WORKDIR");
+      if (hasDirectory || sets) withDirectory.add(stage.index);
+    }
+  }
+
+  /** Throws BuildFailure when something was found in a Dockerfile that wants that. */
+  end(): void {
+    if (!this.#options.isError || this.#rules.size === 0) return;
+    throw new BuildFailure(`lint violation found for rules: ${[...this.#rules].join(", ")}`);
+  }
+
+  #take(findings: readonly Finding[]): void {
+    const { skipAll, skip } = this.#options;
+    if (skipAll) return;
+    for (const finding of findings) {
+      const identity = JSON.stringify(finding);
+      if (skip.has(finding.rule) || this.#told.has(identity)) continue;
+      this.#told.add(identity);
+      this.#rules.add(finding.rule);
+      this.#tell(finding);
+    }
+  }
+}
+
+function optionsOf(text: string): ReturnType<typeof readCheckOptions> {
+  try {
+    return readCheckOptions(text);
+  } catch (error) {
+    throw new BuildFailure(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function attempt<T>(parse: () => T): T | undefined {
+  try {
+    return parse();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,147 @@
+/** Checks of a Dockerfile's text and stages, for which no base image has to be known. */
+import { expandWord } from "../dockerfile/expand.ts";
+import type { FromInstruction, Instruction } from "../dockerfile/instruction.ts";
+import { nearest } from "../dockerfile/nearest.ts";
+import type { Dockerfile } from "../dockerfile/parse.ts";
+import type { Stage, Stages } from "../frontend/stages.ts";
+import type { Finding } from "./rules.ts";
+
+/** What the stages' FROM lines are checked with. */
+export interface FileContext {
+  /** ARGs that are there without being declared. */
+  readonly predefined: ReadonlyMap<string, string>;
+  readonly escape: string;
+  /** Whether an image can be called so. */
+  readonly isReference: (text: string) => boolean;
+  /** A platform's parts; undefined: it is none. */
+  readonly platform: (
+    text: string,
+  ) => { readonly os: string; readonly architecture: string } | undefined;
+}
+
+const reserved = new Set(["scratch", "context"]);
+
+/** In BuildKit's order. */
+export function lintFile(dockerfile: Dockerfile, file: Stages, context: FileContext): Finding[] {
+  return [
+    ...dockerfile.emptyContinuations.map(
+      (line): Finding => ({
+        rule: "NoEmptyContinuation",
+        message: "Empty continuation line",
+        lines: { first: line, last: line },
+      }),
+    ),
+    ...dockerfile.instructions.flatMap(keywords),
+    ...stageNames(file.stages),
+    ...casing(file.stages),
+    ...defaultBases(file, context),
+    ...file.stages.flatMap(({ from }) => fromArguments(from, file, context)),
+  ];
+}
+
+function keywords(instruction: Instruction): Finding[] {
+  const { lines, original } = instruction;
+  if (instruction.kind === "MAINTAINER") {
+    const message = "Maintainer instruction is deprecated in favor of using label";
+    return [{ rule: "MaintainerDeprecated", message, lines }];
+  }
+  const [, from = "", as = "", name = ""] = /^(from)\s.*\s(as)\s+(\S+)\s*$/is.exec(original) ?? [];
+  const found: Finding[] = [];
+  if (name !== name.toLowerCase()) {
+    const message = `Stage name '${name}' should be lowercase`;
+    found.push({ rule: "StageNameCasing", message, lines });
+  }
+  const isLower = from === from.toLowerCase();
+  const isUpper = from === from.toUpperCase();
+  if ((isLower && as !== as.toLowerCase()) || (isUpper && as !== as.toUpperCase())) {
+    const message = `'${as}' and '${from}' keywords' casing do not match`;
+    found.push({ rule: "FromAsCasing", message, lines });
+  }
+  return found;
+}
+
+function stageNames(stages: readonly Stage[]): Finding[] {
+  const seen = new Set<string>();
+  return stages.flatMap(({ name, named, from: { lines } }): Finding[] => {
+    if (!named) return [];
+    if (reserved.has(name)) {
+      const message = `Stage name should not use the same name as reserved stage ${JSON.stringify(name)}`;
+      return [{ rule: "ReservedStageName", message, lines }];
+    }
+    if (!seen.has(name)) {
+      seen.add(name);
+      return [];
+    }
+    const message = `Duplicate stage name ${JSON.stringify(name)}, stage names should be unique`;
+    return [{ rule: "DuplicateStageName", message, lines }];
+  });
+}
+
+/** The most frequent casing counts; upper case where there are as many of both. */
+function casing(stages: readonly Stage[]): Finding[] {
+  const all = stages.flatMap(({ from, instructions }) => [from, ...instructions]);
+  const words = all.map(({ original, lines }) => ({ word: original.split(/\s/)[0] ?? "", lines }));
+  const lower = words.filter(({ word }) => word === word.toLowerCase()).length;
+  const isLower = lower > words.length - lower;
+  return words.flatMap(({ word, lines }): Finding[] => {
+    if (word === (isLower ? word.toLowerCase() : word.toUpperCase())) return [];
+    const majority = isLower ? "lowercase" : "uppercase";
+    const message = `Command '${word}' should match the case of the command majority (${majority})`;
+    return [{ rule: "ConsistentInstructionCasing", message, lines }];
+  });
+}
+
+/** With what the file itself says, every base has a name. */
+function defaultBases(
+  { globalArgs, stages }: Stages,
+  { predefined, escape, isReference }: FileContext,
+): Finding[] {
+  const values = new Map(predefined);
+  for (const { args } of globalArgs) {
+    for (const { name, defaultValue } of args) {
+      if (defaultValue === undefined) continue;
+      const { text } = expandWord(defaultValue, (each) => values.get(each), { escape });
+      values.set(name, text);
+    }
+  }
+  return stages.flatMap(({ from: { image, lines } }): Finding[] => {
+    const { text } = expandWord(image, (name) => values.get(name), { escape });
+    if (text !== "" && isReference(text)) return [];
+    const message = `Default value for ARG ${image} results in empty or invalid base image name`;
+    return [{ rule: "InvalidDefaultArgInFrom", message, lines }];
+  });
+}
+
+function fromArguments(
+  { image, platform, lines, as = "" }: FromInstruction,
+  { globalArgs }: Stages,
+  context: FileContext,
+): Finding[] {
+  const declared = globalArgs.flatMap(({ args }) => args.map(({ name }) => name));
+  const known = [...declared, ...context.predefined.keys()];
+  const found: Finding[] = [];
+  const undeclared = (word: string): void => {
+    const { unset } = expandWord(word, (name) => (known.includes(name) ? "x" : undefined), context);
+    for (const name of unset) {
+      const near = nearest(name, known);
+      const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
+      const message = `FROM argument '${name}' is not declared${hint}`;
+      found.push({ rule: "UndefinedArgInFrom", message, lines });
+    }
+  };
+  undeclared(image);
+  if (platform === undefined) return found;
+  undeclared(platform);
+  if (/^\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(platform)) {
+    const message = `Setting platform to predefined ${platform} in FROM is redundant as this is the default behavior`;
+    found.push({ rule: "RedundantTargetPlatform", message, lines });
+  } else if (!platform.includes("$")) {
+    // A stage that says in its name for what it is means it.
+    const parts = context.platform(platform);
+    const isNamed =
+      parts !== undefined && (as.includes(parts.os) || as.includes(parts.architecture));
+    const message = `FROM --platform flag should not use constant value ${JSON.stringify(platform)}`;
+    if (!isNamed) found.push({ rule: "FromPlatformFlagConstDisallowed", message, lines });
+  }
+  return found;
+}

@@ -1,0 +1,91 @@
+/** BuildKit's checks of Dockerfiles: their names, what each is about, and which a Dockerfile wants. */
+import type { LineRange } from "../dockerfile/syntax-error.ts";
+
+/** What each rule says of itself. */
+const descriptions = {
+  StageNameCasing: "Stage names should be lowercase",
+  FromAsCasing: "The 'as' keyword should match the case of the 'from' keyword",
+  NoEmptyContinuation: "Empty continuation lines will become errors in a future release",
+  ConsistentInstructionCasing:
+    "All commands within the Dockerfile should use the same casing (either upper or lower)",
+  DuplicateStageName: "Stage names should be unique",
+  ReservedStageName: "Reserved words should not be used as stage names",
+  JSONArgsRecommended:
+    "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to OS signals",
+  MaintainerDeprecated:
+    "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
+  UndefinedArgInFrom: "FROM command must use declared ARGs",
+  WorkdirRelativePath:
+    "Relative workdir without an absolute workdir declared within the build can have unexpected results if the base image changes",
+  UndefinedVar: "Variables should be defined before their use",
+  MultipleInstructionsDisallowed:
+    "Multiple instructions of the same type should not be used in the same stage",
+  LegacyKeyValueFormat: "Legacy key/value format with whitespace separator should not be used",
+  RedundantTargetPlatform:
+    "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+  SecretsUsedInArgOrEnv: "Sensitive data should not be used in the ARG or ENV commands",
+  InvalidDefaultArgInFrom:
+    "Default value for global ARG results in an empty or invalid base image name",
+  FromPlatformFlagConstDisallowed: "FROM --platform flag should not use a constant value",
+  ExposeProtoCasing: "Protocol in EXPOSE instruction should be lowercase",
+  ExposeInvalidFormat:
+    "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release",
+} as const;
+
+/** Name of a rule. */
+export type RuleName = keyof typeof descriptions;
+
+/** Something that a rule doesn't like. */
+export interface Finding {
+  readonly rule: RuleName;
+  readonly message: string;
+  readonly lines: LineRange;
+}
+
+/** A finding as it is shown. */
+export function shownFinding({ rule, message, lines }: Finding): {
+  readonly short: string;
+  readonly detail: readonly string[];
+  readonly url: string;
+} {
+  const kebab = rule
+    .replace(/([a-z])([A-Z])/g, "$1-$2")
+    .replace(/([A-Z])([A-Z][a-z])/g, "$1-$2")
+    .toLowerCase();
+  return {
+    short: `${rule}: ${message} (line ${String(lines.first)})`,
+    detail: [descriptions[rule]],
+    url: `https://docs.docker.com/go/dockerfile/rule/${kebab}/`,
+  };
+}
+
+/** What `# check=` asks for, or the build argument in its place. */
+export interface CheckOptions {
+  readonly skipAll: boolean;
+  readonly skip: ReadonlySet<string>;
+  /** Findings fail the build. */
+  readonly isError: boolean;
+}
+
+/** Reads `skip=a,b;error=true`. Throws Error in BuildKit's words. */
+export function readCheckOptions(text: string): CheckOptions {
+  const skip = new Set<string>();
+  let isError = false;
+  for (const part of text.split(";").map((each) => each.trim())) {
+    if (part === "") continue;
+    const [key = "", value] = part.split(/=(.*)/s);
+    if (value === undefined) throw new Error(`invalid check option ${JSON.stringify(part)}`);
+    const name = key.trim();
+    if (name === "skip") for (const rule of value.split(",")) skip.add(rule.trim());
+    else if (name === "error") isError = booleanOf(value.trim());
+    else if (name !== "experimental")
+      throw new Error(`invalid check option ${JSON.stringify(name)}`);
+  }
+  return { skipAll: skip.has("all"), skip, isError };
+}
+
+function booleanOf(text: string): boolean {
+  if (/^(?:1|t|true)$/i.test(text)) return true;
+  if (/^(?:0|f|false)$/i.test(text)) return false;
+  throw new Error(`failed to parse check option "error": ${JSON.stringify(text)} is no boolean`);
+}
