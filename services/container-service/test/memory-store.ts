@@ -1,16 +1,35 @@
-import type { DocumentChange, MetadataStore, NewEvent } from "../src/ports/metadata.ts";
+import { takeSteps } from "../src/adapters/sqlite/folder-work.ts";
+import type {
+  CommitOptions,
+  DocumentChange,
+  MetadataStore,
+  NewEvent,
+} from "../src/ports/metadata.ts";
 
 /** Documents in memory: what a database would give after a restart. */
 export class MemoryStore implements MetadataStore {
   readonly #documents = new Map<string, Map<string, string>>();
   readonly events: NewEvent[] = [];
+  /** The next commit fails with it. */
+  refuseNext: Error | undefined;
 
   load(collection: string): ReadonlyMap<string, unknown> {
     const entries = [...(this.#documents.get(collection) ?? [])];
     return new Map(entries.map(([key, text]) => [key, JSON.parse(text) as unknown]));
   }
 
-  commit(changes: readonly DocumentChange[], events: readonly NewEvent[]): Promise<void> {
+  commit(
+    changes: readonly DocumentChange[],
+    events: readonly NewEvent[],
+    { folders = {} }: CommitOptions = {},
+  ): Promise<void> {
+    const takeBack = takeSteps(folders.before ?? []);
+    const refused = this.refuseNext;
+    if (refused !== undefined) {
+      this.refuseNext = undefined;
+      takeBack();
+      return Promise.reject(refused);
+    }
     for (const { collection, key, value } of changes) {
       const documents = this.#documents.get(collection) ?? new Map<string, string>();
       this.#documents.set(collection, documents);
@@ -18,6 +37,7 @@ export class MemoryStore implements MetadataStore {
       else documents.set(key, JSON.stringify(value));
     }
     this.events.push(...events);
+    takeSteps(folders.after ?? []);
     return Promise.resolve();
   }
 }

@@ -279,6 +279,24 @@ describe("volumes", () => {
     assert.deepEqual(actions(), ["create", "create", "destroy", "destroy"]);
   });
 
+  it("stay, with their files, when the removal of the record is refused", async () => {
+    await volumes.create({ name: "kept", driver: "", options: {}, labels: {} });
+    writeFileSync(path.join(dir, "volumes/kept/_data/mine"), "");
+    const full = new Error("the disk is full");
+    store.refuseNext = full;
+    await assert.rejects(volumes.remove("kept", false), full);
+    assert.equal(volumes.inspect("kept").record.name, "kept");
+    assert.ok(existsSync(path.join(dir, "volumes/kept/_data/mine")));
+    store.refuseNext = full;
+    await assert.rejects(
+      volumes.create({ name: "new", driver: "", options: {}, labels: {} }),
+      full,
+    );
+    assert.throws(() => volumes.inspect("new"), { message: "get new: no such volume" });
+    assert.deepEqual(volumeNames(), ["kept"]);
+    assert.deepEqual(actions(), ["create"]);
+  });
+
   it("are pruned by Docker's rules", async () => {
     const make = (name: string, labels = {}, options = {}) =>
       volumes.create({ name, driver: "", options, labels });

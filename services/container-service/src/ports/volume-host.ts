@@ -1,5 +1,6 @@
 /** What volumes and mounts need from the machine. */
 import type { VolumeMount } from "../domain/volume/volume-rules.ts";
+import type { FolderWork } from "./metadata.ts";
 import type { ImageRootfs } from "./volumes.ts";
 
 /** A volume found on disk. */
@@ -9,6 +10,14 @@ export interface FoundVolume {
   readonly createdNano: bigint;
 }
 
+/** How a volume goes. */
+export interface VolumeRemoval {
+  /** Moves its files out of sight. No error when they are missing. */
+  readonly folders: FolderWork;
+  /** Deletes what was moved, in the background. */
+  finish(): void;
+}
+
 /** The folder of volumes, and mounts on the host. Nothing here waits for a disk more than it must. */
 export interface VolumeHost {
   /** Makes the folder; ends what a crash left half done (trash, mounts of images). */
@@ -16,12 +25,15 @@ export interface VolumeHost {
   /** Host path of a volume's files. */
   mountpoint(name: string): string;
   list(): Promise<FoundVolume[]>;
-  /** Makes what is around the volume's files; by itself it is no volume, and removed at the next start. */
-  reserve(name: string): Promise<void>;
+  /**
+   * A new volume's folders. What is around its files comes before the record, and is removed at the next start
+   * when there is nothing in it; the files' folder after it: without a record it would be adopted, and never be pruned.
+   */
+  making(name: string): FolderWork;
   /** Makes the volume's directories if missing. */
   ensure(name: string): Promise<void>;
-  /** Takes the volume away at once; its files are deleted in the background. No error when missing. */
-  remove(name: string): Promise<void>;
+  /** Takes a volume away with its record. */
+  removing(name: string): VolumeRemoval;
   /**
    * Fills a volume from a path of the image, if the volume is empty and the path is a directory there:
    * with owners, modes, times, links, extended attributes.

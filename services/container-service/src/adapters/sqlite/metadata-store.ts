@@ -17,8 +17,8 @@ export function openMetadataStore(database: Database): MetadataStore {
       collections.delete(collection);
       return documents;
     },
-    async commit(changes, events, { durable = false } = {}) {
-      await database.writer.write(changes.map(changeOf), events);
+    async commit(changes, events, { durable = false, folders } = {}) {
+      await database.writer.write(changes.map(changeOf), events, folders);
       if (durable) await database.synced();
     },
   };

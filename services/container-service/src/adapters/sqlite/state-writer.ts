@@ -2,9 +2,10 @@
 import { once } from "node:events";
 import path from "node:path";
 import { Worker } from "node:worker_threads";
-import { type EngineError, internal } from "@gantry/errors";
+import { type EngineError, internal, toEngineError } from "@gantry/errors";
 import type { LoggedEvent, NewEvent } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
+import { FoldersMissing, type FolderWork } from "../../ports/metadata.ts";
 import type { Change } from "./statements.ts";
 import type {
   LogQuestion,
@@ -28,9 +29,13 @@ export interface StateWriter {
   readonly quiet: Set<string>;
   /**
    * Commits changes and events in one transaction; resolves when they are safe from a crash of ours.
-   * Errors: internal; nothing is kept then.
+   * Errors: internal; nothing is kept then. Those of folders: see FolderWork.
    */
-  write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void>;
+  write(
+    changes: readonly Change[],
+    events: readonly NewEvent[],
+    folders?: FolderWork,
+  ): Promise<void>;
   /**
    * The same for what has happened and cannot be refused. Resolves when it is committed, or when the
    * disk refused it: it is tried again then until it is written. Never rejects.
@@ -69,7 +74,13 @@ const publishedDelayMs = 500;
 /** SQLite's result code of a full disk. */
 const sqliteFull = 13;
 
-function errorOf({ message, code }: WriterFailure): EngineError {
+function errorOf(failure: WriterFailure): EngineError {
+  const error = kindOf(failure);
+  return failure.written === true ? new FoldersMissing(error) : error;
+}
+
+function kindOf({ message, code, errno }: WriterFailure): EngineError {
+  if (errno !== undefined) return toEngineError(Object.assign(new Error(message), { code: errno }));
   return code === sqliteFull
     ? internal("no space left on device", { cause: new Error(message) })
     : internal(`write container state: ${message}`);
@@ -104,7 +115,11 @@ class ThreadWriter implements StateWriter {
     });
   }
 
-  async write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
+  async write(
+    changes: readonly Change[],
+    events: readonly NewEvent[],
+    folders?: FolderWork,
+  ): Promise<void> {
     const told = this.#told(events);
     const { failure } = await this.#request((id) => ({
       kind: "write",
@@ -112,6 +127,7 @@ class ThreadWriter implements StateWriter {
       changes,
       events: told,
       surely: false,
+      ...(folders !== undefined && { folders }),
     }));
     if (failure !== undefined) throw errorOf(failure);
   }

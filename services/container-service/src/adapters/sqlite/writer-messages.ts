@@ -1,5 +1,6 @@
 /** What the main thread and the writer's thread say to each other. */
 import type { LoggedEvent, NewEvent } from "@gantry/events";
+import type { FolderWork } from "../../ports/metadata.ts";
 import type { Change } from "./statements.ts";
 
 /** What the thread is started with. */
@@ -17,6 +18,8 @@ export interface WriteRequest {
   readonly events: readonly NewEvent[];
   /** What the disk refuses is kept and tried again: it has happened and cannot be taken back. */
   readonly surely: boolean;
+  /** Never with `surely`. */
+  readonly folders?: FolderWork;
 }
 
 /** A question about the event log. */
@@ -31,11 +34,15 @@ export type WriterRequest =
   | { readonly kind: "published"; readonly seq: number }
   | { readonly kind: "close" };
 
-/** A failure of SQLite, as far as it crosses threads. */
+/** A failure of SQLite or of a folder's change, as far as it crosses threads. */
 export interface WriterFailure {
   readonly message: string;
   /** SQLite's result code without its extension; 0 when it was no failure of SQLite. */
   readonly code: number;
+  /** Of a folder: Node's name of the error, `ENOSPC`. */
+  readonly errno?: string;
+  /** The records are written all the same. */
+  readonly written?: boolean;
 }
 
 /** How one request went. */

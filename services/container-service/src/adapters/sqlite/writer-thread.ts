@@ -11,6 +11,7 @@ import {
 } from "node:worker_threads";
 import type { LoggedEvent } from "@gantry/events";
 import { type EventTable, openEventTable } from "@gantry/events/event-table";
+import { type TakeBack, takeSteps } from "./folder-work.ts";
 import { type Change, statements } from "./statements.ts";
 import type {
   LogQuestion,
@@ -64,7 +65,7 @@ class Writer {
     const writes: WriteRequest[] = [];
     let published: number | undefined;
     for (const request of requests) {
-      if (request.kind === "write") {
+      if (request.kind === "write" && request.folders === undefined) {
         writes.push(request);
         continue;
       }
@@ -75,7 +76,8 @@ class Writer {
       // Whoever asks sees what was written before.
       this.#write(writes.splice(0), published);
       published = undefined;
-      if (request.kind === "close") this.#close();
+      if (request.kind === "write") this.#writeSingly([request]);
+      else if (request.kind === "close") this.#close();
       else this.#done([], [this.#answer(request.id, request.question)]);
     }
     this.#write(writes, published);
@@ -120,10 +122,25 @@ class Writer {
 
   #tryOne(write: WriteRequest, events: LoggedEvent[]): WriterFailure | undefined {
     try {
-      events.push(...this.#commit([write], undefined));
-      return undefined;
+      const takeBack = takeSteps(write.folders?.before ?? []);
+      events.push(...this.#commitOr(takeBack, write));
     } catch (error) {
       return failureOf(error);
+    }
+    try {
+      takeSteps(write.folders?.after ?? []);
+      return undefined;
+    } catch (error) {
+      return { ...failureOf(error), written: true };
+    }
+  }
+
+  #commitOr(takeBack: TakeBack, write: WriteRequest): LoggedEvent[] {
+    try {
+      return this.#commit([write], undefined);
+    } catch (error) {
+      takeBack();
+      throw error;
     }
   }
 
@@ -221,7 +238,9 @@ function passes({ code }: WriterFailure): boolean {
 function failureOf(error: unknown): WriterFailure {
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && "errcode" in error ? Number(error.errcode) : 0;
-  return { message, code: code & 0xff };
+  const errno =
+    error instanceof Error && "syscall" in error && "code" in error ? error.code : undefined;
+  return { message, code: code & 0xff, ...(typeof errno === "string" && { errno }) };
 }
 
 if (parentPort === null) throw new Error("the writer runs as a thread");

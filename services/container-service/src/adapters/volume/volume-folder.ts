@@ -8,14 +8,15 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
-import type { FoundVolume, VolumeHost } from "../../ports/volume-host.ts";
+import type { FolderWork } from "../../ports/metadata.ts";
+import type { FoundVolume, VolumeHost, VolumeRemoval } from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
 import { fillFromImage, isFilling } from "./fill-from-image.ts";
@@ -37,6 +38,8 @@ export interface VolumeFolderOptions {
 const detach = 2;
 /** Nobody but us looks at the files by these paths. */
 const privateMode = 0o700;
+/** Of a volume's files, until somebody fills it. */
+const filesMode = 0o755;
 
 export class VolumeFolder implements VolumeHost {
   readonly #options: VolumeFolderOptions;
@@ -95,45 +98,34 @@ export class VolumeFolder implements VolumeHost {
     return found;
   }
 
-  async reserve(name: string): Promise<void> {
-    await mkdir(path.join(this.#volumes, name), { recursive: true, mode: privateMode });
+  making(name: string): FolderWork {
+    return {
+      before: [{ make: path.join(this.#volumes, name), mode: privateMode }],
+      after: [{ make: this.mountpoint(name), mode: filesMode }],
+    };
   }
 
+  /** The folder is mostly there. */
   async ensure(name: string): Promise<void> {
-    try {
-      await this.#makeFiles(name);
-    } catch (error) {
-      if (!hasErrno(error, "ENAMETOOLONG")) throw error;
-      const folder = this.mountpoint(name);
-      throw internal(
-        `create ${name}: error while creating volume root path '${folder}': mkdir ${path.dirname(folder)}: file name too long`,
-        { cause: error },
-      );
-    }
-  }
-
-  /** The upper folder is mostly there. */
-  async #makeFiles(name: string): Promise<void> {
     const files = this.mountpoint(name);
     try {
-      await mkdir(files, { mode: 0o755 });
+      await mkdir(files, { mode: filesMode });
     } catch (error) {
       if (hasErrno(error, "EEXIST")) return;
       if (!hasErrno(error, "ENOENT")) throw error;
-      await this.reserve(name);
-      await mkdir(files, { mode: 0o755 });
+      await mkdir(path.dirname(files), { recursive: true, mode: privateMode });
+      await mkdir(files, { mode: filesMode });
     }
   }
 
-  async remove(name: string): Promise<void> {
+  removing(name: string): VolumeRemoval {
     const doomed = path.join(this.#trash, randomUUID());
-    try {
-      await rename(path.join(this.#volumes, name), doomed);
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return;
-      throw internal(`remove ${name}: the volume's folder cannot be moved`, { cause: error });
-    }
-    this.#deleteSoon(doomed);
+    return {
+      folders: { before: [{ move: path.join(this.#volumes, name), to: doomed }] },
+      finish: () => {
+        this.#deleteSoon(doomed);
+      },
+    };
   }
 
   /** What cannot be deleted now is tried again at the next start. */

@@ -1,8 +1,9 @@
 /** Makes a volume, or finds the one of that name. */
-import { conflict, notFound } from "@gantry/errors";
+import path from "node:path";
+import { conflict, internal, notFound } from "@gantry/errors";
 import { anonymousLabel, type VolumeRecord } from "../../domain/volume/records.ts";
 import { checkDriverOptions, checkVolumeName } from "../../domain/volume/volume-rules.ts";
-import type { NewEvent } from "../../ports/metadata.ts";
+import { FoldersMissing, type NewEvent } from "../../ports/metadata.ts";
 import type { VolumeContext } from "./context.ts";
 
 /** What a volume is made from. */
@@ -50,6 +51,7 @@ export async function createVolume(
     await context.host.ensure(name);
     return { volume: found, created: false };
   }
+  checkLength(context, name);
   const volume: VolumeRecord = {
     name,
     driver,
@@ -57,29 +59,34 @@ export async function createVolume(
     labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
     options: { ...request.options },
   };
-  const change = context.registry.put(volume);
-  // Where that fails, so does the making of the folder, which tells why.
-  const [, kept] = await Promise.allSettled([
-    context.host.reserve(name),
-    context.store.commit([change], [volumeEvent(volume, "create")]),
-  ]);
-  if (kept.status === "rejected") {
-    context.registry.remove(name);
-    throw kept.reason;
-  }
-  await makeFolder(context, volume);
+  await keep(context, volume);
   return { volume, created: true };
 }
 
-/** After the record: a folder without one would be taken for one to adopt, and never be pruned. */
-async function makeFolder(context: VolumeContext, volume: VolumeRecord): Promise<void> {
+async function keep(context: VolumeContext, volume: VolumeRecord): Promise<void> {
+  const { registry, host, store } = context;
   try {
-    await context.host.ensure(volume.name);
+    await store.commit([registry.put(volume)], [volumeEvent(volume, "create")], {
+      folders: host.making(volume.name),
+    });
   } catch (error) {
-    const change = context.registry.remove(volume.name);
-    await context.store.commit([change], [volumeEvent(volume, "destroy")]);
+    const change = registry.remove(volume.name);
+    if (error instanceof FoldersMissing) {
+      await store.commit([change], [volumeEvent(volume, "destroy")]);
+    }
     throw error;
   }
+}
+
+/** No file system takes a longer name. */
+const maxNameBytes = 255;
+
+function checkLength(context: VolumeContext, name: string): void {
+  if (Buffer.byteLength(name) <= maxNameBytes) return;
+  const folder = context.host.mountpoint(name);
+  throw internal(
+    `create ${name}: error while creating volume root path '${folder}': mkdir ${path.dirname(folder)}: file name too long`,
+  );
 }
 
 /** What the event log tells of a volume. */

@@ -22,11 +22,18 @@ export async function removeVolume(
 
 /** Removes a volume that nobody uses, whatever it is. */
 export async function dropVolume(context: VolumeContext, name: string): Promise<void> {
-  const volume = context.registry.get(name);
-  const change = context.registry.remove(name);
-  if (volumeMount(volume.options) !== undefined) await context.host.unmount(name);
-  await context.host.remove(name);
-  await context.store.commit([change], [volumeEvent(volume, "destroy")]);
+  const { registry, host, store } = context;
+  const volume = registry.get(name);
+  const change = registry.remove(name);
+  const { folders, finish } = host.removing(name);
+  try {
+    if (volumeMount(volume.options) !== undefined) await host.unmount(name);
+    await store.commit([change], [volumeEvent(volume, "destroy")], { folders });
+  } catch (error) {
+    if (registry.volume(name) === undefined) registry.put(volume);
+    throw error;
+  }
+  finish();
 }
 
 /** What a prune has done. */
