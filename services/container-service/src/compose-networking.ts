@@ -14,6 +14,7 @@ import type { IdSource, NetworkOptions } from "./app/network/context.ts";
 import { NameKeeper } from "./app/network/name-keeper.ts";
 import { NetworkRegistry } from "./app/network/registry.ts";
 import { RuleKeeper } from "./app/network/rule-keeper.ts";
+import { UdpFlows } from "./app/network/udp-flows.ts";
 import { randomMac } from "./domain/network/mac-address.ts";
 import { fallbackEphemeralRange, PortAllocator } from "./domain/network/port-allocator.ts";
 import type { MetadataStore } from "./ports/metadata.ts";
@@ -66,6 +67,7 @@ export async function createNetworking(parts: NetworkingParts): Promise<BridgeNe
       kernel,
       logger,
     }),
+    udpFlows: new UdpFlows(),
     links,
     files: new DiskNetworkFiles(parts.folders),
     names: new NameKeeper({

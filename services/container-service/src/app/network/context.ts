@@ -8,6 +8,7 @@ import type { ContainerDirectory } from "../../ports/networking.ts";
 import type { NameKeeper } from "./name-keeper.ts";
 import type { NetworkRegistry } from "./registry.ts";
 import type { RuleKeeper } from "./rule-keeper.ts";
+import type { UdpFlows } from "./udp-flows.ts";
 
 /** The engine's configuration, as far as networks depend on it. */
 export interface NetworkOptions {
@@ -52,6 +53,7 @@ export interface NetworkContext {
   readonly ports: PortAllocator;
   readonly rules: RuleKeeper;
   readonly relay: PortRelay;
+  readonly udpFlows: UdpFlows;
   readonly links: HostLinks;
   readonly files: NetworkFileStore;
   readonly names: NameKeeper;

@@ -10,11 +10,17 @@ import { formatHostPort, portTaken } from "../../domain/network/port-allocator.t
 import type { WantedPort } from "../../domain/network/port-spec.ts";
 import type { LiveEndpoint, PublishedPort } from "../../domain/network/records.ts";
 import type { RedirectedPort } from "../../domain/network/ruleset.ts";
-import type { RelayPort } from "../../ports/network-host.ts";
+import type { HostLinks, RelayPort } from "../../ports/network-host.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 
 /** Ephemeral ports that are tried when programs of the host have them. */
 const ephemeralAttempts = 10;
+
+/** What publishing needs of the context. */
+export type PublishContext = Pick<
+  NetworkContext,
+  "ports" | "rules" | "relay" | "udpFlows" | "hostHasIpv6" | "logger"
+> & { readonly links: Pick<HostLinks, "forgetUdpFlows" | "hasSctp"> };
 
 /** Where the ports of a container lead to. */
 export interface PublishTarget {
@@ -27,7 +33,7 @@ export interface PublishTarget {
  * All or nothing. Errors: internal with Docker's texts (port taken), and what relay and rules say.
  */
 export async function publishPorts(
-  context: NetworkContext,
+  context: PublishContext,
   wanted: readonly WantedPort[],
   target: PublishTarget,
 ): Promise<PublishedPort[]> {
@@ -43,7 +49,7 @@ export async function publishPorts(
 }
 
 /** Gives the ports back at once; the kernel and the relay follow in the background, in order. */
-export function unpublishPorts(context: NetworkContext, published: readonly PublishedPort[]): void {
+export function unpublishPorts(context: PublishContext, published: readonly PublishedPort[]): void {
   if (published.length === 0) return;
   for (const port of published) context.ports.giveBack(heldOf(port));
   inBackground(
@@ -55,19 +61,24 @@ export function unpublishPorts(context: NetworkContext, published: readonly Publ
 }
 
 async function changeRules(
-  context: NetworkContext,
+  { rules, links, udpFlows }: PublishContext,
   added: readonly RedirectedPort[],
   removed: readonly RedirectedPort[],
 ): Promise<void> {
-  await context.rules.change(added, removed);
-  const udp = [...added, ...removed].filter(({ protocol }) => protocol === "udp");
-  if (udp.length === 0) return;
-  await context.links.forgetUdpFlows(udp.map(({ hostPort }) => hostPort));
+  if (added.some(isUdp)) await udpFlows.forgotten();
+  const changed = rules.change(added, removed);
+  const ports = [...added, ...removed].filter(isUdp).map(({ hostPort }) => hostPort);
+  if (ports.length === 0) await changed;
+  else await udpFlows.forget(changed.then(() => links.forgetUdpFlows(ports)));
+}
+
+function isUdp({ protocol }: RedirectedPort): boolean {
+  return protocol === "udp";
 }
 
 /** First all at once, which nearly always goes well; then one by one, to find out what is in the way. */
 async function bindAll(
-  context: NetworkContext,
+  context: PublishContext,
   wanted: readonly WantedPort[],
   target: PublishTarget,
   published: PublishedPort[],
@@ -81,7 +92,7 @@ async function bindAll(
 
 /** The relay holds no socket of this protocol, so whether the kernel has it is asked otherwise. */
 async function checkSctp(
-  context: NetworkContext,
+  context: PublishContext,
   published: readonly PublishedPort[],
 ): Promise<void> {
   const port = published.find(({ protocol }) => protocol === "sctp");
@@ -92,7 +103,7 @@ async function checkSctp(
 
 /** Takes the first port of the wish that none of our containers has. */
 function holdNext(
-  context: NetworkContext,
+  context: PublishContext,
   wish: WantedPort,
   target: PublishTarget,
 ): PublishedPort[] {
@@ -105,7 +116,7 @@ function holdNext(
 }
 
 async function bindOne(
-  context: NetworkContext,
+  context: PublishContext,
   wish: WantedPort,
   target: PublishTarget,
 ): Promise<PublishedPort[]> {
@@ -124,7 +135,7 @@ async function bindOne(
 }
 
 async function listenOrGiveBack(
-  context: NetworkContext,
+  context: PublishContext,
   published: readonly PublishedPort[],
 ): Promise<boolean> {
   let listening = false;
@@ -137,7 +148,7 @@ async function listenOrGiveBack(
 }
 
 function isHeld(
-  context: NetworkContext,
+  context: PublishContext,
   wish: WantedPort,
   addresses: readonly Address[],
   port: number,
@@ -146,7 +157,7 @@ function isHeld(
 }
 
 function hold(
-  context: NetworkContext,
+  context: PublishContext,
   wish: WantedPort,
   addresses: readonly Address[],
   port: number,
@@ -170,7 +181,7 @@ function plainAddress(text: string): string {
 
 /** No address named: all of the host, by both families. */
 function hostAddresses(
-  context: NetworkContext,
+  context: PublishContext,
   wish: WantedPort,
   target: PublishTarget,
 ): Address[] {
@@ -217,7 +228,7 @@ function addressOf(text: string): Address {
 }
 
 /** Takes ports of a container that runs since before a restart of ours. */
-export function adoptPorts(context: NetworkContext, published: readonly PublishedPort[]): void {
+export function adoptPorts(context: PublishContext, published: readonly PublishedPort[]): void {
   for (const port of published) context.ports.adopt(heldOf(port));
 }
 
