@@ -369,6 +369,20 @@ describe("bad copies", () => {
     const files = await docker("exec", id, "find", "/", "-xdev", "-name", "escaped");
     assert.equal(files, "");
   });
+  it("pass over entries that are the folder itself, whatever they say that it is", async () => {
+    const body = await makeLayer([
+      { header: { name: "." }, content: "no file can be here" },
+      { header: { name: "beside" }, content: "beside" },
+    ]);
+    const answer = await ask(engine, {
+      method: "PUT",
+      path: `/containers/${id}/archive?path=/rw`,
+      headers: { "content-type": "application/x-tar" },
+      body,
+    });
+    assert.equal(answer.status, 200, answer.body);
+    assert.equal(await docker("exec", id, "cat", "/rw/beside"), "beside");
+  });
   it("don't put a directory in a file's place, or the other way round, when that is asked", async () => {
     await docker("exec", id, "sh", "-c", "mkdir /rw/folder; : > /rw/file");
     const put = async (header: { name: string; type?: "directory" }) =>

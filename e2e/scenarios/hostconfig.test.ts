@@ -8,6 +8,7 @@ import { mkdir, readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { eventually } from "@gantry/testkit";
+import { mustRun } from "@gantry/testkit/run";
 import { repository, TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
@@ -428,19 +429,25 @@ describe("HostConfig", () => {
   it("Binds with propagation", async () => {
     const folder = path.join(engine.root, "shared");
     await mkdir(folder);
-    assert.match(
-      await engine.docker([
-        "run",
-        "--rm",
-        "-v",
-        `${folder}:/b:rslave`,
-        "busybox",
-        "sh",
-        "-c",
-        "grep ' /b ' /proc/self/mountinfo",
-      ]),
-      / \/b rw[^-]*(master:\d+ )?-/,
-    );
+    await mustRun(["mount", "-t", "tmpfs", "shared", folder]);
+    try {
+      await mustRun(["mount", "--make-shared", folder]);
+      assert.match(
+        await engine.docker([
+          "run",
+          "--rm",
+          "-v",
+          `${folder}:/b:rslave`,
+          "busybox",
+          "sh",
+          "-c",
+          "grep ' /b ' /proc/self/mountinfo",
+        ]),
+        / \/b rw[^-]*master:\d+ -/,
+      );
+    } finally {
+      await mustRun(["umount", folder]);
+    }
   });
   it("VolumesFrom", async () => {
     await engine.docker([

@@ -77,6 +77,45 @@ describe("the volume endpoints", () => {
     assert.match(anonymous.Name, /^[0-9a-f]{64}$/);
     assert.deepEqual(anonymous.Labels, { "com.docker.volume.anonymous": "" });
   });
+  it("tell labels and options that were given empty from those that were not", async () => {
+    const shown = async (body: object): Promise<unknown[]> => {
+      const { Name, Labels, Options } = JSON.parse((await post(body)).body) as Record<
+        string,
+        unknown
+      >;
+      const again = await ask(engine, { path: `/volumes/${String(Name)}` });
+      assert.deepEqual(JSON.parse(again.body), { ...JSON.parse(again.body), Labels, Options });
+      return [Labels, Options];
+    };
+    assert.deepEqual(await shown({ Name: "neither" }), [null, null]);
+    assert.deepEqual(await shown({ Name: "nulls", Labels: null, DriverOpts: null }), [null, null]);
+    assert.deepEqual(await shown({ Name: "both", Labels: {}, DriverOpts: {} }), [{}, {}]);
+    await docker("volume", "rm", "neither", "nulls", "both");
+  });
+  it("answer bad bodies and a missing name in dockerd's words", async () => {
+    const type = "json: cannot unmarshal";
+    for (const [body, message] of [
+      ["nonsense", "invalid JSON: invalid character 'o' in literal null (expecting 'u')"],
+      ["{", "invalid JSON: unexpected EOF"],
+      ["[]", `invalid JSON: ${type} array into Go value of type volume.CreateOptions`],
+      [
+        '{"Name":1}',
+        `invalid JSON: ${type} number into Go struct field CreateOptions.Name of type string`,
+      ],
+      [
+        '{"DriverOpts":{"a":1}}',
+        `invalid JSON: ${type} number into Go struct field CreateOptions.DriverOpts.a of type string`,
+      ],
+    ] as const) {
+      const headers = { "content-type": "application/json" };
+      const answer = await ask(engine, { method: "POST", path: "/volumes/create", body, headers });
+      assert.deepEqual([answer.status, messageOf(answer)], [400, message]);
+    }
+    for (const method of ["GET", "DELETE"]) {
+      const answer = await ask(engine, { method, path: "/volumes/" });
+      assert.deepEqual([answer.status, messageOf(answer)], [404, "get: no such volume"]);
+    }
+  });
   it("list by filters", async () => {
     await post({ Name: "second", Labels: { a: "c" } });
     await docker("create", "--name", "user", "-v", "second:/v", "busybox");
@@ -310,6 +349,15 @@ describe("mounts", () => {
       [await through("a/b"), await through("in/b"), await through("missing"), await through("out")],
       ["f", "f", "refused", "refused"],
     );
+    const missing = await engine.tryDocker([
+      ...["run", "--rm", "--mount", "type=volume,src=deep,dst=/d,volume-subpath=a/none/c"],
+      ...["busybox", "true"],
+    ]);
+    const files = path.join(engine.dataRoot, "container-service/volumes/deep/_data/a/none");
+    assert.match(
+      missing.stderr,
+      new RegExp(`cannot access path ${files}/c: lstat ${files}: no such file or directory`),
+    );
     await removeAll();
   });
   it("of images are read-only views, kept as long as a container needs them", async () => {
@@ -379,6 +427,46 @@ describe("mounts", () => {
       await docker("rm", "-f", none, slave, shared);
     } finally {
       await mustRun(["umount", "-R", folder]);
+    }
+  });
+  it("are refused where nothing could pass, and on /proc, in dockerd's words", async () => {
+    const folder = path.join(engine.root, "keeps");
+    await mkdir(folder);
+    await mustRun(["mount", "-t", "tmpfs", "private", folder]);
+    const refusal = async (bind: string): Promise<string> => {
+      const ran = await engine.tryDocker(["run", "--rm", "-v", bind, "busybox", "true"]);
+      assert.equal(ran.code, 125, ran.stderr);
+      return ran.stderr;
+    };
+    try {
+      await mustRun(["mount", "--make-private", folder]);
+      await mkdir(path.join(folder, "below"));
+      const lies = `path ${folder}/below is mounted on ${folder} but it is not a`;
+      for (const [mode, kind] of [
+        ["shared", "shared"],
+        ["rshared", "shared"],
+        ["slave", "shared or slave"],
+        ["rslave", "shared or slave"],
+      ]) {
+        const text = await refusal(`${folder}/below:/p:${String(mode)}`);
+        assert.ok(text.includes(`${lies} ${String(kind)} mount`), text);
+      }
+      assert.equal(
+        await docker("run", "--rm", "-v", `${folder}:/p:rprivate`, "busybox", "ls", "/p"),
+        "below",
+      );
+      for (const [place, why] of [
+        ["/proc", "not of type proc"],
+        ["/proc/none", "inside /proc"],
+        ["/proc/sys", "inside /proc"],
+      ]) {
+        assert.match(
+          await refusal(`${folder}:${String(place)}`),
+          new RegExp(`"${String(place)}" cannot be mounted because it is ${String(why)}`),
+        );
+      }
+    } finally {
+      await mustRun(["umount", folder]);
     }
   });
   it("are read-only below, too, unless that is not wanted", async () => {

@@ -82,6 +82,21 @@ describe("mounts", () => {
       inside.message,
       /"\/proc\/sys\/net" cannot be mounted because it is inside \/proc$/,
     );
+    for (const [destination, why] of [
+      ["/proc/none", "inside /proc"],
+      ["/proc", "not of type proc"],
+    ] as const) {
+      const refused = await failure({
+        mounts: [
+          { destination: "/proc", type: "proc", source: "proc" },
+          { ...bind, destination },
+        ],
+      });
+      assert.equal(
+        refused.message,
+        `error mounting "/tmp" to rootfs at "${destination}": "${destination}" cannot be mounted because it is ${why}`,
+      );
+    }
     const linked = await failure({}, (playground) => {
       rmSync(playground.path("lower/proc"), { recursive: true });
       symlinkSync("/tmp", playground.path("lower/proc"));

@@ -124,8 +124,12 @@ bool Rootfs::check_destination(const MountPlan& mount, int destination) {
   if (mount.type == "proc" || filesystem_of(destination) != PROC_SUPER_MAGIC || may_cover(mount.destination)) {
     return true;
   }
-  failure_.say("mount", EPERM, "error mounting \"%s\" to rootfs at \"%s\": \"%s\" cannot be mounted because it is inside /proc",
-               mount.source.c_str(), mount.destination.c_str(), mount.destination.c_str());
+  return refuse_on_proc(mount, "inside /proc");
+}
+
+bool Rootfs::refuse_on_proc(const MountPlan& mount, const char* why) {
+  failure_.say("mount", EPERM, "error mounting \"%s\" to rootfs at \"%s\": \"%s\" cannot be mounted because it is %s",
+               mount.source.c_str(), mount.destination.c_str(), mount.destination.c_str(), why);
   return failure_.about(mount.destination);
 }
 
@@ -158,11 +162,16 @@ bool Rootfs::mount(size_t index) {
   const UniqueFd source(opened);
   int error = bind ? protect_bind(mount, opened) : change_recursively(mount, opened);
   if (error < 0) return mount_failed(mount, "change", -error);
+  // Without a /proc of its own the container would be shown whatever its programs take for the kernel's word.
+  if (bind && mount.destination == "/proc" && filesystem_of(opened) != PROC_SUPER_MAGIC) {
+    return refuse_on_proc(mount, "not of type proc");
+  }
   const int target = open_destination(mount, opened);
   if (target == -ELOOP && !bind) {
     failure_.say("mount", ELOOP, "filesystem \"%s\" must be mounted on ordinary directory", mount.type.c_str());
     return failure_.about(mount.destination);
   }
+  if (target == -ENOENT && mount.destination.starts_with("/proc/")) return refuse_on_proc(mount, "inside /proc");
   if (target < 0) return mount_failed(mount, "create mount point", -target);
   const UniqueFd destination(target);
   if (!check_destination(mount, target) || !finish_tmpfs(mount, opened, target)) return false;

@@ -60,6 +60,7 @@ class Rootfs {
   int open_filesystem(const MountPlan& mount);
   int open_destination(const MountPlan& mount, int source);
   bool check_destination(const MountPlan& mount, int destination);
+  bool refuse_on_proc(const MountPlan& mount, const char* why);
   int protect_bind(const MountPlan& mount, int source);
   bool finish_tmpfs(const MountPlan& mount, int source, int destination);
   bool make_device(const DevicePlan& device);

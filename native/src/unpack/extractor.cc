@@ -103,8 +103,9 @@ void Extractor::write_entry(TarReader& reader, const TarEntry& entry) {
 
 // The archive's description of the directory that it is unpacked into ("./").
 void Extractor::write_top(const TarEntry& entry) {
-  if (entry.type != EntryType::kDirectory) fail_errno("create", entry.name, EEXIST);
+  // A copy leaves that directory as it is, whatever the archive says that it is.
   if (!rules_.layer) return;
+  if (entry.type != EntryType::kDirectory) fail_errno("create", entry.name, EEXIST);
   UniqueFd fd(openat(base_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) fail_errno("mkdir", entry.name);
   Place place{.fd = fd.get(), .path = entry.name};

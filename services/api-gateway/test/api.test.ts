@@ -134,7 +134,7 @@ describe("JSON bodies", () => {
       "unsupported Content-Type header (text/plain): must be 'application/json'",
     ],
     ["trailing data", "{} {}", {}, "unexpected content after JSON"],
-    ["malformed JSON", "{", {}, "invalid JSON: unexpected end of JSON input"],
+    ["malformed JSON", "{", {}, "invalid JSON: unexpected EOF"],
     ["an array", "[]", {}, "invalid JSON: expected an object"],
     [
       "two spellings of one field",

@@ -115,8 +115,16 @@ export class ApiCall {
   }
 
   /** The JSON body; an object without fields when there is none. */
-  async jsonBody(): Promise<Fields> {
-    return (await this.optionalJsonBody()) ?? new Fields(new Map());
+  /** @param goType Docker's name of what it is, for its complaints */
+  async jsonBody(goType = ""): Promise<Fields> {
+    const fields = await readJsonObject(
+      this.request,
+      () => {
+        this.continueBody();
+      },
+      goType,
+    );
+    return fields ?? new Fields(new Map());
   }
 
   /** The JSON body; undefined when there is none. */

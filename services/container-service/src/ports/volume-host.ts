@@ -10,6 +10,15 @@ export interface FoundVolume {
   readonly createdNano: bigint;
 }
 
+/** The mount that a bind's source lies in. */
+export interface SourceMount {
+  readonly place: string;
+  /** What is mounted below is passed on. */
+  readonly isShared: boolean;
+  /** What others mount below comes in. */
+  readonly isSlave: boolean;
+}
+
 /** How a volume goes. */
 export interface VolumeRemoval {
   /** Moves its files out of sight. No error when they are missing. */
@@ -46,6 +55,9 @@ export interface VolumeHost {
   unmount(name: string): Promise<void>;
   /** Bytes that the files take. */
   sizeBytes(name: string, signal: AbortSignal): Promise<bigint>;
+  /** The first part of a path in a volume that is not there. */
+  firstMissing(name: string, subpath: string): Promise<string | undefined>;
+  sourceMount(source: string): Promise<SourceMount>;
   /** Whether a bind source exists. */
   exists(path: string): Promise<boolean>;
   /** Makes a directory and what is missing above it. */

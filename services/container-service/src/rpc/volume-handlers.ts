@@ -9,8 +9,9 @@ import type { VolumeFilter } from "../domain/volume/volume-filters.ts";
 /** The service over the volumes of the engine. */
 export function volumeHandlers(volumes: LocalVolumes): Implementation {
   return implement(VolumeService, {
-    async createVolume({ name, driver, options, labels }) {
-      return { volume: toMessage(await volumes.create({ name, driver, options, labels })) };
+    async createVolume({ name, driver, options, labels, hasOptions, hasLabels }) {
+      const given = { options: hasOptions, labels: hasLabels };
+      return { volume: toMessage(await volumes.create({ name, driver, options, labels, given })) };
     },
     inspectVolume({ name }) {
       return Promise.resolve({ volume: toMessage(volumes.inspect(name)) });
@@ -47,5 +48,7 @@ function toMessage(view: VolumeView): MessageInitShape<typeof VolumeSchema> {
     sizeBytes: view.sizeBytes ?? -1n,
     refCount: BigInt(view.refCount ?? -1),
     anonymous: isAnonymous(record),
+    hasLabels: record.given?.labels ?? false,
+    hasOptions: record.given?.options ?? false,
   };
 }

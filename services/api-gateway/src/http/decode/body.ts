@@ -1,8 +1,8 @@
 /** Reads JSON bodies, bounded while they come. */
 import type { IncomingMessage } from "node:http";
-import { EngineError, invalidArgument } from "@gantry/errors";
+import { EngineError, invalidArgument, toEngineError } from "@gantry/errors";
 import { Fields } from "./fields.ts";
-import { type JsonValue, parseJson } from "./json-value.ts";
+import { goKind, type JsonValue, parseJson } from "./json-value.ts";
 
 /** Longest JSON body. */
 export const maxJsonBytes = 4 * 1024 * 1024;
@@ -26,13 +26,15 @@ export function hasBody(request: IncomingMessage): boolean {
  * The body as an object with Docker's rules: `application/json` unless empty, one value, nothing
  * behind it. Undefined for an empty body or null.
  * @param beforeRead called before the first byte is asked for (100-continue).
+ * @param goType Docker's name of what the body is, for its complaints; empty: in our own words
  */
 export async function readJsonObject(
   request: IncomingMessage,
   beforeRead: () => void = () => undefined,
+  goType = "",
 ): Promise<Fields | undefined> {
   const value = await readJsonValue(request, beforeRead);
-  return value === null ? undefined : asFields(value);
+  return value === null ? undefined : asFields(value, goType);
 }
 
 /** As {@link readJsonObject}, for bodies of any shape; null for an empty one. */
@@ -43,12 +45,27 @@ export async function readJsonValue(
   if (!hasBody(request)) return null;
   checkContentType(request.headers["content-type"]);
   beforeRead();
-  return parseJson(await readText(request, maxJsonBytes));
+  return parseBody(await readText(request, maxJsonBytes));
 }
 
-function asFields(value: JsonValue): Fields {
-  if (value instanceof Map) return new Fields(value);
-  throw invalidArgument("invalid JSON: expected an object");
+/** A body is a stream to Docker, whose end has a word of its own. */
+function parseBody(text: string): JsonValue {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    const { message } = toEngineError(error);
+    if (message !== "invalid JSON: unexpected end of JSON input") throw error;
+    throw invalidArgument("invalid JSON: unexpected EOF", { cause: error });
+  }
+}
+
+function asFields(value: JsonValue, goType: string): Fields {
+  if (value instanceof Map) return new Fields(value, "", goType.replace(/^.*\./, ""));
+  throw invalidArgument(
+    goType === ""
+      ? "invalid JSON: expected an object"
+      : `invalid JSON: json: cannot unmarshal ${goKind(value)} into Go value of type ${goType}`,
+  );
 }
 
 function checkContentType(header: string | undefined): void {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Fields } from "./fields.ts";
-import { parseJson } from "./json-value.ts";
+import { type JsonObject, parseJson } from "./json-value.ts";
 
 function read(text: string): Fields {
   const value = parseJson(text);
@@ -44,6 +44,26 @@ describe("Fields", () => {
   it("names the path of what doesn't fit", () => {
     const host = read('{"HostConfig":{"Binds":[1]}}').object("HostConfig");
     assert.throws(() => host?.texts("Binds"), /HostConfig\.Binds: expected a string, got number 1/);
+  });
+
+  it("complains in Docker's words where its type is known", () => {
+    const object = parseJson(
+      '{"Name":1,"Flag":"x","Labels":[],"Opts":{"a":true},"IPAM":{"Driver":{}}}',
+    );
+    const fields = new Fields(object as JsonObject, "", "CreateRequest");
+    const into = "Go struct field CreateRequest";
+    for (const [act, problem] of [
+      [() => fields.text("Name"), `number into ${into}.Name of type string`],
+      [() => fields.flag("Flag"), `string into ${into}.Flag of type bool`],
+      [() => fields.textMap("Labels"), `array into ${into}.Labels of type map[string]string`],
+      [() => fields.textMap("Opts"), `bool into ${into}.Opts.a of type string`],
+      [
+        () => fields.object("IPAM")?.text("Driver"),
+        `object into ${into}.IPAM.Driver of type string`,
+      ],
+    ] as const) {
+      assert.throws(act, { message: `invalid JSON: json: cannot unmarshal ${problem}` });
+    }
   });
 
   it("takes a string for a list of one where Docker does", () => {

@@ -4,7 +4,7 @@
  * since a proxy in front may have judged the other one.
  */
 import { invalidArgument } from "@gantry/errors";
-import { JsonNumber, type JsonObject, type JsonValue } from "./json-value.ts";
+import { goKind, JsonNumber, type JsonObject, type JsonValue } from "./json-value.ts";
 
 const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n };
 
@@ -12,11 +12,14 @@ const int64 = { min: -(2n ** 63n), max: 2n ** 63n - 1n };
 export class Fields {
   readonly #object: JsonObject;
   readonly #path: string;
+  readonly #goStruct: string;
   #folded: Map<string, string[]> | undefined;
 
-  constructor(object: JsonObject, path = "") {
+  /** @param goStruct Docker's name of the struct, for complaints about texts, flags and maps in its words; empty: ours */
+  constructor(object: JsonObject, path = "", goStruct = "") {
     this.#object = object;
     this.#path = path;
+    this.#goStruct = goStruct;
   }
 
   /** The value itself; undefined when absent or null. */
@@ -36,7 +39,7 @@ export class Fields {
   optText(name: string): string | undefined {
     const value = this.raw(name);
     if (value === undefined || typeof value === "string") return value;
-    throw this.#mismatch(name, "a string", value);
+    throw this.#mismatch(name, "a string", value, "string");
   }
 
   text(name: string): string {
@@ -46,7 +49,7 @@ export class Fields {
   optFlag(name: string): boolean | undefined {
     const value = this.raw(name);
     if (value === undefined || typeof value === "boolean") return value;
-    throw this.#mismatch(name, "a boolean", value);
+    throw this.#mismatch(name, "a boolean", value, "bool");
   }
 
   flag(name: string): boolean {
@@ -113,7 +116,7 @@ export class Fields {
 
   object(name: string): Fields | undefined {
     const map = this.map(name);
-    return map === undefined ? undefined : new Fields(map, this.#name(name));
+    return map === undefined ? undefined : new Fields(map, this.#name(name), this.#goStruct);
   }
 
   objects(name: string): Fields[] {
@@ -136,9 +139,14 @@ export class Fields {
   }
 
   textMap(name: string): Record<string, string> | undefined {
-    const map = this.map(name);
+    const map = this.raw(name);
     if (map === undefined) return undefined;
-    const entries = [...map].map(([key, value]) => [key, this.#asText(name, value)] as const);
+    if (!(map instanceof Map)) throw this.#mismatch(name, "an object", map, "map[string]string");
+    const entries = [...map].map(([key, value]) => {
+      if (typeof value === "string" || value === null) return [key, value ?? ""] as const;
+      const where = this.#goStruct === "" ? name : `${name}.${key}`;
+      throw this.#mismatch(where, "a string", value, "string");
+    });
     return Object.fromEntries(entries);
   }
 
@@ -179,7 +187,12 @@ export class Fields {
     return this.#path === "" ? name : `${this.#path}.${name}`;
   }
 
-  #mismatch(name: string, wanted: string, value: JsonValue): Error {
+  #mismatch(name: string, wanted: string, value: JsonValue, goType = ""): Error {
+    if (this.#goStruct !== "" && goType !== "") {
+      return invalidArgument(
+        `invalid JSON: json: cannot unmarshal ${goKind(value)} into Go struct field ${this.#goStruct}.${this.#name(name)} of type ${goType}`,
+      );
+    }
     return invalidArgument(
       `invalid JSON: ${this.#name(name)}: expected ${wanted}, got ${kindOf(value)}`,
     );

@@ -23,6 +23,17 @@ describe("parseJson", () => {
     );
   });
 
+  it("tells of a broken word as Go does", () => {
+    for (const [text, problem] of [
+      ["nonsense", "invalid character 'o' in literal null (expecting 'u')"],
+      ["[trux]", "invalid character 'x' in literal true (expecting 'e')"],
+      ["fals", "unexpected end of JSON input"],
+      ["words", "invalid character 'w' looking for beginning of value"],
+    ] as const) {
+      assert.throws(() => parseJson(text), { message: `invalid JSON: ${problem}` });
+    }
+  });
+
   it("refuses what the built-in parser refuses, and nothing else gets out", () => {
     const texts = fc.oneof(
       fc.string(),

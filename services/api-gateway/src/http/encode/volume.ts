@@ -8,15 +8,16 @@ export function encodeVolume(volume: Volume, usage = false): JsonOut {
   return {
     CreatedAt: rfc3339Seconds(volume.createdNano),
     Driver: volume.driver,
-    Labels: nullIfEmptyMap(volume.labels),
+    Labels: mapOrNull(volume.labels, volume.hasLabels),
     Mountpoint: volume.mountpoint,
     Name: volume.name,
-    Options: nullIfEmptyMap(volume.options),
+    Options: mapOrNull(volume.options, volume.hasOptions),
     Scope: volume.scope,
     UsageData: usage ? { RefCount: volume.refCount, Size: volume.sizeBytes } : undefined,
   };
 }
 
-function nullIfEmptyMap(map: Readonly<Record<string, string>>): JsonOut {
-  return Object.keys(map).length === 0 ? null : sorted(map);
+/** Go tells a map that was not given from one that was given empty. */
+function mapOrNull(map: Readonly<Record<string, string>>, given: boolean): JsonOut {
+  return !given && Object.keys(map).length === 0 ? null : sorted(map);
 }

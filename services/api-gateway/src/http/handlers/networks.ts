@@ -42,7 +42,7 @@ function checkVerbose(text: string): void {
 
 /** POST /networks/create */
 export async function createNetwork(call: ApiCall): Promise<void> {
-  const body = await call.jsonBody();
+  const body = await call.jsonBody("network.CreateRequest");
   const created = await call.backends.networks.createNetwork(
     given({
       name: body.text("Name"),
@@ -86,7 +86,7 @@ export async function removeNetwork(call: ApiCall): Promise<void> {
 
 /** POST /networks/{id}/connect */
 export async function connectNetwork(call: ApiCall): Promise<void> {
-  const body = await call.jsonBody();
+  const body = await call.jsonBody("network.ConnectOptions");
   await call.backends.networks.connectNetwork({
     network: call.name,
     container: body.text("Container"),
@@ -99,7 +99,7 @@ export async function connectNetwork(call: ApiCall): Promise<void> {
 
 /** POST /networks/{id}/disconnect */
 export async function disconnectNetwork(call: ApiCall): Promise<void> {
-  const body = await call.jsonBody();
+  const body = await call.jsonBody("network.DisconnectOptions");
   await call.backends.networks.disconnectNetwork({
     network: call.name,
     container: body.text("Container"),

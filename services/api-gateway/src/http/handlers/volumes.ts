@@ -1,5 +1,12 @@
 /** Handlers of volumes. */
-import { EngineError, hasKind, invalidArgument, toEngineError, unavailable } from "@gantry/errors";
+import {
+  EngineError,
+  hasKind,
+  invalidArgument,
+  notFound,
+  toEngineError,
+  unavailable,
+} from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { type Filters, filterSet, readFilters } from "../decode/filters.ts";
 import { nullIfEmpty } from "../encode/json.ts";
@@ -31,14 +38,18 @@ function listFilters(call: ApiCall): Filters {
 
 /** POST /volumes/create */
 export async function createVolume(call: ApiCall): Promise<void> {
-  const body = await call.jsonBody();
+  const body = await call.jsonBody("volume.CreateOptions");
   if (opened("clusterVolumes", call.version) && body.object("ClusterVolumeSpec") !== undefined)
     return await notManager(call);
+  const options = body.textMap("DriverOpts");
+  const labels = body.textMap("Labels");
   const { volume } = await call.backends.volumes.createVolume({
     name: body.text("Name"),
     driver: body.text("Driver"),
-    options: body.textMap("DriverOpts") ?? {},
-    labels: body.textMap("Labels") ?? {},
+    options: options ?? {},
+    labels: labels ?? {},
+    hasOptions: options !== undefined,
+    hasLabels: labels !== undefined,
   });
   if (volume === undefined) throw new EngineError("internal", "the answer has no volume");
   call.json(encodeVolume(volume), 201);
@@ -49,6 +60,11 @@ export async function inspectVolume(call: ApiCall): Promise<void> {
   const { volume } = await call.backends.volumes.inspectVolume({ name: call.name });
   if (volume === undefined) throw new EngineError("internal", "the answer has no volume");
   call.json(encodeVolume(volume));
+}
+
+/** GET and DELETE /volumes/: a volume whose name is empty. */
+export function namelessVolume(): never {
+  throw notFound("volume", "", "get: no such volume");
 }
 
 /** PUT /volumes/{name}: only cluster volumes can be updated, and there are none without a swarm. */

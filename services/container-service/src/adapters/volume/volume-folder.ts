@@ -16,12 +16,18 @@ import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FolderWork } from "../../ports/metadata.ts";
-import type { FoundVolume, VolumeHost, VolumeRemoval } from "../../ports/volume-host.ts";
+import type {
+  FoundVolume,
+  SourceMount,
+  VolumeHost,
+  VolumeRemoval,
+} from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
 import { fillFromImage, isFilling } from "./fill-from-image.ts";
 import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
+import { firstMissing, sourceMount, unescapePath } from "./source-facts.ts";
 import { Turns } from "./turns.ts";
 
 /** What the folder needs. */
@@ -184,6 +190,14 @@ export class VolumeFolder implements VolumeHost {
     return (await statOrNothing(file)) !== undefined;
   }
 
+  firstMissing(name: string, subpath: string): Promise<string | undefined> {
+    return firstMissing(this.mountpoint(name), subpath);
+  }
+
+  sourceMount(source: string): Promise<SourceMount> {
+    return sourceMount(source);
+  }
+
   async makeDirectory(folder: string): Promise<void> {
     // Step by step: a recursive mkdir of Node never ends where the kernel makes no directories (/proc).
     let above = "/";
@@ -242,13 +256,6 @@ async function unmountIfMounted(kernel: Kernel, target: string): Promise<void> {
 async function isMountPoint(target: string): Promise<boolean> {
   const mounts = await readFile("/proc/self/mountinfo", "utf8");
   return mounts.split("\n").some((line) => unescapePath(line.split(" ")[4] ?? "") === target);
-}
-
-/** mountinfo writes spaces and the like as `\040`. */
-function unescapePath(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, code: string) =>
-    String.fromCharCode(Number.parseInt(code, 8)),
-  );
 }
 
 async function statOrNothing(file: string): Promise<Stats | undefined> {

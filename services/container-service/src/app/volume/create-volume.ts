@@ -14,6 +14,7 @@ export interface NewVolume {
   readonly driver: string;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
+  readonly given?: VolumeRecord["given"];
 }
 
 /** The volume, and whether it was made by this call. */
@@ -58,6 +59,7 @@ export async function createVolume(
     createdNano: String(context.nowNano()),
     labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
     options: { ...request.options },
+    ...(request.given !== undefined && { given: request.given }),
   };
   await keep(context, volume);
   return { volume, created: true };

@@ -1,5 +1,6 @@
 /** Makes a container's mounts ready before its launch, and lets them go after its end. */
-import { internal, invalidArgument, toEngineError } from "@gantry/errors";
+import nodePath from "node:path";
+import { internal, invalidArgument, notFound, toEngineError } from "@gantry/errors";
 import {
   byDepth,
   type OciMountPlan,
@@ -95,9 +96,11 @@ async function sourceOf(
     case "bind":
       if (mount.conflict !== undefined) throw internal(`mount options conflict: ${mount.conflict}`);
       await makeBindSource(context, mount);
+      await checkPropagation(context, mount);
       return mount.source;
     case "volume":
       await makeVolumeReady(context, live, containerId, mount.name);
+      await checkSubpath(context, mount);
       return context.host.mountpoint(mount.name);
     case "image": {
       const image = await context.images.open(mount.image?.id ?? mount.source, containerId, signal);
@@ -121,6 +124,29 @@ async function makeBindSource(context: VolumeContext, mount: MountRecord): Promi
       { cause: error },
     );
   }
+}
+
+/** Nothing can pass through a mount that is private. */
+async function checkPropagation({ host }: VolumeContext, mount: MountRecord): Promise<void> {
+  const isShared = mount.propagation.endsWith("shared");
+  if (!isShared && !mount.propagation.endsWith("slave")) return;
+  const found = await host.sourceMount(mount.source);
+  if (found.isShared || (found.isSlave && !isShared)) return;
+  throw internal(
+    `path ${mount.source} is mounted on ${found.place} but it is not a ${isShared ? "shared" : "shared or slave"} mount`,
+  );
+}
+
+async function checkSubpath({ host }: VolumeContext, mount: MountRecord): Promise<void> {
+  if (mount.subpath === "") return;
+  const missing = await host.firstMissing(mount.name, mount.subpath);
+  if (missing === undefined) return;
+  const wanted = nodePath.join(host.mountpoint(mount.name), mount.subpath);
+  throw notFound(
+    "path",
+    wanted,
+    `cannot access path ${wanted}: lstat ${missing}: no such file or directory`,
+  );
 }
 
 async function makeVolumeReady(

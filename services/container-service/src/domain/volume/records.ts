@@ -9,6 +9,8 @@ export interface VolumeRecord {
   readonly createdNano: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
+  /** Whether these were given, if only empty; absent: they were not. */
+  readonly given?: { readonly labels: boolean; readonly options: boolean };
 }
 
 /** Label of volumes that were made without a name. */
