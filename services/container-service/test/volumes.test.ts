@@ -1,5 +1,6 @@
 /** Volumes over real files, mounts and the unpack program (root is needed). */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   chownSync,
@@ -178,7 +179,16 @@ describe("volumes", () => {
   });
 
   it("become mounts of the runtime-spec, outer ones first", async () => {
-    const host = path.join(dir, "made/by/bind");
+    const shared = path.join(dir, "shared");
+    mkdirSync(shared);
+    execFileSync("mount", ["-t", "tmpfs", "shared", shared]);
+    using _ = {
+      [Symbol.dispose]: () => {
+        execFileSync("umount", [shared]);
+      },
+    };
+    execFileSync("mount", ["--make-shared", shared]);
+    const host = path.join(shared, "made/by/bind");
     await attach("a", {
       binds: { values: [`${host}:/data/inner:ro,rshared`, "named:/data"] },
       tmpfs: { "/t": "size=1m" },
