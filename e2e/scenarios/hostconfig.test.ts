@@ -517,6 +517,17 @@ describe("HostConfig", () => {
     ]);
     assert.match(lines, new RegExp(`^${ip}\\s+light [0-9a-f]{12} lighthouse$`, "m"));
     assert.match(lines, new RegExp(`PING light \\(${ip}\\)`));
+    const ship = await engine.docker([
+      "create",
+      "--name",
+      "ship",
+      "--link",
+      "lighthouse",
+      "busybox",
+    ]);
+    const links = ["inspect", "-f", "{{.HostConfig.Links}}", ship];
+    assert.equal(await engine.docker(links), "[/lighthouse:/ship/lighthouse]");
+    await engine.docker(["rm", ship]);
     await engine.docker(["rm", "-f", "lighthouse"]);
   });
   it("PublishAllPorts", async () => {

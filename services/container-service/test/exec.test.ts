@@ -49,6 +49,21 @@ describe("exec", () => {
     });
   });
 
+  it("tells of an end, or of a client that has detached by its keys", async () => {
+    const { execId } = await engine.execs.createExec({
+      ...{ container: id, cmd: ["cat"], tty: true },
+      ...{ attachStdin: true, attachStdout: true, attachStderr: true },
+    });
+    const { stream } = await engine.execs.startExec({ execId, tty: true });
+    assert.ok(stream);
+    await readAll(stream, "\x10\x11");
+    assert.equal((await engine.execs.waitExec({ execId, orDetached: true })).exitCode, 0);
+    const { exec: found } = await engine.execs.inspectExec({ execId });
+    assert.equal(found?.running, true);
+    process.kill(found?.pid ?? 0, "SIGKILL");
+    assert.equal((await engine.execs.waitExec({ execId })).exitCode, 137);
+  });
+
   it("lays its environment over the container's, and takes user and folder", async () => {
     const script = "echo $FROM $MORE; id -u; pwd";
     const { stdout } = await exec(["sh", "-c", script], {

@@ -9,6 +9,8 @@ export interface ExecEntry {
   readonly started: PromiseWithResolvers<undefined>;
   /** Resolves with the exit code. */
   readonly ended: PromiseWithResolvers<number>;
+  /** Resolves when its client has detached by keys. */
+  readonly detached: PromiseWithResolvers<undefined>;
   /** Seen ended by the last sweep: the next one forgets it. */
   swept: boolean;
   /** Ours (a health probe): not kept on disk, and forgotten when it has ended. */
@@ -42,6 +44,7 @@ export function openExecTable(): ExecTable {
         record,
         started: Promise.withResolvers(),
         ended: Promise.withResolvers(),
+        detached: Promise.withResolvers(),
         swept: false,
         transient,
       };

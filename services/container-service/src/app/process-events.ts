@@ -74,4 +74,5 @@ function detached(app: App, entry: Entry, execId: string): void {
       ? containerEvent(entry.record, "detach")
       : containerEvent(entry.record, "exec_detach", { execID: execId });
   app.store.append([event]);
+  app.execs.byId(execId)?.detached.resolve(undefined);
 }

@@ -8,7 +8,7 @@ import { apparmorProfileOf } from "../domain/bundle/build-process.ts";
 import { type ContainerRecord, statusOf } from "../domain/container-record.ts";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import type { Health } from "../domain/health.ts";
-import { linkNames } from "../domain/link-names.ts";
+import { linkNames, shownLinks } from "../domain/link-names.ts";
 import { parseSecurityOptions } from "../domain/security-options.ts";
 
 // Init shapes also take whole messages; here only plain objects are made.
@@ -22,7 +22,7 @@ export interface Sizes {
 
 export function containerMessage(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
   const { record } = entry;
-  const { id, name, config, hostConfig, image } = record;
+  const { id, name, config, image } = record;
   return {
     id,
     name,
@@ -37,7 +37,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     platform: image.os,
     apparmorProfile: apparmorOf(app, record),
     execIds: liveExecIds(app, id),
-    hostConfig,
+    hostConfig: hostConfigMessage(app, record),
     config,
     networkSettings: networkMessage(app, id, endpointMessage),
     mounts: [...app.volumes.mountPoints(id)],
@@ -47,6 +47,15 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
+}
+
+function hostConfigMessage(app: App, record: ContainerRecord): ContainerMessage["hostConfig"] {
+  const { hostConfig } = record;
+  const { links, networkMode } = hostConfig;
+  // On other networks links are the endpoint's.
+  if (links === undefined || networkMode !== "bridge") return hostConfig;
+  const all = app.registry.all().map((each) => each.record);
+  return { ...hostConfig, links: { ...links, values: shownLinks(all, record) } };
 }
 
 /** Execs of a container that have not ended. */

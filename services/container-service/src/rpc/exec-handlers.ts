@@ -25,7 +25,8 @@ export function execService(app: App): Implementation {
     inspectExec({ execId }) {
       return Promise.resolve({ exec: execMessage(app.execs.find(execId).record) });
     },
-    async waitExec({ execId }, { signal }) {
+    async waitExec({ execId, orDetached }, { signal }) {
+      const exec = app.execs.find(execId);
       const aborted = Promise.withResolvers<never>();
       const abort = (): void => {
         aborted.reject(signal.reason as Error);
@@ -33,7 +34,8 @@ export function execService(app: App): Implementation {
       signal.addEventListener("abort", abort, { once: true });
       try {
         const exitCode = await Promise.race([
-          app.execs.find(execId).ended.promise,
+          exec.ended.promise,
+          ...(orDetached ? [exec.detached.promise.then(() => 0)] : []),
           aborted.promise,
         ]);
         return { exitCode };

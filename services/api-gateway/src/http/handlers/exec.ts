@@ -77,16 +77,17 @@ function framed(text: Buffer): Buffer {
   return Buffer.concat([head, text]);
 }
 
-/** A client that was detached by its keys leaves a process that goes on: it is let go after this time. */
+/** A process that has closed its streams goes on: its client is let go after this time. */
 const exitRecordedMs = 1000;
 
 /**
  * Clients ask for the exit code as soon as their stream ends. The end comes straight from the process,
- * its exit code by way of the service's records: the end waits for those.
+ * its exit code by way of the service's records: the end waits for those, unless it was the client that left.
  */
 async function exitRecorded({ backends, name, signal }: ApiCall): Promise<void> {
   const options = { signal, timeoutMs: exitRecordedMs };
-  await backends.execs.waitExec({ execId: name }, options).catch(() => undefined);
+  const request = { execId: name, orDetached: true };
+  await backends.execs.waitExec(request, options).catch(() => undefined);
 }
 
 /** POST /exec/{id}/resize */
