@@ -44,8 +44,10 @@ function ps(args: readonly string[], signal: AbortSignal): Promise<string> {
       if (error === null) resolve(stdout);
       else if (error.code === "ENOENT")
         reject(internal("ps is not installed on the host", { cause: error }));
-      else
-        reject(internal(`error running ps: ${stderr.trim() || error.message}`, { cause: error }));
+      else {
+        const [said = ""] = stderr.trim().split("\n");
+        reject(internal(`ps: ${said.replace(/^ps: /, "") || error.message}`, { cause: error }));
+      }
     });
   });
 }

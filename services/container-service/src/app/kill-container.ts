@@ -1,8 +1,9 @@
 /** Kill: a signal by name or number; SIGKILL waits for the end. */
-import { conflict } from "@gantry/errors";
+import { conflict, EngineError, toEngineError } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { parseSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
 import { settledInTime } from "./settled.ts";
@@ -14,11 +15,16 @@ const startGraceMs = 10_000;
 
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
-  const entry = app.registry.find(reference);
-  const number = parseSignal(signal || "KILL", `cannot kill container: ${reference}: `);
+  const context = `cannot kill container: ${reference}: `;
+  const entry = findFor(app, reference, context);
+  const number = parseSignal(
+    signal || "KILL",
+    context,
+    "the linux daemon does not support signal ",
+  );
   await settledInTime(app, entry, startGraceMs);
   if (!isLive(entry.record.state)) {
-    throw conflict(`cannot kill container: ${reference}: container ${entry.id} is not running`);
+    throw conflict(`${context}container ${entry.id} is not running`);
   }
   if (number === sigkill) {
     await forceStop(app, entry);
@@ -30,4 +36,13 @@ export async function killContainer(app: App, reference: string, signal: string)
   app.store.append([containerEvent(entry.record, "kill", { signal: String(number) })]);
   if (isStop) await thaw(app, entry);
   await app.store.settled();
+}
+
+function findFor(app: App, reference: string, context: string): Entry {
+  try {
+    return app.registry.find(reference);
+  } catch (error) {
+    const { kind, message } = toEngineError(error);
+    throw new EngineError(kind, `${context}${message}`, { cause: error });
+  }
 }

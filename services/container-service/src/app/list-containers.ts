@@ -1,5 +1,5 @@
 /** List: which containers, newest first, and with sizes when asked for. */
-import { invalidArgument, isEngineError, resolveKind } from "@gantry/errors";
+import { resolveKind } from "@gantry/errors";
 import {
   compileFilters,
   type FilterContext,
@@ -72,14 +72,7 @@ function filterContext(app: App, families: ImageFamilies): FilterContext {
           const protocol = port.split("/")[1] ?? "tcp";
           return [port, ...bindings.map(({ hostPort }) => `${hostPort}/${protocol}`)];
         }),
-    createdNano: (reference) => {
-      try {
-        return app.registry.find(reference).record.createdNano;
-      } catch (error) {
-        if (isEngineError(error)) throw invalidArgument(error.message, { cause: error });
-        throw error;
-      }
-    },
+    createdNano: (reference) => app.registry.find(reference).record.createdNano,
     ancestors: (value) => families.get(value),
   };
 }

@@ -37,7 +37,7 @@ const problem = "Error when allocating new name: ";
 
 function newName(given: string): string {
   try {
-    return parseContainerName(given);
+    return parseContainerName(`/${given.replace(/^\//, "")}`);
   } catch (error) {
     throw invalidArgument(`${problem}${toEngineError(error).message}`, { cause: error });
   }

@@ -13,7 +13,7 @@ export async function restartContainer(
   options: StopOptions,
 ): Promise<void> {
   const entry = app.registry.find(reference);
-  if (options.signal !== "") parseSignal(options.signal);
+  if (options.signal !== "") parseSignal(options.signal, `Cannot restart container ${reference}: `);
   const wasRunning = isLive(entry.record.state);
   await stopRun(app, entry, options, "restart");
   if (wasRunning) app.store.append([containerEvent(entry.record, "stop")]);

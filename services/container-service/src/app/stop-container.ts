@@ -29,7 +29,7 @@ export async function stopContainer(
   options: StopOptions,
 ): Promise<void> {
   const entry = app.registry.find(reference);
-  if (options.signal !== "") parseSignal(options.signal);
+  if (options.signal !== "") parseSignal(options.signal, `cannot stop container: ${reference}: `);
   await settledInTime(app, entry, timeoutMsOf(entry, options) ?? longestStartMs);
   if (entry.record.state.status === "restarting") {
     await entry.serial.run(() => {

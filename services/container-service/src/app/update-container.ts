@@ -48,7 +48,7 @@ function newPolicy(entry: Entry, policy: RestartPolicy | undefined): RestartPoli
   validateRestartPolicy(policy, false);
   if (entry.record.hostConfig.autoRemove && policy.name !== "no") {
     throw conflict(
-      "Restart policy cannot be updated because AutoRemove is enabled for the container",
+      `Cannot update container ${entry.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
     );
   }
   return policy;

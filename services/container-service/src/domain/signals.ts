@@ -17,12 +17,14 @@ const numbers: ReadonlyMap<string, number> = new Map([
 /**
  * Number of a signal: `TERM`, `sigterm`, `15`, `RTMIN+3`. Throws invalid_argument, whose message
  * begins with `context`.
+ * @param unknown what is said of a number that no signal has
  */
-export function parseSignal(text: string, context = ""): number {
-  const number = /^\d+$/.test(text) ? Number(text) : namedSignal(text);
-  if (number === undefined || number < 1 || number > lastRealtime) {
+export function parseSignal(text: string, context = "", unknown = "invalid signal: "): number {
+  const number = /^-?\d+$/.test(text) ? Number(text) : namedSignal(text);
+  if (number === undefined || number === 0) {
     throw invalidArgument(`${context}invalid signal: ${text}`);
   }
+  if (number < 1 || number > lastRealtime) throw invalidArgument(`${context}${unknown}${text}`);
   return number;
 }
 

@@ -32,6 +32,10 @@ export class Fields {
     return spellings[0] === undefined ? undefined : (this.#object.get(spellings[0]) ?? undefined);
   }
 
+  get isEmpty(): boolean {
+    return this.#object.size === 0;
+  }
+
   has(name: string): boolean {
     return this.raw(name) !== undefined;
   }

@@ -14,7 +14,7 @@ import { opened } from "../encode/version-gates.ts";
 export async function createContainer(call: ApiCall): Promise<void> {
   const { query, version } = call;
   const body = await call.optionalJsonBody();
-  if (body === undefined) {
+  if (body === undefined || body.isEmpty) {
     throw invalidArgument("config cannot be empty in order to create a container");
   }
   const created = await call.backends.containers.createContainer({
@@ -37,6 +37,9 @@ export async function startContainer(call: ApiCall): Promise<void> {
     throw invalidArgument(
       "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
     );
+  }
+  if (call.query.text("checkpoint") !== "") {
+    throw invalidArgument("checkpoint is only supported in experimental mode");
   }
   await call.backends.containers.startContainer({ container: call.name });
   call.empty(204);

@@ -88,10 +88,11 @@ export function terminalSize({ query }: ApiCall): { height: number; width: numbe
 }
 
 function size(text: string, name: string): number {
-  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-  if (value < 2 ** 32) return value;
+  const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= 0 && value < 2 ** 32) return value;
+  const problem = Number.isNaN(value) ? "invalid syntax" : "value out of range";
   throw invalidArgument(
-    `invalid resize ${name === "h" ? "height" : "width"} ${JSON.stringify(text)}: must be an unsigned 32-bit number`,
+    `invalid resize ${name === "h" ? "height" : "width"} ${JSON.stringify(text)}: ${problem}`,
   );
 }
 

@@ -32,6 +32,11 @@ export function normalizeResources(
   if (host.cgroupVersion === "2" && resources.oomKillDisable === true) {
     warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
   }
+  if (host.cgroupVersion !== "2" && resources.oomKillDisable === true && !resources.memoryBytes) {
+    warnings.push(
+      "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
+    );
+  }
   return { resources: withDefaults(resources, host), warnings };
 }
 
@@ -208,7 +213,11 @@ function validateMemory(resources: Resources, update: boolean): void {
 }
 
 function validateCpu(resources: Resources, host: HostFacts): void {
-  const { nanoCpus, cpuPeriodUs, cpuQuotaUs } = resources;
+  const { cpuShares, nanoCpus, cpuPeriodUs, cpuQuotaUs } = resources;
+  refuseIf(
+    cpuShares < 0n,
+    `invalid CPU shares (${String(cpuShares)}): value must be a positive integer`,
+  );
   refuseIf(
     nanoCpus !== 0n && cpuPeriodUs !== 0n,
     "Conflicting options: Nano CPUs and CPU Period cannot both be set",
