@@ -96,7 +96,8 @@ export const recoveryRules = {
   starting:
     "adopt by the nonce of the launch: a program that runs makes it running, one that had begun is a run that has " +
     "ended (`start` and `die` are told), else nothing was begun, and it is again what it was before the start",
-  running: "adopt: it runs on, or its exit record or boot ID says how it ended, then the policy",
+  running:
+    "adopt: it runs on, or its exit record or boot ID says how it ended, then the policy; one whose run folder was taken away is killed (137), since nobody could reach it any more",
   paused: "as running; the cgroup says whether it is still frozen",
   restarting: "start it again at once",
   exited: "with auto-remove it is removed, else by policy started again or left",

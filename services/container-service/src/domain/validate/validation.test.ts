@@ -222,6 +222,15 @@ describe("resources", () => {
     assert.equal(warnings.length, 2);
   });
 
+  it("warns of a disabled OOM killer where no memory is limited", () => {
+    const text =
+      "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.";
+    assert.deepEqual(normalize({ oomKillDisable: true }).warnings, [text]);
+    const limited = { oomKillDisable: true, memoryBytes: 64n * mib };
+    assert.deepEqual(normalize(limited).warnings, []);
+    assert.throws(() => normalize({ cpuShares: -1n }), { kind: "invalid_argument" });
+  });
+
   it("lets an update set swap alone", () => {
     assert.equal(
       normalize({ memorySwapBytes: 10n * mib }, host, true).resources.memorySwapBytes,
