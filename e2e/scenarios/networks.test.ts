@@ -191,6 +191,42 @@ describe("networks of the stock CLI", () => {
     );
   });
 
+  it("take their configuration from one that is kept for it", async () => {
+    const conf = ["--config-only", "--subnet", "10.231.6.0/24", "--label", "of=conf"];
+    const mtu = ["-o", "com.docker.network.driver.mtu=1400"];
+    const id = await docker("network", "create", ...conf, ...mtu, "plan");
+    await docker("network", "create", "--config-from", "plan", "made");
+    const format =
+      "{{json .Labels}} {{json .Options}} {{(index .IPAM.Config 0).Subnet}} {{.ConfigFrom.Network}}";
+    assert.equal(
+      await docker("network", "inspect", "-f", format, "made"),
+      '{"of":"conf"} {"com.docker.network.driver.mtu":"1400"} 10.231.6.0/24 plan',
+    );
+    const found = await docker(
+      "network",
+      "ls",
+      "-q",
+      "--no-trunc",
+      "-f",
+      "driver=null",
+      "-f",
+      "name=plan",
+    );
+    assert.equal(found, id);
+    const daemon = "Error response from daemon: ";
+    assert.equal(
+      await refusal("network", "rm", "plan"),
+      `${daemon}error while removing network: configuration network "plan" is in use\nexit status 1`,
+    );
+    await sleeper("user");
+    assert.equal(
+      await refusal("network", "connect", "plan", "user"),
+      `${daemon}cannot create endpoint on configuration-only network`,
+    );
+    assert.equal(await docker("network", "prune", "-f"), "Deleted Networks:\nmade\n");
+    assert.equal(await docker("network", "rm", "plan"), "plan");
+  });
+
   it("can have IPv6 alone", async () => {
     await docker("network", "create", "--ipv4=false", "--ipv6", "six");
     await web("aft", "--network", "six");
@@ -443,6 +479,37 @@ describe("isolation", () => {
       /SERVFAIL/,
     );
     assert.equal(await docker("port", "in"), "");
+  });
+
+  it("hides containers behind the host's address, unless that is not wanted", async () => {
+    await docker("network", "create", "hidden");
+    await docker(
+      "network",
+      "create",
+      "-o",
+      "com.docker.network.bridge.enable_ip_masquerade=false",
+      "open",
+    );
+    await sleeper("aft", "--network", "hidden");
+    await sleeper("bow", "--network", "open");
+    await using _server = await outside.tellSources(9000);
+    assert.equal(await (await placeOf("aft")).askUdp(outside.address, 9000), outside.host);
+    assert.equal(
+      await (await placeOf("bow")).askUdp(outside.address, 9000),
+      await addressOf("bow", "open"),
+    );
+  });
+
+  it("leaves no IPv6 where none was asked for", async () => {
+    await docker("network", "create", "-o", "com.docker.network.bridge.name=e2efour", "four");
+    await sleeper("aft", "--network", "four");
+    const inside = await placeOf("aft");
+    const shown = ["ip", "-6", "-o", "addr", "show", "dev"];
+    assert.equal((await inside.run(...shown, "eth0")).stdout, "");
+    assert.equal(execFileSync("ip", [...shown.slice(1), "e2efour"], { encoding: "utf8" }), "");
+    // To all neighbours, for which no address is needed but one's own.
+    const sent = await inside.run("ping", "-6", "-c1", "-W1", "-I", "eth0", "ff02::1");
+    assert.notEqual(sent.code, 0);
   });
 
   it("can be had between containers of one network", async () => {

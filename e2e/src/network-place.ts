@@ -47,6 +47,15 @@ export class NetworkPlace {
 
   /** Answers datagrams with a word until it is closed. */
   async serveUdp(port: number, word: string): Promise<AsyncDisposable> {
+    return await this.#answerUdp(port, JSON.stringify(word));
+  }
+
+  /** Answers datagrams with the address that they come from, until it is closed. */
+  async tellSources(port: number): Promise<AsyncDisposable> {
+    return await this.#answerUdp(port, "from.address");
+  }
+
+  async #answerUdp(port: number, answer: string): Promise<AsyncDisposable> {
     return await started([
       "nsenter",
       "-n",
@@ -55,7 +64,7 @@ export class NetworkPlace {
       process.execPath,
       "-e",
       `const socket = require("node:dgram").createSocket("udp4");
-       socket.on("message", (_, from) => socket.send("${word}", from.port, from.address));
+       socket.on("message", (_, from) => socket.send(${answer}, from.port, from.address));
        socket.bind(${String(port)}, () => console.log("ready"));`,
     ]);
   }

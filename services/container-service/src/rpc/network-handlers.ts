@@ -14,7 +14,7 @@ import type { NewNetwork } from "../app/network/create-network.ts";
 import { wishOf } from "../app/network/declare-networks.ts";
 import type { NetworkView } from "../app/network/network-views.ts";
 import type { NetworkFilter } from "../domain/network/network-filters.ts";
-import type { EndpointWish, SubnetRecord } from "../domain/network/records.ts";
+import { type EndpointWish, type SubnetRecord, shownDriver } from "../domain/network/records.ts";
 
 const noWish: EndpointWish = {
   links: [],
@@ -107,7 +107,7 @@ function toMessage({
     createdNano: BigInt(record.createdNano),
     scope: "local",
     // A configuration is of no driver.
-    driver: record.configOnly ? "null" : record.driver,
+    driver: shownDriver(record),
     enableIpv4: record.enableIpv4,
     enableIpv6: record.enableIpv6,
     ipam: {

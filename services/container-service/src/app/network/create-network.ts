@@ -93,7 +93,7 @@ function checkName(context: NetworkContext, { name }: NewNetwork): void {
   }
 }
 
-/** A network made from a configuration takes everything but its name and labels from there. */
+/** A network made from a configuration takes everything but its name from there. */
 function fromConfiguration(context: NetworkContext, request: NewNetwork): NewNetwork {
   checkSwarm(request);
   checkConfiguration(request);
@@ -109,6 +109,7 @@ function fromConfiguration(context: NetworkContext, request: NewNetwork): NewNet
     enableIpv4: config.enableIpv4,
     enableIpv6: config.enableIpv6,
     options: config.options,
+    labels: config.labels,
   };
 }
 

@@ -7,7 +7,7 @@ import type { NewEvent } from "../../ports/metadata.ts";
 import { ownLink } from "./bridge-state.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 
-/** Errors: not_found, permission_denied (predefined, active endpoints). */
+/** Errors: not_found, permission_denied (predefined, active endpoints, a configuration in use). */
 export async function removeNetwork(context: NetworkContext, reference: string): Promise<void> {
   const network = context.registry.find(reference);
   if (predefinedNames.includes(network.name)) {
@@ -23,7 +23,18 @@ export async function removeNetwork(context: NetworkContext, reference: string):
       `error while removing network: network ${network.name} has active endpoints (${list.join(", ")})`,
     );
   }
+  if (isConfigurationInUse(context, network)) {
+    throw permissionDenied(
+      `error while removing network: configuration network ${JSON.stringify(network.name)} is in use`,
+    );
+  }
   await remove(context, network, "destroy");
+}
+
+function isConfigurationInUse({ registry }: NetworkContext, network: NetworkRecord): boolean {
+  return (
+    network.configOnly && registry.networks().some(({ configFrom }) => configFrom === network.name)
+  );
 }
 
 async function remove(

@@ -1,7 +1,7 @@
 /** Docker's filters of networks. */
 import { invalidArgument } from "@gantry/errors";
 import { predefinedNames } from "./network-modes.ts";
-import type { NetworkRecord } from "./records.ts";
+import { type NetworkRecord, shownDriver } from "./records.ts";
 
 /** For each key the values; within a key any may match (labels: all must). */
 export type NetworkFilter = ReadonlyMap<string, readonly string[]>;
@@ -45,7 +45,7 @@ export function isListed(network: NetworkRecord, filter: NetworkFilter, inUse: b
   };
   const builtin = predefinedNames.includes(network.name);
   return (
-    any("driver", (value) => network.driver === value) &&
+    any("driver", (value) => shownDriver(network) === value) &&
     any("id", (value) => matches(network.id, value)) &&
     any("name", (value) => matches(network.name, value)) &&
     any("scope", (value) => value === "local") &&
@@ -88,7 +88,8 @@ export function checkPruneFilter(filter: NetworkFilter): void {
 
 /** Whether prune may take an unused network. `until` values are nanoseconds since the epoch, decimal. */
 export function isRemovable(network: NetworkRecord, filter: NetworkFilter): boolean {
-  if (predefinedNames.includes(network.name)) return false;
+  // Nobody is ever connected to a configuration.
+  if (predefinedNames.includes(network.name) || network.configOnly) return false;
   const until = filter.get("until")?.[0];
   if (until !== undefined && BigInt(network.createdNano) > BigInt(until)) return false;
   const unwanted = filter.get("label!") ?? [];

@@ -27,6 +27,11 @@ export interface NetworkRecord {
   readonly madeParent?: MadeParent;
 }
 
+/** The driver as clients see it: a configuration has none. */
+export function shownDriver({ driver, configOnly }: NetworkRecord): NetworkDriver {
+  return configOnly ? "null" : driver;
+}
+
 export type NetworkDriver = "bridge" | "host" | "null" | "macvlan" | "ipvlan";
 
 export interface IpamRecord {
