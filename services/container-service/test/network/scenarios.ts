@@ -239,9 +239,12 @@ const flushed: Scenario = async (world) => {
     "flush map inet gantry_t dnat4any",
   ]) {
     nft(...attack.split(" "));
-    await untilPasses(() => {
-      assert.equal(nft("list", "table", "inet", "gantry_t"), before, attack);
-    });
+    await untilPasses(
+      () => {
+        assert.equal(nft("list", "table", "inet", "gantry_t"), before, attack);
+      },
+      { timeoutMs: 5000 },
+    );
   }
   assert.equal(await world.outside.ask("tcp", "10.99.0.1", 8080), "10.99.0.2");
   // Tables of others come and go without ours being written again.
