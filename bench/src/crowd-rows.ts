@@ -1,8 +1,8 @@
 /** Rows of many containers that run at the same time. */
 import { setTimeout as pause } from "node:timers/promises";
+import { machineCpuOf } from "./cpu-time.ts";
 import type { Engine } from "./engine.ts";
 import { call } from "./engine-api.ts";
-import { machineCpuOf } from "./machine-cpu.ts";
 import type { Timed } from "./measure.ts";
 import { docker } from "./measure.ts";
 

@@ -73,7 +73,8 @@ async function readProcess(pid: number, ownNamespace: string): Promise<Process |
   }
 }
 
-async function readIfThere(path: string): Promise<string> {
+/** Empty for a file of a process that has ended. */
+export async function readIfThere(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
