@@ -1,5 +1,5 @@
 /** The engine as a whole: its programs in order. */
-import { mkdirSync } from "node:fs";
+import { chmodSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { type EngineConfig, servicePaths, wakeSocketPath } from "@gantry/config";
 import { toEngineError } from "@gantry/errors";
@@ -8,7 +8,13 @@ import { SystemService } from "@gantry/proto/system";
 import { openChannel } from "@gantry/rpc";
 import { rotateLog } from "./log-file.ts";
 import { findNatsServer, natsProgram } from "./nats-program.ts";
-import { onDemandServices, type Program, serviceOrder, serviceProgram } from "./program.ts";
+import {
+  compileCacheOf,
+  onDemandServices,
+  type Program,
+  serviceOrder,
+  serviceProgram,
+} from "./program.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 import { openWakeSocket, type WakeSocket } from "./wake-socket.ts";
 
@@ -58,6 +64,10 @@ export class Engine {
   async start(): Promise<void> {
     mkdirSync(this.#config.runRoot, { recursive: true, mode: 0o755 });
     mkdirSync(this.#config.dataRoot, { recursive: true, mode: 0o711 });
+    // Node would make it for everybody.
+    const cache = compileCacheOf(this.#config.dataRoot);
+    mkdirSync(cache, { recursive: true, mode: 0o700 });
+    chmodSync(cache, 0o700);
     // Nobody waits for NATS: events are kept until it is there.
     this.#nats?.start().catch((error: unknown) => {
       this.#logger.error({ err: error }, "NATS did not start");

@@ -53,6 +53,11 @@ const quickNode = [quiet];
 /** Path of a service's bundle in the folder of all programs. */
 const bundleOf = (programs: string, name: string): string => path.join(programs, name, "main.mjs");
 
+/** Where Node keeps what it has compiled of the services. */
+export function compileCacheOf(dataRoot: string): string {
+  return path.join(dataRoot, "compile-cache");
+}
+
 /** A service of the engine as a program. `programs` is the folder of the bundles. */
 export function serviceProgram(config: EngineConfig, programs: string, name: ServiceName): Program {
   const entry = bundleOf(programs, name);
@@ -64,7 +69,7 @@ export function serviceProgram(config: EngineConfig, programs: string, name: Ser
       ...engineEnvironment(config),
       // One arena for all threads: some MiB less, and no thread here allocates much.
       MALLOC_ARENA_MAX: "1",
-      NODE_COMPILE_CACHE: path.join(config.dataRoot, "compile-cache"),
+      NODE_COMPILE_CACHE: compileCacheOf(config.dataRoot),
     },
     probe: (signal) =>
       name === "api-gateway"
