@@ -1,6 +1,8 @@
 /** kill -9 of any service leaves containers running, and every exit is reported once, with the true code. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { readFile, rm } from "node:fs/promises";
+import net from "node:net";
 import { after, before, describe, it } from "node:test";
 import type { ServiceName } from "@gantry/testkit/test-engine";
 import { TestEngine } from "@gantry/testkit/test-engine";
@@ -83,7 +85,10 @@ describe("a run root that is taken away while no service runs", () => {
   it("ends what nobody can reach any more, says so, and loses nothing else", async () => {
     const sleeper = ["busybox", "sh", "-c", "echo kept; exec sleep 1000"];
     const plain = await engine.docker(["run", "-d", ...sleeper]);
-    const restarted = await engine.docker(["run", "-d", "--restart", "always", ...sleeper]);
+    // The relay that holds it is out of reach, too.
+    const port = `127.0.0.1:${String(await freePort())}`;
+    const options = ["--restart", "always", "-p", `${port}:80`];
+    const restarted = await engine.docker(["run", "-d", ...options, ...sleeper]);
     const removed = await engine.docker(["run", "-d", "--rm", ...sleeper]);
     const waiter = "trap 'exit 17' TERM; sleep 1000 & echo ready; wait";
     const ended = await engine.docker(["run", "-d", "busybox", "sh", "-c", waiter]);
@@ -109,6 +114,7 @@ describe("a run root that is taken away while no service runs", () => {
     await untilPasses(async () => {
       assert.equal(await state(restarted), "running 0");
     });
+    assert.equal(await engine.docker(["port", restarted]), `80/tcp -> ${port}`);
     await untilPasses(async () => {
       assert.equal((await engine.tryDocker(["inspect", removed])).code, 1);
     });
@@ -176,6 +182,15 @@ async function onlyOneDie(id: string, exitCode: string): Promise<void> {
     "{{.Actor.Attributes.exitCode}}",
   ]);
   assert.equal(lines, exitCode);
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 async function parentOf(pid: string): Promise<string> {

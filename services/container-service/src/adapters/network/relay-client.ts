@@ -11,6 +11,7 @@ import { hasErrno, internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
 import type { PortRelay, RelayPort } from "../../ports/network-host.ts";
+import { endOrphanRelays, relayTitle } from "./orphan-relay.ts";
 
 /** What the client needs. */
 export interface RelayOptions {
@@ -19,7 +20,7 @@ export interface RelayOptions {
   /** Path of its control socket, at most 107 bytes. */
   readonly socketPath: string;
   readonly kernel: Pick<DescriptorKernel, "closeFd" | "listenUnix"> &
-    Pick<ProcessKernel, "pidfdOpen" | "watchPidfd">;
+    Pick<ProcessKernel, "pidfdOpen" | "pidfdSendSignal" | "watchPidfd">;
   readonly logger: Logger;
 }
 
@@ -88,7 +89,10 @@ export class RelayClient implements PortRelay {
   restore(ports: readonly RelayPort[]): Promise<RelayPort[]> {
     return this.#inOrder(async () => {
       const connection = ports.length === 0 ? await this.#connect() : await this.#connectOrStart();
-      if (connection === undefined) return [];
+      if (connection === undefined) {
+        await this.#endOrphans();
+        return [];
+      }
       const wanted = new Set(ports.map(portId));
       const [listing] = await connection.askAll([{ op: "list" }]);
       const held = Array.isArray(listing?.ports) ? (listing.ports as RelayListEntry[]) : [];
@@ -176,6 +180,7 @@ export class RelayClient implements PortRelay {
   async #connectOrStart(): Promise<RelayConnection> {
     const found = await this.#connect();
     if (found !== undefined) return found;
+    await this.#endOrphans();
     this.#start();
     const started = await this.#connect();
     if (started === undefined) throw internal("the relay cannot be started");
@@ -208,13 +213,19 @@ export class RelayClient implements PortRelay {
     return connection;
   }
 
+  async #endOrphans(): Promise<void> {
+    const { kernel, socketPath, logger } = this.#options;
+    const count = await endOrphanRelays(kernel, socketPath);
+    if (count > 0) logger.warn({ count, socketPath }, "a relay without its socket was killed");
+  }
+
   /** The socket is ours and listening before the program runs, so that there is nothing to wait for. */
   #start(): void {
     const { kernel, socketPath, program, logger } = this.#options;
     const listener = kernel.listenUnix(socketPath, 0o600, 16);
     try {
       const child = spawn(program, ["--listen-fd", "3"], {
-        argv0: "gantry-relay native/relay",
+        argv0: `${relayTitle} native/relay`,
         cwd: "/",
         detached: true,
         env: {},

@@ -1,0 +1,85 @@
+/** A relay whose control socket was taken away: nobody can speak to it any more, and it holds our ports. */
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { hasErrno } from "@gantry/errors";
+import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
+
+/** What is asked of the kernel. */
+export type OrphanKernel = Pick<DescriptorKernel, "closeFd"> &
+  Pick<ProcessKernel, "pidfdOpen" | "pidfdSendSignal" | "watchPidfd">;
+
+/** How relays call themselves. */
+export const relayTitle = "gantry-relay";
+
+const sigkill = 9;
+const endsWithinMs = 5000;
+/** In the flags of /proc/net/unix: it listens. */
+const accepts = 0x1_0000;
+
+/** Ends the relays that listen at this path though it is not there. Resolves with their number. */
+export async function endOrphanRelays(kernel: OrphanKernel, socketPath: string): Promise<number> {
+  const sockets = await listenersAt(socketPath);
+  if (sockets.size === 0) return 0;
+  let count = 0;
+  for (const name of await readdir("/proc")) {
+    if (/^\d+$/.test(name) && (await isRelayWith(name, sockets))) {
+      if (await end(kernel, name, sockets)) count += 1;
+    }
+  }
+  return count;
+}
+
+/** The kernel knows a socket by the path that it was bound to, also when that is gone. */
+async function listenersAt(socketPath: string): Promise<ReadonlySet<string>> {
+  const lines = (await readFile("/proc/net/unix", "utf8")).split("\n");
+  const found = lines.flatMap((line) => {
+    const [, , , flags = "", , , inode = "", ...path] = line.trim().split(/\s+/);
+    const listens = (Number.parseInt(flags, 16) & accepts) !== 0;
+    return listens && path.join(" ") === socketPath ? [`socket:[${inode}]`] : [];
+  });
+  return new Set(found);
+}
+
+async function isRelayWith(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
+  try {
+    if (!(await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith(relayTitle)) return false;
+    const fds = await readdir(`/proc/${pid}/fd`);
+    const links = await Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
+    return links.some((link) => sockets.has(link));
+  } catch (error) {
+    // It has ended, or closed a descriptor, while we looked.
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return false;
+    throw error;
+  }
+}
+
+async function end(
+  kernel: OrphanKernel,
+  pid: string,
+  sockets: ReadonlySet<string>,
+): Promise<boolean> {
+  let pidfd: number;
+  try {
+    pidfd = kernel.pidfdOpen(Number(pid));
+  } catch (error) {
+    if (hasErrno(error, "ESRCH")) return false;
+    throw error;
+  }
+  try {
+    // Looked at again: now the number cannot pass to another process.
+    if (!(await isRelayWith(pid, sockets))) return false;
+    const ended = Promise.withResolvers<undefined>();
+    const watch = kernel.watchPidfd(pidfd, () => {
+      ended.resolve(undefined);
+    });
+    const late = setTimeout(() => {
+      watch.close();
+      ended.resolve(undefined);
+    }, endsWithinMs);
+    kernel.pidfdSendSignal(pidfd, sigkill);
+    await ended.promise;
+    clearTimeout(late);
+    return true;
+  } finally {
+    kernel.closeFd(pidfd);
+  }
+}
