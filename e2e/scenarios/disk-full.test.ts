@@ -98,6 +98,31 @@ describe("a full disk", () => {
     assertNotCorrupt();
   });
 
+  it("is an error for a build's steps, and the build is done when there is space again", async () => {
+    const env = { ...engine.clientEnv(), DOCKER_BUILDKIT: "0" };
+    const build = (dockerfile: string) =>
+      engine.tryDocker(["build", "-t", "filling", "-"], { input: dockerfile, env });
+    const filling = "FROM busybox\nRUN head -c 5000000 /dev/zero > /zeros\n";
+    assert.equal((await build("FROM busybox\nRUN true\n")).code, 0);
+    const giveBack = await disk.fill();
+    try {
+      const ran = await build(filling);
+      assert.notEqual(ran.code, 0, ran.stdout);
+      assert.match(ran.stdout + ran.stderr, noSpace);
+      assert.equal(await engine.docker(["ps", "-aq"]), "");
+    } finally {
+      await giveBack();
+    }
+    const done = await build(filling);
+    assert.equal(done.code, 0, done.stderr);
+    assert.equal(
+      await engine.docker(["run", "--rm", "filling", "wc", "-c", "/zeros"]),
+      "5000000 /zeros",
+    );
+    await engine.docker(["rmi", "filling"]);
+    assertNotCorrupt();
+  });
+
   it("lets containers run on, keeps their exit codes, and their log goes on after it", async () => {
     const loop =
       "i=0; while [ ! -e /tmp/go ]; do i=$((i+1)); echo line $i; [ $i -lt 20000 ] || sleep 0.1; done; echo last; exit 6";

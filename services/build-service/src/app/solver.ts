@@ -71,7 +71,11 @@ export class SolveSession {
   readonly #id = randomUUID();
   readonly #results = new Map<string, Promise<Solved>>();
   readonly #keys = new Map<string, Promise<string>>();
+  readonly #contentKeys = new Map<string, Promise<string>>();
+  readonly #made = new Map<string, boolean>();
   readonly #known = new Set<string>();
+  /** COPYs whose key waits for those of others, and what begins the work that they will want then. */
+  readonly #waiting = new Set<() => void>();
   readonly #onContainer: (vertex: Vertex, id: string) => void;
   /** Records that this build relies on. */
   readonly held: string[] = [];
@@ -169,7 +173,7 @@ export class SolveSession {
       else this.#onContainer(vertex, event.id);
     };
     // What passes the cache over is done for this build only.
-    const workKey = vertex.ignoreCache ? `${this.#id} ${key}` : key;
+    const workKey = this.#looksUp(vertex) ? key : `${this.#id} ${key}`;
     const solved = await this.#shared.work.join(workKey, this.#signal, listener, (signal, tell) =>
       this.#execute(vertex, key, trees, tell, signal),
     );
@@ -188,7 +192,7 @@ export class SolveSession {
   ): Promise<Solved> {
     const { cache } = this.#shared;
     // Another build may have made it between our look and now.
-    const made = vertex.ignoreCache ? undefined : cache.find(key);
+    const made = this.#looksUp(vertex) ? cache.find(key) : undefined;
     if (made !== undefined) return { snapshot: made.snapshot, key };
     const id = randomUUID().replaceAll("-", "").slice(0, 25);
     const layerKey = `build/${id}`;
@@ -269,18 +273,38 @@ export class SolveSession {
     vertex: Vertex,
   ): Promise<{ readonly key: string; readonly entry: CacheEntry | undefined }> {
     const { cache } = this.#shared;
-    const { op, ignoreCache } = vertex;
+    const { op } = vertex;
+    const looksUp = this.#looksUp(vertex);
     if (op.kind !== "copy") {
       const key = await this.#key(vertex);
-      return { key, entry: ignoreCache ? undefined : cache.find(key) };
+      return { key, entry: looksUp ? cache.find(key) : undefined };
     }
-    const fast = await this.#fastKey(vertex);
-    const hit = fast === undefined || ignoreCache ? undefined : cache.find(fast);
+    const fast = await this.#fastKeyOrPrepare(vertex);
+    const isMade = this.#isMadeAnew(vertex);
+    const hit = fast === undefined || isMade ? undefined : cache.find(fast);
     if (hit !== undefined) return { key: hit.key, entry: hit };
-    const key = await this.#slowKey(vertex, op);
-    const entry = ignoreCache ? undefined : cache.find(key);
+    // The build is not all cached: those who wait for our key will have to look at their sources, too.
+    for (const prepare of this.#waiting) prepare();
+    const key = await memo(this.#contentKeys, vertex.digest, () => this.#slowKey(vertex, op));
+    const entry = looksUp ? cache.find(key) : undefined;
     if (entry !== undefined && fast !== undefined) cache.addKey(fast, entry.id);
     return { key, entry };
+  }
+
+  /** The fast key. While it waits for a step that has to be done, the stages that it copies from are begun. */
+  async #fastKeyOrPrepare(vertex: Vertex): Promise<string | undefined> {
+    const prepare = (): void => {
+      for (const source of vertex.inputs.slice(1)) {
+        // Who asks for it again hears of its failure.
+        if (SolveSession.isTree(source)) this.result(source).catch(() => undefined);
+      }
+    };
+    this.#waiting.add(prepare);
+    try {
+      return await this.#fastKey(vertex);
+    } finally {
+      this.#waiting.delete(prepare);
+    }
   }
 
   /** Key of a COPY by what its sources were made of; undefined when some are files of elsewhere. */
@@ -289,6 +313,21 @@ export class SolveSession {
     if (op.kind !== "copy" || !inputs.every(SolveSession.isTree)) return undefined;
     const keys = await Promise.all(inputs.map((input) => this.#key(input)));
     return keyOf("copied", op, keys);
+  }
+
+  /** Whether a record may stand for a vertex: what a COPY takes from a stage made anew may be what it was. */
+  #looksUp(vertex: Vertex): boolean {
+    if (vertex.op.kind !== "copy") return !this.#isMadeAnew(vertex);
+    return !vertex.ignoreCache && !this.#isMadeAnew(inputOf(vertex, 0));
+  }
+
+  /** Whether a vertex, or one that it is made of, passes the cache over. */
+  #isMadeAnew(vertex: Vertex): boolean {
+    const known = this.#made.get(vertex.digest);
+    if (known !== undefined) return known;
+    const made = vertex.ignoreCache || vertex.inputs.some((input) => this.#isMadeAnew(input));
+    this.#made.set(vertex.digest, made);
+    return made;
   }
 
   /** Key of a COPY by the content of its sources. */

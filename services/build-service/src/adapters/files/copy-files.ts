@@ -119,6 +119,7 @@ class Copier {
     const pivot = from.path.lastIndexOf("/./");
     for (const { place, name } of matchSources(from.root, from.path)) {
       if (place.stat === undefined) continue;
+      if (this.#options.link) this.#ownDirectories(destination);
       const base = pivot < 0 ? name : name.slice(prefixLength(from.path.slice(0, pivot)));
       if (this.#options.parents) await this.#copyWithParents(from.root, name, base, destination);
       else if (place.stat.isDirectory())
@@ -126,6 +127,22 @@ class Copier {
       else await this.#copyFile(place.path, place.stat, from.name ?? lastOf(name), destination);
       // The next source may have files of the same names.
       await this.#queue.settle();
+    }
+  }
+
+  /** The way to the destination as of a tree of its own that is laid over this one: of directories only. */
+  #ownDirectories(destination: string): void {
+    const asDirectory = destination.endsWith("/");
+    let path = this.#root;
+    for (const segment of (asDirectory ? destination : parentOf(destination)).split("/")) {
+      if (segment === "") continue;
+      path = `${path}/${segment}`;
+      const stat = statOf(path);
+      if (stat?.isDirectory() === true) continue;
+      if (stat !== undefined) rmSync(path);
+      mkdirSync(path, { mode: 0o755 });
+      chmodSync(path, 0o755);
+      lchownSync(path, this.#owner.uid, this.#owner.gid);
     }
   }
 
