@@ -9,7 +9,7 @@ import { lintStage } from "../domain/lint/lint-stage.ts";
 import { type Finding, readCheckOptions, shownFinding } from "../domain/lint/rules.ts";
 import type { BuildRequest } from "../ports/build.ts";
 import type { ProgressSink } from "../ports/progress.ts";
-import type { PlannedStage } from "./plan-stages.ts";
+import type { PlannedStage } from "./planned-stage.ts";
 
 /** Checks of one Dockerfile. */
 export class DockerfileChecks {

@@ -8,7 +8,8 @@ import { reachable } from "../domain/solver/vertex.ts";
 import type { BuildRequest } from "../ports/build.ts";
 import type { BuildInputs } from "../ports/build-inputs.ts";
 import { contextNeeds } from "./context-needs.ts";
-import { type PlannedStage, StagePlanner } from "./plan-stages.ts";
+import { StagePlanner } from "./plan-stages.ts";
+import type { PlannedStage } from "./planned-stage.ts";
 
 const request: BuildRequest = {
   ...{ id: "test", target: "", buildArgs: new Map(), labels: new Map(), platforms: [] },

@@ -1,72 +1,25 @@
 /** A Dockerfile's stages as states: base images are looked up, instructions dispatched. */
-import { formatPlatform, hostPlatform, type Platform, parsePlatform } from "@gantry/oci";
+import { formatPlatform, type Platform, parsePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { expandWord } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
-import { platformArguments, proxyEnvironment } from "../domain/frontend/arguments.ts";
+import { proxyEnvironment } from "../domain/frontend/arguments.ts";
 import { dispatch } from "../domain/frontend/dispatch.ts";
 import type { DispatchContext } from "../domain/frontend/dispatch-context.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import { buildkitHistory, classicHistory } from "../domain/frontend/history-texts.ts";
 import { type StageState, withConfig } from "../domain/frontend/stage-state.ts";
-import { type Stage, type Stages, stageCalled } from "../domain/frontend/stages.ts";
+import { type Stage, stageCalled } from "../domain/frontend/stages.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
-import type { BuildRequest } from "../ports/build.ts";
-import type { BuildInputs, ContextSource } from "../ports/build-inputs.ts";
+import type { ContextSource } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-states.ts";
-
-/** What planning needs from outside. */
-export interface PlanContext {
-  readonly request: BuildRequest;
-  readonly inputs: BuildInputs;
-  readonly file: Stages;
-  readonly escape: string;
-  readonly target: Stage;
-  readonly platform: Platform;
-  /** Finds an image; several askers of one get one answer. @param platform undefined: the host's */
-  readonly base: (reference: string, platform: Platform) => Promise<BaseImage>;
-  /** A reference as displays show it; undefined: it is none. */
-  readonly fullName: (reference: string) => string | undefined;
-  /** Texts of history, and of failures. */
-  readonly style: "buildkit" | "classic";
-}
-
-/** One instruction of a stage and the state after it. */
-export interface PlannedStep {
-  readonly instruction: Instruction;
-  readonly before: StageState;
-  readonly state: StageState;
-  /** Set for steps of ONBUILD. */
-  readonly isTrigger: boolean;
-}
-
-/** A stage whose base is there, and whose instructions are planned one by one. */
-export interface BegunStage extends Pick<PlannedStage, "stage" | "base" | "image" | "parent"> {
-  /** Triggers of the base first. */
-  readonly instructions: readonly Instruction[];
-  readonly triggers: number;
-  /** Plans the next instruction. Throws BuildFailure. */
-  advance(): Promise<PlannedStep>;
-  /** The stage as far as it has been planned: from now on others can stand on it. */
-  end(): PlannedStage;
-}
-
-/** A stage, planned. */
-export interface PlannedStage {
-  readonly stage: Stage;
-  /** After FROM. */
-  readonly base: StageState;
-  /** Image that it stands on; undefined: another stage, or nothing. */
-  readonly image: BaseImage | undefined;
-  /** Index of the stage that it stands on. */
-  readonly parent: number | undefined;
-  readonly steps: readonly PlannedStep[];
-  readonly state: StageState;
-}
+import { globalArguments } from "./global-arguments.ts";
+import type { PlanContext } from "./plan-context.ts";
+import type { BegunStage, PlannedStage, PlannedStep } from "./planned-stage.ts";
 
 /** Plans stages on demand: those that nothing asks for are not even looked at. */
 export class StagePlanner {
@@ -404,26 +357,3 @@ export class StagePlanner {
 
 /** Digest of an `[internal]` vertex. */
 export const internalDigest = (...parts: readonly unknown[]): string => `sha256:${keyOf(parts)}`;
-
-function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
-  const { file, request, platform, target, escape } = context;
-  const known = platformArguments(hostPlatform(), platform, target.named ? target.name : "");
-  for (const [name, value] of request.buildArgs) {
-    if (known.has(name) && value !== undefined) known.set(name, value);
-  }
-  for (const { args, lines } of file.globalArgs) {
-    for (const { name, defaultValue } of args) {
-      try {
-        const value =
-          request.buildArgs.get(name) ??
-          (defaultValue === undefined
-            ? undefined
-            : expandWord(defaultValue, (each) => known.get(each), { escape }).text);
-        if (value !== undefined) known.set(name, value);
-      } catch (error) {
-        throw new BuildFailure(error instanceof Error ? error.message : String(error), lines);
-      }
-    }
-  }
-  return known;
-}
