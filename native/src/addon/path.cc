@@ -12,6 +12,7 @@
 #include "addon/worker.h"
 #include "kernel/copy_files.h"
 #include "kernel/in_root.h"
+#include "kernel/read_growing.h"
 #include "kernel/remove_tree.h"
 #include "kernel/unique_fd.h"
 
@@ -51,21 +52,6 @@ Napi::Value make_in_root_js(const Napi::CallbackInfo& info) {
     }
     return Napi::Number::New(info.Env(), fd);
   });
-}
-
-// Calls `read` with growing buffers until the value fits; it may grow between two calls.
-template <typename Read>
-std::vector<char> read_growing(const char* call, const std::string& path, Read read) {
-  std::vector<char> buffer(256);
-  for (;;) {
-    const ssize_t length = read(buffer.data(), buffer.size());
-    if (length >= 0) {
-      buffer.resize(static_cast<size_t>(length));
-      return buffer;
-    }
-    if (errno != ERANGE) throw_errno(call, path);
-    buffer.resize(buffer.size() * 4);
-  }
 }
 
 Napi::Value get_xattr_js(const Napi::CallbackInfo& info) {

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/read_growing.h"
 #include "kernel/syscall_error.h"
 #include "kernel/unique_fd.h"
 
@@ -70,21 +71,6 @@ void copy_bytes(int from, int to, off_t size, const FileCopy& copy) {
 
 bool is_copied(std::string_view attribute) {
   return !attribute.starts_with("trusted.") && !attribute.starts_with("system.");
-}
-
-// Calls `read` with growing buffers until the value fits; it may grow between two calls.
-template <typename Read>
-std::vector<char> read_growing(const char* call, const std::string& path, Read read) {
-  std::vector<char> buffer(256);
-  for (;;) {
-    const ssize_t length = read(buffer.data(), buffer.size());
-    if (length >= 0) {
-      buffer.resize(static_cast<size_t>(length));
-      return buffer;
-    }
-    if (errno != ERANGE) throw_errno(call, path);
-    buffer.resize(buffer.size() * 4);
-  }
 }
 
 void copy_xattrs(int from, int to, const FileCopy& copy) {
