@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync, symlinkSync } from "node:fs";
+import { readFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { hasErrno } from "@gantry/errors";
 import { openTempDir } from "@gantry/fs";
 import { silentLogger } from "@gantry/logging";
-import { eventually } from "@gantry/testkit";
+import { eventually, leftProcesses } from "@gantry/testkit";
 import { isAlive, loadRecord } from "./process-record.ts";
 import { SupervisedProcess } from "./supervised-process.ts";
 
@@ -25,21 +24,8 @@ const supervisor = `
   await new SupervisedProcess({ program, logger: silentLogger(), dataRoot: folder, recordDir: folder + "/records" }).start();
 `;
 
-function readOrEmpty(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return "";
-    throw error;
-  }
-}
-
-/** Processes that have this argument. */
-function withArgument(argument: string): number[] {
-  return readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => readOrEmpty(`/proc/${pid}/cmdline`).split("\0").includes(argument))
-    .map(Number);
+function logOf(folder: string): string {
+  return readFileSync(path.join(folder, "log", "sleeper.log"), "utf8");
 }
 
 describe("a program that cannot be noted", () => {
@@ -57,11 +43,11 @@ describe("a program that cannot be noted", () => {
       const record = loadRecord(path.join(folder.path, "records"), "sleeper");
       if (record !== undefined && isAlive(record)) process.kill(record.pid, "SIGKILL");
       await eventually(() => {
-        assert.deepEqual(withArgument(folder.path), []);
+        assert.deepEqual(leftProcesses(folder.path), []);
         return true;
       });
       if (record === undefined) {
-        assert.equal(readOrEmpty(path.join(folder.path, "log", "sleeper.log")), "");
+        assert.equal(logOf(folder.path), "");
       }
     });
   }
@@ -83,6 +69,6 @@ describe("a program that cannot be noted", () => {
     });
     await assert.rejects(supervised.start());
     await supervised.stop();
-    assert.equal(readOrEmpty(path.join(folder.path, "log", "sleeper.log")), "");
+    assert.equal(logOf(folder.path), "");
   });
 });

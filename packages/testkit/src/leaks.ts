@@ -74,7 +74,8 @@ function readOrEmpty(file: string): string {
   }
 }
 
-function leftProcesses(root: string): string[] {
+/** Processes whose command line holds this text, our own left out. */
+export function leftProcesses(root: string): string[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .map((pid) => ({ pid, command: readOrEmpty(`/proc/${pid}/cmdline`).replaceAll("\0", " ") }))
