@@ -1,6 +1,5 @@
 /** Flags of instructions and of `docker build` with buildx, each by what it changes in a result. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
@@ -10,9 +9,9 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
 import { makeImage, makeLayer, putImage } from "@gantry/testkit/image-maker";
-import { freePort, startRegistry } from "@gantry/testkit/registry";
+import { startRegistry } from "@gantry/testkit/registry";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { untilPasses } from "@gantry/testkit/until-passes";
+import { serveRepository } from "../src/git-server.ts";
 
 let engine: TestEngine;
 let env: Record<string, string>;
@@ -202,41 +201,18 @@ describe("ADD", () => {
 
   it("fetches a repository by reference and folder, its .git when wanted", async () => {
     const folder = await folderOf({ "repository/sub/word": "of main", "repository/top": "t" });
-    const git = (...args: string[]): Promise<Ran> =>
-      mustRun(["git", "-c", "user.name=x", "-c", "user.email=x@x", ...args], {
-        env: cleanEnvironment({ HOME: folder, GIT_CONFIG_NOSYSTEM: "1" }),
-        cwd: path.join(folder, "repository"),
-      });
-    await git("init", "--quiet", "--initial-branch=main");
-    await git("add", ".");
-    await git("commit", "--quiet", "--message=x");
-    const commit = (await git("rev-parse", "HEAD")).stdout.trim();
-    const port = String(await freePort());
-    const daemon = spawn(
-      "git",
-      ["daemon", "--export-all", "--listen=127.0.0.1", `--port=${port}`, `--base-path=${folder}`],
-      { stdio: "ignore", env: cleanEnvironment({ HOME: folder }) },
+    await using server = await serveRepository(path.join(folder, "repository"));
+    const { url, commit } = server;
+    const dockerfile = [
+      ...["FROM scratch", `ADD ${url}#main:sub /sub/`],
+      `ADD --keep-git-dir=true --checksum=${commit} ${url}#main /all/`,
+    ].join("\n");
+    const { names } = await build(await folderOf({ Dockerfile: dockerfile }));
+    assert.deepEqual(
+      names.filter((name) => !name.includes(".git/")),
+      ["all/sub/word", "all/top", "sub/word"],
     );
-    try {
-      const url = `git://127.0.0.1:${port}/repository`;
-      await untilPasses(async () => {
-        await git("ls-remote", url);
-      });
-      const dockerfile = [
-        ...["FROM scratch", `ADD ${url}#main:sub /sub/`],
-        `ADD --keep-git-dir=true --checksum=${commit} ${url}#main /all/`,
-      ].join("\n");
-      const { names } = await build(await folderOf({ Dockerfile: dockerfile }));
-      assert.deepEqual(
-        names.filter((name) => !name.includes(".git/")),
-        ["all/sub/word", "all/top", "sub/word"],
-      );
-      assert.ok(names.includes("all/.git/HEAD"), names.join("\n"));
-    } finally {
-      const gone = once(daemon, "exit");
-      daemon.kill();
-      await gone;
-    }
+    assert.ok(names.includes("all/.git/HEAD"), names.join("\n"));
   });
 });
 

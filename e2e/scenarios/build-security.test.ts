@@ -1,14 +1,11 @@
 /** Dockerfiles, contexts and repositories that mean harm: faults that builders had, tried here with buildx 0.13. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
-import { freePort } from "@gantry/testkit/registry";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { untilPasses } from "@gantry/testkit/until-passes";
+import { serveRepository } from "../src/git-server.ts";
 
 const word = "of-the-host-0815";
 
@@ -164,49 +161,31 @@ describe("copies", () => {
 describe("git contexts", () => {
   it("are refused with folders and references that lead elsewhere", async () => {
     const repository = path.join(folder, "repository");
-    const git = (...args: string[]): Promise<Ran> =>
-      mustRun(["git", "-c", "user.name=x", "-c", "user.email=x@x", ...args], {
-        env: cleanEnvironment({ HOME: folder, GIT_CONFIG_NOSYSTEM: "1" }),
-      });
-    await git("init", "--quiet", "--initial-branch=main", repository);
+    await mkdir(repository);
     await symlink(victim, path.join(repository, "link"));
     await writeFile(path.join(repository, "Dockerfile"), "FROM busybox\nCOPY . /all\n");
-    await git("-C", repository, "add", ".");
-    await git("-C", repository, "commit", "--quiet", "--message=x");
-    const port = String(await freePort());
-    const daemon = spawn(
-      "git",
-      ["daemon", "--export-all", "--listen=127.0.0.1", `--port=${port}`, `--base-path=${folder}`],
-      { stdio: "ignore", env: cleanEnvironment({ HOME: folder }) },
-    );
-    try {
-      const url = `git://127.0.0.1:${port}/repository`;
-      await untilPasses(async () => {
-        await git("ls-remote", url);
+    await using server = await serveRepository(repository);
+    const tryUrl = (suffix: string): Promise<Ran> =>
+      run(["docker", "build", "--progress=plain", `${server.url}${suffix}`], {
+        env,
+        timeoutMs: 60_000,
       });
-      const tryUrl = (suffix: string): Promise<Ran> =>
-        run(["docker", "build", "--progress=plain", `${url}${suffix}`], { env, timeoutMs: 60_000 });
-      const good = await tryUrl("#main");
-      assert.equal(good.code, 0, good.stderr);
-      for (const suffix of [
-        ...[
-          "#main:../victim",
-          "#main:link",
-          "#main:link/empty",
-          `#main:${"../".repeat(20)}${victim}`,
-        ],
-        ...["#--upload-pack=touch", "#main/../../x"],
-      ]) {
-        const ran = await tryUrl(suffix);
-        assert.notEqual(ran.code, 0, suffix);
-        assert.ok(!shown(ran).includes(word), shown(ran));
-      }
-      await assertUntouched();
-    } finally {
-      const gone = once(daemon, "exit");
-      daemon.kill();
-      await gone;
+    const good = await tryUrl("#main");
+    assert.equal(good.code, 0, good.stderr);
+    for (const suffix of [
+      ...[
+        "#main:../victim",
+        "#main:link",
+        "#main:link/empty",
+        `#main:${"../".repeat(20)}${victim}`,
+      ],
+      ...["#--upload-pack=touch", "#main/../../x"],
+    ]) {
+      const ran = await tryUrl(suffix);
+      assert.notEqual(ran.code, 0, suffix);
+      assert.ok(!shown(ran).includes(word), shown(ran));
     }
+    await assertUntouched();
   });
 });
 

@@ -1,0 +1,47 @@
+/** A Git repository of the test's own, served as git:// on loopback. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { cleanEnvironment, mustRun, type Ran } from "@gantry/testkit";
+import { freePort } from "@gantry/testkit/registry";
+import { untilPasses } from "@gantry/testkit/until-passes";
+
+/** A repository that is served until it is disposed of. */
+export interface GitServer extends AsyncDisposable {
+  readonly url: string;
+  /** The only commit, of branch main. */
+  readonly commit: string;
+}
+
+/** Commits everything in `folder` and serves it. */
+export async function serveRepository(folder: string): Promise<GitServer> {
+  const env = cleanEnvironment({ HOME: folder, GIT_CONFIG_NOSYSTEM: "1" });
+  const git = (...args: string[]): Promise<Ran> =>
+    mustRun(["git", "-c", "user.name=x", "-c", "user.email=x@x", ...args], { env, cwd: folder });
+  await git("init", "--quiet", "--initial-branch=main");
+  await git("add", ".");
+  await git("commit", "--quiet", "--message=x");
+  const commit = (await git("rev-parse", "HEAD")).stdout.trim();
+  const port = String(await freePort());
+  const base = `--base-path=${path.dirname(folder)}`;
+  const daemon = spawn(
+    "git",
+    ["daemon", "--export-all", "--listen=127.0.0.1", `--port=${port}`, base],
+    { stdio: "ignore", env },
+  );
+  const url = `git://127.0.0.1:${port}/${path.basename(folder)}`;
+  const end = async (): Promise<void> => {
+    const gone = once(daemon, "exit");
+    daemon.kill();
+    await gone;
+  };
+  try {
+    await untilPasses(async () => {
+      await git("ls-remote", url);
+    });
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { url, commit, [Symbol.asyncDispose]: end };
+}
