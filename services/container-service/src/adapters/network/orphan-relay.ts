@@ -43,15 +43,27 @@ async function isRelayWith(pid: string, sockets: ReadonlySet<string>): Promise<b
   try {
     if (!(await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith(relayTitle)) return false;
     const fds = await readdir(`/proc/${pid}/fd`);
-    const links = await Promise.all(fds.map((fd) => readlink(`/proc/${pid}/fd/${fd}`)));
-    return links.some((link) => sockets.has(link));
+    const links = await Promise.all(fds.map((fd) => unlessGone(readlink(`/proc/${pid}/fd/${fd}`))));
+    return links.some((link) => link !== undefined && sockets.has(link));
   } catch (error) {
-    // It has ended, or closed a descriptor, while we looked.
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return false;
+    if (isGone(error)) return false;
     throw error;
   }
 }
 
+/** A process ends, and a busy relay closes descriptors, while we look. */
+const isGone = (error: unknown): boolean => hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH");
+
+async function unlessGone<T>(looked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await looked;
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether it was one, and has ended. */
 async function end(
   kernel: OrphanKernel,
   pid: string,
@@ -67,18 +79,18 @@ async function end(
   try {
     // Looked at again: now the number cannot pass to another process.
     if (!(await isRelayWith(pid, sockets))) return false;
-    const ended = Promise.withResolvers<undefined>();
+    const ended = Promise.withResolvers<boolean>();
     const watch = kernel.watchPidfd(pidfd, () => {
-      ended.resolve(undefined);
+      ended.resolve(true);
     });
     const late = setTimeout(() => {
       watch.close();
-      ended.resolve(undefined);
+      ended.resolve(false);
     }, endsWithinMs);
     kernel.pidfdSendSignal(pidfd, sigkill);
-    await ended.promise;
+    const hasEnded = await ended.promise;
     clearTimeout(late);
-    return true;
+    return hasEnded;
   } finally {
     kernel.closeFd(pidfd);
   }
