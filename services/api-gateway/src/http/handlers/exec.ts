@@ -84,10 +84,12 @@ const exitRecordedMs = 1000;
  * Clients ask for the exit code as soon as their stream ends. The end comes straight from the process,
  * its exit code by way of the service's records: the end waits for those, unless it was the client that left.
  */
-async function exitRecorded({ backends, name, signal }: ApiCall): Promise<void> {
+async function exitRecorded({ backends, logger, name, signal }: ApiCall): Promise<void> {
   const options = { signal, timeoutMs: exitRecordedMs };
   const request = { execId: name, orDetached: true };
-  await backends.execs.waitExec(request, options).catch(() => undefined);
+  await backends.execs.waitExec(request, options).catch((error: unknown) => {
+    logger.debug({ err: error, exec: name }, "stream ends before its exit is recorded");
+  });
 }
 
 /** POST /exec/{id}/resize */
