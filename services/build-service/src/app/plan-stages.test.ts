@@ -153,6 +153,11 @@ describe("refusals", () => {
     ["an instruction before FROM", ["RUN x", "FROM a"], /no build stage in current context/],
     ["an empty base", ["FROM $NOPE"], /base name \(\$NOPE\) should not be blank/],
     ["a URL in COPY", ["FROM a", "COPY https://x/y /"], /source can't be a URL for COPY/],
+    [
+      "a mount without target",
+      ["FROM a", "RUN --mount=type=cache true"],
+      /invalid mount target "\/"/,
+    ],
     ["a bad mode", ["FROM a", "COPY --chmod=9 a /"], /invalid chmod parameter/],
     ["a bad port", ["FROM a", "EXPOSE x"], /invalid containerPort: x/],
     ["a bad signal", ["FROM a", "STOPSIGNAL -"], /invalid signal/],
