@@ -43,6 +43,8 @@ export async function connectNats(url: string, clientName: string): Promise<Nats
     name: clientName,
     reconnect: false,
     timeout: 2000,
+    // A stack trace for each message, for an error that we tell of by ourselves.
+    noAsyncTraces: true,
   });
   try {
     const stream = await openStream(connection);

@@ -7,7 +7,6 @@
  *     shim.json              who runs it (RunRecord), from before the process knows of its plan
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import path from "node:path";
 import { hasErrno, invalidArgument } from "@gantry/errors";
 import type { RunFolder, RunRecord } from "../ports.ts";
 
@@ -16,13 +15,13 @@ const idForm = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 /** Throws invalid_argument for an ID that could lead elsewhere. */
 export function runFolder(runRoot: string, id: string): RunFolder {
   if (!idForm.test(id)) throw invalidArgument(`invalid container id ${JSON.stringify(id)}`);
-  const folder = path.join(runRoot, "c", id);
-  const recordFile = path.join(folder, "shim.json");
+  const folder = `${runRoot}/c/${id}`;
+  const recordFile = `${folder}/shim.json`;
   return {
     path: folder,
-    ioSocket: path.join(folder, "io.sock"),
-    controlSocket: path.join(folder, "shim.sock"),
-    hasControlSocket: () => existsSync(path.join(folder, "shim.sock")),
+    ioSocket: `${folder}/io.sock`,
+    controlSocket: `${folder}/shim.sock`,
+    hasControlSocket: () => existsSync(`${folder}/shim.sock`),
     create: () => {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
     },

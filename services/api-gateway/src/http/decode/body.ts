@@ -80,17 +80,41 @@ function checkContentType(header: string | undefined): void {
 export async function readText(request: IncomingMessage, limitBytes: number): Promise<string> {
   const length = Number(request.headers["content-length"] ?? 0);
   if (length > limitBytes) throw new BodyTooLargeError(limitBytes);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    const bytes = chunk as Buffer;
-    size += bytes.length;
-    if (size > limitBytes) throw new BodyTooLargeError(limitBytes);
-    chunks.push(bytes);
-  }
+  const body = await readAll(request, limitBytes);
   if (!request.complete && request.httpVersionMajor < 2) {
     throw invalidArgument("invalid JSON: unexpected EOF");
   }
-  if (size === 0) throw invalidArgument("invalid JSON: got EOF while reading request body");
-  return chunks.length === 1 ? String(chunks[0]) : Buffer.concat(chunks, size).toString();
+  if (body.length === 0) throw invalidArgument("invalid JSON: got EOF while reading request body");
+  return body.toString();
+}
+
+/** By events: an iterator costs as much as all else of a small request's decoding. */
+function readAll(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const leave = (): void => {
+      request.off("data", onData).off("end", onEnd).off("error", fail).off("close", onClose);
+    };
+    const fail = (error: Error): void => {
+      leave();
+      // What is left of the body is its next reader's.
+      request.pause();
+      reject(error);
+    };
+    const onData = (chunk: Buffer): void => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size > limitBytes) fail(new BodyTooLargeError(limitBytes));
+    };
+    const onEnd = (): void => {
+      leave();
+      const [only] = chunks;
+      resolve(only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, size));
+    };
+    const onClose = (): void => {
+      fail(invalidArgument("invalid JSON: unexpected EOF"));
+    };
+    request.on("data", onData).on("end", onEnd).on("error", fail).on("close", onClose);
+  });
 }

@@ -21,13 +21,14 @@ export function openContainerFolders(
   const trash = path.join(dataDir, "trash");
   for (const folder of [root, trash]) mkdirSync(folder, { recursive: true, mode: 0o710 });
   const pathsOf = (id: string): ContainerPaths => {
-    const dir = path.join(root, id);
+    // Asked for many times a run: path.join would look at each letter.
+    const dir = `${root}/${id}`;
     return {
       dir,
       bundle: dir,
-      exitRecord: path.join(dir, "exit.json"),
-      log: path.join(dir, `${id}-json.log`),
-      shm: path.join(dir, "shm"),
+      exitRecord: `${dir}/exit.json`,
+      log: `${dir}/${id}-json.log`,
+      shm: `${dir}/shm`,
     };
   };
   const empty = (folder: string): void => {

@@ -1,6 +1,5 @@
 /** hosts, hostname and resolv.conf of containers on disk, and the host's own. */
 import { type FileHandle, open, readFile, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { textDigest } from "../../domain/network/container-files.ts";
 import type { HostFiles, NetworkFileStore, NetworkFiles } from "../../ports/network-host.ts";
@@ -23,9 +22,9 @@ export class DiskNetworkFiles implements NetworkFileStore {
   paths(containerId: string): { resolvConf: string; hosts: string; hostname: string } {
     const folder = this.#folders.containerDir(containerId);
     return {
-      resolvConf: path.join(folder, "resolv.conf"),
-      hosts: path.join(folder, "hosts"),
-      hostname: path.join(folder, "hostname"),
+      resolvConf: `${folder}/resolv.conf`,
+      hosts: `${folder}/hosts`,
+      hostname: `${folder}/hostname`,
     };
   }
 

@@ -87,7 +87,7 @@ export class VolumeFolder implements VolumeHost {
   }
 
   mountpoint(name: string): string {
-    return path.join(this.#volumes, name, "_data");
+    return `${this.#volumes}/${name}/_data`;
   }
 
   async list(): Promise<FoundVolume[]> {
@@ -106,7 +106,7 @@ export class VolumeFolder implements VolumeHost {
 
   making(name: string): FolderWork {
     return {
-      before: [{ make: path.join(this.#volumes, name), mode: privateMode }],
+      before: [{ make: `${this.#volumes}/${name}`, mode: privateMode }],
       after: [{ make: this.mountpoint(name), mode: filesMode }],
     };
   }
@@ -125,9 +125,9 @@ export class VolumeFolder implements VolumeHost {
   }
 
   removing(name: string): VolumeRemoval {
-    const doomed = path.join(this.#trash, randomUUID());
+    const doomed = `${this.#trash}/${randomUUID()}`;
     return {
-      folders: { before: [{ move: path.join(this.#volumes, name), to: doomed }] },
+      folders: { before: [{ move: `${this.#volumes}/${name}`, to: doomed }] },
       finish: () => {
         this.#deleteSoon(doomed);
       },

@@ -75,7 +75,7 @@ class FileContentStore implements ContentStore {
   }
 
   pathOf(digest: Digest): string {
-    return path.join(this.blobsDir, digestAlgorithm(digest), digestHex(digest));
+    return `${this.blobsDir}/${digestAlgorithm(digest)}/${digestHex(digest)}`;
   }
 
   async open(digest: Digest): Promise<FileHandle> {

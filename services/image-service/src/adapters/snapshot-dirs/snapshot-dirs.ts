@@ -119,15 +119,15 @@ class NumberedDirs implements DiskSnapshotDirs {
   }
 
   treeOf(id: number): string {
-    return path.join(this.#root, String(id), "fs");
+    return `${this.#root}/${String(id)}/fs`;
   }
 
   workOf(id: number): string {
-    return path.join(this.#root, String(id), "work");
+    return `${this.#root}/${String(id)}/work`;
   }
 
   mountpointOf(id: number): string {
-    return path.join(this.#root, String(id), "merged");
+    return `${this.#root}/${String(id)}/merged`;
   }
 
   create(kind: "layer" | "active" | "view", like: string | undefined): number {

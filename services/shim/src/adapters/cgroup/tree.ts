@@ -29,8 +29,8 @@ export function openCgroups(layout: CgroupLayout, logger: Logger): Cgroups {
     layout,
     parentCpuset: () => rootCpuset(layout),
     ensureParent: (cgroupPath) => {
-      for (const hierarchy of hierarchies)
-        ensureParents(hierarchy, layout, path.posix.dirname(cgroupPath));
+      const parent = path.posix.dirname(cgroupPath);
+      for (const hierarchy of hierarchies) ensureParents(hierarchy, layout, parent);
     },
     expectEntry: entryExpectation(layout, logger),
     async pids(cgroupPath) {
@@ -69,7 +69,7 @@ function ensureParents(hierarchy: Hierarchy, layout: CgroupLayout, cgroupPath: s
   enableBelow(hierarchy, layout, folder, cgroupPath !== "/");
   for (const part of cgroupPath.split("/").filter((each) => each !== "")) {
     const parent = folder;
-    folder = path.join(folder, part);
+    folder = `${folder}/${part}`;
     if (!makeFolder(folder)) continue;
     if (hierarchy.controllers.includes("cpuset")) inheritCpuset(parent, folder);
     enableBelow(hierarchy, layout, folder, true);
@@ -180,7 +180,7 @@ async function applyWrite(
   { file = "", value = "", optional }: CgroupWrite,
 ): Promise<void> {
   try {
-    const written = await writeText(path.join(folder, file), value);
+    const written = await writeText(`${folder}/${file}`, value);
     if (!written && optional !== true)
       throw invalidArgument(`cannot set ${file}: the kernel has no such limit`);
   } catch (error) {
