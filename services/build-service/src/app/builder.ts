@@ -1,6 +1,7 @@
 /** The Builder port over its use cases. */
 import { randomUUID } from "node:crypto";
 import type { Builder } from "../ports/build.ts";
+import { lintBuild, outlineBuild, targetsOfDockerfile } from "./ask-dockerfile.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { listRecords, pruneRecords } from "./cache-records.ts";
 import { exportArchive } from "./export-archive.ts";
@@ -15,6 +16,11 @@ export function createBuilder(parts: BuilderParts): Builder {
   return {
     build: (request, inputs, progress, signal) =>
       runBuild(parts, request, inputs, progress, signal),
+    outline: (request, inputs, progress, signal) =>
+      outlineBuild(parts, request, inputs, progress, signal),
+    targets: targetsOfDockerfile,
+    lint: (request, inputs, progress, signal) =>
+      lintBuild(parts, request, inputs, progress, signal),
     exportImage: (result, options, signal) =>
       exportImage(parts, result, options, newLease(), signal),
     exportArchive: (result, options, signal) =>

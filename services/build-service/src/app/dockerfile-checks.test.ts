@@ -4,9 +4,9 @@ import { describe, it } from "node:test";
 import { hostPlatform } from "@gantry/oci";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { findTarget, splitStages } from "../domain/frontend/stages.ts";
+import { shownFinding } from "../domain/lint/rules.ts";
 import type { BuildRequest } from "../ports/build.ts";
 import type { BuildInputs } from "../ports/build-inputs.ts";
-import type { BuildWarning } from "../ports/progress.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
 import { StagePlanner } from "./plan-stages.ts";
 
@@ -44,12 +44,9 @@ async function warningsOf(
       }),
   });
   const told: string[] = [];
-  const ignored = { vertex: () => undefined, status: () => undefined, log: () => undefined };
-  const warning = (vertex: string, { short }: BuildWarning): void => {
-    assert.equal(vertex, "vertex");
-    told.push(short);
-  };
-  const checks = new DockerfileChecks(dockerfile, { buildArgs }, { ...ignored, warning }, "vertex");
+  const checks = new DockerfileChecks(dockerfile, { buildArgs }, (finding) => {
+    told.push(shownFinding(finding).short);
+  });
   checks.ofFile(dockerfile, file, "\\", hostPlatform());
   await planner.plan(target);
   checks.ofStages(await planner.planned(), "\\");

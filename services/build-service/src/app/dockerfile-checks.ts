@@ -6,9 +6,8 @@ import { platformArguments } from "../domain/frontend/arguments.ts";
 import type { Stages } from "../domain/frontend/stages.ts";
 import { lintFile } from "../domain/lint/lint-file.ts";
 import { lintStage } from "../domain/lint/lint-stage.ts";
-import { type Finding, readCheckOptions, shownFinding } from "../domain/lint/rules.ts";
+import { type Finding, readCheckOptions } from "../domain/lint/rules.ts";
 import type { BuildRequest } from "../ports/build.ts";
-import type { ProgressSink } from "../ports/progress.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 
 /** Checks of one Dockerfile. */
@@ -19,19 +18,14 @@ export class DockerfileChecks {
   readonly #told = new Set<string>();
   readonly #rules = new Set<string>();
 
-  /** @param vertex where warnings stand; undefined: nowhere */
   constructor(
     dockerfile: Dockerfile,
     { buildArgs }: Pick<BuildRequest, "buildArgs">,
-    sink: ProgressSink,
-    vertex: string | undefined,
+    tell: (finding: Finding) => void,
   ) {
     const asked = buildArgs.get("BUILDKIT_DOCKERFILE_CHECK") ?? dockerfile.directives.get("check");
     this.#options = optionsOf(asked ?? "");
-    this.#tell = (finding) => {
-      if (vertex !== undefined)
-        sink.warning(vertex, { ...shownFinding(finding), lines: finding.lines });
-    };
+    this.#tell = tell;
   }
 
   /** What the text alone tells. */

@@ -34,6 +34,11 @@ export class StagePlanner {
     this.#proxyEnv = proxyEnvironment(context.request.buildArgs);
   }
 
+  /** Values of arguments before the first FROM, and of those that need no declaration. */
+  get globals(): ReadonlyMap<string, string> {
+    return this.#global;
+  }
+
   /** What has been planned, in the order of the Dockerfile. */
   async planned(): Promise<PlannedStage[]> {
     const stages = await Promise.all(this.#stages.values());

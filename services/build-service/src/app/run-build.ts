@@ -7,6 +7,7 @@ import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts"
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
+import { type Finding, shownFinding } from "../domain/lint/rules.ts";
 import { reachable, type Vertex } from "../domain/solver/vertex.ts";
 import {
   BuildError,
@@ -16,12 +17,14 @@ import {
   type PlatformResult,
 } from "../ports/build.ts";
 import type { BuildInputs } from "../ports/build-inputs.ts";
+import type { LintReport, Outline } from "../ports/dockerfile-facts.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
 import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
+import { outlineOf } from "./outline.ts";
 import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 import { SolveSession } from "./solver.ts";
@@ -64,6 +67,14 @@ export async function runBuild(
   }
 }
 
+/** An error of the Dockerfile with its place. */
+export function placed(error: unknown, { name, bytes }: BuildInputs["dockerfile"]): unknown {
+  if (!(error instanceof DockerfileSyntaxError || error instanceof BuildFailure)) return error;
+  const place = error.lines && { file: name, source: bytes, lines: error.lines };
+  const message = error instanceof DockerfileSyntaxError ? error.told : error.message;
+  return new BuildError(message, { place, cause: error });
+}
+
 const nanoPerSecond = 1_000_000_000n;
 
 function isoTime(nano: bigint): string {
@@ -84,10 +95,19 @@ function ownVertices(tree: Vertex): Vertex[] {
   return below === undefined ? [] : [...ownVertices(below), tree];
 }
 
+/** A Dockerfile in stages. */
+interface ReadDockerfile {
+  readonly dockerfile: Dockerfile;
+  readonly file: Stages;
+  readonly target: Stage;
+  readonly escape: string;
+}
+
 /** Checks what was planned. Throws BuildFailure where it must not be built. */
 type PlanChecks = (planners: readonly StagePlanner[]) => Promise<void>;
 
-class RunningBuild {
+/** A build, from the Dockerfile on. */
+export class RunningBuild {
   readonly #sink: ProgressSink;
   readonly #parts: BuilderParts;
   readonly #request: BuildRequest;
@@ -119,22 +139,67 @@ class RunningBuild {
   }
 
   async run(): Promise<BuildResult> {
-    const dockerfile = parseDockerfile(Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8"));
-    const file = splitStages(dockerfile);
-    const target = findTarget(file.stages, this.#request.target);
-    const escape = dockerfile.directives.get("escape") ?? "\\";
-    const platforms =
-      this.#request.platforms.length === 0 ? [hostPlatform()] : this.#request.platforms;
-    const planners = platforms.map((platform) => this.#planner(file, escape, target, platform));
+    const read = this.#read();
+    const { file, target } = read;
+    const { platforms } = this.#request;
+    const planners = (platforms.length === 0 ? [hostPlatform()] : platforms).map((platform) =>
+      this.#planner(read, platform),
+    );
     const results =
       this.#listener === undefined
-        ? await this.#solveGraph(planners, target, this.#check(dockerfile, file, escape))
+        ? await this.#solveGraph(planners, target, this.#check(read, this.#warn))
         : await this.#solveInOrder(planners, file, target, this.#listener);
     this.#tracker.close(new Error("context canceled"));
     const dispose = (): Promise<void> => this.#release();
     const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
     const materials = this.#materials;
     return { platforms: results, materials, stepKeys, [Symbol.asyncDispose]: dispose };
+  }
+
+  /** Plans the target, and builds nothing. */
+  async outline(): Promise<Outline> {
+    const read = this.#read();
+    const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
+    const check = this.#check(read, this.#warn);
+    await planner.plan(read.target);
+    await check([planner]);
+    const { buildArgs } = this.#request;
+    const given = new Set(
+      [...buildArgs].flatMap(([name, value]) => (value === undefined ? [] : name)),
+    );
+    const planned = await planner.planned();
+    const outline = outlineOf({ ...read, given, planned, globals: planner.globals });
+    await this.#release();
+    return outline;
+  }
+
+  /** Plans the target, or everything when no target is named, and tells what the checks find on the way. */
+  async lint(): Promise<LintReport> {
+    const findings: Finding[] = [];
+    try {
+      const read = this.#read();
+      const { file, target, escape } = read;
+      const checks = this.#checks(read, (finding) => findings.push(finding));
+      const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
+      for (const stage of this.#request.target === "" ? file.stages : [target])
+        await planner.plan(stage);
+      checks.ofStages(await planner.planned(), escape);
+      await this.#release();
+      return { findings, failure: undefined };
+    } catch (error) {
+      const failure = this.told(error);
+      if (!(failure instanceof BuildError)) throw error;
+      await this.#release();
+      return { findings, failure };
+    }
+  }
+
+  /** The Dockerfile in stages. Throws DockerfileSyntaxError, BuildFailure. */
+  #read(): ReadDockerfile {
+    const dockerfile = parseDockerfile(Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8"));
+    const file = splitStages(dockerfile);
+    const target = findTarget(file.stages, this.#request.target);
+    return { dockerfile, file, target, escape: dockerfile.directives.get("escape") ?? "\\" };
   }
 
   async fail(error: unknown): Promise<void> {
@@ -144,16 +209,7 @@ class RunningBuild {
 
   /** The error with its place in the Dockerfile. */
   told(error: unknown): unknown {
-    const { name, bytes } = this.#inputs.dockerfile;
-    if (error instanceof DockerfileSyntaxError) {
-      const place = error.lines && { file: name, source: bytes, lines: error.lines };
-      return new BuildError(error.told, { place, cause: error });
-    }
-    if (error instanceof BuildFailure) {
-      const place = error.lines && { file: name, source: bytes, lines: error.lines };
-      return new BuildError(error.message, { place, cause: error });
-    }
-    return error;
+    return placed(error, this.#inputs.dockerfile);
   }
 
   async #release(): Promise<void> {
@@ -164,7 +220,7 @@ class RunningBuild {
     });
   }
 
-  #planner(file: Stages, escape: string, target: Stage, platform: Platform): StagePlanner {
+  #planner({ file, escape, target }: ReadDockerfile, platform: Platform): StagePlanner {
     return new StagePlanner({
       ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
       base: (reference, wanted) => this.#base(reference, wanted),
@@ -174,15 +230,28 @@ class RunningBuild {
   }
 
   /** Tells what BuildKit's checks find in the text. @returns the rest of them, for when stages are planned */
-  #check(dockerfile: Dockerfile, file: Stages, escape: string): PlanChecks {
-    const { vertex } = this.#inputs.dockerfile;
-    const checks = new DockerfileChecks(dockerfile, this.#request, this.#sink, vertex);
-    checks.ofFile(dockerfile, file, escape, this.#request.platforms[0] ?? hostPlatform());
+  #check(read: ReadDockerfile, tell: (finding: Finding) => void): PlanChecks {
+    const checks = this.#checks(read, tell);
     return async (planners) => {
-      for (const planner of planners) checks.ofStages(await planner.planned(), escape);
+      for (const planner of planners) checks.ofStages(await planner.planned(), read.escape);
       checks.end();
     };
   }
+
+  /** Checks that have looked at the text. */
+  #checks(read: ReadDockerfile, tell: (finding: Finding) => void): DockerfileChecks {
+    const { dockerfile, file, escape } = read;
+    const checks = new DockerfileChecks(dockerfile, this.#request, tell);
+    checks.ofFile(dockerfile, file, escape, this.#request.platforms[0] ?? hostPlatform());
+    return checks;
+  }
+
+  /** Findings stand where the Dockerfile was loaded. */
+  readonly #warn = (finding: Finding): void => {
+    const { vertex } = this.#inputs.dockerfile;
+    if (vertex === undefined) return;
+    this.#sink.warning(vertex, { ...shownFinding(finding), lines: finding.lines });
+  };
 
   /** Everything is planned, then solved from its end. */
   async #solveGraph(

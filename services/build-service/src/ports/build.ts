@@ -4,6 +4,7 @@ import type { Platform } from "@gantry/oci";
 import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import type { BuildInputs, Credential } from "./build-inputs.ts";
+import type { LintReport, Outline, TargetFacts } from "./dockerfile-facts.ts";
 import type { PullStep } from "./layers.ts";
 import type { ProgressSink } from "./progress.ts";
 
@@ -272,6 +273,22 @@ export interface Builder {
     progress: ProgressSink,
     signal: AbortSignal,
   ): Promise<BuildResult>;
+  /** Parameters that a request's target takes. Builds nothing. */
+  outline(
+    request: BuildRequest,
+    inputs: BuildInputs,
+    progress: ProgressSink,
+    signal: AbortSignal,
+  ): Promise<Outline>;
+  /** The stages of a Dockerfile. Throws BuildError. */
+  targets(inputs: BuildInputs): TargetFacts[];
+  /** What the checks of Dockerfiles find, of all stages when no target is named. Builds nothing. */
+  lint(
+    request: BuildRequest,
+    inputs: BuildInputs,
+    progress: ProgressSink,
+    signal: AbortSignal,
+  ): Promise<LintReport>;
   /** Stores a result as an image of the engine. */
   exportImage(result: BuildResult, options: ImageExport, signal: AbortSignal): Promise<StoredImage>;
   /**

@@ -168,6 +168,18 @@ export class ScriptedBuilder implements Builder {
     });
   }
 
+  outline(): ReturnType<Builder["outline"]> {
+    return Promise.resolve({ name: "", description: "", args: [], secrets: [], ssh: [] });
+  }
+
+  targets(): ReturnType<Builder["targets"]> {
+    return [];
+  }
+
+  lint(): ReturnType<Builder["lint"]> {
+    return Promise.resolve({ findings: [], failure: undefined });
+  }
+
   async *exportArchive(
     ...[, { format, names }]: Parameters<Builder["exportArchive"]>
   ): AsyncGenerator<Uint8Array> {

@@ -8,11 +8,12 @@ import { EngineError, notImplemented } from "@gantry/errors";
 import { formatPlatform, hostPlatform } from "@gantry/oci";
 import { type Definition, type DefinitionSchema, gateway, OpSchema } from "@gantry/proto/buildkit";
 import type { BuildResult, PlatformResult } from "../../ports/build.ts";
+import { subrequestOf } from "../solve/subrequests.ts";
 import { WireFailure } from "../wire/failure.ts";
 import { toConnectError } from "../wire/server.ts";
 import type { Bridge, ResultRefs, Solved } from "./bridge.ts";
 import { frontendCaps, llbCaps } from "./caps.ts";
-import { type SolveTools, solveDockerfile } from "./dockerfile-solve.ts";
+import { answerSubrequest, type SolveTools, solveDockerfile } from "./dockerfile-solve.ts";
 import type { Job, Jobs } from "./job.ts";
 import { workerRecord } from "./worker.ts";
 
@@ -55,15 +56,15 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
     translated(async (request: gateway.SolveRequest, context) => {
       const { job, bridge } = await find(context);
       if (request.frontend === "") throw notImplemented("solving a build graph is not supported");
+      const { frontend, frontendOpt: attrs } = request;
       const results = resultsOf(refs, request.frontendInputs);
-      const solved = await solveDockerfile(tools, {
-        job,
-        frontend: request.frontend,
-        attrs: request.frontendOpt,
-        entitlements: job.entitlements,
-        results,
-        signal: context.signal,
-      });
+      const { entitlements } = job;
+      const input = { job, frontend, attrs, entitlements, results, signal: context.signal };
+      const asked = subrequestOf(attrs);
+      if (asked !== undefined) {
+        return { result: { metadata: encoded(await answerSubrequest(tools, input, asked)) } };
+      }
+      const solved = await solveDockerfile(tools, input);
       return { result: resultMessage(solved, bridge.add(solved)) };
     }),
   );
@@ -87,6 +88,11 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
     }),
   );
 }
+
+const encoded = (entries: Readonly<Record<string, string>>): NonNullable<ResultInit["metadata"]> =>
+  Object.fromEntries(
+    Object.entries(entries).map(([key, text]) => [key, new TextEncoder().encode(text)]),
+  );
 
 type Unary<I, O> = (request: I, context: HandlerContext) => Promise<O>;
 

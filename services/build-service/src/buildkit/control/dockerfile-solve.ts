@@ -3,12 +3,17 @@ import { EngineError } from "@gantry/errors";
 import { lexDockerfile } from "../../domain/dockerfile/lexer.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import type { Builder, BuildResult } from "../../ports/build.ts";
+import type { BuildInputs } from "../../ports/build-inputs.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
 import type { SharedTrees } from "../contexts/shared-trees.ts";
 import type { AgentSockets } from "../session/agent-sockets.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";
 import { openClientInputs } from "../solve/client-inputs.ts";
-import { type Attributes, readFrontendOptions } from "../solve/frontend-options.ts";
+import {
+  type Attributes,
+  type FrontendOptions,
+  readFrontendOptions,
+} from "../solve/frontend-options.ts";
 import { LocalDirectories } from "../solve/local-directories.ts";
 import { provenanceMaker } from "../solve/provenance.ts";
 import {
@@ -17,6 +22,14 @@ import {
   type RemoteRequest,
   type RemoteTools,
 } from "../solve/remote-context.ts";
+import {
+  describeAnswer,
+  lintAnswer,
+  outlineAnswer,
+  type SubrequestAnswer,
+  type SubrequestName,
+  targetsAnswer,
+} from "../solve/subrequests.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
 import type { Solved } from "./bridge.ts";
 import { asCancellation, type Job } from "./job.ts";
@@ -51,6 +64,49 @@ const official =
 
 /** Runs it. The result is kept until the job ends. */
 export async function solveDockerfile(tools: SolveTools, input: SolveInput): Promise<Solved> {
+  const { job, attrs } = input;
+  const { options, inputs, signal } = await openSolve(tools, input);
+  await job.caches;
+  const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
+  const { materials } = result;
+  const { ref, startedMs } = job;
+  return {
+    result,
+    attest: (names) => provenanceMaker({ ref, options, attrs, materials, names, startedMs }),
+    multiPlatform: options.multiPlatform,
+  };
+}
+
+/** Answers what a client wants to know of a Dockerfile, without building it. */
+export async function answerSubrequest(
+  tools: SolveTools,
+  input: SolveInput,
+  name: SubrequestName,
+): Promise<SubrequestAnswer> {
+  if (name === "frontend.subrequests.describe") return describeAnswer();
+  const { job } = input;
+  const { builder } = tools;
+  const { options, inputs, signal } = await openSolve(tools, input);
+  const { request, filename } = options;
+  const file = { filename, data: inputs.dockerfile.bytes };
+  switch (name) {
+    case "frontend.outline":
+      return outlineAnswer(await builder.outline(request, inputs, job.progress, signal), file);
+    case "frontend.targets":
+      return targetsAnswer(builder.targets(inputs), file);
+    case "frontend.lint":
+      return lintAnswer(await builder.lint(request, inputs, job.progress, signal), file);
+  }
+}
+
+interface OpenSolve {
+  readonly options: FrontendOptions;
+  readonly inputs: BuildInputs;
+  readonly signal: AbortSignal;
+}
+
+/** Reads what the client asks for, and its Dockerfile. */
+async function openSolve(tools: SolveTools, input: SolveInput): Promise<OpenSolve> {
   assertBuiltIn(input.frontend, input.attrs);
   const { job, attrs } = input;
   const options = readFrontendOptions(job.ref, attrs, input.entitlements);
@@ -77,15 +133,7 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
   });
   assertSyntax(attrs, inputs.dockerfile.bytes);
   job.source = { filename: options.filename, data: inputs.dockerfile.bytes };
-  await job.caches;
-  const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
-  const { materials } = result;
-  const { ref, startedMs } = job;
-  return {
-    result,
-    attest: (names) => provenanceMaker({ ref, options, attrs, materials, names, startedMs }),
-    multiPlatform: options.multiPlatform,
-  };
+  return { options, inputs, signal };
 }
 
 async function remoteContext(

@@ -104,12 +104,6 @@ function refuseUnknown(attrs: Attributes): void {
       jsonDetail("errdefs.FrontendCap+json", { name: cap }),
     ]);
   }
-  const request = attrs["requestid"];
-  if (request !== undefined && request !== "") {
-    throw new WireFailure(codes.unimplemented, `unsupported request ${request}`, [
-      jsonDetail("errdefs.Subrequest+json", { name: request }),
-    ]);
-  }
 }
 
 function withPrefix(attrs: Attributes, prefix: string): Map<string, string> {

@@ -7,6 +7,8 @@ interface Place {
   readonly lines: LineRange;
   /** As written, continuations joined. */
   readonly original: string;
+  /** Comment lines directly above, without `# `. */
+  readonly comments: readonly string[];
 }
 
 /** Shell form or exec form. */

@@ -78,8 +78,8 @@ function unknownInstruction(keyword: string): string {
   return `unknown instruction: ${keyword}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
 }
 
-function place(line: LogicalLine): Pick<Instruction, "lines" | "original"> {
-  return { lines: line.lines, original: line.original };
+function place(line: LogicalLine): Pick<Instruction, "lines" | "original" | "comments"> {
+  return { lines: line.lines, original: line.original, comments: line.comments };
 }
 
 /** Flags by name; unknown and repeated ones are errors. */

@@ -48,15 +48,18 @@ export function shownFinding({ rule, message, lines }: Finding): {
   readonly detail: readonly string[];
   readonly url: string;
 } {
+  const { description, url } = aboutRule(rule);
+  return { short: `${rule}: ${message} (line ${String(lines.first)})`, detail: [description], url };
+}
+
+/** What a rule is about, and where to read more; an empty URL: nowhere. */
+export function aboutRule(rule: RuleName): { readonly description: string; readonly url: string } {
   const kebab = rule
     .replace(/([a-z])([A-Z])/g, "$1-$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1-$2")
     .toLowerCase();
-  return {
-    short: `${rule}: ${message} (line ${String(lines.first)})`,
-    detail: [descriptions[rule]],
-    url: `https://docs.docker.com/go/dockerfile/rule/${kebab}/`,
-  };
+  const url = `https://docs.docker.com/go/dockerfile/rule/${kebab}/`;
+  return { description: descriptions[rule], url };
 }
 
 /** What `# check=` asks for, or the build argument in its place. */
