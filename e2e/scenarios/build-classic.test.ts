@@ -101,9 +101,10 @@ describe("the stream", () => {
   });
   it("leaves no container and no event of one", async () => {
     const folder = await context({ Dockerfile: "FROM busybox\nRUN echo unseen > /x\n" });
+    const before = await engine.docker(["ps", "-aq"]);
     const since = String(Date.now() / 1000);
     await build(["--no-cache", folder]);
-    assert.equal(await engine.docker(["ps", "-aq"]), "");
+    assert.equal(await engine.docker(["ps", "-aq"]), before);
     const until = String(Date.now() / 1000);
     const events = await engine.docker([
       ...["events", "--since", since, "--until", until],

@@ -27,7 +27,7 @@ export interface WrittenImage {
 /** Stores a result as an image of the engine. */
 export async function exportImage(
   parts: BuilderParts,
-  result: BuildResult,
+  result: Pick<BuildResult, "platforms">,
   options: ImageExport,
   leaseOwner: string,
   signal: AbortSignal,
@@ -41,10 +41,24 @@ export async function exportImage(
   return { ...target, configDigest: manifests[0]?.configDigest ?? "", manifests };
 }
 
+/** Stores one tree with its config as an image without name. */
+export async function exportUnnamed(
+  parts: BuilderParts,
+  result: PlatformResult,
+  leaseOwner: string,
+  signal: AbortSignal,
+): Promise<StoredImage> {
+  const none = new Map<string, string>();
+  const options = { names: [], attestations: () => [], annotations: none, indexAnnotations: none };
+  const whole = { platforms: [result] };
+  const onStep = (): undefined => undefined;
+  return await exportImage(parts, whole, { ...options, onStep }, leaseOwner, signal);
+}
+
 /** Writes all blobs of an image, kept by a lease. */
 export async function writeImage(
   parts: BuilderParts,
-  result: BuildResult,
+  result: Pick<BuildResult, "platforms">,
   options: ImageExport,
   leaseOwner: string,
   signal: AbortSignal,

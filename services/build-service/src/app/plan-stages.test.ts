@@ -15,6 +15,7 @@ const request: BuildRequest = {
   ...{ id: "test", target: "", buildArgs: new Map(), labels: new Map(), platforms: [] },
   ...{ noCache: false, noCacheStages: [], pull: false, networkMode: "default", entitlements: [] },
   ...{ extraHosts: [], hostname: "", cacheMountNamespace: "", sourceDateEpoch: undefined },
+  leaveFailed: false,
   order: "parallel",
   limits: {
     ...{ memoryBytes: 0, memorySwapBytes: 0, cpuShares: 0, cpuPeriodUs: 0, cpuQuotaUs: 0 },

@@ -24,6 +24,7 @@ import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
+import { exportUnnamed } from "./export-image.ts";
 import { outlineOf } from "./outline.ts";
 import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
@@ -33,12 +34,17 @@ import { BoundWork } from "./vertex-work.ts";
 
 /** The classic builder goes through stages itself, and hears of containers. */
 export interface StepListener {
-  /** Plans and solves the stages up to the target, step by step. @returns the target */
+  /**
+   * Plans and solves the stages up to the target, step by step.
+   * @param keep keeps the container of a step that failed, over an image of what was there before the step
+   * @returns the target
+   */
   walk(
     file: Stages,
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
+    keep: (container: string, before: StageState) => Promise<void>,
   ): Promise<PlannedStage>;
   onContainer(digest: string, id: string): void;
   onPull(step: {
@@ -280,10 +286,26 @@ export class RunningBuild {
     const upToTarget = { ...file, stages: file.stages.slice(0, target.index + 1) };
     const results: PlatformResult[] = [];
     for (const planner of planners) {
-      const { state } = await listener.walk(upToTarget, planner, session, this.#tracker);
+      const keep = (container: string, before: StageState): Promise<void> =>
+        this.#keep(container, before, session);
+      const { state } = await listener.walk(upToTarget, planner, session, this.#tracker, keep);
       results.push(await this.#result(state, session));
     }
     return results;
+  }
+
+  /** A failure of this is told in the log: the step's own is what the client hears of. */
+  async #keep(container: string, before: StageState, session: SolveSession): Promise<void> {
+    const { containers, logger } = this.#parts;
+    try {
+      const result = await this.#result(before, session);
+      const lease = `build-export-${this.#request.id}`;
+      const { digest } = await exportUnnamed(this.#parts, result, lease, this.#signal);
+      await containers.keep(container, digest);
+    } catch (error) {
+      logger.warn({ err: error, container }, "container of a failed step is not kept");
+      await containers.discard(container);
+    }
   }
 
   #openInputs(needs: ContextNeeds): OpenedInputs {

@@ -251,6 +251,7 @@ export class BoundWork implements VertexWork {
       binds: bound.binds,
       tmpfs: bound.tmpfs,
       label: vertex.digest,
+      leaveFailed: request.leaveFailed,
     };
     const mountPoints = [...bound.binds, ...bound.tmpfs].map((each) => each.target);
     let sizeBytes = 0;

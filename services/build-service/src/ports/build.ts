@@ -57,6 +57,8 @@ export interface BuildRequest {
   readonly cacheMountNamespace: string;
   /** Seconds since the epoch that times in the result are set to; undefined: now. */
   readonly sourceDateEpoch: number | undefined;
+  /** The container of a step whose program fails is left, for whoever reports the failure to keep or remove. */
+  readonly leaveFailed: boolean;
   /** Prefer stages side by side and pruned (BuildKit), or every stage up to the target in order (classic). */
   readonly order: "parallel" | "sequential";
 }

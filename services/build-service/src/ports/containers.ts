@@ -30,6 +30,8 @@ export interface StepContainer {
   readonly tmpfs: readonly { readonly target: string; readonly sizeBytes: number }[];
   /** Name shown where a container's image is. */
   readonly label: string;
+  /** If its program fails, it is left to the caller. */
+  readonly leaveFailed: boolean;
 }
 
 /** What came of it. The snapshot's key is the container's ID. */
@@ -43,7 +45,7 @@ export interface StepRun {
 export interface StepContainers {
   /**
    * Runs a program to its end; kills it when the signal aborts. The container of a program that failed
-   * is gone then, that of others goes behind the caller's back.
+   * is gone then, unless it is to be left, that of others goes behind the caller's back.
    * @param onStart called with the container's ID before it starts
    * @param finish called after the end, while the snapshot is still there
    */
@@ -56,6 +58,10 @@ export interface StepContainers {
     },
     signal: AbortSignal,
   ): Promise<StepRun>;
+  /** Makes a container that was left one of the user's, over an image with the layers below it. */
+  keep(id: string, imageId: string): Promise<void>;
+  /** Removes a container that was left. */
+  discard(id: string): Promise<void>;
   /** Resolves when the containers of all that has been run so far are gone. */
   settled(): Promise<void>;
   /** Removes what earlier processes of ours left. */

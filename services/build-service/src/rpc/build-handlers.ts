@@ -179,6 +179,7 @@ function classicRequest(wire: WireRequest): ClassicRequest {
       limits: limitsOf(wire.limits),
       cacheMountNamespace: "",
       sourceDateEpoch: undefined,
+      leaveFailed: !wire.forceRemove,
       order: "sequential",
     },
     dockerfile: wire.dockerfile,

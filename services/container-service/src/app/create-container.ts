@@ -197,7 +197,8 @@ function mountedContainer(record: ContainerRecord) {
 
 const nameAttempts = 6;
 
-function takeName(app: App, given: string, id: string): string {
+/** Takes a name for an ID; an empty one is generated. */
+export function takeName(app: App, given: string, id: string): string {
   if (given !== "") {
     const name = parseContainerName(given);
     app.registry.takeName(name, id);

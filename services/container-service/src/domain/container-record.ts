@@ -36,7 +36,7 @@ export interface RootfsMount {
   readonly mountpoint: string;
 }
 
-/** What never changes after create. */
+/** What never changes after create, but when a step of a build is kept. */
 export interface ContainerFacts {
   /** Nanoseconds since the epoch. */
   readonly createdNano: bigint;

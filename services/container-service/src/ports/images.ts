@@ -62,7 +62,7 @@ export interface Images extends MountedImages {
   ): Promise<ResolvedImage>;
   /** A writable snapshot with the container's ID as key. Idempotent. */
   prepareSnapshot(containerId: string, chainId: string, signal: AbortSignal): Promise<RootfsMount>;
-  /** Removes the container's snapshots and its lease. Idempotent. */
+  /** Removes the container's snapshots and its lease, later while image-service is away. Idempotent. */
   discard(containerId: string): Promise<void>;
   /** Keys of snapshots and owners of leases that look like container IDs: for the clean-up at boot. */
   listOwners(): Promise<string[]>;

@@ -19,6 +19,7 @@ import { containerStats } from "../app/container-stats.ts";
 import { topContainer } from "../app/container-top.ts";
 import type { App } from "../app/context.ts";
 import { type CreateRequest, createContainer } from "../app/create-container.ts";
+import { keepStep } from "../app/keep-step.ts";
 import { killContainer } from "../app/kill-container.ts";
 import { containerSizes, listContainers } from "../app/list-containers.ts";
 import { openLogs } from "../app/open-logs.ts";
@@ -106,6 +107,10 @@ function lifecycle(app: App): Methods {
         signal,
       );
       return { deleted: [...deleted], spaceReclaimedBytes };
+    },
+    async keepBuildStep({ container, image }, { signal }) {
+      await keepStep(app, container, image, signal);
+      return {};
     },
     async commitContainer({ container, $typeName: _, ...request }, { signal }) {
       return { imageId: await commitContainer(app, container, request, signal) };

@@ -1,6 +1,6 @@
 /** The Layers port over image-service, with overlay mounts of our own for reading and writing trees. */
 import { randomUUID } from "node:crypto";
-import { internal } from "@gantry/errors";
+import { hasKind, internal } from "@gantry/errors";
 import type { MountKernel } from "@gantry/native";
 import { ContentService, ImageService, SnapshotService } from "@gantry/proto/image";
 import type { Channel } from "@gantry/rpc";
@@ -24,7 +24,8 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
   const content = channel.client(ContentService);
   const mounts = openTreeMounts(kernel, runDir);
   const clients = { images, snapshots, content };
-  const reading = new SharedReads(clients, mounts);
+  const letGo = leaseReleases(content);
+  const reading = new SharedReads(clients, mounts, letGo);
   return {
     cleanUp: () => mounts.cleanUp(),
     resolve: (request) => resolveBase(clients, request),
@@ -39,9 +40,7 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
       const { mount } = await snapshots.prepareSnapshot(request, { signal });
       if (mount === undefined) throw internal("image-service answered without a mount");
       let held = true;
-      const release = async (): Promise<void> => {
-        await content.releaseLease({ owner: key });
-      };
+      const release = (): Promise<void> => letGo(key);
       try {
         const mounted = await mounts.mount(mount);
         return {
@@ -97,9 +96,7 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
       ];
       await content.acquireLease({ owner, resources, ttlMs: BigInt(ttlMs) });
     },
-    async release(owner) {
-      await content.releaseLease({ owner });
-    },
+    release: letGo,
     async leaseOwners(prefix) {
       const { leases } = await content.listLeases({});
       return leases.map(({ owner }) => owner).filter((owner) => owner.startsWith(prefix));
@@ -114,15 +111,36 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
   };
 }
 
+/** Lets go of a lease by its owner. */
+type LetGo = (owner: string) => Promise<void>;
+
+/** While image-service is away leases are owed: the next one that is let go takes them along. */
+function leaseReleases(content: Clients["content"]): LetGo {
+  const owed = new Set<string>();
+  return async (owner) => {
+    owed.add(owner);
+    try {
+      for (const each of owed) {
+        await content.releaseLease({ owner: each });
+        owed.delete(each);
+      }
+    } catch (error) {
+      if (!hasKind(error, "unavailable")) throw error;
+    }
+  };
+}
+
 /** One mount for all who read a layer at once. */
 class SharedReads {
   readonly #clients: Clients;
   readonly #mounts: TreeMounts;
+  readonly #letGo: LetGo;
   readonly #open = new Map<string, { readers: number; tree: Promise<ReadableTree> }>();
 
-  constructor(clients: Clients, mounts: TreeMounts) {
+  constructor(clients: Clients, mounts: TreeMounts, letGo: LetGo) {
     this.#clients = clients;
     this.#mounts = mounts;
+    this.#letGo = letGo;
   }
 
   async open(layer: string, signal: AbortSignal): Promise<ReadableTree> {
@@ -147,13 +165,11 @@ class SharedReads {
   }
 
   async #mount(layer: string): Promise<ReadableTree> {
-    const { snapshots, content } = this.#clients;
+    const { snapshots } = this.#clients;
     const key = `build-view-${randomUUID()}`;
     const { mount } = await snapshots.viewSnapshot({ key, chainId: layer, leaseOwner: key });
     if (mount === undefined) throw internal("image-service answered without a mount");
-    const release = async (): Promise<void> => {
-      await content.releaseLease({ owner: key });
-    };
+    const release = (): Promise<void> => this.#letGo(key);
     try {
       const mounted = await this.#mounts.mount(mount);
       return {

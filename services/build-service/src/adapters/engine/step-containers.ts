@@ -33,7 +33,7 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
   return {
     async run(container, hooks, signal) {
       const { id } = await client.createContainer(createRequest(container), { signal });
-      let succeeded = false;
+      let exitCode: number | undefined;
       try {
         hooks.onStart(id);
         const run = await runToEnd(
@@ -43,14 +43,19 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
           signal,
         );
         await hooks.finish(id, run);
-        succeeded = run.exitCode === 0;
+        ({ exitCode } = run);
         return run;
       } finally {
         // Also after an abort: nothing is left. The next step need not wait for it.
-        const gone = take(id);
-        if (!succeeded) await gone;
+        const isLeft = container.leaveFailed && exitCode !== undefined && exitCode !== 0;
+        const gone = isLeft ? undefined : take(id);
+        if (exitCode !== 0) await gone;
       }
     },
+    async keep(id, imageId) {
+      await client.keepBuildStep({ container: id, image: imageId });
+    },
+    discard: take,
     async settled() {
       await Promise.all(going);
     },

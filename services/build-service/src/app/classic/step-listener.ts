@@ -5,10 +5,11 @@
 
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { isProxy } from "../../domain/frontend/arguments.ts";
+import type { StageState } from "../../domain/frontend/stage-state.ts";
 import type { Stage, Stages } from "../../domain/frontend/stages.ts";
 import { keyOf } from "../../domain/solver/cache-key.ts";
 import { reachable, type Vertex } from "../../domain/solver/vertex.ts";
-import type { BuildRequest } from "../../ports/build.ts";
+import { BuildError, type BuildRequest } from "../../ports/build.ts";
 import type { BuildCache } from "../../ports/build-cache.ts";
 import type { PullStep } from "../../ports/layers.ts";
 import type { LogStream, ProgressSink } from "../../ports/progress.ts";
@@ -79,6 +80,7 @@ export class ClassicTeller implements StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
+    keep: (container: string, before: StageState) => Promise<void>,
   ): Promise<PlannedStage> {
     const total = stages.reduce(
       (sum, { instructions }) => sum + 1 + instructions.length,
@@ -107,7 +109,10 @@ export class ClassicTeller implements StepListener {
         if (index >= triggers) head(original);
         const step = await begun.advance();
         tracker.announce(reachable([step.state.tree]));
-        id = await this.#step(step, id, session, tracker);
+        id = await this.#step(step, id, session, tracker).catch(async (error: unknown) => {
+          if (this.#isLeft(error)) await keep(this.#container, step.before);
+          throw error;
+        });
       }
       ids.set(stage.index, id);
       last = begun.end();
@@ -140,6 +145,12 @@ export class ClassicTeller implements StepListener {
     else await this.#treeStep(tree, session, tracker);
     this.#say(` ---> ${shortOf(id)}\n`);
     return id;
+  }
+
+  /** The program of the step has ended, and its container is still there. */
+  #isLeft(error: unknown): boolean {
+    const hasEnded = error instanceof BuildError && error.exitCode !== undefined;
+    return hasEnded && this.#container !== "" && !this.#options.forceRemove;
   }
 
   #configStep(id: string): void {

@@ -129,6 +129,7 @@ describe("parseDockerfile", () => {
     const {
       lines: _lines,
       original: _original,
+      comments: _comments,
       ...rest
     } = parseDockerfile(text).instructions[0] ?? assert.fail();
     return rest;

@@ -14,7 +14,7 @@ import {
 import type { Channel } from "@gantry/rpc";
 import type { ManifestDescriptor, RootfsMount, UsedImage } from "../../domain/container-record.ts";
 import { parseImageConfig } from "../../domain/image-config.ts";
-import type { Images, ResolvedImage } from "../../ports/images.ts";
+import type { Images, ImageUse, ResolvedImage } from "../../ports/images.ts";
 import { watchNames } from "./name-watcher.ts";
 import { openUserAnnouncer } from "./user-announcer.ts";
 
@@ -27,10 +27,21 @@ export function openImages(channel: Channel, logger: Logger): Images {
   const images = channel.client(ImageService);
   const snapshots = channel.client(SnapshotService);
   const content = channel.client(ContentService);
-  const announcer = openUserAnnouncer(
-    (uses) => images.setImageUsers({ users: [...uses] }, { timeoutMs: tellWithinMs }),
-    logger,
-  );
+  const discard = async (id: string): Promise<void> => {
+    await snapshots.removeSnapshot({ key: id });
+    // Views of images that were mounted go with the lease.
+    await content.releaseLease({ owner: id });
+  };
+  /** What image-service was away for. */
+  const owed = new Set<string>();
+  const announcer = openUserAnnouncer(async (uses) => {
+    await images.setImageUsers({ users: [...uses] }, { timeoutMs: tellWithinMs });
+    for (const id of owed) {
+      await discard(id);
+      owed.delete(id);
+    }
+  }, logger);
+  let users: () => readonly ImageUse[] = () => [];
   const resolve = (reference: string, platform: string, id: string, signal: AbortSignal) =>
     images.resolveImage({ image: reference, ...wanted(platform), leaseOwner: id }, { signal });
   return {
@@ -42,9 +53,13 @@ export function openImages(channel: Channel, logger: Logger): Images {
       return rootfs((await snapshots.prepareSnapshot(request, { signal })).mount);
     },
     async discard(id) {
-      await snapshots.removeSnapshot({ key: id });
-      // Views of images that were mounted go with the lease.
-      await content.releaseLease({ owner: id });
+      try {
+        await discard(id);
+      } catch (error) {
+        if (!hasKind(error, "unavailable")) throw error;
+        owed.add(id);
+        announcer.announce(users);
+      }
     },
     async listOwners() {
       const [{ snapshots: all }, { leases }] = await Promise.all([
@@ -76,7 +91,10 @@ export function openImages(channel: Channel, logger: Logger): Images {
       );
       return imageId;
     },
-    setUsers: announcer.announce,
+    setUsers(uses) {
+      users = uses;
+      announcer.announce(uses);
+    },
     usersTold: announcer.settled,
     watchNames: (onChange, signal) => watchNames(channel.client(EventService), onChange, signal),
     async derivedIds(reference, signal) {

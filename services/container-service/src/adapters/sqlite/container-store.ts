@@ -10,6 +10,7 @@ import {
   decodeJson,
   decodeRecord,
   encodeConfig,
+  encodeFacts,
   encodeHostConfig,
   encodeJson,
   encodeProgress,
@@ -57,6 +58,7 @@ class SqliteContainerStore implements ContainerStore {
     next: ContainerRecord,
     events: readonly NewEvent[],
   ): Promise<void> {
+    if (next.buildStep === undefined) this.#database.writer.quiet.delete(next.id);
     return this.#write(differences(previous, next), events);
   }
 
@@ -117,6 +119,8 @@ function differences(previous: ContainerRecord, next: ContainerRecord): Change[]
   const { id } = next;
   return [
     change("setProgress", encodeProgress(next), id),
+    // A step that is kept.
+    ...(next.buildStep === previous.buildStep ? [] : [change("setFacts", encodeFacts(next), id)]),
     ...(next.name === previous.name ? [] : [change("setName", next.name, id)]),
     ...(next.config === previous.config ? [] : [change("setConfig", encodeConfig(next), id)]),
     ...(next.hostConfig === previous.hostConfig

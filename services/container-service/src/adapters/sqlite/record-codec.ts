@@ -39,7 +39,7 @@ export function encodeHostConfig(record: ContainerRecord): Uint8Array {
   return toBinary(HostConfigSchema, record.hostConfig);
 }
 
-function encodeFacts(record: ContainerRecord): string {
+export function encodeFacts(record: ContainerRecord): string {
   const { createdNano, path, args, image, rootfs, buildStep } = record;
   return encodeJson({
     ...{ createdNano, path, args, image, rootfs },

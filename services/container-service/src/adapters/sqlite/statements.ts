@@ -6,6 +6,7 @@ export const statements = {
   insertContainer:
     "INSERT INTO containers (id, name, config, host_config, facts, progress) VALUES (?, ?, ?, ?, ?, ?)",
   setProgress: "UPDATE containers SET progress = ? WHERE id = ?",
+  setFacts: "UPDATE containers SET facts = ? WHERE id = ?",
   setName: "UPDATE containers SET name = ? WHERE id = ?",
   setConfig: "UPDATE containers SET config = ? WHERE id = ?",
   setHostConfig: "UPDATE containers SET host_config = ? WHERE id = ?",
