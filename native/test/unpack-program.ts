@@ -55,7 +55,10 @@ export function startUnpack(
   args: string[],
   extra: string[] = [],
 ): Running {
-  const opened = [directory, ...extra].map((name) => openSync(name, "r"));
+  // Indexes of blocks are written, too.
+  const opened = [directory, ...extra].map((name) =>
+    openSync(name, name.endsWith(".blocks") ? "r+" : "r"),
+  );
   const [root, ...rest] = opened;
   const child = spawn(path.join(native, build, "unpack"), args, {
     stdio: ["pipe", "pipe", "pipe", root, "pipe", ...rest],

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "unpack/failure.h"
@@ -14,6 +15,15 @@ namespace {
 
 // Incompressible bytes come out as they are, with a few more for each 64 KiB.
 constexpr size_t kOutputSize = GzipBlocks::kBlockSize + (64 << 10);
+
+// RFC 1952: deflate, no name, no time, of an unknown system.
+constexpr uint8_t kHead[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
+
+void put_little_endian(uint8_t* to, uint32_t value) {
+  for (int byte = 0; byte < 4; byte++) to[byte] = static_cast<uint8_t>(value >> (8 * byte));
+}
+
+}  // namespace
 
 // ISA-L's level 1: as small as zlib's level 2 or 3, at five times its speed.
 class Deflater {
@@ -41,36 +51,45 @@ class Deflater {
   std::unique_ptr<uint8_t[]> level_buffer_ = std::make_unique_for_overwrite<uint8_t[]>(ISAL_DEF_LVL1_DEFAULT);
 };
 
-// RFC 1952: deflate, no name, no time, of an unknown system.
-constexpr uint8_t kHead[] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff};
-
-void put_little_endian(uint8_t* to, uint32_t value) {
-  for (int byte = 0; byte < 4; byte++) to[byte] = static_cast<uint8_t>(value >> (8 * byte));
-}
-
-}  // namespace
-
-GzipBlocks::GzipBlocks() {
+GzipBlocks::GzipBlocks(Send plain, Send send, BlockIndex* index)
+    : plain_(std::move(plain)), send_(std::move(send)), index_(index) {
   unsigned threads = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
-  std::latch started(threads);
+  std::latch started(threads + 1);
   for (unsigned index = 0; index < threads; index++) std::thread([this, &started] { work(started); }).detach();
+  std::thread([this, &started] { send_all(started); }).detach();
   started.wait();
 }
 
 void GzipBlocks::work(std::latch& started) {
   Deflater deflater;
+  std::optional<BlockTagger> tagger;
+  if (index_) tagger.emplace(index_->head());
   started.count_down();
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return taken_ < filled_; });
     Block& block = at(taken_++);
     lock.unlock();
-    ssize_t size = deflater.run({block.input.get(), block.size}, block.last, block.output.get());
+    bool done = compress(block, deflater, tagger ? &*tagger : nullptr);
     lock.lock();
-    block.output_size = static_cast<size_t>(size);
-    block.state = size < 0 ? State::kBroken : State::kDone;
+    block.state = done ? State::kDone : State::kBroken;
     changed_.notify_all();
   }
+}
+
+bool GzipBlocks::compress(Block& block, Deflater& deflater, BlockTagger* tagger) {
+  std::span<const uint8_t> input(block.input.get(), block.size);
+  ssize_t size = -1;
+  // The last block ends the stream, so it is nobody else's.
+  if (tagger && !block.last) {
+    block.tag = tagger->tag(input);
+    size = index_->read(block.tag, {block.output.get(), kOutputSize});
+  }
+  if (size < 0) size = deflater.run(input, block.last, block.output.get());
+  if (size < 0) return false;
+  block.output_size = static_cast<size_t>(size);
+  if (tagger) block.output_crc = crc_of({block.output.get(), block.output_size});
+  return true;
 }
 
 std::span<uint8_t> GzipBlocks::space() {
@@ -82,52 +101,84 @@ std::span<uint8_t> GzipBlocks::space() {
   return {block.input.get() + block.size, kBlockSize - block.size};
 }
 
-void GzipBlocks::commit(size_t size, const Send& plain, const Send& send) {
+void GzipBlocks::commit(size_t size) {
   Block& block = at(filled_);
   block.size += size;
-  if (block.size < kBlockSize) return;
-  hand_over(false, plain);
-  if (filled_ - sent_ == kBlocks) send_oldest(send);
+  if (block.size == kBlockSize) hand_over(false);
 }
 
-void GzipBlocks::finish(const Send& plain, const Send& send) {
+void GzipBlocks::cut(size_t least) {
+  if (at(filled_).size >= least) hand_over(false);
+}
+
+void GzipBlocks::finish() {
   (void)space();
-  hand_over(true, plain);
-  while (sent_ < filled_) send_oldest(send);
+  hand_over(true);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return ended_; });
+  if (wrong_) std::rethrow_exception(wrong_);
   uint8_t end[8];
   put_little_endian(end, crc_);
   put_little_endian(end + 4, static_cast<uint32_t>(bytes_));
-  send(end);
+  send_(end);
 }
 
 // The threads have work before the block's bytes are looked at here.
-void GzipBlocks::hand_over(bool last, const Send& plain) {
+void GzipBlocks::hand_over(bool last) {
   Block& block = at(filled_);
+  std::span<const uint8_t> bytes(block.input.get(), block.size);
   block.last = last;
   {
     std::lock_guard lock(mutex_);
+    // Whoever sends it gives it back when it has been looked at.
+    block.is_read = false;
     filled_++;
   }
   changed_.notify_all();
-  std::span<const uint8_t> bytes(block.input.get(), block.size);
   crc_ = crc32_gzip_refl(crc_, bytes.data(), bytes.size());
   bytes_ += bytes.size();
-  plain(bytes);
+  plain_(bytes);
+  std::unique_lock lock(mutex_);
+  block.is_read = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return ended_ || filled_ - sent_ < kBlocks; });
+  if (wrong_) std::rethrow_exception(wrong_);
 }
 
-void GzipBlocks::send_oldest(const Send& send) {
-  Block& block = at(sent_);
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&block] { return block.state != State::kOpen; });
+void GzipBlocks::send_all(std::latch& started) {
+  started.count_down();
+  std::unique_lock lock(mutex_);
+  for (bool last = false; !last;) {
+    Block& block = at(sent_);
+    changed_.wait(lock, [&] { return sent_ < filled_ && block.state != State::kOpen && block.is_read; });
+    last = block.last;
+    lock.unlock();
+    std::exception_ptr wrong;
+    try {
+      send_block(block);
+    } catch (...) {
+      wrong = std::current_exception();
+    }
+    lock.lock();
+    block.size = 0;
+    block.state = State::kOpen;
+    sent_++;
+    wrong_ = wrong;
+    ended_ = last || wrong;
+    changed_.notify_all();
+    if (wrong) return;
   }
+}
+
+void GzipBlocks::send_block(Block& block) {
   if (block.state == State::kBroken) fail("compress", "", "compress gzip: the compressor gave up");
-  if (!began_) send(kHead);
-  began_ = true;
-  send({block.output.get(), block.output_size});
-  block.size = 0;
-  block.state = State::kOpen;
-  sent_++;
+  if (length_ == 0) {
+    send_(kHead);
+    length_ = sizeof kHead;
+  }
+  send_({block.output.get(), block.output_size});
+  if (index_ && !block.last) index_->add(block.tag, length_, static_cast<uint32_t>(block.output_size), block.output_crc);
+  length_ += block.output_size;
 }
 
 }  // namespace gantry::unpack

@@ -187,9 +187,17 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
       .finish();
 }
 
+std::unique_ptr<BlockIndex> open_index(const Options& options) {
+  if (!options.blocks) return nullptr;
+  std::vector<std::pair<int, int>> others;
+  for (int i = 0; i < static_cast<int>(*options.blocks); i++) others.emplace_back(kExtraFd + 1 + 2 * i, kExtraFd + 2 + 2 * i);
+  return std::make_unique<BlockIndex>(kExtraFd, others);
+}
+
 std::string run_pack(const Sandbox& sandbox, const Options& options) {
   bool hash = options.gzip || options.digest;
-  Output output(kOutputFd, hash, options.gzip);
+  std::unique_ptr<BlockIndex> index = open_index(options);
+  Output output(kOutputFd, hash, options.gzip, index.get());
   lock_system_calls(options);
   PackTotals totals = Packer(output, options.overlay_upper).run(sandbox.root.get(), options);
   JsonLine line;

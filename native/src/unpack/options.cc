@@ -11,6 +11,7 @@ namespace gantry::unpack {
 namespace {
 
 constexpr unsigned kMaxLowers = 500;  // as many as overlayfs takes
+constexpr unsigned kMaxLikeLayers = 16;
 
 template <typename Number>
 bool parse_number(std::string_view text, Number& out) {
@@ -73,6 +74,8 @@ const std::map<std::string_view, Setter> kValues = {
     {"--max-ratio", [](Options& o, std::string_view v) { return parse_number(v, o.max_ratio); }},
     {"--lowers",
      [](Options& o, std::string_view v) { return parse_number(v, o.lowers) && o.lowers <= kMaxLowers; }},
+    {"--blocks",
+     [](Options& o, std::string_view v) { return parse_number(v, o.blocks.emplace()) && *o.blocks <= kMaxLikeLayers; }},
     {"--compression", [](Options& o, std::string_view v) { return parse_compression(v, o.compression); }},
     {"--chown", [](Options& o, std::string_view v) { return parse_owner(v, o.chown); }},
     {"--chown-user",
@@ -122,6 +125,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
   }
   if (options.await_lowers && (options.mode != Mode::kUnpack || options.mount_namespace)) {
     fprintf(stderr, "unpack: --await-lowers is for unpack only\n");
+    return std::nullopt;
+  }
+  if (options.blocks && (options.mode != Mode::kPack || !options.gzip || options.mount_namespace || options.lowers > 0)) {
+    fprintf(stderr, "unpack: --blocks is for pack --gzip of a directory only\n");
     return std::nullopt;
   }
   if (options.mode == Mode::kChanges && options.lowers != 1) {

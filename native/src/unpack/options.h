@@ -16,7 +16,8 @@ constexpr int kOutputFd = 1;
 constexpr int kRootFd = 3;
 constexpr int kReportFd = 4;
 // With --mntns: the mount namespace to enter. With --await-lowers: where the caller says that the lower layers are
-// complete. Then the N directories of --lowers.
+// complete. With --blocks: the index of blocks for the layer that is packed, then N pairs of an earlier layer's index and
+// the layer. Then the N directories of --lowers.
 constexpr int kExtraFd = 5;
 
 struct Owner {
@@ -53,6 +54,8 @@ struct Options {
   bool overlay_upper = false;
   bool gzip = false;
   bool digest = false;
+  // How many earlier layers may have blocks that this one has, too.
+  std::optional<unsigned> blocks;
 };
 
 // Reads the command line. On a bad one, writes a line to stderr and returns nothing.

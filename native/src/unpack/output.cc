@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,11 +11,21 @@
 #include "unpack/failure.h"
 
 namespace gantry::unpack {
+namespace {
 
-Output::Output(int fd, bool hash, bool gzip) : fd_(fd), hash_(hash) {
-  if (gzip) gzip_ = new GzipBlocks();
-  else buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kBufferSize);
+constexpr uint64_t kWriteback = 16 << 20;
+
+}  // namespace
+
+Output::Output(int fd, bool hash, bool gzip, BlockIndex* index) : fd_(fd), hash_(hash), index_(index) {
+  if (gzip) {
+    gzip_ = new GzipBlocks([this](std::span<const uint8_t> bytes) { count(bytes); },
+                           [this](std::span<const uint8_t> bytes) { send(bytes); }, index);
+  }
+  if (!gzip) buffer_ = std::make_unique_for_overwrite<uint8_t[]>(kBufferSize);
   (void)fcntl(fd, F_SETPIPE_SZ, 1 << 20);
+  struct stat st;
+  is_file_ = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 std::span<uint8_t> Output::space() {
@@ -24,7 +35,7 @@ std::span<uint8_t> Output::space() {
 }
 
 void Output::commit(size_t size) {
-  if (gzip_) gzip_->commit(size, plain_, compressed_);
+  if (gzip_) gzip_->commit(size);
   else used_ += size;
 }
 
@@ -74,11 +85,24 @@ void Output::send(std::span<const uint8_t> bytes) {
     if (n < 0) fail_errno("send", "");
     bytes = bytes.subspan(static_cast<size_t>(n));
   }
+  if (is_file_ && compressed_bytes_ - writeback_ >= kWriteback) begin_writeback();
+}
+
+void Output::begin_writeback() {
+  // Only the flush that comes later tells of a disk that fails.
+  (void)sync_file_range(fd_, static_cast<off_t>(writeback_), static_cast<off_t>(compressed_bytes_ - writeback_),
+                        SYNC_FILE_RANGE_WRITE);
+  writeback_ = compressed_bytes_;
+}
+
+void Output::may_cut(size_t least) {
+  if (gzip_) gzip_->cut(least);
 }
 
 void Output::finish() {
-  if (gzip_) gzip_->finish(plain_, compressed_);
+  if (gzip_) gzip_->finish();
   else flush();
+  if (index_) index_->write();
 }
 
 std::string Output::diff_id() {

@@ -36,7 +36,10 @@ constexpr rlim_t kMaxOpenFiles = kSanitized ? 1024 : 4096;
 }
 
 // Descriptors from kExtraFd on that are no directories.
-unsigned before_lowers(const Options& options) { return options.mount_namespace || options.await_lowers ? 1 : 0; }
+unsigned before_lowers(const Options& options) {
+  if (options.blocks) return 1 + 2 * *options.blocks;
+  return options.mount_namespace || options.await_lowers ? 1 : 0;
+}
 
 bool writes(Mode mode) { return mode == Mode::kUnpack || mode == Mode::kApply; }
 
@@ -161,6 +164,8 @@ void add_rules(Filter filter, const Options& options) {
   } else {
     allow(filter, {SCMP_SYS(fadvise64), SCMP_SYS(fgetxattr), SCMP_SYS(lgetxattr), SCMP_SYS(flistxattr), SCMP_SYS(llistxattr)});
   }
+  if (options.mode == Mode::kPack) allow(filter, {SCMP_SYS(sync_file_range)});
+  if (options.blocks) allow(filter, {SCMP_SYS(pread64)});
   if (kSanitized) {
     // What the sanitizers' runtime does when it reports.
     allow(filter, {SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(prctl), SCMP_SYS(readlink), SCMP_SYS(getrlimit),
@@ -185,7 +190,7 @@ Sandbox enter_sandbox(const Options& options) {
   become_root(mount.get());
   mount.reset();
   if (close_range(kRootFd, kRootFd, 0) != 0) fail_step("close_range");
-  unsigned first = kExtraFd + (options.await_lowers ? 1 : 0);
+  unsigned first = kExtraFd + (options.mount_namespace ? 0 : before_lowers(options));
   unsigned end = kExtraFd + before_lowers(options) + options.lowers;
   // The originals; the views made above have higher numbers.
   if (first < end && close_range(first, end - 1, 0) != 0) fail_step("close_range");
