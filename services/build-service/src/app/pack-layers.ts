@@ -88,7 +88,8 @@ async function pack(
 ): Promise<PackedLayer> {
   const { cache, layers } = parts;
   const owner = `build-cache-${key.replace(/^build\//, "")}`;
-  const packed = await layers.pack(key, parentChain, owner, signal);
+  const options = { leaseOwner: owner, like: cache.blobsLike(key) };
+  const packed = await layers.pack(key, parentChain, options, signal);
   cache.putLayer(packed.chainId, packed);
   cache.renameLayer(key, packed.chainId);
   return packed;

@@ -41,6 +41,8 @@ export interface BuildCache extends Disposable {
   resize(id: string, sizeBytes: number): void;
   /** Blob of a layer by chain ID. */
   layer(chainId: string): KnownLayer | undefined;
+  /** Digests of the newest blobs of steps that read like that of a layer: earlier results of the same step, as a rule. */
+  blobsLike(snapshot: string): string[];
   putLayer(chainId: string, layer: KnownLayer): void;
   /** Steps that change no files, seen before? Remembers it. */
   sawStep(id: string): boolean;

@@ -103,11 +103,14 @@ export interface Layers {
     layerKey: string,
     leaseOwner: string,
   ): Promise<number>;
-  /** Makes the blob of a layer. Throws not_found. */
+  /**
+   * Makes the blob of a layer. Throws not_found.
+   * @param options.like digests of blobs that may have much in common with it
+   */
   pack(
     layer: string,
     parentChainId: string,
-    leaseOwner: string,
+    options: { readonly leaseOwner: string; readonly like: readonly string[] },
     signal: AbortSignal,
   ): Promise<PackedLayer>;
   /** Keys of all layers with what is below each, and their bytes on disk. */

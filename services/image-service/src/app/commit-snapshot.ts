@@ -39,6 +39,7 @@ export async function commitSnapshot(
     kind: "layer",
     leaseOwner: "",
     ...usage,
+    unsyncedBoot: usage.inodes === 0 ? "" : store.layerSync.bootId,
   };
   metadata.change((change) => {
     change.deleteSnapshot(key);
@@ -46,6 +47,8 @@ export async function commitSnapshot(
     change.putLease(leaseOwner, 0n, [{ type: "snapshot", id: layerKey }]);
   });
   dirs.seal(record.id);
+  // The builder mounts its trees so that nothing waits for the disk.
+  if (usage.inodes > 0) store.layerSync.schedule();
   return usage;
 }
 
@@ -62,6 +65,8 @@ export async function packSnapshot(
     readonly layerKey: string;
     readonly parentChainId: string;
     readonly leaseOwner: string;
+    /** Digests of blobs that may have much in common with it. */
+    readonly like: readonly string[];
     readonly signal: AbortSignal;
   },
 ): Promise<PackedLayer> {
@@ -70,7 +75,9 @@ export async function packSnapshot(
   if (record?.kind !== "layer") throw notFound("snapshot", layerKey, `layer ${layerKey} not found`);
   using hold = store.holds.open();
   hold.snapshot(layerKey);
-  const packed = await packTree(store, hold, store.dirs.treeOf(record.id), request.signal);
+  const directory = store.dirs.treeOf(record.id);
+  const like = request.like.map(parseDigest);
+  const packed = await packTree(store, hold, directory, request.signal, like);
   const chainId = chainOf(request.parentChainId, packed.diffId);
   store.metadata.change((change) => {
     // An equal layer may be there already, by a pull or another step: then both stay.

@@ -1,7 +1,8 @@
 /**
  * Unpacked layers become durable behind the back of those who wait for them: one syncfs for all that
  * were unpacked meanwhile. Until then their rows name the boot of the machine; a layer whose boot has
- * ended without it (a power cut) is unpacked anew from its blob, which is always durable.
+ * ended without it (a power cut) is unpacked anew from its blob, which is always durable. A layer of the
+ * builder that has no blob yet is built anew.
  */
 import type { Logger } from "@gantry/logging";
 import type { SnapshotRecord } from "../domain/records.ts";
@@ -57,10 +58,10 @@ async function syncLayers({ metadata, dirs }: LayerSyncDeps): Promise<void> {
   if (written.length === 0) return;
   await dirs.sync();
   metadata.change((change) => {
-    for (const record of written) {
-      // It may have been collected meanwhile.
-      if (metadata.snapshots.get(record.key)?.id !== record.id) continue;
-      change.putSnapshot({ ...record, unsyncedBoot: "" });
+    // One may have been collected meanwhile, or got another key.
+    const ids = new Set(written.map(({ id }) => id));
+    for (const record of unsynced(metadata)) {
+      if (ids.has(record.id)) change.putSnapshot({ ...record, unsyncedBoot: "" });
     }
   });
 }

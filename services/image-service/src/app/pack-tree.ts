@@ -10,12 +10,16 @@ export interface PackedTree {
   readonly diffId: Digest;
 }
 
-/** @param directory an overlay upper directory, or a layer's tree */
+/**
+ * @param directory an overlay upper directory, or a layer's tree
+ * @param like blobs that may have much in common with it
+ */
 export async function packTree(
   store: Store,
   hold: Hold,
   directory: string,
   signal: AbortSignal,
+  like: readonly Digest[] = [],
 ): Promise<PackedTree> {
   const isEmpty = await hasNoEntries(directory);
   const known = isEmpty ? store.emptyTree.packed : undefined;
@@ -23,7 +27,7 @@ export async function packTree(
     hold.blob(known.layer.digest);
     return known;
   }
-  const packed = await pack(store, hold, directory, signal);
+  const packed = await pack(store, hold, { directory, signal, like });
   // All archives of nothing are equal; many steps of builds change no file.
   if (isEmpty) store.emptyTree.packed = packed;
   return packed;
@@ -37,11 +41,17 @@ async function hasNoEntries(directory: string): Promise<boolean> {
 async function pack(
   store: Store,
   hold: Hold,
-  directory: string,
-  signal: AbortSignal,
+  request: {
+    readonly directory: string;
+    readonly signal: AbortSignal;
+    readonly like: readonly Digest[];
+  },
 ): Promise<PackedTree> {
-  const { digest, sizeBytes, diffId } = await store.content.receive(async (file) => {
-    const packed = await store.program.pack({ directory, file, signal });
+  const { directory, signal } = request;
+  const like = request.like.filter((digest) => store.metadata.blobs.has(digest));
+  for (const digest of like) hold.blob(digest);
+  const { digest, sizeBytes, diffId } = await store.content.receive(like, async (files) => {
+    const packed = await store.program.pack({ directory, files, signal });
     return { ...packed, sizeBytes: packed.compressedBytes };
   });
   hold.blob(digest);

@@ -44,6 +44,16 @@ export interface CommittedBlob {
   readonly sizeBytes: number;
 }
 
+/** What a layer is packed into, and from. */
+export interface PackFiles {
+  /** Empty. */
+  readonly layer: string;
+  /** For the index of its blocks; has its head. */
+  readonly index: string;
+  /** Earlier layers and their indexes: equal blocks need not be compressed anew. */
+  readonly likes: readonly { readonly layer: string; readonly index: string }[];
+}
+
 /** A blob that can be read and is on its way to the disk. */
 export interface AdoptedBlob extends CommittedBlob {
   /** Resolves when it survives a power cut. To be waited for, by somebody. */
@@ -70,10 +80,14 @@ export interface ContentStore {
    */
   adopt(file: string, expected: ExpectedBlob): Promise<AdoptedBlob>;
   /**
-   * Has one of our own programs write a blob into a file: what it says of the bytes is believed, and the
+   * Has one of our own programs pack a layer into a file: what it says of the bytes is believed, and the
    * blob is named when it is durable. Nothing stays of a write that fails.
+   * @param like blobs that may have much in common with it; somebody has to keep them meanwhile
    */
-  receive<T extends CommittedBlob>(write: (file: string) => Promise<T>): Promise<T>;
+  receive<T extends CommittedBlob>(
+    like: readonly Digest[],
+    write: (files: PackFiles) => Promise<T>,
+  ): Promise<T>;
   /** Writes a small blob. */
   write(bytes: Uint8Array): Promise<CommittedBlob>;
   /** Takes a blob away at once; its bytes are freed in the background. */

@@ -1,5 +1,5 @@
 import type { Digest } from "@gantry/oci";
-import type { Ingest } from "./content.ts";
+import type { Ingest, PackFiles } from "./content.ts";
 
 /** Where a layer's bytes come from: a blob's file, or a write that still grows. */
 export type LayerSource =
@@ -63,10 +63,10 @@ export interface LayerProgram {
     readonly limits: UnpackLimits;
     readonly signal: AbortSignal;
   }): Promise<void>;
-  /** Packs an overlay upper directory as a gzip layer, into an empty file. */
+  /** Packs an overlay upper directory as a gzip layer. */
   pack(request: {
     readonly directory: string;
-    readonly file: string;
+    readonly files: PackFiles;
     readonly signal: AbortSignal;
   }): Promise<PackedLayer>;
   /** Compares an upper directory with what is below it, uppermost first. */

@@ -160,6 +160,10 @@ class SqliteCache implements BuildCache {
     };
   }
 
+  blobsLike(snapshot: string): string[] {
+    return this.#statements.blobsLike.all(snapshot).map((row) => String(row["digest"]));
+  }
+
   putLayer(chainId: string, layer: Parameters<BuildCache["putLayer"]>[1]): void {
     const { diffId, digest, mediaType, sizeBytes } = layer;
     this.#statements.putLayer.run(chainId, diffId, digest, mediaType, sizeBytes);
@@ -206,6 +210,11 @@ function prepare(db: DatabaseSync) {
     rename: db.prepare("UPDATE entries SET snapshot = ? WHERE snapshot = ?"),
     resize: db.prepare("UPDATE entries SET size_bytes = ? WHERE id = ?"),
     layer: db.prepare("SELECT * FROM layers WHERE chain_id = ?"),
+    blobsLike: db.prepare(
+      `SELECT l.digest FROM entries e JOIN layers l ON l.chain_id = e.snapshot
+       WHERE e.description IN (SELECT description FROM entries WHERE snapshot = ?)
+       ORDER BY e.created_nano DESC LIMIT 4`,
+    ),
     putLayer: db.prepare("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)"),
     step: db.prepare("INSERT OR IGNORE INTO steps VALUES (?)"),
     getSum: db.prepare("SELECT sum FROM file_sums WHERE identity = ?"),

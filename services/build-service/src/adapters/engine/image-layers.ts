@@ -67,9 +67,9 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
       if (mount !== undefined) cleanStubs(mount, mountPoints);
       return Number((await snapshots.commitSnapshot({ key, layerKey, leaseOwner })).sizeBytes);
     },
-    async pack(layerKey, parentChainId, leaseOwner, signal) {
+    async pack(layerKey, parentChainId, { leaseOwner, like }, signal) {
       const packed = await snapshots.packSnapshot(
-        { layerKey, parentChainId, leaseOwner },
+        { layerKey, parentChainId, leaseOwner, like: [...like] },
         { signal },
       );
       return {

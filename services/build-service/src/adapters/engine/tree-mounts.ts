@@ -44,7 +44,8 @@ export function openTreeMounts(kernel: MountKernel, runDir: string): TreeMounts 
       const target = path.join(folder, randomUUID());
       mkdirSync(target, { mode: 0o700 });
       try {
-        const writable = upperDir === "" ? {} : { upperDir, workDir };
+        // Its unmounting waits for no disk: a layer is durable, or known not to be, by image-service's account.
+        const writable = upperDir === "" ? {} : { upperDir, workDir, options: ["volatile"] };
         await kernel.mountOverlay({ lowerDirs, target, ...writable });
       } catch (error) {
         rmdirSync(target);

@@ -4,6 +4,7 @@
  *   content/blobs/<algorithm>/<hex>   whole, verified, read-only
  *   content/ingest/<sha256 of name>   unfinished; kept for a day, so that a pull can resume
  *   content/ingest/received-<id>      being written by a program of ours; gone at the next start
+ *   content/blocks                    what is known of packed layers' blocks
  */
 import { createHash, randomUUID } from "node:crypto";
 import {
@@ -26,7 +27,9 @@ import type {
   ContentStore,
   ExpectedBlob,
   Ingest,
+  PackFiles,
 } from "../../ports/content.ts";
+import { BlockIndexes } from "./block-indexes.ts";
 import { blobDifference, hashExisting, openIngest } from "./ingest.ts";
 
 const algorithms = ["sha256", "sha512"] as const;
@@ -44,7 +47,8 @@ export function openContentStore(dataDir: string): ContentStore {
     chmodSync(dir, 0o700);
   }
   removeOldIngests(ingestDir);
-  return new FileContentStore(blobsDir, ingestDir);
+  const indexes = new BlockIndexes(path.join(root, "blocks"), path.join(blobsDir, "sha256"));
+  return new FileContentStore(blobsDir, ingestDir, indexes);
 }
 
 function removeOldIngests(ingestDir: string): void {
@@ -59,12 +63,14 @@ function removeOldIngests(ingestDir: string): void {
 class FileContentStore implements ContentStore {
   readonly blobsDir: string;
   readonly #ingestDir: string;
+  readonly #indexes: BlockIndexes;
   readonly #open = new Set<string>();
   /** By folder of blobs: blobs that are complete at the same time share one sync of it. */
   readonly #syncs: ReadonlyMap<string, () => Promise<void>>;
 
-  constructor(blobsDir: string, ingestDir: string) {
+  constructor(blobsDir: string, ingestDir: string, indexes: BlockIndexes) {
     this.blobsDir = blobsDir;
+    this.#indexes = indexes;
     this.#syncs = new Map(
       algorithms.map((algorithm) => {
         const folder = path.join(blobsDir, algorithm);
@@ -151,17 +157,28 @@ class FileContentStore implements ContentStore {
     await this.#sync(digestAlgorithm(digest));
   }
 
-  async receive<T extends CommittedBlob>(write: (file: string) => Promise<T>): Promise<T> {
-    const file = path.join(this.#ingestDir, `received-${randomUUID()}`);
+  async receive<T extends CommittedBlob>(
+    like: readonly Digest[],
+    write: (files: PackFiles) => Promise<T>,
+  ): Promise<T> {
+    const layer = path.join(this.#ingestDir, `received-${randomUUID()}`);
+    const index = `${layer}-blocks`;
+    const known = this.#indexes.indexed(like);
+    const likes = known.map((digest) => ({
+      layer: this.pathOf(digest),
+      index: this.#indexes.pathOf(digest),
+    }));
     try {
-      await using handle = await open(file, "wx", 0o600);
-      const blob = await write(file);
+      await using handle = await open(layer, "wx", 0o600);
+      await this.#indexes.begin(index);
+      const blob = await write({ layer, index, likes });
       await handle.datasync();
-      await rename(file, this.pathOf(blob.digest));
+      await rename(layer, this.pathOf(blob.digest));
+      await this.#indexes.keep(index, blob.digest);
       await this.#sync(digestAlgorithm(blob.digest));
       return blob;
     } catch (error) {
-      await rm(file, { force: true });
+      await Promise.all([layer, index].map((file) => rm(file, { force: true })));
       throw error;
     }
   }
@@ -183,6 +200,7 @@ class FileContentStore implements ContentStore {
       if (hasErrno(error, "ENOENT")) return;
       throw error;
     }
+    this.#indexes.remove(digest);
     // What stays is removed by a later start.
     rm(doomed, { force: true }).catch(() => undefined);
   }

@@ -53,13 +53,15 @@ export function createLayerProgram(runProgram: RunProgram, mergeLayers: MergeLay
       });
     },
 
-    async pack({ directory, file, signal }) {
+    async pack({ directory, files, signal }) {
+      const { layer, index, likes } = files;
       const line = await runProgram({
-        args: ["pack", "--overlay-upper", "--gzip"],
+        args: ["pack", "--overlay-upper", "--gzip", "--blocks", String(likes.length)],
         directory,
         lowers: [],
+        blocks: { own: index, others: likes.flatMap((like) => [like.index, like.layer]) },
         input: "none",
-        output: { file },
+        output: { file: layer },
         signal,
       });
       return packedOf(line);

@@ -24,6 +24,8 @@ export interface ProgramRun {
   readonly lowers: readonly string[];
   /** Descriptor 5 gets a byte when this resolves, and is closed without one when it rejects. */
   readonly lowersReady?: Promise<void> | undefined;
+  /** Descriptor 5: a file to write; 6, 7, …: files to read. Excludes the above. */
+  readonly blocks?: { readonly own: string; readonly others: readonly string[] } | undefined;
   /** Descriptor 0: a file to read, or `pipe`. */
   readonly input: { readonly file: string } | "pipe" | "none";
   /** Descriptor 1: a file to write. */
@@ -117,6 +119,10 @@ function launch(
   const go = run.lowersReady === undefined ? undefined : pipe(descriptor.extra, { writable: true });
   const first = descriptor.extra + (go === undefined ? 0 : 1);
   for (const [index, lower] of run.lowers.entries()) file(lower, first + index);
+  if (run.blocks !== undefined) {
+    file(run.blocks.own, descriptor.extra, "r+");
+    for (const [index, name] of run.blocks.others.entries()) file(name, first + 1 + index);
+  }
   const argv = [program, ...run.args];
   const { pidfd } = kernel.launch({ executable, argv, env: [], fds, cwd: "/" });
   const sockets = ours.move();

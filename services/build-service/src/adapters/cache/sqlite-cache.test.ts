@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, it } from "node:test";
+import { openSqliteCache } from "./sqlite-cache.ts";
+
+describe("the cache's blobs that a layer may be like", () => {
+  it("are those of the same step, newest first, and not many", (t) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "gantry-cache-"));
+    t.after(() => {
+      rmSync(folder, { recursive: true });
+    });
+    using cache = openSqliteCache(folder);
+    const put = (name: string, description: string, created: bigint, packed: boolean): void => {
+      const fixed = { key: name, type: "regular", sizeBytes: 1 } as const;
+      const entry = { id: name, snapshot: `chain ${name}`, description, createdNano: created };
+      cache.put({ ...entry, ...fixed }, [name]);
+      const blob = { digest: `blob ${name}`, diffId: "", mediaType: "", sizeBytes: 1 };
+      if (packed) cache.putLayer(`chain ${name}`, blob);
+    };
+    put("one", "COPY . /app", 1n, true);
+    put("other", "COPY . /other", 2n, true);
+    put("two", "COPY . /app", 3n, true);
+    put("not packed", "COPY . /app", 4n, false);
+    put("new", "COPY . /app", 5n, false);
+    assert.deepEqual(cache.blobsLike("chain new"), ["blob two", "blob one"]);
+    assert.deepEqual(cache.blobsLike("chain of nobody"), []);
+    for (let more = 10; more < 20; more += 1) put(String(more), "COPY . /app", BigInt(more), true);
+    assert.deepEqual(
+      cache.blobsLike("chain new"),
+      [19, 18, 17, 16].map((each) => `blob ${String(each)}`),
+    );
+  });
+});
