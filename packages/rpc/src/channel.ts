@@ -71,12 +71,18 @@ export interface ChannelOptions {
    * often; everything else, and everything while there is none, goes by gRPC. Default false.
    */
   readonly ttrpc?: boolean;
+  /**
+   * The peer runs only while it is wanted: nothing is connected before the first call or `ready`, where other
+   * channels connect at once and go on trying. Default false.
+   */
+  readonly onDemand?: boolean;
 }
 
 /** Opens a channel to a Unix socket. The connection is made in the background. */
 export function openChannel(socketPath: string, options: ChannelOptions = {}): Channel {
   const wire = new Client(`unix:${socketPath}`, credentials.createInsecure(), channelOptions);
-  wire.getChannel().getConnectivityState(true);
+  const connects = options.onDemand !== true;
+  wire.getChannel().getConnectivityState(connects);
   const peer = path.basename(socketPath, ".sock");
   const link = options.ttrpc === true ? new TtrpcLink(socketPath, peer) : undefined;
   void link?.connect();
@@ -93,7 +99,7 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
       await link?.connect();
     },
     get isReady() {
-      return wire.getChannel().getConnectivityState(true) === connectivityState.READY;
+      return wire.getChannel().getConnectivityState(connects) === connectivityState.READY;
     },
     close,
     [Symbol.dispose]: close,

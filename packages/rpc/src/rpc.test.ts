@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmodSync, existsSync, rmSync, statSync } from "node:fs";
 import http2 from "node:http2";
 import net from "node:net";
@@ -57,6 +58,28 @@ async function collect(stream: AsyncIterable<Text>): Promise<string[]> {
   const all: string[] = [];
   for await (const { value } of stream) all.push(value);
   return all;
+}
+
+/** Listens, and counts who calls. `one` is a call of ours that has got there. */
+async function countCalls(
+  t: TestContext,
+  socketPath: string,
+): Promise<{ one(): Promise<void>; count(): number }> {
+  let count = 0;
+  const server = net.createServer((socket) => {
+    count++;
+    socket.on("error", () => undefined).end("x");
+  });
+  await once(server.listen(socketPath), "listening");
+  t.after(() => server.close());
+  return {
+    async one() {
+      const socket = net.connect(socketPath);
+      await once(socket, "data");
+      socket.destroy();
+    },
+    count: () => count,
+  };
 }
 
 /** A promise that stays open until the signal aborts. */
@@ -358,6 +381,25 @@ describe("the channel", () => {
     });
     await channel.ready(20_000);
     assert.equal((await echo.unary({ value: "c" })).value, "c");
+  });
+
+  it("leaves a peer alone that runs on demand, before the first call and when it has ended", async (t) => {
+    const { server, socketPath } = await start(t, {
+      unary: (request) => Promise.resolve(request),
+    });
+    using channel = openChannel(socketPath, { onDemand: true });
+    assert.equal(channel.isReady, false);
+    assert.equal((await echoClient(channel).unary({ value: "a" })).value, "a");
+    assert.equal(channel.isReady, true);
+    await server.close(0);
+    const calls = await countCalls(t, socketPath);
+    using quiet = openChannel(socketPath, { onDemand: true });
+    assert.equal(quiet.isReady, false);
+    assert.equal(channel.isReady, false);
+    // An attempt that these had begun would have got there before the last of ours.
+    await calls.one();
+    await calls.one();
+    assert.equal(calls.count(), 2);
   });
 });
 
