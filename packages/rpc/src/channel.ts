@@ -85,7 +85,7 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
   wire.getChannel().getConnectivityState(connects);
   const peer = path.basename(socketPath, ".sock");
   const link = options.ttrpc === true ? new TtrpcLink(socketPath, peer) : undefined;
-  void link?.connect();
+  if (connects) void link?.connect();
   const close = (): void => {
     wire.close();
     link?.close();

@@ -33,11 +33,10 @@ export async function exportImage(
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const { target, manifests } = await writeImage(parts, result, options, leaseOwner, signal);
-  await parts.layers.storeImage(target, options.names);
+  await parts.layers.storeImage(target, options.names, leaseOwner);
   for (const name of options.names) {
     options.onStep(`naming to ${parts.fullName(name)}`, true);
   }
-  await parts.layers.release(leaseOwner);
   return { ...target, configDigest: manifests[0]?.configDigest ?? "", manifests };
 }
 

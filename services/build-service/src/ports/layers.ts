@@ -141,9 +141,10 @@ export interface Layers {
   readBlob(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Has the event of a pruned cache written. */
   recordPrune(reclaimedBytes: number): Promise<void>;
-  /** Records an image. */
+  /** Records an image, and releases the lease that has kept its content. */
   storeImage(
     target: { readonly mediaType: string; readonly digest: string; readonly sizeBytes: number },
     names: readonly string[],
+    leaseOwner: string,
   ): Promise<void>;
 }

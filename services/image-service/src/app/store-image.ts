@@ -2,15 +2,19 @@
 import { notFound } from "@gantry/errors";
 import { canonicalName, type Descriptor, familiarName } from "@gantry/oci";
 import { referencedBlobs } from "../domain/image-view.ts";
+import { releaseLease } from "./leases.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
 import type { Store } from "./store.ts";
 import { newName } from "./tag-image.ts";
 
-/** Throws not_found when content is missing. */
+/**
+ * Throws not_found when content is missing.
+ * @param how.leaseOwner what has kept the content until now and is released; empty: nothing
+ */
 export async function storeImage(
   store: Store,
   target: Descriptor,
-  names: readonly string[],
+  { names, leaseOwner }: { readonly names: readonly string[]; readonly leaseOwner: string },
 ): Promise<void> {
   const references = names.map((name) => newName(name, ""));
   using hold = store.holds.open();
@@ -35,4 +39,5 @@ export async function storeImage(
     }
   });
   await store.metadata.flush();
+  if (leaseOwner !== "") releaseLease(store, leaseOwner);
 }

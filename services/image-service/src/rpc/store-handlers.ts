@@ -37,11 +37,12 @@ export function storeHandlers(
       return {};
     },
 
-    async storeImage({ target, names }) {
+    async storeImage({ target, names, leaseOwner }) {
       if (target === undefined) throw invalidArgument("an image needs a target");
       const digest = parseDigest(target.digest);
       const { mediaType } = target;
-      await storeImage(store, { mediaType, digest, size: Number(target.sizeBytes) }, names);
+      const descriptor = { mediaType, digest, size: Number(target.sizeBytes) };
+      await storeImage(store, descriptor, { names, leaseOwner });
       return { imageId: digest };
     },
 

@@ -110,7 +110,7 @@ export async function findBase(
 }
 
 async function describe(
-  { content }: Clients,
+  clients: Clients,
   { reference, signal }: Pick<ResolveBase, "reference" | "signal">,
   { image, chainId }: ResolveImageResponse,
 ): Promise<BaseImage> {
@@ -118,7 +118,7 @@ async function describe(
   const { configJson, manifest } = image;
   const document = documentOf(configJson);
   const diffIds = image.diffIds.map(parseDigest);
-  const { layers } = await manifestOf(content, manifest?.digest ?? "", signal);
+  const { layers } = await manifestOf(clients, manifest?.digest ?? "", signal);
   if ((chainIds(diffIds).at(-1) ?? "") !== chainId) throw internal(`${reference} has other layers`);
   const { os = "linux", architecture = "", variant = "" } = image.platform ?? {};
   return {
@@ -133,13 +133,14 @@ async function describe(
 
 /** Unpacks a manifest of the content store. Throws not_found, invalid_argument. */
 export async function unpackContent(
-  { content, snapshots }: Clients,
+  clients: Clients,
   digest: string,
   leaseOwner: string,
   signal: AbortSignal,
 ): Promise<UnpackedManifest> {
+  const { content, snapshots } = clients;
   await snapshots.unpackManifest({ digest, leaseOwner }, { signal });
-  const { config, layers } = await manifestOf(content, digest, signal);
+  const { config, layers } = await manifestOf(clients, digest, signal);
   const bytes = await wholeBlob(content, config.digest, signal);
   const diffIds = parseImageConfig(bytes).rootfs.diff_ids;
   return {
@@ -154,14 +155,24 @@ function documentOf(bytes: Uint8Array): ImageConfigDocument {
   return { ...document, config: document.config ?? {}, history: document.history ?? [] };
 }
 
+/** Manifests that are remembered: those of the base images of the builds in a row. */
+const keptManifests = 32;
+
 /** Image-service has checked and unpacked it: it is small, and a manifest. */
 async function manifestOf(
-  content: Clients["content"],
+  { content, manifests }: Clients,
   digest: string,
   signal: AbortSignal,
 ): Promise<Manifest> {
+  const known = manifests.get(digest);
+  if (known !== undefined) return known;
   const manifest = parseManifestOrIndex(await wholeBlob(content, digest, signal), "");
   if (manifest.kind !== "manifest") throw internal(`${digest} is no manifest`);
+  manifests.set(digest, manifest);
+  for (const oldest of manifests.keys()) {
+    if (manifests.size <= keptManifests) break;
+    manifests.delete(oldest);
+  }
   return manifest;
 }
 

@@ -23,7 +23,7 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
   const snapshots = channel.client(SnapshotService);
   const content = channel.client(ContentService);
   const mounts = openTreeMounts(kernel, runDir);
-  const clients = { images, snapshots, content };
+  const clients = { images, snapshots, content, manifests: new Map() };
   const letGo = leaseReleases(content);
   const reading = new SharedReads(clients, mounts, letGo);
   return {
@@ -104,9 +104,9 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
     async recordPrune(reclaimedBytes) {
       await images.recordBuilderPrune({ reclaimedBytes: BigInt(reclaimedBytes) });
     },
-    async storeImage({ mediaType, digest, sizeBytes }, names) {
+    async storeImage({ mediaType, digest, sizeBytes }, names, leaseOwner) {
       const target = { mediaType, digest, sizeBytes: BigInt(sizeBytes) };
-      await images.storeImage({ target, names: [...names] });
+      await images.storeImage({ target, names: [...names], leaseOwner });
     },
   };
 }

@@ -98,7 +98,11 @@ export class WireServer {
       return;
     }
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
-      .then((answer) => universalResponseToNodeResponse(withDetails(answer), response))
+      .then((answer) =>
+        handler.method.methodKind === "unary"
+          ? sendWhole(withDetails(answer), response)
+          : universalResponseToNodeResponse(withDetails(answer), response),
+      )
       .catch((error: unknown) => {
         response.destroy();
         if (ConnectError.from(error).code === Code.Aborted) return;
@@ -115,6 +119,15 @@ export class WireServer {
       this.#sessions.delete(session);
     });
   }
+}
+
+/** An answer of one message goes out at once: its client waits for the status, which comes last. */
+async function sendWhole(answer: Answer, response: http.ServerResponse): Promise<void> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of answer.body ?? []) chunks.push(chunk);
+  response.writeHead(answer.status, Object.fromEntries(answer.header ?? []));
+  response.addTrailers(Object.fromEntries(answer.trailer ?? []));
+  response.end(Buffer.concat(chunks));
 }
 
 /** Any caught value as what handlers throw. */
