@@ -74,7 +74,11 @@ const wakeTimeoutMs = 20_000;
 export function openBackends(sockets: BackendSockets): BackendChannels {
   const containerService = openChannel(sockets.containerService, { patienceMs, ttrpc: true });
   const imageService = openChannel(sockets.imageService, { patienceMs, ttrpc: true });
-  const buildService = openChannel(sockets.buildService, { patienceMs, onDemand: true, ttrpc: true });
+  const buildService = openChannel(sockets.buildService, {
+    patienceMs,
+    onDemand: true,
+    ttrpc: true,
+  });
   const buildkit = buildService.client(BuildkitService);
   const wakeBuilder = async (signal: AbortSignal): Promise<void> => {
     // One build opens six or more connections to it.

@@ -102,6 +102,10 @@ export async function writeBlobs(
     for (const blob of written) change.putBlob(blob);
   });
   await store.metadata.flush();
+  // Manifests and configs: the image is recorded next.
+  for (const [index, digest] of digests.entries()) {
+    store.content.remember(digest, blobs[index] ?? new Uint8Array());
+  }
   return digests;
 }
 

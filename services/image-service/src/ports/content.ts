@@ -90,6 +90,8 @@ export interface ContentStore {
   ): Promise<T>;
   /** Writes a small blob. */
   write(bytes: Uint8Array): Promise<CommittedBlob>;
+  /** Keeps the bytes of a blob that is here in memory for a while, if it is small: it will be read soon. */
+  remember(digest: Digest, bytes: Uint8Array): void;
   /** Takes a blob away at once; its bytes are freed in the background. */
   remove(digest: Digest): void;
 }

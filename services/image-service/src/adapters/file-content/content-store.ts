@@ -34,6 +34,10 @@ import { blobDifference, hashExisting, openIngest } from "./ingest.ts";
 
 const algorithms = ["sha256", "sha512"] as const;
 
+/** So many blobs are remembered, of so many bytes at most. */
+const keptBlobs = 16;
+const keptBlobBytes = 16 * 1024;
+
 /** Unfinished writes that nobody resumed for so long are removed at start-up. */
 const keepIngestMs = 24 * 60 * 60 * 1000;
 
@@ -64,6 +68,7 @@ class FileContentStore implements ContentStore {
   readonly blobsDir: string;
   readonly #ingestDir: string;
   readonly #indexes: BlockIndexes;
+  readonly #fresh = new Map<Digest, Buffer>();
   readonly #open = new Set<string>();
   /** By folder of blobs: blobs that are complete at the same time share one sync of it. */
   readonly #syncs: ReadonlyMap<string, () => Promise<void>>;
@@ -94,6 +99,8 @@ class FileContentStore implements ContentStore {
   }
 
   async read(digest: Digest, limitBytes: number): Promise<Buffer> {
+    const fresh = this.#fresh.get(digest);
+    if (fresh !== undefined && fresh.length <= limitBytes) return fresh;
     await using handle = await this.open(digest);
     const { size } = await handle.stat();
     if (size > limitBytes) {
@@ -191,7 +198,17 @@ class FileContentStore implements ContentStore {
     return ingest.commit({ digest, sizeBytes: bytes.length });
   }
 
+  remember(digest: Digest, bytes: Uint8Array): void {
+    if (bytes.length > keptBlobBytes) return;
+    this.#fresh.set(digest, Buffer.from(bytes));
+    for (const oldest of this.#fresh.keys()) {
+      if (this.#fresh.size <= keptBlobs) break;
+      this.#fresh.delete(oldest);
+    }
+  }
+
   remove(digest: Digest): void {
+    this.#fresh.delete(digest);
     // Out of the way at once, so that a blob of that digest can come again; the rest can wait.
     const doomed = path.join(this.#ingestDir, `removed-${randomUUID()}`);
     try {
