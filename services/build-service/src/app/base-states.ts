@@ -1,6 +1,7 @@
 /** What a stage stands on before its first instruction. */
 import type { Platform } from "@gantry/oci";
-import type { StageState } from "../domain/frontend/stage-state.ts";
+import type { DispatchStyle } from "../domain/frontend/dispatch-context.ts";
+import { defaultPath, type StageState } from "../domain/frontend/stage-state.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import type { BaseImage } from "../ports/layers.ts";
@@ -30,10 +31,13 @@ export function copiedAll(tree: Vertex, name: string): Vertex {
   );
 }
 
-export function emptyState(tree: Vertex, platform: Platform): StageState {
+/** An image without anything has a path to find programs by. */
+export function emptyState(tree: Vertex, platform: Platform, style: DispatchStyle): StageState {
   const { os, architecture, variant } = platform;
+  const Env = [`PATH=${defaultPath}`];
+  const config = style === "classic" ? { Env } : { Env, WorkingDir: "/" };
   const document: ImageConfigDocument = {
-    ...{ architecture, os, config: { WorkingDir: "/" }, history: [] },
+    ...{ architecture, os, config, history: [] },
     ...(variant !== undefined && { variant }),
   };
   return { tree, document, args: new Map(), hasCommand: false, platform };

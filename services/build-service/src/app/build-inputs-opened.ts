@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { removeTree } from "@gantry/native";
 import { BuildFailure } from "../domain/build-failure.ts";
-import type { FilesOp, Vertex } from "../domain/solver/vertex.ts";
+import type { FilesOp, InlineFile, Vertex } from "../domain/solver/vertex.ts";
 import type {
   BuildInputs,
   ContextRequest,
@@ -88,10 +88,11 @@ export class OpenedInputs implements AsyncDisposable {
       : this.#downloads.file({ url, checksum, into }, vertex, signal);
   }
 
-  #write(files: readonly { readonly name: string; readonly content: string }[]): ContextTree {
+  #write(files: readonly InlineFile[]): ContextTree {
     const root = this.#scratch();
-    for (const { name, content } of files) {
-      writeFileSync(path.join(root, path.basename(name)), content, { mode: 0o644 });
+    for (const { name, content, isProgram = false } of files) {
+      const mode = isProgram ? 0o755 : 0o644;
+      writeFileSync(path.join(root, path.basename(name)), content, { mode });
     }
     return scratchTree(root);
   }

@@ -23,6 +23,7 @@ const inputs = { namedContexts: new Map() } as unknown as BuildInputs;
 async function warningsOf(
   lines: readonly string[],
   buildArgs = new Map<string, string>(),
+  ignore = "",
 ): Promise<string[]> {
   const dockerfile = parseDockerfile(lines.join("\n"));
   const file = splitStages(dockerfile);
@@ -49,7 +50,7 @@ async function warningsOf(
   });
   checks.ofFile(dockerfile, file, "\\", hostPlatform());
   await planner.plan(target);
-  checks.ofStages(await planner.planned(), "\\");
+  checks.ofStages(await planner.planned(), "\\", ignore);
   checks.end();
   return told;
 }
@@ -169,6 +170,54 @@ describe("warnings", () => {
     assert.deepEqual(await warningsOf(["# check=skip=all", ...bad]), []);
     const argument = new Map([["BUILDKIT_DOCKERFILE_CHECK", "skip=all"]]);
     assert.deepEqual(await warningsOf(["# check=error=true", ...bad], argument), []);
+  });
+  it("of experimental rules are for those who ask: descriptions that are none, files that are left out", async () => {
+    const lines = [
+      ...[
+        "# check=experimental=all",
+        "# some text",
+        "ARG A=1",
+        "# B is right",
+        "ARG B",
+        "# wrong",
+        "",
+        "ARG C",
+      ],
+      ...[
+        "# multi",
+        "ARG D E",
+        "# x",
+        "FROM scratch AS base",
+        "# base is another",
+        "FROM scratch AS other",
+      ],
+      ...["# unnamed", "FROM scratch", "COPY igx /a", "COPY ig* dir/no dir/keep /n/", "ADD igx /b"],
+      ...[
+        "COPY --from=base igx /c",
+        "COPY dir /d",
+        "COPY ./igx /igx nothere /e/",
+        "ADD http://x/igx /f",
+      ],
+    ];
+    const comment = (kind: string, name: string, line: number): string =>
+      `InvalidDefinitionDescription: Comment for ${kind} should follow the format: \`# ${name} <description>\` (line ${String(line)})`;
+    const ignored = (verb: string, file: string, line: number): string =>
+      `CopyIgnoredFile: Attempting to ${verb} file ${JSON.stringify(file)} that is excluded by .dockerignore (line ${String(line)})`;
+    assert.deepEqual(await warningsOf(lines, undefined, "ig*\ndir/*\n!dir/keep\n"), [
+      ...[comment("ARG", "A", 3), comment("ARG", "C", 8), comment("ARG", "<arg_key>", 10)],
+      ...[comment("FROM", "base", 12), comment("FROM", "other", 14)],
+      ...[ignored("Copy", "igx", 17), ignored("Copy", "ig*", 18), ignored("Copy", "dir/no", 18)],
+      ignored("Add", "igx", 19),
+    ]);
+    assert.deepEqual(await warningsOf(lines.slice(1), undefined, "ig*\n"), []);
+  });
+  it("tell of a base that is here for another platform", async () => {
+    const lines = ["FROM --platform=$X busybox"];
+    const found = await warningsOf(["ARG X=linux/s390x", ...lines]);
+    const { os, architecture } = hostPlatform();
+    assert.deepEqual(found, [
+      `InvalidBaseImagePlatform: Base image busybox was pulled with platform "${os}/${architecture}", expected "linux/s390x" for current build (line 2)`,
+    ]);
   });
   it("fail the build when the Dockerfile says so", async () => {
     await assert.rejects(warningsOf(["# check=error=true", ...bad]), {

@@ -1,6 +1,13 @@
 /** BuildKit's checks over one build: what they find is told as warnings, or fails the build. */
-import { hostPlatform, type Platform, parsePlatform, parseReference } from "@gantry/oci";
+import {
+  formatPlatform,
+  hostPlatform,
+  type Platform,
+  parsePlatform,
+  parseReference,
+} from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
+import { IgnoreRules } from "../domain/dockerfile/dockerignore.ts";
 import type { Dockerfile } from "../domain/dockerfile/parse.ts";
 import { platformArguments } from "../domain/frontend/arguments.ts";
 import type { Stages } from "../domain/frontend/stages.ts";
@@ -37,12 +44,19 @@ export class DockerfileChecks {
     this.#take(lintFile(dockerfile, file, { predefined, escape, isReference, platform }));
   }
 
-  /** What stages tell that take part in the build, those first that others stand on. */
-  ofStages(stages: readonly PlannedStage[], escape: string): void {
+  /**
+   * What stages tell that take part in the build, those first that others stand on.
+   * @param ignore the context's .dockerignore
+   */
+  ofStages(stages: readonly PlannedStage[], escape: string, ignore: string): void {
     const withDirectory = new Set<number>();
-    for (const { stage, steps, parent } of stages) {
+    const rules = new IgnoreRules(ignore);
+    const ignores = (path: string): boolean => rules.ignores(path);
+    for (const planned of stages) {
+      const { stage, steps, parent } = planned;
       const hasDirectory = parent !== undefined && withDirectory.has(parent);
-      this.#take(lintStage(steps, escape, hasDirectory));
+      this.#take(basePlatform(planned));
+      this.#take(lintStage(steps, { escape, hasDirectory, ignores }));
       const sets = steps.some(({ instruction }) => instruction.kind === "WORKDIR");
       if (hasDirectory || sets) withDirectory.add(stage.index);
     }
@@ -55,16 +69,28 @@ export class DockerfileChecks {
   }
 
   #take(findings: readonly Finding[]): void {
-    const { skipAll, skip } = this.#options;
-    if (skipAll) return;
     for (const finding of findings) {
       const identity = JSON.stringify(finding);
-      if (skip.has(finding.rule) || this.#told.has(identity)) continue;
+      if (!this.#options.wants(finding.rule) || this.#told.has(identity)) continue;
       this.#told.add(identity);
       this.#rules.add(finding.rule);
       this.#tell(finding);
     }
   }
+}
+
+/** An image that is here may be for another machine than the stage. */
+function basePlatform({ stage, base, image }: PlannedStage): Finding[] {
+  const { op } = base.tree;
+  if (image === undefined || op.kind !== "image") return [];
+  const { platform: wanted } = op;
+  const { platform: actual } = image;
+  if (wanted.os === actual.os && wanted.architecture === actual.architecture) return [];
+  const [has, expected] = [formatPlatform(actual), formatPlatform(wanted)].map((each) =>
+    JSON.stringify(each),
+  );
+  const message = `Base image ${op.reference} was pulled with platform ${has ?? ""}, expected ${expected ?? ""} for current build`;
+  return [{ rule: "InvalidBaseImagePlatform", message, lines: stage.from.lines }];
 }
 
 function optionsOf(text: string): ReturnType<typeof readCheckOptions> {

@@ -72,13 +72,17 @@ describe("stages", () => {
       {},
     );
     assert.deepEqual(asked, ["one"]);
-    assert.deepEqual(names(planned), ["[a 1/2] FROM one", "[a 2/2] RUN a", "[stage-2 1/1] RUN c"]);
+    assert.deepEqual(names(planned), [
+      "[a 1/2] FROM full/one",
+      "[a 2/2] RUN a",
+      "[stage-2 1/1] RUN c",
+    ]);
   });
   it("may be named before they come, but not in a circle", async () => {
     const { planned } = await plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], {
       target: "a",
     });
-    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM two");
+    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM full/two");
     await assert.rejects(
       plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b", "COPY --from=a /x /"]),
       /circular dependency detected on stage: [ab]/,

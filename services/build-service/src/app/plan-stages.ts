@@ -120,7 +120,9 @@ export class StagePlanner {
     for (const [name, { lines }] of fromNames(stage.instructions)) {
       const other = this.#stageCalled(name, path);
       if (other !== undefined && path.includes(other)) {
-        throw new BuildFailure(`circular dependency detected on stage: ${other.name}`, lines);
+        const first = path.slice(path.indexOf(other)).toSorted((a, b) => a.index - b.index)[0];
+        const { name } = first ?? other;
+        throw new BuildFailure(`circular dependency detected on stage: ${name}`, lines);
       }
     }
   }
@@ -183,7 +185,12 @@ export class StagePlanner {
     if (text === "") {
       throw new BuildFailure("empty platform value from expression " + platform, stage.from.lines);
     }
-    return parsePlatform(text);
+    try {
+      return parsePlatform(text);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new BuildFailure(`failed to parse platform ${text}: ${reason}`, stage.from.lines);
+    }
   }
 
   async #base(
@@ -207,11 +214,19 @@ export class StagePlanner {
     if (named?.kind === "result") return this.#fromResult(named, stage, platform);
     if (named?.kind === "local" || named?.kind === "remote") {
       const tree = this.#filesVertex(`context:${name.toLowerCase()}`, `[context ${name}] load`);
-      return { state: emptyState(copiedAll(tree, name), platform), image: undefined, triggers: [] };
+      return {
+        state: emptyState(copiedAll(tree, name), platform, this.#context.style),
+        image: undefined,
+        triggers: [],
+      };
     }
     if (named === undefined && name === "scratch") {
       const tree = vertexOf({ kind: "scratch" }, [], { name: "scratch" });
-      return { state: emptyState(tree, platform), image: undefined, triggers: [] };
+      return {
+        state: emptyState(tree, platform, this.#context.style),
+        image: undefined,
+        triggers: [],
+      };
     }
     const reference = named?.kind === "image" ? named.reference : name;
     return await this.#fromImage(reference, stage, platform);
@@ -220,7 +235,7 @@ export class StagePlanner {
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
     const image = await this.#find(reference, platform, stage.from);
     const all = this.#countSteps(stage, stage.instructions).all;
-    const label = `[${this.#prefix(stage)}${"1".padStart(String(all).length)}/${String(all)}] FROM ${stage.from.image}`;
+    const label = `[${this.#prefix(stage)}${"1".padStart(String(all).length)}/${String(all)}] FROM ${this.#context.fullName(reference) ?? reference}`;
     const tree = imageVertex(image, reference, platform, label, stage.from.lines);
     const document = startingDocument(image.document);
     const state: StageState = {
@@ -291,8 +306,11 @@ export class StagePlanner {
     instructions: readonly Instruction[],
     path: readonly Stage[],
   ): Promise<ReadonlyMap<string, Vertex>> {
+    // Of the classic builder's instructions only COPY takes from elsewhere.
+    const isClassic = this.#context.style === "classic";
+    const taking = isClassic ? instructions.filter(({ kind }) => kind !== "RUN") : instructions;
     const trees = await Promise.all(
-      [...fromNames(instructions)].map(
+      [...fromNames(taking)].map(
         async ([name, by]) => [name, await this.#tree(name, by, path)] as const,
       ),
     );

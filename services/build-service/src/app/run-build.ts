@@ -22,6 +22,7 @@ import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
 import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { withLabelSteps } from "./classic/label-steps.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
 import { exportUnnamed } from "./export-image.ts";
@@ -46,6 +47,7 @@ export interface StepListener {
     tracker: VertexTracker,
     keep: (container: string, before: StageState) => Promise<void>,
   ): Promise<PlannedStage>;
+  onParsed(dockerfile: Dockerfile): void;
   onContainer(digest: string, id: string): void;
   onPull(step: {
     readonly id: string;
@@ -146,7 +148,7 @@ export class RunningBuild {
 
   async run(): Promise<BuildResult> {
     const read = this.#read();
-    const { file, target } = read;
+    const { target } = read;
     const { platforms } = this.#request;
     const planners = (platforms.length === 0 ? [hostPlatform()] : platforms).map((platform) =>
       this.#planner(read, platform),
@@ -154,7 +156,7 @@ export class RunningBuild {
     const results =
       this.#listener === undefined
         ? await this.#solveGraph(planners, target, this.#check(read, this.#warn))
-        : await this.#solveInOrder(planners, file, target, this.#listener);
+        : await this.#solveInOrder(planners, read, this.#listener);
     this.#tracker.close(new Error("context canceled"));
     const dispose = (): Promise<void> => this.#release();
     const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
@@ -189,7 +191,7 @@ export class RunningBuild {
       const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
       for (const stage of this.#request.target === "" ? file.stages : [target])
         await planner.plan(stage);
-      checks.ofStages(await planner.planned(), escape);
+      checks.ofStages(await planner.planned(), escape, this.#inputs.ignore);
       await this.#release();
       return { findings, failure: undefined };
     } catch (error) {
@@ -239,7 +241,8 @@ export class RunningBuild {
   #check(read: ReadDockerfile, tell: (finding: Finding) => void): PlanChecks {
     const checks = this.#checks(read, tell);
     return async (planners) => {
-      for (const planner of planners) checks.ofStages(await planner.planned(), read.escape);
+      const { ignore } = this.#inputs;
+      for (const planner of planners) checks.ofStages(await planner.planned(), read.escape, ignore);
       checks.end();
     };
   }
@@ -277,13 +280,13 @@ export class RunningBuild {
   /** What is wrong with a step is told when it is its turn. */
   async #solveInOrder(
     planners: readonly StagePlanner[],
-    file: Stages,
-    target: Stage,
+    { dockerfile, file, target, escape }: ReadDockerfile,
     listener: StepListener,
   ): Promise<PlatformResult[]> {
     await using opened = this.#openInputs(new Map());
     const session = this.#session(opened);
-    const upToTarget = { ...file, stages: file.stages.slice(0, target.index + 1) };
+    const upToTarget = withLabelSteps(file, target, this.#request.labels, escape);
+    listener.onParsed(dockerfile);
     const results: PlatformResult[] = [];
     for (const planner of planners) {
       const keep = (container: string, before: StageState): Promise<void> =>

@@ -1,7 +1,7 @@
 /** What vertices do, bound to one build: its inputs, its limits. */
 
 import { createReadStream } from "node:fs";
-import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure, MissingSource } from "../domain/build-failure.ts";
 import type { CopyOp, CopySource, RunOp, Vertex } from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
 import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
@@ -117,7 +117,8 @@ export class BoundWork implements VertexWork {
     if (error.name === "AbortError") return error;
     const lines = error instanceof BuildFailure ? (error.lines ?? vertex.lines) : vertex.lines;
     const place = lines && this.#placeOf(lines);
-    return new BuildError(error.message, { place, vertex: vertex.digest, cause: error });
+    const prefix = error instanceof DownloadFailure ? "failed to load cache key: " : "";
+    return new BuildError(prefix + error.message, { place, vertex: vertex.digest, cause: error });
   }
 
   #placeOf(lines: ErrorPlace["lines"]): ErrorPlace {
@@ -173,10 +174,15 @@ export class BoundWork implements VertexWork {
       const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
       const owner =
         op.chown === undefined ? fallback : files.findOwner(root, op.chown, this.#unknownOwner);
+      let found = 0;
       for (const source of op.sources) {
         await using from = await this.#openSource(vertex, source.input, inputs, signal);
+        found += files.count(from.root, source.path);
         await this.#copySource(op, source, from.root, root, owner, signal);
       }
+      if (found > 0 || this.#context.request.order === "parallel") return;
+      const keyword = /^\[[^\]]*\] ADD /.test(vertex.name) ? "ADD" : "COPY";
+      throw new BuildFailure(`${keyword} failed: no source files were specified`);
     });
   }
 

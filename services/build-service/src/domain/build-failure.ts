@@ -12,6 +12,9 @@ export class BuildFailure extends Error {
   }
 }
 
+/** What a URL of ADD names could not be had. The message is Go's. */
+export class DownloadFailure extends BuildFailure {}
+
 /** A source of COPY or ADD that isn't there. */
 export class MissingSource extends BuildFailure {
   /** Absolute in its context. */

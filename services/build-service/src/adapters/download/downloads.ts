@@ -8,7 +8,7 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { nowNano } from "@gantry/events";
 import { removeTree } from "@gantry/native";
-import { BuildFailure } from "../../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
 import { isGit } from "../../domain/frontend/dispatch.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
 import type { Archives, Downloads } from "../../ports/downloads.ts";
@@ -166,8 +166,28 @@ function get(url: string, signal: AbortSignal, redirects: number): Promise<http.
     request.once("timeout", () => {
       request.destroy(new BuildFailure(`${url}: the server says nothing`));
     });
-    request.once("error", reject);
+    request.once("error", (error) => {
+      reject(notReached(url, error));
+    });
   });
+}
+
+/** In Go's words; what is none of the network's own failures stays as it is. */
+function notReached(url: string, error: NodeJS.ErrnoException): Error {
+  const { hostname, port, protocol } = new URL(url);
+  const { address = hostname } = error as { address?: string };
+  const place = `${address.includes(":") ? `[${address}]` : address}:${port || (protocol === "https:" ? "443" : "80")}`;
+  const reasons: Readonly<Record<string, string>> = {
+    ECONNREFUSED: `dial tcp ${place}: connect: connection refused`,
+    ENETUNREACH: `dial tcp ${place}: connect: network is unreachable`,
+    EHOSTUNREACH: `dial tcp ${place}: connect: no route to host`,
+    ENOTFOUND: `dial tcp: lookup ${hostname}: no such host`,
+    EAI_AGAIN: `dial tcp: lookup ${hostname}: no such host`,
+    ECONNRESET: "EOF",
+  };
+  const reason = reasons[error.code ?? ""];
+  if (reason === undefined) return error;
+  return new DownloadFailure(`Get "${url}": ${reason}`, undefined, { cause: error });
 }
 
 /** Only http and https, whatever the server says. */

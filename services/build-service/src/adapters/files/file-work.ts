@@ -16,6 +16,7 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
     },
     plainFiles: (root, path) =>
       matchSources(root, path).flatMap(({ place }) => (place.stat?.isFile() ? [place.path] : [])),
+    count: (root, path) => matchSources(root, path).length,
     sum: (root, path, { exclude, ...options }) =>
       sumOfSource(root, path, exclude, { ...options, sums }),
     makeDirectories,

@@ -4,12 +4,12 @@ import path from "node:path";
 import { internal, invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
 import { removeTree } from "@gantry/native";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
-import { BuildFailure, MissingSource } from "../../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure, MissingSource } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import type { Instruction } from "../../domain/dockerfile/instruction.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
-import { splitStages, stageCalled } from "../../domain/frontend/stages.ts";
+import { splitStages } from "../../domain/frontend/stages.ts";
 import { BuildError, type BuildRequest } from "../../ports/build.ts";
 import type {
   BuildContext,
@@ -142,7 +142,7 @@ export function checkDockerfile({ dockerfile }: OpenContext, target: string): vo
     const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
     const { stages } = splitStages(parsed);
     for (const { instructions } of stages) instructions.forEach(refuseUnknownFlags);
-    if (target !== "" && stageCalled(stages, target.toLowerCase()) === undefined) {
+    if (target !== "" && !stages.some((each) => each.named && each.name === target.toLowerCase())) {
       throw invalidArgument(`target stage ${JSON.stringify(target)} could not be found`);
     }
   } catch (error) {
@@ -225,9 +225,19 @@ function failureOf(error: unknown): ClassicEvent {
     };
   }
   if (error.cause instanceof MissingSource) return missingSource(error, error.cause.path);
+  if (error.cause instanceof DownloadFailure) {
+    return { kind: "error", message: `ADD failed: ${error.cause.message}`, code: 0 };
+  }
   // In Docker's words, without what BuildKit puts in front.
   const reason = error.cause instanceof Error ? error.cause.message : message;
-  return { kind: "error", message: isNotRun(message) ? reason : message, code: 0 };
+  return { kind: "error", message: docker(isNotRun(message) ? reason : message), code: 0 };
+}
+
+/** The classic builder's words for what is told otherwise elsewhere. */
+function docker(message: string): string {
+  return message
+    .replace(/^mkdir (.*): not a directory$/s, "Cannot mkdir: $1 is not a directory")
+    .replace(/(unable to start container process: .*): unknown$/s, "$1");
 }
 
 const isNotRun = (message: string): boolean =>

@@ -4,6 +4,7 @@
  */
 
 import { BuildFailure } from "../../domain/build-failure.ts";
+import type { Dockerfile } from "../../domain/dockerfile/parse.ts";
 import { isProxy } from "../../domain/frontend/arguments.ts";
 import type { StageState } from "../../domain/frontend/stage-state.ts";
 import type { Stage, Stages } from "../../domain/frontend/stages.ts";
@@ -65,6 +66,17 @@ export class ClassicTeller implements StepListener {
     },
   };
 
+  onParsed({ instructions, emptyContinuations }: Dockerfile): void {
+    const found = instructions.filter(({ lines }) => emptyContinuations.includes(lines.last));
+    for (const { original } of found) this.#warn(`Empty continuation line found in: ${original}`);
+    if (found.length === 0) return;
+    this.#warn("Empty continuation lines will become errors in a future release.");
+  }
+
+  #warn(text: string): void {
+    this.#output(2, Buffer.from(`[WARNING]: ${text}\n`));
+  }
+
   onPull(step: PullStep): void {
     this.#emit({ kind: "pull", step });
   }
@@ -118,6 +130,9 @@ export class ClassicTeller implements StepListener {
       last = begun.end();
     }
     if (last === undefined) throw new RangeError("a build without stages");
+    if (last.image === undefined && last.parent === undefined && last.steps.length === 0) {
+      throw new BuildFailure("No image was generated. Is your Dockerfile empty?");
+    }
     this.#warnOfUnused(globalArgs, stages);
     return last;
   }

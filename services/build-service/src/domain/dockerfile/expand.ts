@@ -175,11 +175,8 @@ class Expander {
       );
     const operator = /^(?::[-+?]|##|%%|\/\/|[-+?#%/}])/.exec(this.input.slice(this.position))?.[0];
     if (operator === undefined)
-      throw new Error(
-        this.position >= this.input.length
-          ? "syntax error: missing '}'"
-          : `unsupported modifier (${this.peek()}) in substitution`,
-      );
+      // Go shows what stands for the end as a character that is none.
+      throw new Error(`unsupported modifier (${this.peek() || "\uFFFD"}) in substitution`);
     this.position += operator.length;
     if (operator === "}") return this.value(name);
     const value = this.lookup(name);
@@ -213,7 +210,8 @@ class Expander {
         return given ? word : "";
       case ":?":
       case "?":
-        if (!given) throw new Error(`${name}: ${word === "" ? "not allowed to be unset" : word}`);
+        if (!given)
+          throw new Error(`${name}: ${word === "" ? "is not allowed to be unset" : word}`);
         return value ?? "";
       default:
         return strip(value ?? "", operator, word);

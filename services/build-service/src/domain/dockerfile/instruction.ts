@@ -7,7 +7,7 @@ interface Place {
   readonly lines: LineRange;
   /** As written, continuations joined. */
   readonly original: string;
-  /** Comment lines directly above, without `# `. */
+  /** Comment lines since the instruction before it, without `# `. */
   readonly comments: readonly string[];
 }
 

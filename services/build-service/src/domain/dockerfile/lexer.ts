@@ -29,7 +29,7 @@ export interface LogicalLine {
   readonly original: string;
   readonly heredocs: readonly Heredoc[];
   readonly lines: LineRange;
-  /** Comment lines directly above, without `# `. */
+  /** Comment lines since the instruction before it, without `# `. */
   readonly comments: readonly string[];
   /** An empty line stands among its continuations; the number of its last line, else undefined. */
   readonly emptyContinuation: number | undefined;
@@ -98,7 +98,6 @@ function* readInstructions(source: readonly string[], escape: string): Generator
   for (let index = 0; index < source.length; ) {
     const line = source[index] ?? "";
     if (isComment(line)) comments.push(line.trim().replace(/^#\s?/, ""));
-    else if (line.trim() === "") comments = [];
     if (isComment(line) || line.trim() === "") {
       index += 1;
       continue;

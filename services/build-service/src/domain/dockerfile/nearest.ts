@@ -1,11 +1,12 @@
 /** Suggestions for words that are nearly right. */
 
-/** The candidate within a third of the word's length in edits (at most 3), or undefined. */
+/** The candidate that is not more than two edits away; undefined when there is none, or the word itself is one. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: string | undefined;
-  let least = Math.min(3, Math.ceil(word.length / 3)) + 1;
+  let least = 3;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (distance === 0) return undefined;
     if (distance < least) {
       least = distance;
       best = candidate;

@@ -67,7 +67,9 @@ export function parseJsonWords(text: string): string[] | undefined {
   if (!Array.isArray(parsed)) return undefined;
   return parsed.map((member: unknown) => {
     if (typeof member !== "string")
-      throw new Error("only string type is allowed in JSON format arrays");
+      throw new WordFormError(
+        "when using JSON array syntax, arrays must be comprised of strings only",
+      );
     return member;
   });
 }

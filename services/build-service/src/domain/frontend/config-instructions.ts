@@ -10,6 +10,7 @@ import type {
 } from "../dockerfile/instruction.ts";
 import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
 import type { DispatchContext, DispatchStyle } from "./dispatch-context.ts";
+import { goCharacter, goDuration } from "./go-values.ts";
 import { isSignal } from "./signals.ts";
 import { putEnv, type StageState, withConfig } from "./stage-state.ts";
 
@@ -21,9 +22,11 @@ export interface ConfigChange {
 }
 
 /** The command's words, with the shell before the shell form. */
-export function commandWords(command: Command, config: RunConfig): string[] {
+export function commandWords(command: Command, config: RunConfig, style: DispatchStyle): string[] {
   if (command.form === "exec") return [...command.args];
-  return [...(config.Shell ?? ["/bin/sh", "-c"]), command.text];
+  const shell = config.Shell ?? ["/bin/sh", "-c"];
+  // Nothing at all is no word for the classic builder.
+  return command.text === "" && style === "classic" ? [...shell] : [...shell, command.text];
 }
 
 /** Applies an instruction; undefined when it is none of these. Throws Error, BuildFailure. */
@@ -42,7 +45,7 @@ export function changeConfig(
       return changeLabels(state, instruction, expand);
     case "CMD":
     case "ENTRYPOINT":
-      return changeCommand(state, instruction);
+      return changeCommand(state, instruction, style);
     case "USER": {
       const user = expand(instruction.text);
       return { state: withConfig(state, { User: user }), text: `USER ${user}` };
@@ -77,7 +80,7 @@ export function changeConfig(
       return { state: withConfig(state, { Volumes }), text: `VOLUME [${paths.join(" ")}]` };
     }
     case "HEALTHCHECK":
-      return changeHealthcheck(state, instruction);
+      return changeHealthcheck(state, instruction, style);
     case "ONBUILD": {
       const OnBuild = [...(config.OnBuild ?? []), instruction.trigger];
       return { state: withConfig(state, { OnBuild }), text: `ONBUILD ${instruction.trigger}` };
@@ -115,12 +118,19 @@ function changeLabels(
   return { state: withConfig(state, { Labels }), text: `LABEL ${texts.join(" ")}` };
 }
 
-function changeCommand(state: StageState, instruction: CommandInstruction): ConfigChange {
+function changeCommand(
+  state: StageState,
+  instruction: CommandInstruction,
+  style: DispatchStyle,
+): ConfigChange {
   const { config } = state.document;
-  const words = commandWords(instruction.command, config);
+  const words = commandWords(instruction.command, config, style);
   const text = `${instruction.kind} [${words.map((word) => JSON.stringify(word)).join(" ")}]`;
   if (instruction.kind === "CMD") {
-    const next = withConfig(state, { Cmd: words, ArgsEscaped: true });
+    const next = withConfig(state, {
+      Cmd: words,
+      ...(style === "buildkit" && { ArgsEscaped: true }),
+    });
     return { state: { ...next, hasCommand: true }, text };
   }
   const Cmd = state.hasCommand ? config.Cmd : null;
@@ -128,7 +138,11 @@ function changeCommand(state: StageState, instruction: CommandInstruction): Conf
   return { state: withConfig(state, change), text };
 }
 
-function changeHealthcheck(state: StageState, instruction: HealthcheckInstruction): ConfigChange {
+function changeHealthcheck(
+  state: StageState,
+  instruction: HealthcheckInstruction,
+  style: DispatchStyle,
+): ConfigChange {
   const { command } = instruction;
   const Test =
     command === undefined
@@ -144,8 +158,22 @@ function changeHealthcheck(state: StageState, instruction: HealthcheckInstructio
     ...(instruction.startIntervalNs !== 0 && { StartInterval: instruction.startIntervalNs }),
     ...(instruction.retries !== 0 && { Retries: instruction.retries }),
   };
-  const text = instruction.original.replace(/^\S+/, "HEALTHCHECK");
+  const text = `HEALTHCHECK ${shownHealthcheck(Test, instruction, style)}`;
   return { state: withConfig(state, { Healthcheck }), text };
+}
+
+/** As Go prints the config: with each value in quotes for BuildKit, where a number is a character. */
+function shownHealthcheck(
+  test: readonly string[],
+  { intervalNs, timeoutNs, startPeriodNs, startIntervalNs, retries }: HealthcheckInstruction,
+  style: DispatchStyle,
+): string {
+  const durations = [intervalNs, timeoutNs, startPeriodNs, startIntervalNs].map(goDuration);
+  if (style === "classic")
+    return `&{[${test.join(" ")}] ${durations.join(" ")} ${String(retries)}}`;
+  const quoted = (words: readonly string[]): string =>
+    words.map((each) => JSON.stringify(each)).join(" ");
+  return `&{[${quoted(test)}] ${quoted(durations)} ${goCharacter(retries)}}`;
 }
 
 const maxPort = 65_535;
@@ -156,7 +184,8 @@ function expose(state: StageState, words: readonly string[], style: DispatchStyl
   const sorted = [...new Set(ports)].sort();
   const ExposedPorts = { ...state.document.config.ExposedPorts };
   for (const port of sorted) ExposedPorts[port] = {};
-  return { state: withConfig(state, { ExposedPorts }), text: `EXPOSE [${sorted.join(" ")}]` };
+  const shown = style === "classic" ? [...words].sort().join(" ") : `[${sorted.join(" ")}]`;
+  return { state: withConfig(state, { ExposedPorts }), text: `EXPOSE ${shown}` };
 }
 
 function portsOf(word: string, style: DispatchStyle): string[] {

@@ -16,7 +16,8 @@ import {
   vertexOf,
 } from "../solver/vertex.ts";
 import { changeConfig, commandWords } from "./config-instructions.ts";
-import { type DispatchContext, Inputs } from "./dispatch-context.ts";
+import { type DispatchContext, type DispatchStyle, Inputs } from "./dispatch-context.ts";
+import { mountFields } from "./mounts.ts";
 import { runMounts } from "./run-mounts.ts";
 import {
   joinPath,
@@ -63,6 +64,7 @@ function dispatchOne(
     default: {
       const change = changeConfig(state, instruction, lookupIn(state), context);
       if (change === undefined) throw new BuildFailure(`${instruction.kind} is not supported`);
+      if (instruction.kind === "ONBUILD" && context.style === "buildkit") return change.state;
       return record(change.state, change.text, "config", context, true);
     }
   }
@@ -98,7 +100,9 @@ function declare(
     const value =
       context.buildArgs.get(name) ?? expanded ?? context.globalArgs.get(name) ?? undefined;
     next = { ...next, args: new Map(next.args).set(name, value) };
-    texts.push(value === undefined ? name : `${name}=${value}`);
+    // The classic builder writes what the Dockerfile says.
+    const shown = context.style === "classic" ? expanded : value;
+    texts.push(shown === undefined ? name : `${name}=${shown}`);
   }
   return record(next, `ARG ${texts.join(" ")}`, "config", context, true);
 }
@@ -110,12 +114,15 @@ function workdir(
 ): StageState {
   const { escape } = context;
   const given = expandWord(instruction.text, lookupIn(state), { escape }).text;
+  if (given === "" && context.style === "classic")
+    throw new BuildFailure("cannot normalize nothing");
   const WorkingDir = joinPath(state.document.config.WorkingDir || "/", given);
   const next = withConfig(state, { WorkingDir });
   if (WorkingDir === "/") return record(next, `WORKDIR ${WorkingDir}`, "config", context, true);
   const op: Op = { kind: "mkdir", path: WorkingDir, owner: state.document.config.User ?? "" };
   const tree = step(state, instruction, context, op, [], `WORKDIR ${given}`);
-  return record({ ...next, tree }, `WORKDIR ${WorkingDir}`, "copy", context, false);
+  const shown = context.style === "buildkit" && given.startsWith("/") ? given : WorkingDir;
+  return record({ ...next, tree }, `WORKDIR ${shown}`, "copy", context, false);
 }
 
 function step(
@@ -180,6 +187,7 @@ function copy(
     exclude: instruction.exclude.map(expand),
     link: instruction.link,
   };
+  if (context.style === "classic" && instruction.from === undefined) refuseOutside(paths, kind);
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
   const flags = copyFlags(instruction, chown, chmod);
   const tree = step(
@@ -197,6 +205,23 @@ function copy(
     context,
     false,
   );
+}
+
+/** BuildKit takes what climbs out as if the context were the root. */
+function refuseOutside(paths: readonly string[], kind: "COPY" | "ADD"): void {
+  const outside = paths.find((each) => isOutside(each));
+  if (outside === undefined) return;
+  throw new BuildFailure(`${kind} failed: forbidden path outside the build context: ${outside} ()`);
+}
+
+function isOutside(path: string): boolean {
+  let depth = 0;
+  for (const segment of path.split("/")) {
+    if (segment === "..") depth -= 1;
+    else if (segment !== "" && segment !== ".") depth += 1;
+    if (depth < 0) return !path.includes("://");
+  }
+  return false;
 }
 
 function copyFlags(
@@ -251,7 +276,8 @@ function sourceOf(
     throw new BuildFailure("checksum requires HTTP(S) or Git sources");
   }
   const tree = instruction.from === undefined ? context.context() : context.from(instruction.from);
-  return { input: inputs.add(tree), path, unpack: isAdd && (instruction.unpack ?? true) };
+  const inside = /(?:^|\/)\.\.(?:\/|$)/.test(path) ? joinPath("/", path) : path;
+  return { input: inputs.add(tree), path: inside, unpack: isAdd && (instruction.unpack ?? true) };
 }
 
 function downloaded(scheme: "git" | "http", url: string, instruction: CopyInstruction): Vertex {
@@ -277,7 +303,10 @@ function downloadName(url: string): string {
 function run(state: StageState, instruction: RunInstruction, context: DispatchContext): StageState {
   const { config } = state.document;
   const flag = /^\S+\s+--([\w-]+)/.exec(instruction.original)?.[1];
-  if (context.style === "classic" && flag !== undefined) refuseFlag(flag);
+  if (context.style === "classic" && flag !== undefined) {
+    for (const mount of instruction.mounts) mountFields(mount, (word) => word);
+    refuseFlag(flag);
+  }
   const { security = "sandbox", network = context.networkMode } = instruction;
   if (security !== "sandbox" && security !== "insecure") {
     throw new BuildFailure(`security ${JSON.stringify(security)} is not valid`);
@@ -286,7 +315,7 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
   if (network === "host") demand(context, "network.host");
   const inputs = new Inputs();
   const mounts = runMounts(state, instruction, context, inputs);
-  const { args, text } = runCommand(state, instruction, inputs, mounts);
+  const { args, text } = runCommand(state, instruction, inputs, mounts, context.style);
   const op: Op = {
     kind: "run",
     args,
@@ -312,18 +341,20 @@ function refuseFlag(name: string): never {
 }
 
 function demand({ entitlements }: DispatchContext, name: string): void {
-  if (!entitlements.includes(name)) throw new BuildFailure(`${name} is not allowed`);
+  if (!entitlements.includes(name))
+    throw new BuildFailure(`failed to load LLB: ${name} is not allowed`);
 }
 
 /** The text as it is displayed, flags included: variables that are set are filled in, quotes stay. */
-function shownCommand(state: StageState, { original, heredocs }: RunInstruction): string {
+function shownCommand(state: StageState, instruction: RunInstruction): string {
+  const { original, heredocs } = instruction;
   const lookup = lookupIn(state);
   const text = original.replace(/^\S+\s*/, "");
   const first = heredocs[0]?.content.split("\n")[0];
   const filled = text.replaceAll(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (whole, braced, plain) => {
     return lookup(String(braced ?? plain)) ?? whole;
   });
-  return first === undefined ? filled : `${filled} (${first}...)`;
+  return isBareHeredoc(instruction) ? `${filled} (${first ?? ""}...)` : filled;
 }
 
 interface RunCommand {
@@ -332,38 +363,52 @@ interface RunCommand {
   readonly text: string;
 }
 
+/** The heredoc is all there is: a script. */
+function isBareHeredoc({ command, heredocs }: RunInstruction): boolean {
+  return heredocs.length === 1 && command.form === "shell" && /^<<-?\S+$/.test(command.text);
+}
+
 function runCommand(
   state: StageState,
   instruction: RunInstruction,
   inputs: Inputs,
   mounts: RunMount[],
+  style: DispatchStyle,
 ): RunCommand {
   const { command, heredocs, lines } = instruction;
   const { config } = state.document;
   const only = heredocs[0];
   if (command.form === "exec" || only === undefined) {
-    const args = commandWords(command, config);
-    return { args, text: `RUN ${argumentPrefix(state)}${args.join(" ")}` };
+    const args = commandWords(command, config, style);
+    return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
   }
-  const isBare = heredocs.length === 1 && /^<<-?\S+$/.test(command.text);
+  const isBare = isBareHeredoc(instruction);
   if (isBare && only.content.startsWith("#!")) {
-    const files = [{ name: only.name, content: only.content }];
+    const files = [{ name: only.name, content: only.content, isProgram: true }];
     const name = "[internal] preparing inline document";
     const input = inputs.add(vertexOf({ kind: "inline", files }, [], { name, lines }));
     const target = `/dev/pipes/${only.name}`;
     mounts.push({ type: "bind", input, source: `/${only.name}`, target, writable: false });
-    return { args: [target], text: `RUN ${argumentPrefix(state)}${target}` };
+    const args = commandWords({ form: "shell", text: target }, config, style);
+    return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
   }
   const script = isBare
     ? only.content
     : [command.text, ...heredocs.map(({ name, content }) => `${content}${name}`)].join("\n");
-  const args = commandWords({ form: "shell", text: script }, config);
-  return { args, text: `RUN ${argumentPrefix(state)}${args.join(" ")}` };
+  const args = commandWords({ form: "shell", text: script }, config, style);
+  return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
 }
 
-/** `|2 A=b C=d `, or empty. */
-export function argumentPrefix(state: StageState): string {
-  const args = setArguments(state);
+/** `|2 A=b C=d `, or empty. BuildKit names those, too, that an ENV hides, with its value. */
+function argumentPrefix(state: StageState, style: DispatchStyle): string {
+  const lookup = lookupIn(state);
+  const args =
+    style === "classic"
+      ? setArguments(state)
+      : [...state.args].flatMap(([name]) => {
+          const value = lookup(name);
+          return value === undefined ? [] : [[name, value] as const];
+        });
   if (args.length === 0) return "";
   const list = args.map(([name, value]) => `${name}=${value}`).join(" ");
   return `|${String(args.length)} ${list} `;

@@ -38,6 +38,15 @@ const keys = [
 
 /** Parses one value; variables are expanded by `expand` (not those of `from`). Throws BuildFailure. */
 export function parseMount(text: string, expand: (word: string) => string): MountFlag {
+  const { type, given } = mountFields(text, expand);
+  return checked(type, given);
+}
+
+/** The type and the other fields of a value: that there are such. Throws BuildFailure. */
+export function mountFields(
+  text: string,
+  expand: (word: string) => string,
+): { readonly type: MountFlag["type"]; readonly given: ReadonlyMap<string, string> } {
   const given = new Map<string, string>();
   for (const field of splitCsv(text)) {
     const equals = field.indexOf("=");
@@ -62,7 +71,7 @@ export function parseMount(text: string, expand: (word: string) => string): Moun
       `unsupported mount type ${JSON.stringify(type)}${near === undefined ? "" : ` (did you mean ${near}?)`}`,
     );
   }
-  return checked(type, given);
+  return { type, given };
 }
 
 function alias(key: string): string {

@@ -46,9 +46,11 @@ export function splitStages(dockerfile: Dockerfile): Stages {
   };
 }
 
-/** The stage to build: by name or index; the last one for an empty target. */
+/** The stage to build: by name; the last one for an empty target. */
 export function findTarget(stages: readonly Stage[], target: string): Stage {
-  const found = target === "" ? stages.at(-1) : stageCalled(stages, target.toLowerCase());
+  const name = target.toLowerCase();
+  const found =
+    target === "" ? stages.at(-1) : stages.findLast((each) => each.named && each.name === name);
   if (found !== undefined) return found;
   const names = stages.filter(({ named }) => named).map(({ name }) => name);
   const near = nearest(target, names);

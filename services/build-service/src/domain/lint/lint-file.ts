@@ -46,7 +46,7 @@ function keywords(instruction: Instruction): Finding[] {
     return [{ rule: "MaintainerDeprecated", message, lines }];
   }
   const [, from = "", as = "", name = ""] = /^(from)\s.*\s(as)\s+(\S+)\s*$/is.exec(original) ?? [];
-  const found: Finding[] = [];
+  const found: Finding[] = descriptions(instruction);
   if (name !== name.toLowerCase()) {
     const message = `Stage name '${name}' should be lowercase`;
     found.push({ rule: "StageNameCasing", message, lines });
@@ -58,6 +58,23 @@ function keywords(instruction: Instruction): Finding[] {
     found.push({ rule: "FromAsCasing", message, lines });
   }
   return found;
+}
+
+/** Comments above stages and arguments are taken for their descriptions. */
+function descriptions(instruction: Instruction): Finding[] {
+  const { kind, comments, lines } = instruction;
+  const names =
+    kind === "FROM"
+      ? [instruction.as ?? ""]
+      : kind === "ARG"
+        ? instruction.args.map((each) => each.name)
+        : [];
+  const describes = (comment: string): boolean =>
+    names.some((each) => comment.startsWith(`${each} `));
+  if (comments.length === 0 || names.join("") === "" || comments.some(describes)) return [];
+  const shown = names.length === 1 ? (names[0] ?? "") : "<arg_key>";
+  const message = `Comment for ${kind} should follow the format: \`# ${shown} <description>\``;
+  return [{ rule: "InvalidDefinitionDescription", message, lines }];
 }
 
 function stageNames(stages: readonly Stage[]): Finding[] {

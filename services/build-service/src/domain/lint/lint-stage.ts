@@ -19,15 +19,18 @@ const publicName = /(?:_|^)public(?:_|$)/i;
 /** Instructions of which the last one counts. */
 const onceOnly = new Set(["CMD", "ENTRYPOINT", "HEALTHCHECK"]);
 
-/**
- * In BuildKit's order.
- * @param hasDirectory a stage below has set its working directory
- */
-export function lintStage(
-  steps: readonly LintedStep[],
-  escape: string,
-  hasDirectory: boolean,
-): Finding[] {
+/** What a stage is checked with. */
+export interface StageContext {
+  readonly escape: string;
+  /** A stage below has set its working directory. */
+  readonly hasDirectory: boolean;
+  /** Whether .dockerignore leaves a path of the context out. */
+  readonly ignores: (path: string) => boolean;
+}
+
+/** In BuildKit's order. */
+export function lintStage(steps: readonly LintedStep[], context: StageContext): Finding[] {
+  const { escape, hasDirectory } = context;
   const found: Finding[] = [];
   const earlier = new Map<string, Instruction>();
   let directorySet = hasDirectory;
@@ -43,6 +46,10 @@ export function lintStage(
     }
     earlier.set(kind, instruction);
     for (const [rule, message] of findingsOf(instruction, before)) add(rule, message);
+    for (const message of undefinedVariables(instruction, before, escape))
+      add("UndefinedVar", message);
+    for (const message of ignoredSources(instruction, before, context))
+      add("CopyIgnoredFile", message);
     if (kind === "WORKDIR") {
       const { text } = expandWord(instruction.text, lookupIn(before), { escape });
       if (!directorySet && !text.startsWith("/")) {
@@ -51,8 +58,6 @@ export function lintStage(
       }
       directorySet = true;
     }
-    for (const message of undefinedVariables(instruction, before, escape))
-      add("UndefinedVar", message);
   }
   return found;
 }
@@ -62,6 +67,8 @@ function* findingsOf(
   { document }: StageState,
 ): Generator<readonly [RuleName, string]> {
   const { kind, original } = instruction;
+  // As it is written.
+  const keyword = original.split(/\s/)[0] ?? kind;
   switch (instruction.kind) {
     case "ENV":
     case "LABEL":
@@ -78,7 +85,7 @@ function* findingsOf(
     case "ENTRYPOINT":
       // Who has chosen a shell wants it.
       if (instruction.command.form === "shell" && (document.config.Shell ?? []).length === 0) {
-        const text = `JSON arguments recommended for ${kind} to prevent unintended behavior related to OS signals`;
+        const text = `JSON arguments recommended for ${keyword} to prevent unintended behavior related to OS signals`;
         yield ["JSONArgsRecommended", text];
       }
       break;
@@ -104,6 +111,23 @@ function* exposed(word: string): Generator<readonly [RuleName, string]> {
   if (!word.includes(":")) return;
   const text = `EXPOSE instruction should not define an IP address or host-port mapping, found '${word}'`;
   yield ["ExposeInvalidFormat", text];
+}
+
+function ignoredSources(
+  instruction: Instruction,
+  before: StageState,
+  { escape, ignores }: StageContext,
+): string[] {
+  if (instruction.kind !== "COPY" && instruction.kind !== "ADD") return [];
+  if (instruction.from !== undefined) return [];
+  const verb = instruction.kind === "ADD" ? "Add" : "Copy";
+  return instruction.sources
+    .map((source) => expandWord(source, lookupIn(before), { escape }).text)
+    .filter((source) => !/^[./]/.test(source) && !source.includes("://") && ignores(source))
+    .map(
+      (source) =>
+        `Attempting to ${verb} file ${JSON.stringify(source)} that is excluded by .dockerignore`,
+    );
 }
 
 function undefinedVariables(

@@ -30,10 +30,23 @@ const descriptions = {
   ExposeProtoCasing: "Protocol in EXPOSE instruction should be lowercase",
   ExposeInvalidFormat:
     "IP address and host-port mapping should not be used in EXPOSE instruction. This will become an error in a future release",
+  InvalidBaseImagePlatform: "Base image platform does not match expected target platform",
+  CopyIgnoredFile: "Attempting to Copy file that is excluded by .dockerignore",
+  InvalidDefinitionDescription:
+    "Comment for build stage or argument should follow the format: `# <arg/stage name> <description>`. If this is not intended to be a description comment, add an empty line or comment between the instruction and the comment.",
 } as const;
 
 /** Name of a rule. */
 export type RuleName = keyof typeof descriptions;
+
+/** Rules that a Dockerfile has to ask for. */
+const experimental: ReadonlySet<RuleName> = new Set<RuleName>([
+  "CopyIgnoredFile",
+  "InvalidDefinitionDescription",
+]);
+
+/** Nobody has written about it. */
+const undocumented: ReadonlySet<RuleName> = new Set<RuleName>(["InvalidBaseImagePlatform"]);
 
 /** Something that a rule doesn't like. */
 export interface Finding {
@@ -58,14 +71,14 @@ export function aboutRule(rule: RuleName): { readonly description: string; reado
     .replace(/([a-z])([A-Z])/g, "$1-$2")
     .replace(/([A-Z])([A-Z][a-z])/g, "$1-$2")
     .toLowerCase();
-  const url = `https://docs.docker.com/go/dockerfile/rule/${kebab}/`;
+  const url = undocumented.has(rule) ? "" : `https://docs.docker.com/go/dockerfile/rule/${kebab}/`;
   return { description: descriptions[rule], url };
 }
 
 /** What `# check=` asks for, or the build argument in its place. */
 export interface CheckOptions {
-  readonly skipAll: boolean;
-  readonly skip: ReadonlySet<string>;
+  /** Whether a rule counts. */
+  readonly wants: (rule: RuleName) => boolean;
   /** Findings fail the build. */
   readonly isError: boolean;
 }
@@ -73,18 +86,24 @@ export interface CheckOptions {
 /** Reads `skip=a,b;error=true`. Throws Error in BuildKit's words. */
 export function readCheckOptions(text: string): CheckOptions {
   const skip = new Set<string>();
+  const tried = new Set<string>();
   let isError = false;
   for (const part of text.split(";").map((each) => each.trim())) {
     if (part === "") continue;
     const [key = "", value] = part.split(/=(.*)/s);
     if (value === undefined) throw new Error(`invalid check option ${JSON.stringify(part)}`);
     const name = key.trim();
-    if (name === "skip") for (const rule of value.split(",")) skip.add(rule.trim());
+    const list = name === "skip" ? skip : name === "experimental" ? tried : undefined;
+    if (list !== undefined) for (const rule of value.split(",")) list.add(rule.trim());
     else if (name === "error") isError = booleanOf(value.trim());
-    else if (name !== "experimental")
-      throw new Error(`invalid check option ${JSON.stringify(name)}`);
+    else throw new Error(`invalid check option ${JSON.stringify(name)}`);
   }
-  return { skipAll: skip.has("all"), skip, isError };
+  const isIn = (list: ReadonlySet<string>, rule: RuleName): boolean =>
+    list.has("all") || list.has(rule);
+  return {
+    wants: (rule) => !isIn(skip, rule) && (!experimental.has(rule) || isIn(tried, rule)),
+    isError,
+  };
 }
 
 function booleanOf(text: string): boolean {

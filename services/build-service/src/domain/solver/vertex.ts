@@ -122,7 +122,15 @@ export interface FilesOp {
 /** Files written in the Dockerfile. */
 export interface InlineOp {
   readonly kind: "inline";
-  readonly files: readonly { readonly name: string; readonly content: string }[];
+  readonly files: readonly InlineFile[];
+}
+
+/** One of them. */
+export interface InlineFile {
+  readonly name: string;
+  readonly content: string;
+  /** It can be executed. */
+  readonly isProgram?: boolean;
 }
 
 /** A layer that is there already: the result of another build. */
