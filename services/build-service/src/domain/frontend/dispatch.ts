@@ -8,23 +8,17 @@ import type {
   RunInstruction,
   TextInstruction,
 } from "../dockerfile/instruction.ts";
-import {
-  type CopySource,
-  type Op,
-  type RunMount,
-  type Vertex,
-  vertexOf,
-} from "../solver/vertex.ts";
-import { changeConfig, commandWords } from "./config-instructions.ts";
-import { type DispatchContext, type DispatchStyle, Inputs } from "./dispatch-context.ts";
+import { type CopySource, type Op, type Vertex, vertexOf } from "../solver/vertex.ts";
+import { changeConfig } from "./config-instructions.ts";
+import { type DispatchContext, Inputs } from "./dispatch-context.ts";
 import { mountFields } from "./mounts.ts";
+import { runCommand, shownCommand } from "./run-command.ts";
 import { runMounts } from "./run-mounts.ts";
 import {
   joinPath,
   lookupIn,
   runEnvironment,
   type StageState,
-  setArguments,
   withConfig,
   withHistory,
 } from "./stage-state.ts";
@@ -343,73 +337,4 @@ function refuseFlag(name: string): never {
 function demand({ entitlements }: DispatchContext, name: string): void {
   if (!entitlements.includes(name))
     throw new BuildFailure(`failed to load LLB: ${name} is not allowed`);
-}
-
-/** The text as it is displayed, flags included: variables that are set are filled in, quotes stay. */
-function shownCommand(state: StageState, instruction: RunInstruction): string {
-  const { original, heredocs } = instruction;
-  const lookup = lookupIn(state);
-  const text = original.replace(/^\S+\s*/, "");
-  const first = heredocs[0]?.content.split("\n")[0];
-  const filled = text.replaceAll(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (whole, braced, plain) => {
-    return lookup(String(braced ?? plain)) ?? whole;
-  });
-  return isBareHeredoc(instruction) ? `${filled} (${first ?? ""}...)` : filled;
-}
-
-interface RunCommand {
-  readonly args: readonly string[];
-  /** For history. */
-  readonly text: string;
-}
-
-/** The heredoc is all there is: a script. */
-function isBareHeredoc({ command, heredocs }: RunInstruction): boolean {
-  return heredocs.length === 1 && command.form === "shell" && /^<<-?\S+$/.test(command.text);
-}
-
-function runCommand(
-  state: StageState,
-  instruction: RunInstruction,
-  inputs: Inputs,
-  mounts: RunMount[],
-  style: DispatchStyle,
-): RunCommand {
-  const { command, heredocs, lines } = instruction;
-  const { config } = state.document;
-  const only = heredocs[0];
-  if (command.form === "exec" || only === undefined) {
-    const args = commandWords(command, config, style);
-    return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
-  }
-  const isBare = isBareHeredoc(instruction);
-  if (isBare && only.content.startsWith("#!")) {
-    const files = [{ name: only.name, content: only.content, isProgram: true }];
-    const name = "[internal] preparing inline document";
-    const input = inputs.add(vertexOf({ kind: "inline", files }, [], { name, lines }));
-    const target = `/dev/pipes/${only.name}`;
-    mounts.push({ type: "bind", input, source: `/${only.name}`, target, writable: false });
-    const args = commandWords({ form: "shell", text: target }, config, style);
-    return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
-  }
-  const script = isBare
-    ? only.content
-    : [command.text, ...heredocs.map(({ name, content }) => `${content}${name}`)].join("\n");
-  const args = commandWords({ form: "shell", text: script }, config, style);
-  return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
-}
-
-/** `|2 A=b C=d `, or empty. BuildKit names those, too, that an ENV hides, with its value. */
-function argumentPrefix(state: StageState, style: DispatchStyle): string {
-  const lookup = lookupIn(state);
-  const args =
-    style === "classic"
-      ? setArguments(state)
-      : [...state.args].flatMap(([name]) => {
-          const value = lookup(name);
-          return value === undefined ? [] : [[name, value] as const];
-        });
-  if (args.length === 0) return "";
-  const list = args.map(([name, value]) => `${name}=${value}`).join(" ");
-  return `|${String(args.length)} ${list} `;
 }
