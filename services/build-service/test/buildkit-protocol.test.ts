@@ -282,12 +282,27 @@ describe("buildx", () => {
       [["--platform", "linux/a b"], "platform specifier component must match"],
       [["--cache-to", "type=nonesuch"], "cache export of type nonesuch is not supported"],
       [["--cache-to", "type=registry,ref=x,mode=all"], "unknown cache export mode all"],
+      [["--sbom=true"], "attestations of kind sbom are not supported"],
+      [["-o", "type=oci,tar=false,dest=out"], "exporter oci with tar=false is not supported"],
     ] as const;
     for (const [args, words] of cases) {
       const ran = await buildx(folder, ["build", ...args, "."]);
       assert.equal(ran.code, 1, args.join(" "));
       assert.ok(ran.stderr.includes(words), `${args.join(" ")}: ${ran.stderr}`);
     }
+  });
+
+  test("refuses a policy of sources rather than passing it over", async () => {
+    const folder = await contextOf("policy", {
+      Dockerfile: "SAY hello\n",
+      "policy.json": '{"rules":[{"action":"DENY","selector":{"identifier":"docker-image://*"}}]}',
+    });
+    const policy = { EXPERIMENTAL_BUILDKIT_SOURCE_POLICY: path.join(folder, "policy.json") };
+    const ran = await run(["docker", "buildx", "build", "--progress=plain", "."], {
+      ...{ env: { ...env, ...policy }, cwd: folder, timeoutMs: 60_000 },
+    });
+    assert.equal(ran.code, 1);
+    assert.match(ran.stderr, /source policies are not supported/);
   });
 
   test("builds bake's targets together, which share a context, one from another", async () => {
