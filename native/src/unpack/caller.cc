@@ -75,7 +75,7 @@ bool shows_ticket(int fd, int watch_fd, const Ticket& wanted) {
 
 }  // namespace
 
-void accept_caller(int listener_fd, int watch_fd) {
+void accept_caller(int listener_fd, int watch_fd, int caller_fd) {
   Ticket wanted = wanted_ticket();
   Clock::time_point end = Clock::now() + kCallerLimit;
   for (;;) {
@@ -84,7 +84,9 @@ void accept_caller(int listener_fd, int watch_fd) {
     if (!caller && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)) continue;
     if (!caller) fail_errno("accept", "", errno);
     if (!shows_ticket(caller.get(), watch_fd, wanted)) continue;
-    if (dup2(caller.get(), listener_fd) < 0) fail_errno("accept", "", errno);
+    if (dup2(caller.get(), caller_fd) < 0) fail_errno("accept", "", errno);
+    // Nobody else is let in.
+    if (caller_fd != listener_fd) close(listener_fd);
     return;
   }
 }

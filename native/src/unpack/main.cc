@@ -161,7 +161,7 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
   static StreamTotals stream;
   static ReaderThread reader([&options] { read_stream(options, queue, stream); });
   // The ticket is compared, not parsed; the archive behind it is read by the locked program.
-  if (options.accept) accept_caller(kInputFd, kReportFd);
+  if (options.accept) accept_caller(kInputFd, kReportFd, kInputFd);
   lock_system_calls(options);
 #ifdef GANTRY_UNPACK_ATTACK
   return run_attack();
@@ -196,6 +196,7 @@ std::unique_ptr<BlockIndex> open_index(const Options& options) {
 
 std::string run_pack(const Sandbox& sandbox, const Options& options) {
   bool hash = options.gzip || options.digest;
+  if (options.accept) accept_caller(kInputFd, kReportFd, kOutputFd);
   std::unique_ptr<BlockIndex> index = open_index(options);
   Output output(kOutputFd, hash, options.gzip, index.get());
   lock_system_calls(options);

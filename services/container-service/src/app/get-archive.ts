@@ -1,13 +1,11 @@
 /** Archives out of a container: of a path (`docker cp`), or of everything (`docker export`). */
 import nodePath from "node:path/posix";
-import type { DataListener } from "@gantry/rpc";
 import type { StatResult } from "../ports/archives.ts";
 import { archiveError } from "./archive-errors.ts";
 import type { StreamEndpoint } from "./attach-container.ts";
 import { withRoot } from "./container-root.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { offerStream } from "./offer-stream.ts";
 import { requirePath, statIn } from "./stat-path.ts";
 
 /** A tar that waits for its reader. */
@@ -20,7 +18,6 @@ export interface OfferedArchive {
 /** A path's tar. Errors: not_found, invalid_argument. */
 export async function getArchive(
   app: App,
-  data: DataListener,
   reference: string,
   path: string,
   signal: AbortSignal,
@@ -31,10 +28,8 @@ export async function getArchive(
   // The view stays open from the look at the path to the end of the tar.
   withRoot(app, entry, async (view) => {
     const stat = await statIn(app, view, { reference, path }, signal);
-    const offered = offerStream(data, signal, async (socket, ended) => {
-      const options = { path, name: entryName(path, stat), withMounts: true };
-      await app.archives.pack(view, options, socket, ended);
-    });
+    const options = { path, name: entryName(path, stat), withMounts: true };
+    const offered = app.archives.pack(view, options, signal);
     found.resolve({ ...offered, stat });
     await offered.done;
     app.store.append([containerEvent(entry.record, "archive-path")]);
@@ -52,21 +47,14 @@ function entryName(path: string, stat: StatResult): string {
 /** The whole root file system, without volumes. Errors: not_found, conflict. */
 export async function exportContainer(
   app: App,
-  data: DataListener,
   reference: string,
   signal: AbortSignal,
 ): Promise<OfferedArchive> {
   const entry = app.registry.find(reference);
   const found = Promise.withResolvers<OfferedArchive>();
   withRoot(app, entry, async (view) => {
-    const offered = offerStream(data, signal, async (socket, ended) => {
-      await app.archives.pack(
-        view,
-        { path: "/", name: undefined, withMounts: false },
-        socket,
-        ended,
-      );
-    });
+    const options = { path: "/", name: undefined, withMounts: false };
+    const offered = app.archives.pack(view, options, signal);
     found.resolve(offered);
     await offered.done;
     tellExport(app, entry);

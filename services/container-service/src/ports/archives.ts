@@ -1,6 +1,4 @@
 /** Archives of files in a container's root, made and read by the sandboxed unpack program. */
-import type { Writable } from "node:stream";
-
 /**
  * A container's file system as the program sees it: the mount namespace of a running process, or a
  * folder on the host with everything mounted below it.
@@ -62,19 +60,19 @@ export class ArchiveError extends Error {
 /** The program. All throw ArchiveError, or internal when it did not do its work at all. */
 export interface Archives {
   stat(view: RootView, path: string, signal: AbortSignal): Promise<StatResult>;
-  /** Writes a tar to `to` and ends it. */
-  pack(view: RootView, options: PackOptions, to: Writable, signal: AbortSignal): Promise<void>;
   /**
-   * Offers a connection for a tar (compressed or not), which goes to the program past this process.
+   * Offers a connection that gets a tar from the program, past this process.
    * @param signal ends the offer and the work.
    */
-  apply(view: RootView, options: ApplyOptions, signal: AbortSignal): OfferedUpload;
+  pack(view: RootView, options: PackOptions, signal: AbortSignal): OfferedWork;
+  /** The same for one that brings a tar (compressed or not). */
+  apply(view: RootView, options: ApplyOptions, signal: AbortSignal): OfferedWork;
 }
 
-/** Where a tar is expected. */
-export interface OfferedUpload {
+/** A program that waits for a connection. */
+export interface OfferedWork {
   readonly endpoint: { readonly path: string; readonly ticket: Uint8Array };
-  /** Resolves when all is extracted; rejects as the program says, also when nobody came for 30 s. */
+  /** Resolves when all is done; rejects as the program says, also when nobody came for 30 s. */
   readonly done: Promise<void>;
 }
 

@@ -1,15 +1,15 @@
 /** The methods of ContainerService that move files: translation only. */
 import type { ContainerService } from "@gantry/proto/container";
-import type { DataListener, Handlers } from "@gantry/rpc";
+import type { Handlers } from "@gantry/rpc";
 import type { App } from "../app/context.ts";
 import { exportContainer, getArchive } from "../app/get-archive.ts";
 import { putArchive } from "../app/put-archive.ts";
 import { statPath } from "../app/stat-path.ts";
 
-export function archiveMethods(app: App, data: DataListener): Handlers<typeof ContainerService> {
+export function archiveMethods(app: App): Handlers<typeof ContainerService> {
   return {
     async *exportContainer({ container }, { signal }) {
-      const { endpoint, done } = await exportContainer(app, data, container, signal);
+      const { endpoint, done } = await exportContainer(app, container, signal);
       yield { data: endpoint };
       await done;
     },
@@ -17,7 +17,7 @@ export function archiveMethods(app: App, data: DataListener): Handlers<typeof Co
       return { stat: await statPath(app, container, path, signal) };
     },
     async *getArchive({ container, path }, { signal }) {
-      const { stat, endpoint, done } = await getArchive(app, data, container, path, signal);
+      const { stat, endpoint, done } = await getArchive(app, container, path, signal);
       yield { stat, data: endpoint };
       await done;
     },

@@ -44,7 +44,7 @@ export function containerService(app: App, data: DataListener): Implementation {
     ...lifecycle(app),
     ...views(app),
     ...streams(app, data),
-    ...archiveMethods(app, data),
+    ...archiveMethods(app),
   });
 }
 

@@ -12,15 +12,15 @@ import {
   statSync,
 } from "node:fs";
 import path from "node:path";
-import type { Readable, Writable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import type { Readable } from "node:stream";
 import { conflict, hasErrno, internal } from "@gantry/errors";
 import type { Kernel } from "@gantry/native";
 import {
   type ApplyOptions,
   ArchiveError,
   type Archives,
-  type OfferedUpload,
+  type OfferedWork,
+  type PackOptions,
   type RootView,
   type StatResult,
 } from "../../ports/archives.ts";
@@ -31,15 +31,31 @@ const ticketBytes = 32;
 /** What is needed besides the program. */
 export interface UnpackProgramOptions {
   readonly program: string;
-  /** For the sockets of uploads; what an earlier service left there is removed. */
+  /** For the sockets of offers; what an earlier service left there is removed. */
   readonly runDir: string;
   readonly kernel: Pick<Kernel, "listenUnix">;
 }
 
 export function openUnpackProgram({ program, runDir, kernel }: UnpackProgramOptions): Archives {
-  const folder = path.join(runDir, "uploads");
+  const folder = path.join(runDir, "archives");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const offer = (args: string[], view: RootView, signal: AbortSignal): OfferedWork => {
+    const ticket = randomBytes(ticketBytes);
+    const socketPath = path.join(folder, randomBytes(16).toString("hex"));
+    const listener = kernel.listenUnix(socketPath, 0o600, 1);
+    const work = async (): Promise<void> => {
+      try {
+        await runProgram(program, args, { view, signal, listener, ticket });
+      } finally {
+        rmSync(socketPath, { force: true });
+      }
+    };
+    const done = work();
+    // Whoever offers may be gone before the end: that is no unhandled rejection.
+    done.catch(() => undefined);
+    return { endpoint: { path: socketPath, ticket }, done };
+  };
   return {
     async stat(view, path, signal) {
       const report = await runProgram(program, ["stat", "--path", path, "--with-mounts"], {
@@ -48,31 +64,17 @@ export function openUnpackProgram({ program, runDir, kernel }: UnpackProgramOpti
       });
       return statResult(report);
     },
-    async pack(view, { path, name, withMounts }, to, signal) {
-      const args = [
-        ...["pack", "--path", path, "--no-follow"],
-        ...(name === undefined ? [] : ["--name", name]),
-        ...(withMounts ? ["--with-mounts"] : []),
-      ];
-      await runProgram(program, args, { view, signal, output: to });
-    },
-    apply(view, options, signal): OfferedUpload {
-      const ticket = randomBytes(ticketBytes);
-      const socketPath = path.join(folder, randomBytes(16).toString("hex"));
-      const listener = kernel.listenUnix(socketPath, 0o600, 1);
-      const work = async (): Promise<void> => {
-        try {
-          await runProgram(program, applyArguments(options), { view, signal, listener, ticket });
-        } finally {
-          rmSync(socketPath, { force: true });
-        }
-      };
-      const done = work();
-      // Whoever offers may be gone before the end: that is no unhandled rejection.
-      done.catch(() => undefined);
-      return { endpoint: { path: socketPath, ticket }, done };
-    },
+    pack: (view, options, signal) => offer(packArguments(options), view, signal),
+    apply: (view, options, signal) => offer(applyArguments(options), view, signal),
   };
+}
+
+function packArguments({ path, name, withMounts }: PackOptions): string[] {
+  return [
+    ...["pack", "--accept", "--path", path, "--no-follow"],
+    ...(name === undefined ? [] : ["--name", name]),
+    ...(withMounts ? ["--with-mounts"] : []),
+  ];
 }
 
 function applyArguments({ path, noOverwriteDirNonDir, owner }: ApplyOptions): string[] {
@@ -106,11 +108,10 @@ function statResult(report: Report): StatResult {
 interface RunOptions {
   readonly view: RootView;
   readonly signal: AbortSignal;
-  /** Descriptor that listens for the archive's bytes, closed here. */
+  /** Descriptor that listens for who brings or gets the archive, closed here. */
   readonly listener?: number;
   /** What the connection begins with. */
   readonly ticket?: Uint8Array;
-  readonly output?: Writable;
 }
 
 async function runProgram(program: string, args: string[], options: RunOptions): Promise<Report> {
@@ -125,13 +126,12 @@ async function runProgram(program: string, args: string[], options: RunOptions):
     ended(child),
     text(child.stdio[4] as Readable),
     text(child.stderr),
-    drain(child, options.output),
   ]);
   return readReport(exit, report, complaint);
 }
 
 function startProgram(program: string, args: string[], options: RunOptions): ChildProcess {
-  const { view, signal, listener, ticket, output } = options;
+  const { view, signal, listener, ticket } = options;
   const inside = view.kind === "process";
   const fd = openView(view);
   // The program wants a directory there even where the namespace says what it works on.
@@ -141,14 +141,7 @@ function startProgram(program: string, args: string[], options: RunOptions): Chi
     env: ticket === undefined ? {} : { GANTRY_TICKET: Buffer.from(ticket).toString("hex") },
     signal,
     killSignal: "SIGKILL",
-    stdio: [
-      listener ?? "ignore",
-      output === undefined ? "ignore" : "pipe",
-      "pipe",
-      root,
-      "pipe",
-      ...(inside ? [fd] : []),
-    ],
+    stdio: [listener ?? "ignore", "ignore", "pipe", root, "pipe", ...(inside ? [fd] : [])],
   });
   closeSync(fd);
   if (root !== fd) closeSync(root);
@@ -191,11 +184,6 @@ async function text(stream: Readable | null): Promise<string> {
   const chunks: Buffer[] = [];
   if (stream !== null) for await (const chunk of stream) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString("utf8");
-}
-
-async function drain(child: ChildProcess, output: Writable | undefined): Promise<void> {
-  if (output === undefined || child.stdout === null) return;
-  await pipeline(child.stdout, output);
 }
 
 function readReport(exit: string, report: string, complaint: string): Report {
