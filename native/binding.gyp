@@ -8,6 +8,7 @@
         "src/kernel/conntrack.cc",
         "src/kernel/container_links.cc",
         "src/kernel/copy_files.cc",
+        "src/kernel/http_body.cc",
         "src/kernel/in_root.cc",
         "src/kernel/ip_prefix.cc",
         "src/kernel/links.cc",

@@ -1,6 +1,7 @@
 /** Typed face of native/: the kernel through the addon, and the programs that the build made. */
 export { nativeArtifact } from "./artifacts.ts";
 export type {
+  BodyOutcome,
   ChildExit,
   ContainerInterface,
   DescriptorKernel,

@@ -73,6 +73,9 @@ export interface ProcessKernel {
   processStartTicks(pid: number): bigint | undefined;
 }
 
+/** How the copy of a body has ended. */
+export type BodyOutcome = "whole" | "cut" | "malformed" | "refused";
+
 export interface DescriptorKernel {
   /** Binds and listens on a Unix stream socket, replacing a socket file that is there. Paths of any length. */
   listenUnix(path: string, mode: number, backlog: number): number;
@@ -86,6 +89,21 @@ export interface DescriptorKernel {
    * its owner's, and the connection open until the watch is closed, too.
    */
   watchHangup(fd: number, onHangup: () => void): Watch;
+  /**
+   * Copies the body of an HTTP request from one stream socket to another, on the event loop but past
+   * JavaScript. Nobody else may read the one or write to the other meanwhile; both stay their owners'.
+   * @param start bytes of the body that have been read already, with their framing
+   * @param length of the body; -1: it comes in chunks
+   * @param onEnd called once, not after close(): `cut` when the sender has gone before the end,
+   * `refused` when the receiver takes no more. After `whole` and `malformed` further bytes are unread or lost.
+   */
+  relayBody(
+    from: number,
+    to: number,
+    start: Uint8Array,
+    length: number,
+    onEnd: (outcome: BodyOutcome) => void,
+  ): Watch;
   /** Closes a descriptor; EBADF is thrown, as it is a bug of the caller. */
   closeFd(fd: number): void;
 }

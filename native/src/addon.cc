@@ -1,6 +1,7 @@
 // The addon's only job here is to register its units; each is one area of the kernel.
 #include <napi.h>
 
+#include "addon/body.h"
 #include "addon/mount.h"
 #include "addon/network.h"
 #include "addon/nftables.h"
@@ -12,6 +13,7 @@
 namespace {
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
+  gantry::addon::export_body(env, exports);
   gantry::addon::export_mount(env, exports);
   gantry::addon::export_network(env, exports);
   gantry::addon::export_nftables(env, exports);

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { ApiRequest } from "./api-request.ts";
 import type { Dispatcher } from "./dispatcher.ts";
+import { refusal } from "./raw-answer.ts";
 
 /** Limits of one connection. */
 export const httpLimits = {
@@ -69,7 +70,5 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
       : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
         ? "408 Request Timeout"
         : "400 Bad Request";
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`,
-  );
+  socket.end(refusal(status));
 }

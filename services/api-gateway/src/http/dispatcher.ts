@@ -12,6 +12,7 @@ import { type ErrorAnswer, errorAnswer, messageBody } from "./error-answer.ts";
 import { commonHeaders, versionHeaders } from "./headers.ts";
 import { discardRest } from "./lingering.ts";
 import { writeRawError } from "./raw-answer.ts";
+import { takenBody } from "./raw-body.ts";
 import type { Route } from "./route.ts";
 import { Router } from "./router.ts";
 import { findTarget, type Target } from "./target.ts";
@@ -174,7 +175,8 @@ function sendError(
     return;
   }
   const length = String(Buffer.byteLength(body));
-  const cut = error instanceof BodyTooLargeError && request.httpVersionMajor === 1;
+  const unread = error instanceof BodyTooLargeError || takenBody(request) !== undefined;
+  const cut = unread && request.httpVersionMajor === 1;
   const close = cut ? ["Connection", "close"] : [];
   response.writeHead(status, [
     ...headers,

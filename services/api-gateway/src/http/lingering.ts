@@ -1,5 +1,6 @@
 /** Ends an answer whose request is still coming, in a way that the client gets to read it. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { takenBody } from "./raw-body.ts";
 
 /** How much of a refused body is read away, and for how long, before the connection is cut. */
 const lingerBytes = 16 * 1024 * 1024;
@@ -11,9 +12,11 @@ const lingerMs = 1000;
  */
 export function discardRest(request: IncomingMessage, response: ServerResponse): void {
   let left = lingerBytes;
+  const raw = takenBody(request);
+  const source = raw?.socket ?? request;
   const finish = (): void => {
     clearTimeout(timer);
-    request.off("data", onData);
+    source.off("data", onData);
     response.end();
   };
   const onData = (chunk: Buffer): void => {
@@ -22,8 +25,9 @@ export function discardRest(request: IncomingMessage, response: ServerResponse):
   };
   const timer = setTimeout(finish, lingerMs);
   timer.unref();
-  request.on("data", onData);
-  request.once("end", finish);
-  request.once("close", finish);
-  request.resume();
+  source.on("data", onData);
+  source.once("end", finish);
+  source.once("close", finish);
+  if (raw === undefined) request.resume();
+  else raw.discard();
 }

@@ -8,6 +8,14 @@ import { commonHeaders } from "./headers.ts";
 export const rawStream = "application/vnd.docker.raw-stream";
 export const multiplexedStream = "application/vnd.docker.multiplexed-stream";
 
+/** What a request gets that cannot be parsed: Go's words. */
+export const badRequest = refusal("400 Bad Request");
+
+/** A whole answer whose text is its status; the connection ends with it. */
+export function refusal(status: string): string {
+  return `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${status}`;
+}
+
 /** Writes a whole error answer and ends the connection. */
 export function writeRawError(
   socket: Duplex,

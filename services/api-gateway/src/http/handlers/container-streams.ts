@@ -8,6 +8,7 @@ import { opened } from "../encode/version-gates.ts";
 import { closeSoon, join } from "../hijack/join.ts";
 import { connectOutput } from "../output.ts";
 import { multiplexedStream, rawStream, writeRawText, writeTakeoverHead } from "../raw-answer.ts";
+import { expectUpload, takeBody } from "../raw-body.ts";
 import { connectEndpoint, copyIn, copyOut, openStream, sendData } from "../relay.ts";
 import { connectRun } from "./run-streams.ts";
 
@@ -113,9 +114,14 @@ function archivePath({ query }: ApiCall): string {
 
 /** HEAD /containers/{id}/archive */
 export async function statArchive(call: ApiCall): Promise<void> {
-  const path = archivePath(call);
-  const { stat } = await call.backends.containers.statPath({ container: call.name, path });
-  call.startStream("", stat === undefined ? [] : [statHeader, encodePathStat(stat)]).end();
+  const request = { container: call.name, path: archivePath(call) };
+  try {
+    const { stat } = await call.backends.containers.statPath(request);
+    call.startStream("", stat === undefined ? [] : [statHeader, encodePathStat(stat)]).end();
+  } finally {
+    // A path that is not there yet is as likely to be made by one.
+    expectUpload(call.request);
+  }
 }
 
 const statHeader = "X-Docker-Container-Path-Stat";
@@ -135,6 +141,7 @@ export async function getArchive(call: ApiCall): Promise<void> {
 /** PUT /containers/{id}/archive */
 export async function putArchive(call: ApiCall): Promise<void> {
   const { query, signal } = call;
+  const body = takeBody(call.request);
   const stream = call.backends.containers.putArchive(
     {
       container: call.name,
@@ -147,7 +154,10 @@ export async function putArchive(call: ApiCall): Promise<void> {
   const opening = await openStream(stream);
   const data = await connectEndpoint(opening.first.data, signal);
   call.continueBody();
-  await uploaded(copyIn(call.request, data), () => opening.ended());
+  const copied = body === undefined ? copyIn(call.request, data) : body.copyTo(data);
+  await uploaded(copied, () => opening.ended());
+  // Node's parser has not seen the end of a body that was taken.
+  if (body !== undefined) call.response.shouldKeepAlive = false;
   call.empty(200);
 }
 
