@@ -73,6 +73,9 @@ describe("the volume endpoints", () => {
     assert.equal(made.status, 201);
     const again = await post({ Name: "first", Labels: { other: "labels" } });
     assert.deepEqual(again, { ...made, headers: again.headers });
+    // Options are not looked at where there is nothing to make.
+    const odd = await post({ Name: "first", DriverOpts: { type: "tmpfs", none: "such" } });
+    assert.deepEqual(odd, { ...made, headers: odd.headers });
     const anonymous = JSON.parse((await post({})).body) as { Name: string; Labels: object };
     assert.match(anonymous.Name, /^[0-9a-f]{64}$/);
     assert.deepEqual(anonymous.Labels, { "com.docker.volume.anonymous": "" });
@@ -586,6 +589,24 @@ describe("bad mounts", () => {
       assert.deepEqual(await hostMounts(), []);
     });
   }
+});
+
+describe("binds that cannot be read", () => {
+  it("are the engine's fault, as a dockerd has it; what is wrong about their mounts is the client's", async () => {
+    const cases: readonly [object, number, string][] = [
+      [{ Binds: ["/tmp:/x:bad"] }, 500, "invalid mode: bad"],
+      [{ Binds: [":/x"] }, 500, "invalid volume specification: ':/x'"],
+      [{ Binds: ["/tmp:/x", "/etc:/x"] }, 400, "Duplicate mount point: /x"],
+      [{ Tmpfs: { rel: "" } }, 400, "invalid mount path: 'rel' mount path must be absolute"],
+      [{ VolumesFrom: [""] }, 400, "volumes-from specification cannot be an empty string"],
+    ];
+    for (const [HostConfig, status, message] of cases) {
+      const body = { Image: "busybox", HostConfig };
+      const answer = await ask(engine, { method: "POST", path: "/containers/create", body });
+      assert.deepEqual([answer.status, JSON.parse(answer.body)], [status, { message }]);
+    }
+    assert.equal(await docker("ps", "-aq"), "");
+  });
 });
 
 describe("a lost database", () => {

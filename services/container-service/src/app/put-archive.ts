@@ -33,11 +33,20 @@ export async function putArchive(
   const found = Promise.withResolvers<OfferedArchive>();
   const { path } = options;
   withRoot(app, entry, async (view) => {
-    const resolved = await resolveDirectory(app, view, { reference, path }, signal);
-    refuseReadOnly(app, entry, resolved);
     const { user } = entry.record.config;
     const owner = options.copyUidGid && user !== "" ? user : undefined;
-    const { endpoint, done } = app.archives.apply(view, { ...options, owner }, signal);
+    // The program starts while the path is looked at: it touches nothing before somebody connects.
+    const refused = new AbortController();
+    const work = AbortSignal.any([signal, refused.signal]);
+    const { endpoint, done } = app.archives.apply(view, { ...options, owner }, work);
+    try {
+      const resolved = await resolveDirectory(app, view, { reference, path }, signal);
+      refuseReadOnly(app, entry, resolved);
+    } catch (error) {
+      refused.abort();
+      await Promise.allSettled([done]);
+      throw error;
+    }
     const extracted = done.catch((error: unknown) => {
       throw archiveError(error, reference, path, "write");
     });

@@ -43,7 +43,6 @@ export async function createVolume(
     );
   }
   checkVolumeName(name);
-  checkDriverOptions(name, request.options);
   if (claimedBy !== undefined) context.registry.claim(name, claimedBy);
   const found = context.registry.volume(name);
   if (found !== undefined) {
@@ -52,6 +51,8 @@ export async function createVolume(
     await context.host.ensure(name);
     return { volume: found, created: false };
   }
+  // Options for one that is there already are not looked at.
+  checkDriverOptions(name, request.options);
   checkLength(context, name);
   const volume: VolumeRecord = {
     name,

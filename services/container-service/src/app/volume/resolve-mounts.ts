@@ -1,5 +1,5 @@
 /** Everything that a new container wants mounted, as one list without duplicates. */
-import { invalidArgument } from "@gantry/errors";
+import { hasKind, internal, invalidArgument, toEngineError } from "@gantry/errors";
 import {
   type MountRules,
   type MountWish,
@@ -14,7 +14,7 @@ import type { VolumeContext } from "./context.ts";
 
 /**
  * What is asked for by name goes before what comes from other containers, and that before the image's
- * volumes. Errors: invalid_argument, never not_found.
+ * volumes. Errors: invalid_argument, internal, never not_found.
  */
 export function resolveMounts(
   context: VolumeContext,
@@ -29,7 +29,7 @@ export function resolveMounts(
     wishes.set(wish.destination, wish);
   };
   for (const text of container.binds?.values ?? []) {
-    add(parseBind(text, container.volumeDriver, rules));
+    add(wishOfBind(text, container.volumeDriver, rules));
   }
   for (const mount of container.mounts) add(parseMount(mount, rules));
   for (const [destination, options] of Object.entries(container.tmpfs)) {
@@ -45,6 +45,16 @@ export function resolveMounts(
     addMissing(parseAnonymous(destination, container.volumeDriver));
   }
   return [...wishes.values()];
+}
+
+/** A bind that cannot be read is no wrong request to a dockerd: its answer is a 500. */
+function wishOfBind(text: string, volumeDriver: string, rules: MountRules): MountWish {
+  try {
+    return parseBind(text, volumeDriver, rules);
+  } catch (error) {
+    if (!hasKind(error, "invalid_argument")) throw error;
+    throw internal(toEngineError(error).message, { cause: error });
+  }
 }
 
 /** Binds and volumes of another container; they are never filled, and stay when this one is removed. */
