@@ -102,6 +102,18 @@ describe("a relayed body", () => {
     assert.ok((await received).equals(body));
   });
 
+  it("in very many small chunks arrives though nothing comes behind them", async (t) => {
+    const body = randomBytes(20_000);
+    const wire = chunked(body, () => 1);
+    const { client, service, outcome } = begin(t, -1);
+    const received = all(service);
+    // All of it is there before the first is read.
+    client.write(wire.subarray(0, 60_000));
+    await new Promise((resolve) => client.write(wire.subarray(60_000), resolve));
+    assert.equal(await outcome, "whole");
+    assert.ok((await received).equals(body));
+  });
+
   it("waits for a receiver that is slow, without taking more than the sockets hold", async (t) => {
     const body = randomBytes(8_000_000);
     const { client, service, outcome } = begin(t, body.length);

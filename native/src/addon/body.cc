@@ -102,8 +102,10 @@ class BodyRelay : public std::enable_shared_from_this<BodyRelay> {
   static void on_poll(uv_poll_t* handle, int, int) {
     const std::shared_ptr<BodyRelay> self = *static_cast<std::shared_ptr<BodyRelay>*>(handle->data);
     for (int round = 0; round < kMaxRounds; round++) {
-      if (self->closed_ || self->step() != Flow::kAgain) return;
+      if (self->step() != Flow::kAgain) return;
     }
+    // There may be bytes here that no event would tell of.
+    self->wait_to_write();
   }
 
   static void on_environment_end(void* relay) { static_cast<BodyRelay*>(relay)->close(); }
