@@ -153,6 +153,8 @@ export class SolveSession {
   /** False when the record has gone. */
   #take(entry: CacheEntry): boolean {
     if (!this.#shared.inUse.enter(entry.id)) return false;
+    // A build uses a record once, however many of its steps are that one.
+    if (!this.held.includes(entry.id)) this.#shared.cache.use(entry.id);
     this.held.push(entry.id);
     return true;
   }

@@ -25,8 +25,10 @@ export interface KnownLayer {
 
 /** Survives restarts and kills: each method is one transaction. */
 export interface BuildCache extends Disposable {
-  /** A result by any of its keys; counts as a use. */
+  /** A result by any of its keys. It is not idle. */
   find(key: string): CacheEntry | undefined;
+  /** Counts one more use of a result. */
+  use(id: string): void;
   /** All keys of a result. */
   keysOf(id: string): string[];
   /** Keeps a result under keys, which may have belonged to others. */

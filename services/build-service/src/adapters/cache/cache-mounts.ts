@@ -87,6 +87,7 @@ class FolderMounts implements CacheMounts {
 
   async #use(folder: Folder, request: CacheMountRequest): Promise<CacheMount> {
     folder.users += 1;
+    this.#cache.use(folder.recordId);
     folder.exclusive = request.sharing !== "shared";
     const leave = (): void => {
       folder.users -= 1;

@@ -33,3 +33,28 @@ describe("the cache's blobs that a layer may be like", () => {
     );
   });
 });
+
+describe("a record's uses", () => {
+  it("are counted by builds, and not by how often they look for it", (t) => {
+    const folder = mkdtempSync(path.join(tmpdir(), "gantry-cache-"));
+    t.after(() => {
+      rmSync(folder, { recursive: true });
+    });
+    using cache = openSqliteCache(folder);
+    const fixed = {
+      snapshot: "layer",
+      type: "regular",
+      sizeBytes: 1,
+      description: "RUN x",
+    } as const;
+    cache.put({ id: "one", key: "key", createdNano: 5n, ...fixed }, ["key", "other key"]);
+    for (const key of ["key", "other key", "key"]) assert.equal(cache.find(key)?.id, "one");
+    const idle = cache.list()[0];
+    assert.equal(idle?.usageCount, 0);
+    assert.ok((idle?.lastUsedNano ?? 0n) > 5n);
+    cache.use("one");
+    cache.find("key");
+    cache.use("one");
+    assert.equal(cache.list()[0]?.usageCount, 2);
+  });
+});

@@ -88,10 +88,18 @@ class SqliteCache implements BuildCache {
     const row = this.#statements.find.get(key);
     if (row === undefined) return undefined;
     const entry = entryOf(row);
-    // Written together, behind the look-ups: a build from the cache finds each of its steps several times.
-    if (this.#found.size === 0) setImmediate(() => this.#touch());
-    this.#found.set(entry.id, (this.#found.get(entry.id) ?? 0) + 1);
+    this.#note(entry.id, 0);
     return entry;
+  }
+
+  use(id: string): void {
+    this.#note(id, 1);
+  }
+
+  /** Written together, behind the look-ups: a build from the cache finds each of its steps several times. */
+  #note(id: string, uses: number): void {
+    if (this.#found.size === 0) setImmediate(() => this.#touch());
+    this.#found.set(id, (this.#found.get(id) ?? 0) + uses);
   }
 
   #touch(): void {
@@ -201,7 +209,7 @@ function prepare(db: DatabaseSync) {
     touch: db.prepare(
       "UPDATE entries SET last_used_nano = ?, usage_count = usage_count + ? WHERE id = ?",
     ),
-    put: db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)"),
+    put: db.prepare("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)"),
     putKey: db.prepare("INSERT OR REPLACE INTO keys VALUES (?, ?)"),
     keysOf: db.prepare("SELECT key FROM keys WHERE id = ? ORDER BY key"),
     removeKeys: db.prepare("DELETE FROM keys WHERE id = ?"),
