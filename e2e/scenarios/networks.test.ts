@@ -500,6 +500,37 @@ describe("isolation", () => {
     );
   });
 
+  it("hides them behind another of the host's addresses, where that is wanted", async (t) => {
+    const source = outside.host.replace(/1$/, "9");
+    execFileSync("ip", ["addr", "add", `${source}/32`, "dev", "lo"]);
+    t.after(() => execFileSync("ip", ["addr", "del", `${source}/32`, "dev", "lo"]));
+    await docker("network", "create", "-o", `com.docker.network.host_ipv4=${source}`, "masked");
+    await sleeper("aft", "--network", "masked");
+    await using _server = await outside.tellSources(9000);
+    assert.equal(await (await placeOf("aft")).askUdp(outside.address, 9000), source);
+  });
+
+  it("gives the bridge no address where another is the gateway, or nobody", async () => {
+    const named = (name: string): string[] => ["-o", `com.docker.network.bridge.name=${name}`];
+    const inhibit = ["-o", "com.docker.network.bridge.inhibit_ipv4=true"];
+    const isolated = ["--internal", "-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated"];
+    await docker("network", "create", ...named("e2elent"), ...inhibit, "lent");
+    await docker("network", "create", ...named("e2ecut"), ...isolated, "cut");
+    for (const link of ["e2elent", "e2ecut"]) {
+      const shown = execFileSync("ip", ["-4", "-o", "addr", "show", "dev", link]);
+      assert.equal(shown.toString(), "");
+    }
+    await sleeper("aft", "--network", "lent");
+    const gateway = await addressOf("aft", "lent", "Gateway");
+    assert.match(
+      await docker("exec", "aft", "ip", "route"),
+      new RegExp(`^default via ${gateway} `),
+    );
+    await web("bow", "--network", "cut");
+    await sleeper("keel", "--network", "cut");
+    assert.equal(await docker("exec", "keel", "wget", "-q", "-O-", "http://bow/"), "bow");
+  });
+
   it("leaves no IPv6 where none was asked for", async () => {
     await docker("network", "create", "-o", "com.docker.network.bridge.name=e2efour", "four");
     await sleeper("aft", "--network", "four");
@@ -800,6 +831,45 @@ describe("bad input of networks", () => {
         /bridge driver doesn't support multiple subnets/,
       ],
       [
+        ["--subnet", "10.231.10.0/24", "--subnet", "10.231.10.0/25", "x"],
+        /Pool overlaps with other one on this address space/,
+      ],
+      [["--ipam-driver", "null", "x"], /: ipv4 pool is empty\n/],
+      [
+        ["--ipv6", "--subnet", "ff02::/64", "x"],
+        /: multicast subnet 'ff02::1\/64' is not allowed\n/,
+      ],
+      [
+        ["--ipv6", "--subnet", "fd42:9::/128", "x"],
+        /: failed to allocate gateway \(\): no available addresses on this pool\n/,
+      ],
+      [["-o", "com.docker.network.driver.mtu=67", "x"], /: invalid argument\n/],
+      [
+        ["-o", "com.docker.network.bridge.name=longerthanlinks0", "x"],
+        /: numerical result out of range\n/,
+      ],
+      [["-o", "com.docker.network.bridge.name=a/b", "x"], /: invalid argument\n/],
+      [
+        ["-o", "com.docker.network.bridge.name=lo", "x"],
+        /: existing interface lo is not a bridge\n/,
+      ],
+      [
+        ["-o", "com.docker.network.bridge.inhibit_ipv4=x", "x"],
+        /failed to parse com\.docker\.network\.bridge\.inhibit_ipv4 value: x \(strconv\.ParseBool/,
+      ],
+      [
+        ["-o", "com.docker.network.host_ipv4=x", "x"],
+        /failed to parse com\.docker\.network\.host_ipv4 value: x \(nil ip\)/,
+      ],
+      [
+        ["-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated", "x"],
+        /: gateway mode 'isolated' can only be used for an internal network\n/,
+      ],
+      [
+        ["-d", "ipvlan", "-o", "ipvlan_flag=x", "x"],
+        /requested ipvlan flag 'x' is not valid, 'bridge' is the ipvlan driver default/,
+      ],
+      [
         ["--subnet", "10.231.10.0/24", "--gateway", "10.231.10.255", "x"],
         /failed to allocate gateway \(10\.231\.10\.255\): Address already in use/,
       ],
@@ -822,12 +892,12 @@ describe("bad input of networks", () => {
     );
     assert.match(
       await refusal("run", "--network", "taken", "--ip", "10.231.10.9", "busybox", "true"),
-      /: invalid config for network taken: invalid endpoint settings:\nno configured subnet contains IP address 10\.231\.10\.9\n/,
+      /: invalid config for network taken: invalid endpoint settings:\nno configured subnet or ip-range contain the IP address 10\.231\.10\.9\n/,
     );
     // Of no bridge: whichever subnet the default one has found free.
     assert.match(
       await refusal("run", "--ip", "198.51.100.9", "busybox", "true"),
-      /: invalid config for network bridge: invalid endpoint settings:\n\* user specified IP address is supported on user defined networks only\n\* no configured subnet contains IP address 198\.51\.100\.9\n/,
+      /: invalid config for network bridge: invalid endpoint settings:\n\* user specified IP address is supported on user defined networks only\n\* user specified IP address is supported only when connecting to networks with user configured subnets\n/,
     );
     assert.match(
       await refusal("run", "--network-alias", "x", "busybox", "true"),

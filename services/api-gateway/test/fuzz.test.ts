@@ -106,15 +106,22 @@ const body = fc.oneof(
 );
 const version = fc.constantFrom("", "/v1.24", "/v1.40", "/v1.44", "/v1.52");
 
+const badReference =
+  /^(invalid reference format|invalid repository name |repository name must |cannot use digest in plugin tag$)/;
+
 /** What dockerd, too, answers with 500 though the caller is at fault, and clients may look for. */
 const dockersOwn: Readonly<Record<string, RegExp>> = {
   "/auth": /^(json: cannot unmarshal |(unexpected )?EOF$|invalid character |unexpected content )/,
   "/images/create": /^Get "http:": http: no Host in request URL$/,
-  "/plugins/privileges": /^invalid reference format$/,
-  "/plugins/pull": /^invalid reference format$/,
-  "/plugins/create": /^failed to parse reference .*: invalid reference format$/s,
+  "/networks": /^invalid filter: 'type'='/,
+  "/networks/": /^invalid filter: 'type'='/,
+  "/swarm/init": /^--live-restore /,
+  "/swarm/join": /^--live-restore /,
+  "/plugins/privileges": badReference,
+  "/plugins/pull": badReference,
+  "/plugins/create": /^failed to parse reference .*: invalid reference format/s,
   "/plugins/{name}/enable": /^strconv\.Atoi: parsing /,
-  "/plugins/{name}/upgrade": /^invalid reference format$/,
+  "/plugins/{name}/upgrade": badReference,
   "/grpc": /^no upgrade proto in request$/,
   "/session": /^no upgrade proto in request$/,
 };

@@ -15,6 +15,12 @@ after(async () => {
 const manager =
   'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
 const cluster = "volume update only valid for cluster volumes, but swarm is unavailable";
+// A dockerd of 28.5 that has live restore on, as this engine says of itself.
+const restore = "--live-restore daemon configuration is incompatible with swarm mode";
+const listen =
+  "listen address must be an IP address or network interface (with optional port number)";
+const upper = "invalid reference format: repository name (library/UPPER) must be lowercase";
+const noPlugins = "installing plugins is not supported by this version of Gantry";
 const noStream = "Bad parameters: you must choose at least one stream";
 
 function notA(goType: string, found = "array"): string {
@@ -40,17 +46,36 @@ const rows: readonly Row[] = [
   ]),
   ["POST /swarm/leave", nothing, 503, "This node is not part of a swarm"],
   ["POST /swarm/init", {}, 400, 'invalid ListenAddr "": invalid empty address'],
+  ["POST /swarm/join", {}, 400, 'invalid ListenAddr "": invalid empty address'],
+  [
+    "POST /swarm/join",
+    { ListenAddr: "0.0.0.0:2377" },
+    400,
+    "at least 1 RemoteAddr is required to join",
+  ],
+  ["POST /swarm/join", { ListenAddr: "nolink:2377", RemoteAddrs: ["192.0.2.1:2377"] }, 400, listen],
+  ["POST /swarm/join", { ListenAddr: "[::]:2377", RemoteAddrs: ["192.0.2.1:2377"] }, 500, restore],
   ["POST /swarm/init", [], 400, notA("swarm.InitRequest")],
+  ["POST /swarm/init", { ListenAddr: "nolink" }, 400, listen],
+  ["POST /swarm/init", { ListenAddr: "lo:2377" }, 500, restore],
+  ["POST /swarm/init", { ListenAddr: "0.0.0.0:2377" }, 500, restore],
   ["POST /swarm/join", [], 400, notA("swarm.JoinRequest")],
   [
     "POST /swarm/init",
-    { ListenAddr: "0.0.0.0:2377" },
-    501,
-    "swarm mode is not supported by this version of Gantry",
+    { ListenAddr: 5 },
+    400,
+    "invalid JSON: json: cannot unmarshal number into Go struct field InitRequest.ListenAddr of type string",
   ],
   ["POST /swarm/unlock", {}, 503, manager],
   ["POST /swarm/unlock", [], 400, notA("swarm.UnlockRequest")],
   ["POST /swarm/update?version=1", {}, 503, manager],
+  [
+    "POST /swarm/update?version=1&rotateManagerUnlockKey=x",
+    {},
+    400,
+    "invalid value for rotateManagerUnlockKey: x",
+  ],
+  ["POST /swarm/update?version=1&rotateWorkerToken=1", {}, 503, manager],
   ["POST /swarm/update?version=1", "text", 400, notA("swarm.Spec", "string")],
   [
     "POST /swarm/update",
@@ -74,6 +99,13 @@ const rows: readonly Row[] = [
   ],
   ["POST /services/create", {}, 503, manager],
   ["POST /services/create", 7, 400, notA("swarm.ServiceSpec", "number")],
+  ["GET /services?status=1", nothing, 503, manager],
+  [
+    "GET /services?status=x",
+    nothing,
+    400,
+    'invalid value for status: x: strconv.ParseBool: parsing "x": invalid syntax',
+  ],
   [
     "GET /services/x?insertDefaults=x",
     nothing,
@@ -97,6 +129,12 @@ const rows: readonly Row[] = [
   ["PUT /volumes/x?version=1", {}, 503, cluster],
   ["PUT /volumes/x", [], 503, cluster],
   ['GET /plugins?filters={"enabled":["x"]}', nothing, 400, "invalid filter 'enabled=[x]'"],
+  [
+    'GET /plugins?filters={"enabled":["true","false"]}',
+    nothing,
+    400,
+    "invalid filter 'enabled=[true false]'",
+  ],
   ['GET /plugins?filters={"no":["x"]}', nothing, 400, "invalid filter 'no'"],
   ["GET /plugins/x/json", nothing, 404, 'plugin "x" not found'],
   ["DELETE /plugins/x", nothing, 404, 'plugin "x" not found'],
@@ -112,6 +150,21 @@ const rows: readonly Row[] = [
   ["POST /plugins/pull", [], 500, "invalid reference format"],
   ["POST /plugins/pull", {}, 400, notA("types.PluginPrivileges", "object")],
   ["POST /plugins/create", nothing, 500, "failed to parse reference : invalid reference format"],
+  ["POST /plugins/create?name=UPPER", nothing, 500, `failed to parse reference UPPER: ${upper}`],
+  ["POST /plugins/create?name=a/b", nothing, 501, noPlugins],
+  ["GET /plugins/privileges?remote=UPPER", nothing, 500, upper],
+  ["GET /plugins/privileges?remote=a/b", nothing, 501, noPlugins],
+  ["POST /plugins/pull?remote=UPPER", [], 500, upper],
+  ["POST /plugins/pull?remote=a/b&name=-", [], 500, "invalid reference format"],
+  [
+    `POST /plugins/pull?remote=a/b&name=a@sha256:${"0".repeat(64)}`,
+    [],
+    500,
+    "cannot use digest in plugin tag",
+  ],
+  ["POST /plugins/pull?remote=a/b&name=c", [], 501, noPlugins],
+  ["POST /plugins/x/upgrade?remote=UPPER", [], 500, upper],
+  ["POST /plugins/UPPER/upgrade?remote=a/b", [], 500, upper],
 ];
 
 describe("without a swarm and plugins", () => {

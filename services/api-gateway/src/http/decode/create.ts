@@ -1,6 +1,6 @@
 /** The body of POST /containers/create. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { invalidArgument } from "@gantry/errors";
+import { internal, invalidArgument } from "@gantry/errors";
 import type { CreateContainerRequestSchema } from "@gantry/proto/container";
 import { opened } from "../encode/version-gates.ts";
 import { decodeConfig } from "./container-config.ts";
@@ -15,11 +15,21 @@ type CreateInit = MessageInitShape<typeof CreateContainerRequestSchema>;
 export function decodeCreate(body: Fields, version: number): CreateInit {
   const host = body.object("HostConfig") ?? new Fields(new Map());
   const endpoints = decodeEndpoints(body.object("NetworkingConfig"), version);
+  const hostConfig = decodeHostConfig(host, version);
+  if (opened("interfaceSysctls", version)) refuseInterfaceSysctls(hostConfig.sysctls ?? {});
   return given({
     config: decodeConfig(body, version),
-    hostConfig: decodeHostConfig(host, version),
+    hostConfig,
     endpoints,
   });
+}
+
+function refuseInterfaceSysctls(sysctls: Readonly<Record<string, string>>): void {
+  const own = Object.keys(sysctls).find((name) => /^net(?:\.[^.]+){2}\.eth\d+\../.test(name));
+  if (own === undefined) return;
+  throw internal(
+    `interface specific sysctl setting "${own}" must be supplied using driver option 'com.docker.network.endpoint.sysctls'`,
+  );
 }
 
 function decodeEndpoints(

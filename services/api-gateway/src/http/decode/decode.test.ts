@@ -40,6 +40,13 @@ describe("decodeCreate", () => {
     assert.deepEqual(current.hostConfig?.annotations, { a: "b" });
     assert.equal(current.hostConfig?.consoleWidth, 20);
     const two = fields({ NetworkingConfig: { EndpointsConfig: { a: null, b: {} } } });
+    const name = "net.ipv4.conf.eth0.forwarding";
+    const sysctl = fields({ Image: "a", HostConfig: { Sysctls: { [name]: "1" } } });
+    assert.deepEqual(decodeCreate(sysctl, 47).hostConfig?.sysctls, { [name]: "1" });
+    assert.throws(() => decodeCreate(sysctl, 48), {
+      kind: "internal",
+      message: `interface specific sysctl setting "${name}" must be supplied using driver option 'com.docker.network.endpoint.sysctls'`,
+    });
     assert.throws(() => decodeCreate(two, 43), /multiple network endpoints: a, b/);
     assert.deepEqual(Object.keys(decodeCreate(two, 44).endpoints ?? {}), ["a", "b"]);
     const image = fields({ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } });

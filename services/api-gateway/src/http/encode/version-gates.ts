@@ -52,6 +52,7 @@ export const gates = {
   gwPriority: { since: 48, what: "endpoints take GwPriority" },
   imageMounts: { since: 48, what: "mounts of type image" },
   imagePlatform: { since: 48, what: "history, load and save take a platform" },
+  interfaceSysctls: { since: 48, what: "sysctls of an interface are the endpoint's alone" },
   manifestDescriptor: { since: 48, what: "containers show ImageManifestDescriptor" },
   firewallBackend: { since: 49, what: "info shows FirewallBackend" },
   inspectPlatform: { since: 49, what: "image inspect takes a platform" },

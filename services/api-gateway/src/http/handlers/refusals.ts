@@ -1,5 +1,15 @@
 /** Answers for what this engine doesn't have, in Docker's words where it has some. */
-import { internal, invalidArgument, notFound, notImplemented, unavailable } from "@gantry/errors";
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
+import {
+  EngineError,
+  internal,
+  invalidArgument,
+  notFound,
+  notImplemented,
+  unavailable,
+} from "@gantry/errors";
+import { parseReference, type Reference } from "@gantry/oci";
 import type { ApiCall } from "../api-call.ts";
 import { Fields } from "../decode/fields.ts";
 import { readAnyFilters, readFilters } from "../decode/filters.ts";
@@ -43,14 +53,19 @@ export function notManagerOfNew(goType: string): Handler {
 /** The same for an update: first the body, then the version of what is to be updated. */
 export function notManagerOfVersion(noun: string, goType: string): Handler {
   return async (call: ApiCall) => {
-    await call.checkJson("object", goType);
-    const version = call.query.text("version");
-    const problem = unsignedProblem(version);
-    if (problem === undefined) return notManager(call);
-    throw invalidArgument(
-      `invalid ${noun} version '${version}': strconv.ParseUint: parsing ${JSON.stringify(version)}: ${problem}`,
-    );
+    await checkUpdate(call, noun, goType);
+    return notManager(call);
   };
+}
+
+async function checkUpdate(call: ApiCall, noun: string, goType: string): Promise<void> {
+  await call.checkJson("object", goType);
+  const version = call.query.text("version");
+  const problem = unsignedProblem(version);
+  if (problem === undefined) return;
+  throw invalidArgument(
+    `invalid ${noun} version '${version}': strconv.ParseUint: parsing ${JSON.stringify(version)}: ${problem}`,
+  );
 }
 
 /** The same for secrets and configs, which say less. */
@@ -80,23 +95,78 @@ const boolWords = new Set([
   ...["0", "f", "F", "FALSE", "false", "False"],
 ]);
 
+function checkBool(call: ApiCall, name: string): void {
+  const word = call.query.text(name);
+  if (boolWords.has(word)) return;
+  throw invalidArgument(
+    `invalid value for ${name}: ${word}: strconv.ParseBool: parsing ${JSON.stringify(word)}: invalid syntax`,
+  );
+}
+
 /** The same for one service: its only option is read first. */
 export const notManagerOfService: Handler = (call: ApiCall) => {
-  const word = call.query.text("insertDefaults");
-  if (boolWords.has(word)) return notManager(call);
-  throw invalidArgument(
-    `invalid value for insertDefaults: ${word}: strconv.ParseBool: parsing ${JSON.stringify(word)}: invalid syntax`,
-  );
+  checkBool(call, "insertDefaults");
+  return notManager(call);
 };
 
-/** A swarm to be made or joined: what Docker complains of first, then that there are no swarms here. */
-export function noSwarmYet(goType: string): Handler {
-  const refuse = notYet("swarm mode");
-  return async (call: ApiCall) => {
-    const body = await call.checkJson("object", goType);
-    if (body instanceof Map && new Fields(body).text("ListenAddr") !== "") return refuse(call);
-    throw invalidArgument('invalid ListenAddr "": invalid empty address');
-  };
+/** The same for all services. */
+export const notManagerOfServices: Handler = (call: ApiCall) => {
+  readAnyFilters(call.query);
+  checkBool(call, "status");
+  return notManager(call);
+};
+
+const rotations = ["rotateWorkerToken", "rotateManagerToken", "rotateManagerUnlockKey"];
+
+/** The same for the swarm itself, whose keys an update may change. */
+export const notManagerOfSwarm: Handler = async (call: ApiCall) => {
+  await checkUpdate(call, "swarm", "swarm.Spec");
+  const wrong = rotations.find((name) => !boolWords.has(call.query.text(name)));
+  if (wrong === undefined) return notManager(call);
+  throw invalidArgument(`invalid value for ${wrong}: ${call.query.text(wrong)}`);
+};
+
+/** A swarm to be made. */
+export const makeNoSwarm: Handler = async (call: ApiCall) => {
+  const body = await swarmBody(call, "InitRequest");
+  checkListenAddress(body.text("ListenAddr"));
+  throw noSwarms();
+};
+
+/** A swarm to be joined. */
+export const joinNoSwarm: Handler = async (call: ApiCall) => {
+  const body = await swarmBody(call, "JoinRequest");
+  const address = body.text("ListenAddr");
+  if (address === "") throw noListenAddress();
+  if ((body.texts("RemoteAddrs") ?? []).length === 0)
+    throw invalidArgument("at least 1 RemoteAddr is required to join");
+  checkListenAddress(address);
+  throw noSwarms();
+};
+
+async function swarmBody(call: ApiCall, goStruct: string): Promise<Fields> {
+  const body = await call.checkJson("object", `swarm.${goStruct}`);
+  return new Fields(body instanceof Map ? body : new Map(), "", goStruct);
+}
+
+function noListenAddress(): Error {
+  return invalidArgument('invalid ListenAddr "": invalid empty address');
+}
+
+/** An IP address or a link of the host, with or without a port. */
+function checkListenAddress(text: string): void {
+  if (text === "") throw noListenAddress();
+  const host = text.replace(/:\w*$/, "").replace(/^\[(.*)\]$/, "$1");
+  if (host === "" || isIP(host) !== 0 || isIP(text) !== 0) return;
+  if (Object.hasOwn(networkInterfaces(), host)) return;
+  throw invalidArgument(
+    "listen address must be an IP address or network interface (with optional port number)",
+  );
+}
+
+/** Containers outlive the engine, as with a dockerd that has live restore on, and such a one says this. */
+function noSwarms(): Error {
+  return internal("--live-restore daemon configuration is incompatible with swarm mode");
 }
 
 /** Leaving a swarm that one is not in. */
@@ -109,29 +179,45 @@ const pluginKeys = new Set(["capability", "enabled"]);
 /** There are no plugins. */
 export function listNoPlugins(call: ApiCall): void {
   const enabled = readFilters(call.query, pluginKeys).get("enabled") ?? [];
-  if (enabled.some((word) => !["0", "1", "false", "true"].includes(word)))
+  if (enabled.length > 1 || enabled.some((word) => !["0", "1", "false", "true"].includes(word)))
     throw invalidArgument(`invalid filter 'enabled=[${enabled.join(" ")}]'`);
   call.json([]);
 }
 
-/** A plugin from a registry: its name comes first. */
+const installing = notYet("installing plugins");
+
+/** A plugin from a registry: its reference comes first. */
 export const installNoPlugin: Handler = (call: ApiCall) => {
-  if (call.query.text("remote") === "") throw internal("invalid reference format");
-  return notYet("installing plugins")(call);
+  pluginReference(call.query.text("remote"));
+  return installing(call);
 };
 
-/** The same with the privileges that it is to have. */
+/** The same with the privileges that it is to have, and perhaps a name of one's own. */
 export const pullNoPlugin: Handler = async (call: ApiCall) => {
   await call.checkJson("array", "types.PluginPrivileges");
-  return installNoPlugin(call);
+  pluginReference(call.query.text("remote"));
+  const name = call.query.text("name");
+  if (name !== "" && pluginReference(name).digest !== undefined)
+    throw internal("cannot use digest in plugin tag");
+  return installing(call);
 };
 
 /** A plugin from an archive. */
 export const createNoPlugin: Handler = (call: ApiCall) => {
-  if (call.query.text("name") === "")
-    throw internal("failed to parse reference : invalid reference format");
-  return notYet("installing plugins")(call);
+  const name = call.query.text("name");
+  pluginReference(name, `failed to parse reference ${name}: `);
+  return installing(call);
 };
+
+/** A reference, as Docker refuses it where plugins are meant. Errors: internal. */
+function pluginReference(text: string, prefix = ""): Reference {
+  try {
+    return parseReference(text);
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw internal(`${prefix}${error.message}`, { cause: error });
+  }
+}
 
 /** Enabling: the time limit is read first, and has no default. */
 export const enableNoPlugin: Handler = (call: ApiCall) => {
@@ -149,7 +235,8 @@ export const setNoPlugin: Handler = async (call: ApiCall) => {
 /** Upgrading: privileges and the reference come first, and the name gets a tag. */
 export const upgradeNoPlugin: Handler = async (call: ApiCall) => {
   await call.checkJson("array", "types.PluginPrivileges");
-  if (call.query.text("remote") === "") throw internal("invalid reference format");
+  pluginReference(call.query.text("remote"));
+  pluginReference(call.name);
   const name = call.name.includes(":") ? call.name : `${call.name}:latest`;
   throw notFound("plugin", name, `plugin "${name}" not found`);
 };

@@ -1,6 +1,7 @@
 /** A swarm this engine is never part of: every row answers so, in Docker's words. */
 import {
-  noSwarmYet,
+  joinNoSwarm,
+  makeNoSwarm,
   notInSwarm,
   notManager,
   notManagerOfList,
@@ -8,26 +9,27 @@ import {
   notManagerOfNew,
   notManagerOfObject,
   notManagerOfService,
+  notManagerOfServices,
+  notManagerOfSwarm,
   notManagerOfVersion,
 } from "../handlers/refusals.ts";
 import { del, get, post, type Route, type RowOptions } from "../route.ts";
 
 const none = (since = 24): RowOptions => ({ since });
-const later: RowOptions = { scope: "not yet" };
 
 export const swarmRoutes: readonly Route[] = [
   get("/swarm", notManager, none()),
-  post("/swarm/init", noSwarmYet("swarm.InitRequest"), later),
-  post("/swarm/join", noSwarmYet("swarm.JoinRequest"), later),
+  post("/swarm/init", makeNoSwarm, none()),
+  post("/swarm/join", joinNoSwarm, none()),
   post("/swarm/leave", notInSwarm, none()),
-  post("/swarm/update", notManagerOfVersion("swarm", "swarm.Spec"), none()),
+  post("/swarm/update", notManagerOfSwarm, none()),
   get("/swarm/unlockkey", notManager, none(25)),
   post("/swarm/unlock", notManagerOfNew("swarm.UnlockRequest"), none(25)),
   get("/nodes", notManagerOfList, none()),
   get("/nodes/{id}", notManager, none()),
   del("/nodes/{id}", notManager, none()),
   post("/nodes/{id}/update", notManagerOfVersion("node", "swarm.NodeSpec"), none()),
-  get("/services", notManagerOfList, none()),
+  get("/services", notManagerOfServices, none()),
   post("/services/create", notManagerOfNew("swarm.ServiceSpec"), none()),
   get("/services/{id}", notManagerOfService, none()),
   del("/services/{id}", notManager, none()),

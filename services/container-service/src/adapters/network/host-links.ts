@@ -1,7 +1,7 @@
 /** Links, addresses and sysctls of the host, by the kernel addon. */
 import { readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
-import { conflict, hasErrno, internal } from "@gantry/errors";
+import { hasErrno, internal } from "@gantry/errors";
 import type { Link, NetworkKernel } from "@gantry/native";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
@@ -57,7 +57,7 @@ export class KernelHostLinks implements HostLinks {
   async ensureBridge(spec: BridgeSpec): Promise<void> {
     const found = await this.#find(spec.name);
     if (found !== undefined && found.kind !== "bridge") {
-      throw conflict(`link ${spec.name} exists and is not a bridge`);
+      throw internal(`existing interface ${spec.name} is not a bridge`);
     }
     if (found === undefined) await this.#createBridge(spec);
     else if (spec.mtu !== 0 && found.mtu !== spec.mtu) {

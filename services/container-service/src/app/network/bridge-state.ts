@@ -1,6 +1,6 @@
 /** The bridges that must be there, from the records. */
 import { parseSubnet } from "../../domain/network/address.ts";
-import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import { isIsolated, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import type { NetworkRecord } from "../../domain/network/records.ts";
 import type { BridgeRules } from "../../domain/network/ruleset.ts";
 import type { BridgeSpec } from "../../ports/network-host.ts";
@@ -21,12 +21,17 @@ export function ownLink(network: NetworkRecord): string {
 
 /** The bridge of a network as it must be. */
 export function bridgeSpec(network: NetworkRecord): BridgeSpec {
+  const { mtu, inhibitIpv4 } = parseBridgeOptions(network.options);
+  const has4 = !inhibitIpv4 && !isIsolated(network.options, "ipv4");
+  const has6 = !isIsolated(network.options, "ipv6");
   return {
     name: network.link,
     addresses: network.ipam.config.flatMap(({ subnet, gateway }) =>
-      gateway === "" ? [] : [`${gateway}/${subnet.replace(/^.*\//, "")}`],
+      gateway !== "" && (gateway.includes(":") ? has6 : has4)
+        ? [`${gateway}/${subnet.replace(/^.*\//, "")}`]
+        : [],
     ),
-    mtu: parseBridgeOptions(network.options).mtu,
+    mtu,
     ipv6: network.enableIpv6,
   };
 }
@@ -40,6 +45,7 @@ export function bridgeRules(registry: NetworkRegistry): BridgeRules[] {
       subnets: network.ipam.config.flatMap(({ subnet }) => parseSubnet(subnet) ?? []),
       internal: network.internal,
       masquerade: options.masquerade,
+      sources: options.sources,
       interContainer: options.interContainer,
     };
   });

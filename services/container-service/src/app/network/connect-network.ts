@@ -14,7 +14,7 @@ import type { NewEvent } from "../../ports/metadata.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
-import { subnetsOf } from "./declare-networks.ts";
+import { askableSubnets } from "./declare-networks.ts";
 import {
   chooseGateways,
   type GatewayChoice,
@@ -53,7 +53,7 @@ export async function connectNetwork(
     const network = context.registry.find(networkRef);
     const networks = networksOf(context, container);
     checkConnectable(context, networks, network, container);
-    checkEndpointWish({ name: network.name, subnets: subnetsOf(network) }, wish);
+    checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
     checkNotIn(networks, network, container);
     const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
     if (container.pid === 0 || !networks.started) {
@@ -243,15 +243,15 @@ export async function disconnectNetwork(
   force: boolean,
 ): Promise<void> {
   checkReference(containerRef);
-  const network = context.registry.find(networkRef);
   let id: string;
   try {
     ({ id } = context.directory.find(containerRef));
   } catch (error) {
     if (!force) throw error;
-    await dropUnknown(context, network, containerRef);
+    await dropUnknown(context, context.registry.find(networkRef), containerRef);
     return;
   }
+  const network = context.registry.find(networkRef);
   await context.directory.exclusively(id, async () => {
     const container = context.directory.find(id);
     const networks = networksOf(context, container);

@@ -1,7 +1,7 @@
 /** Makes a network: checks it, finds its subnets, and puts bridge and rules in place. */
 import { alreadyExists, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/network/address.ts";
-import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import { checkIsolation, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
 import { checkVlanOptions, type MadeParent, vlanParent } from "../../domain/network/parent-link.ts";
@@ -48,13 +48,14 @@ export async function createNetwork(
   const wanted = fromConfiguration(context, request);
   const driver = driverOf(wanted);
   checkAddressing(wanted);
-  if (driver === "bridge") checkBridgeSubnets(wanted);
-  else checkVlanOptions(driver, wanted.options);
+  if (driver !== "bridge") checkVlanOptions(driver, wanted.options);
+  else if (!wanted.configOnly) checkBridge(wanted);
   const used = await context.links.usedSubnets(ourLinks(context));
   const links = driver === "bridge" ? [] : await context.links.linkNames();
   // From here to the registry nothing waits: two creations never see the same free subnet or name.
   checkName(context, request);
   const record = withParent(recordOf(context, wanted, driver, used), links);
+  if (driver === "bridge") checkBridgeSubnets(record);
   checkLink(context, record);
   const change = context.registry.putNetwork(record);
   try {
@@ -113,7 +114,11 @@ function fromConfiguration(context: NetworkContext, request: NewNetwork): NewNet
   };
 }
 
+const notManager =
+  'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
 function checkSwarm(request: NewNetwork): void {
+  if (request.ingress && request.driver === "overlay") throw permissionDenied(notManager);
   if (request.ingress) throw permissionDenied("Ingress network can only be global scope network");
   if (request.scope === "swarm") {
     throw permissionDenied("cannot create a swarm scoped network when swarm is not active");
@@ -166,9 +171,7 @@ function driverOf(request: NewNetwork): "bridge" | "macvlan" | "ipvlan" {
     case "null":
       throw permissionDenied(`only one instance of "${driver}" network is allowed`);
     case "overlay":
-      throw permissionDenied(
-        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
-      );
+      throw permissionDenied(notManager);
     default:
       throw notFound("plugin", driver, `plugin "${driver}" not found`);
   }
@@ -178,6 +181,7 @@ function checkAddressing(request: NewNetwork): void {
   if (!request.enableIpv4 && !request.enableIpv6 && !request.configOnly) {
     throw invalidArgument("IPv4 or IPv6 must be enabled");
   }
+  if (request.ipam.driver === "null") throw invalidArgument("ipv4 pool is empty");
   if (request.ipam.driver !== "default" && request.ipam.driver !== "") {
     throw notFound("plugin", request.ipam.driver, `plugin "${request.ipam.driver}" not found`);
   }
@@ -185,18 +189,28 @@ function checkAddressing(request: NewNetwork): void {
   if (problems.length > 0) {
     throw invalidArgument(`invalid network config:\n${joinProblems(problems)}`);
   }
-  parseBridgeOptions(request.options);
 }
 
-/** A bridge has one subnet of each family. */
-function checkBridgeSubnets(request: NewNetwork): void {
-  const subnets = request.ipam.config.map(({ subnet }) => subnet);
-  const count6 = subnets.filter((subnet) => subnet.includes(":")).length;
-  if (subnets.length - count6 > 1) {
+/** A configuration's options are read when a network is made from it. */
+function checkBridge({ options, internal }: NewNetwork): void {
+  parseBridgeOptions(options);
+  checkIsolation(options, internal);
+}
+
+/** A bridge has one subnet of each family, and is in no group of hosts. */
+function checkBridgeSubnets({ ipam, configOnly }: NetworkRecord): void {
+  const subnets4 = ipam.config.filter(({ subnet }) => !subnet.includes(":"));
+  const subnets6 = ipam.config.filter(({ subnet }) => subnet.includes(":"));
+  if (subnets4.length > 1) {
     throw permissionDenied("bridge driver doesn't support multiple subnets");
   }
-  if (request.enableIpv6 && count6 > 1) {
+  if (subnets6.length > 1) {
     throw permissionDenied("bridge driver doesn't support multiple IPv6 subnets");
+  }
+  const multicast = configOnly ? undefined : subnets6.find(({ subnet }) => /^ff/.test(subnet));
+  if (multicast !== undefined) {
+    const length = multicast.subnet.replace(/^.*\//, "");
+    throw invalidArgument(`multicast subnet '${multicast.gateway}/${length}' is not allowed`);
   }
 }
 
@@ -253,11 +267,11 @@ function subnetsOf(
   for (const [index, each] of config.entries()) checkOverlap(each, ours, config.slice(0, index));
   if (request.enableIpv4 && !config.some((each) => !each.subnet.includes(":"))) {
     const subnet = chooseSubnet(context.options.defaultAddressPools, taken);
-    config.push(completeSubnet(plainSubnet(subnet)));
+    config.push({ ...completeSubnet(plainSubnet(subnet)), isChosen: true });
   }
   if (request.enableIpv6 && !config.some((each) => each.subnet.includes(":"))) {
     const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
-    config.push(completeSubnet(plainSubnet(subnet)));
+    config.push({ ...completeSubnet(plainSubnet(subnet)), isChosen: true });
   }
   return config;
 }

@@ -8,7 +8,12 @@ import {
   type NetworkChoice,
   parseLink,
 } from "../../domain/network/declare-rules.ts";
-import { normalizeMode, parseMode, predefinedNames } from "../../domain/network/network-modes.ts";
+import {
+  defaultBridge,
+  normalizeMode,
+  parseMode,
+  predefinedNames,
+} from "../../domain/network/network-modes.ts";
 import type {
   ContainerNetworks,
   EndpointRecord,
@@ -30,7 +35,7 @@ export function declareNetworks(
 ): DeclaredNetwork {
   const choice = choiceOf(container);
   checkNetworkChoice(choice);
-  for (const link of choice.links) checkLinked(context, link);
+  checkLinks(context, choice);
   const mode = normalizeMode(container.hostConfig.networkMode);
   const networks: ContainerNetworks = {
     containerId: container.id,
@@ -67,6 +72,15 @@ function choiceOf(container: NetworkedContainer): NetworkChoice {
     links: hostConfig.links?.values ?? [],
     macAddress: config.macAddress,
   };
+}
+
+/** On a network with names a link is a name, and may be of nobody yet. */
+function checkLinks(context: NetworkContext, { mode, links }: NetworkChoice): void {
+  const isNamed = mode.kind === "network" && mode.reference !== defaultBridge;
+  for (const link of links) {
+    if (isNamed) parseLink(link);
+    else checkLinked(context, link);
+  }
 }
 
 /** Never not_found: in the answer to create that means a missing image. */
@@ -194,13 +208,16 @@ export function askedNetwork(context: NetworkContext, reference: string): AskedN
   const network = context.registry.network(reference) ?? context.registry.byName(reference);
   return {
     name: network?.name ?? reference,
-    subnets: network === undefined ? undefined : subnetsOf(network),
+    subnets: network === undefined ? undefined : askableSubnets(network),
   };
 }
 
-/** Subnets that endpoints take their addresses from. */
-export function subnetsOf(network: NetworkRecord): Subnet[] {
-  return network.ipam.config.flatMap(({ subnet }) => parseSubnet(subnet) ?? []);
+/** Subnets that endpoints may ask addresses of: not the default bridge's, nor those that were chosen for the network. */
+export function askableSubnets(network: NetworkRecord): Subnet[] {
+  if (network.name === defaultBridge) return [];
+  return network.ipam.config.flatMap(({ subnet, isChosen }) =>
+    isChosen === true ? [] : (parseSubnet(subnet) ?? []),
+  );
 }
 
 function nameOf(context: NetworkContext, reference: string): string {

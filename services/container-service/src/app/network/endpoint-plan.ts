@@ -1,5 +1,5 @@
 /** Gives a container its place in each of its networks: addresses, names and the plan of the interface. */
-import { invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import { internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { formatAddress, isLinkLocal, parseAddress } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { checkEndpointWish, endpointSysctls } from "../../domain/network/declare-rules.ts";
@@ -12,7 +12,7 @@ import type {
 } from "../../domain/network/records.ts";
 import type { InterfacePlan, RoutePlan } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
-import { subnetsOf } from "./declare-networks.ts";
+import { askableSubnets } from "./declare-networks.ts";
 
 /** An endpoint with addresses, in its network. */
 export interface PlacedEndpoint {
@@ -65,7 +65,7 @@ export function placeEndpoints(
       if (network.configOnly) {
         throw permissionDenied("cannot create endpoint on configuration-only network");
       }
-      checkEndpointWish({ name: network.name, subnets: subnetsOf(network) }, endpoint.wish);
+      checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, endpoint.wish);
       const live = takePlace(context, network, endpoint.wish, names);
       names.add(live.interfaceName);
       placed.push({ network, endpoint: { ...endpoint, live } });
@@ -147,7 +147,6 @@ export function gatewayOf(network: NetworkRecord, family: 4 | 6): string {
   return enabled ? (config?.gateway ?? "") : "";
 }
 
-const namePattern = /^[^\s/:\0]{1,15}$/;
 const interfaceNameOption = "com.docker.network.endpoint.ifname";
 
 function freeName(
@@ -157,9 +156,7 @@ function freeName(
 ): string {
   const wanted = wish.driverOpts[interfaceNameOption];
   if (wanted !== undefined && wanted !== "") {
-    if (!namePattern.test(wanted) || wanted === "lo" || usedNames.has(wanted)) {
-      throw invalidArgument(`invalid interface name: ${JSON.stringify(wanted)}`);
-    }
+    checkInterfaceName(wanted, usedNames);
     return wanted;
   }
   const prefix = parseBridgeOptions(network.options).interfacePrefix;
@@ -167,6 +164,15 @@ function freeName(
     const name = `${prefix}${index}`;
     if (!usedNames.has(name)) return name;
   }
+}
+
+/** The kernel's reasons against a name, told before anything is made. Errors: internal. */
+function checkInterfaceName(name: string, usedNames: ReadonlySet<string>): void {
+  const refuse = (why: string): Error =>
+    internal(`error renaming interface to ${JSON.stringify(name)}: ${why}`);
+  if (Buffer.byteLength(name) > 15) throw refuse("numerical result out of range");
+  if (/[\s/:\0]/.test(name) || name === "." || name === "..") throw refuse("invalid argument");
+  if (name === "lo" || usedNames.has(name)) throw refuse("file exists");
 }
 
 /** Which endpoints give the container its default routes. */

@@ -132,7 +132,7 @@ export class NetworkRegistry {
     if (address === undefined) throw invalidArgument(`invalid IP address: ${wanted}`);
     const pool = pools.find((each) => contains(each, address));
     if (pool === undefined) {
-      throw invalidArgument(`no configured subnet contains IP address ${wanted}`);
+      throw invalidArgument(`no configured subnet or ip-range contain the IP address ${wanted}`);
     }
     if (pool.has(address)) throw permissionDenied("Address already in use");
     pool.takeThis(address);

@@ -1,6 +1,6 @@
 /** Options of the bridge driver, as Docker names them. */
-import { invalidArgument } from "@gantry/errors";
-import { parseAddress } from "./address.ts";
+import { internal, invalidArgument } from "@gantry/errors";
+import { type Address, parseAddress } from "./address.ts";
 
 /** Docker's option names. */
 export const bridgeOptionNames = {
@@ -8,7 +8,10 @@ export const bridgeOptionNames = {
   name: "com.docker.network.bridge.name",
   interContainer: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
+  inhibitIpv4: "com.docker.network.bridge.inhibit_ipv4",
   hostBinding: "com.docker.network.bridge.host_binding_ipv4",
+  hostIpv4: "com.docker.network.host_ipv4",
+  hostIpv6: "com.docker.network.host_ipv6",
   mtu: "com.docker.network.driver.mtu",
   interfacePrefix: "com.docker.network.container_iface_prefix",
 } as const;
@@ -19,6 +22,10 @@ export interface BridgeOptions {
   readonly name: string | undefined;
   readonly interContainer: boolean;
   readonly masquerade: boolean;
+  /** The bridge gets no IPv4 address: somebody else is the gateway. */
+  readonly inhibitIpv4: boolean;
+  /** Host addresses that masquerading uses, one of a family at most; none: those of the way out. */
+  readonly sources: readonly Address[];
   /** Host address of published ports that name none, or undefined. */
   readonly hostBinding: string | undefined;
   /** Bytes, 0 = the kernel's choice. */
@@ -27,7 +34,10 @@ export interface BridgeOptions {
   readonly interfacePrefix: string;
 }
 
-/** Unknown options are kept in the record and change nothing, as with Docker. Errors: invalid_argument. */
+/**
+ * Unknown options are kept in the record and change nothing, as with Docker. Errors: invalid_argument,
+ * internal (what the kernel refuses).
+ */
 export function parseBridgeOptions(options: Readonly<Record<string, string>>): BridgeOptions {
   const names = bridgeOptionNames;
   checkGatewayModes(options);
@@ -35,6 +45,8 @@ export function parseBridgeOptions(options: Readonly<Record<string, string>>): B
     name: linkName(options[names.name]),
     interContainer: flag(options, names.interContainer, true),
     masquerade: flag(options, names.masquerade, true),
+    inhibitIpv4: flag(options, names.inhibitIpv4, false),
+    sources: [names.hostIpv4, names.hostIpv6].flatMap((name) => sourceAddress(options, name)),
     hostBinding: hostAddress(options[names.hostBinding]),
     mtu: mtu(options[names.mtu]),
     interfacePrefix: options[names.interfacePrefix] || "eth",
@@ -55,9 +67,9 @@ function flag(options: Readonly<Record<string, string>>, name: string, fallback:
 
 function linkName(text: string | undefined): string | undefined {
   if (text === undefined || text === "") return undefined;
-  if (!/^[^\s/:\0]{1,15}$/.test(text) || text === "." || text === "..") {
-    throw invalidArgument(`invalid bridge name: ${JSON.stringify(text)}`);
-  }
+  // Docker leaves names to the kernel: these are its refusals.
+  if (Buffer.byteLength(text) > 15) throw internal("numerical result out of range");
+  if (/[\s/:\0]/.test(text) || text === "." || text === "..") throw internal("invalid argument");
   return text;
 }
 
@@ -69,27 +81,60 @@ function hostAddress(text: string | undefined): string | undefined {
   return text;
 }
 
-function mtu(text: string | undefined): number {
-  if (text === undefined || text === "") return 0;
-  if (!/^[+-]?\d{1,9}$/.test(text)) {
-    const why = `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
-    throw unreadable(bridgeOptionNames.mtu, text, why);
-  }
-  const value = Number(text);
-  if (value < 0 || value > 65_535) throw invalidArgument(`invalid MTU number: ${text}`);
-  return value;
+function sourceAddress(options: Readonly<Record<string, string>>, name: string): Address[] {
+  const text = options[name];
+  if (text === undefined) return [];
+  const address = parseAddress(text);
+  if (address === undefined) throw unreadable(name, text, "nil ip");
+  return [address];
 }
 
+function mtu(text: string | undefined): number {
+  if (text === undefined || text === "") return 0;
+  const value = /^[+-]?\d+$/.test(text) ? BigInt(text.replace(/^\+/, "")) : undefined;
+  if (value === undefined || BigInt.asIntN(64, value) !== value) {
+    const why = value === undefined ? "invalid syntax" : "value out of range";
+    const parsing = `strconv.Atoi: parsing ${JSON.stringify(text)}: ${why}`;
+    throw unreadable(bridgeOptionNames.mtu, text, parsing);
+  }
+  if (value < 0n) throw invalidArgument(`invalid MTU number: ${text}`);
+  // The kernel's limits of a bridge; 0 is its choice.
+  if (value !== 0n && (value < 68n || value > 65_535n)) throw internal("invalid argument");
+  return Number(value);
+}
+
+const families = ["ipv4", "ipv6"] as const;
 const gatewayModes: readonly string[] = ["", "nat", "nat-unprotected", "routed", "isolated"];
 
 function checkGatewayModes(options: Readonly<Record<string, string>>): void {
-  for (const family of ["ipv4", "ipv6"]) {
-    const name = `com.docker.network.bridge.gateway_mode_${family}`;
+  for (const family of families) {
+    const name = gatewayModeName(family);
     const mode = options[name] ?? "";
     if (!gatewayModes.includes(mode)) {
       throw unreadable(name, mode, `unknown gateway mode ${mode}`);
     }
   }
+}
+
+/** Errors: internal (`isolated`, which only internal networks can be). */
+export function checkIsolation(
+  options: Readonly<Record<string, string>>,
+  isInternal: boolean,
+): void {
+  if (isInternal || !families.some((family) => isIsolated(options, family))) return;
+  throw internal("gateway mode 'isolated' can only be used for an internal network");
+}
+
+/** Whether the bridge has no address of a family: not even the host is reached. */
+export function isIsolated(
+  options: Readonly<Record<string, string>>,
+  family: "ipv4" | "ipv6",
+): boolean {
+  return options[gatewayModeName(family)] === "isolated";
+}
+
+function gatewayModeName(family: "ipv4" | "ipv6"): string {
+  return `com.docker.network.bridge.gateway_mode_${family}`;
 }
 
 function unreadable(name: string, text: string, why: string): Error {

@@ -135,11 +135,11 @@ describe("endpoint settings of a network that is there", () => {
   for (const [ipamConfig, problem] of [
     [
       { ipv4Address: "10.2.0.9", ipv6Address: "" },
-      "no configured subnet contains IP address 10.2.0.9",
+      "no configured subnet or ip-range contain the IP address 10.2.0.9",
     ],
     [
       { ipv4Address: "", ipv6Address: "fd00::1" },
-      "no configured subnet contains IP address fd00::1",
+      "user specified IP address is supported only when connecting to networks with user configured subnets",
     ],
   ] as const) {
     it(`are refused: ${problem}`, () => {

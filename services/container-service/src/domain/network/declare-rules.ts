@@ -1,6 +1,6 @@
 /** What a new container may ask of its networks. Texts are Docker's. */
 import { invalidArgument } from "@gantry/errors";
-import { type Address, containsAddress, parseAddress, type Subnet } from "./address.ts";
+import { containsAddress, parseAddress, type Subnet } from "./address.ts";
 import { parseMac } from "./mac-address.ts";
 import { defaultBridge, type NetworkMode } from "./network-modes.ts";
 import { type BindingsRequest, expandContainerPorts, wantedPorts } from "./port-spec.ts";
@@ -32,7 +32,10 @@ export function checkNetworkChoice(choice: NetworkChoice): void {
   checkNames(choice);
   for (const port of choice.exposedPorts) expandContainerPorts(port);
   wantedPorts(choice.portBindings, choice.exposedPorts, choice.publishAllPorts);
-  if (choice.macAddress !== "") checkMac(choice.macAddress);
+  if (choice.macAddress !== "") {
+    const name = choice.mode.kind === "network" ? choice.mode.reference : choice.mode.kind;
+    checkMac(choice.macAddress, `invalid config for network ${name}: `);
+  }
 }
 
 function checkModeConflicts(choice: NetworkChoice): void {
@@ -124,13 +127,11 @@ export function parseExtraHost(text: string): ExtraHost {
   return { name, address };
 }
 
-function checkMac(text: string): void {
-  if (parseMac(text) === undefined) {
-    throw invalidArgument(`invalid MAC address: ${JSON.stringify(text)}`);
-  }
+function checkMac(text: string, prefix = ""): void {
+  if (parseMac(text) === undefined) throw invalidArgument(`${prefix}invalid MAC address ${text}`);
 }
 
-/** The network that an endpoint is asked of: its name, and its subnets when it exists. */
+/** The network that an endpoint is asked of: its name, and when it exists the subnets that addresses may be asked of. */
 export interface AskedNetwork {
   readonly name: string;
   readonly subnets: readonly Subnet[] | undefined;
@@ -150,7 +151,7 @@ export function checkEndpointWish(network: AskedNetwork, wish: EndpointWish, pre
   if (problems.length > 0) {
     throw invalidArgument(`${prefix}invalid endpoint settings:\n${joinProblems(problems)}`);
   }
-  if (wish.macAddress !== "") checkMac(wish.macAddress);
+  if (wish.macAddress !== "") checkMac(wish.macAddress, prefix);
   for (const link of wish.links) parseLink(link);
 }
 
@@ -177,13 +178,21 @@ function isUsable(text: string, family: 4 | 6): boolean {
 
 function rangeProblems(subnets: readonly Subnet[], wish: EndpointWish): string[] {
   const { ipv4Address = "", ipv6Address = "" } = wish.ipamConfig ?? {};
-  const isInside = (address: Address | undefined, family: 4 | 6): boolean =>
-    address !== undefined &&
-    subnets.some((subnet) => subnet.family === family && containsAddress(subnet, address));
-  const outside: string[] = [];
-  if (ipv4Address !== "" && !isInside(parseAddress(ipv4Address), 4)) outside.push(ipv4Address);
-  if (ipv6Address !== "" && !isInside(parseAddress(ipv6Address), 6)) outside.push(ipv6Address);
-  return outside.map((text) => `no configured subnet contains IP address ${text}`);
+  return [...outsideProblem(subnets, ipv4Address, 4), ...outsideProblem(subnets, ipv6Address, 6)];
+}
+
+function outsideProblem(all: readonly Subnet[], text: string, family: 4 | 6): string[] {
+  if (text === "") return [];
+  const address = parseAddress(text);
+  const subnets = all.filter((subnet) => subnet.family === family);
+  if (address !== undefined && subnets.some((subnet) => containsAddress(subnet, address))) {
+    return [];
+  }
+  return [
+    subnets.length === 0
+      ? "user specified IP address is supported only when connecting to networks with user configured subnets"
+      : `no configured subnet or ip-range contain the IP address ${text}`,
+  ];
 }
 
 /** Driver option: sysctls of the endpoint's interface, separated by commas. */
@@ -220,6 +229,7 @@ export interface Link {
 
 /** `container[:alias]`; `/container:/parent/alias` as inspect shows it is read, too. Errors: invalid_argument. */
 export function parseLink(text: string): Link {
+  if (text === "") throw invalidArgument("empty string specified for links");
   const [container = "", alias = container, ...rest] = text.split(":");
   const shortAlias = alias.slice(alias.lastIndexOf("/") + 1);
   if (container === "" || shortAlias === "" || rest.length > 0 || !word.test(shortAlias)) {

@@ -20,6 +20,10 @@ describe("address management asked for", () => {
       "invalid gateway ::1: parent subnet is an IPv4 block",
     ],
     [
+      config("10.0.0.0/24", { gateway: "10.0.0.1/24" }),
+      "invalid gateway 10.0.0.1/24: invalid address",
+    ],
+    [
       config("10.0.0.0/24", { ipRange: "10.0.1.0/25" }),
       "invalid ip-range 10.0.1.0/25: parent subnet 10.0.0.0/24 doesn't contain ip-range",
     ],
@@ -66,7 +70,14 @@ describe("address management asked for", () => {
     });
   }
 
-  it("keeps the gateway named, without its prefix length", () => {
-    assert.equal(completeSubnet(config("fd00::/64", { gateway: "fd00::9/64" })).gateway, "fd00::9");
+  it("keeps the gateway named, in canonical form", () => {
+    assert.equal(completeSubnet(config("fd00::/64", { gateway: "fd00:0::9" })).gateway, "fd00::9");
+  });
+
+  it("has no gateway in an IPv6 subnet of one address", () => {
+    assert.throws(() => completeSubnet(config("fd00::1/128")), {
+      kind: "internal",
+      message: "failed to allocate gateway (): no available addresses on this pool",
+    });
   });
 });

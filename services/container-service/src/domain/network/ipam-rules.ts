@@ -61,8 +61,7 @@ function rangeProblems(text: string, subnet: Subnet): string[] {
 
 function addressProblem(text: string, subnet: Subnet): string {
   if (text === "") return "";
-  // A gateway may be written with the prefix length of its subnet.
-  const address = parseAddress(text) ?? parseInterfaceAddress(text)?.address;
+  const address = parseAddress(text);
   if (address === undefined) return "invalid address";
   if (address.family !== subnet.family) return `parent subnet is an IPv${subnet.family} block`;
   return containsAddress(subnet, address)
@@ -72,14 +71,17 @@ function addressProblem(text: string, subnet: Subnet): string {
 
 /**
  * A checked subnet in canonical form, with a gateway: the first address of the range that is free unless
- * one is named. Errors: internal (an address is taken by another use of it).
+ * one is named. Errors: internal (an address is taken by another use of it, or there is none for the gateway).
  */
 export function completeSubnet(config: SubnetRecord): SubnetRecord {
   const subnet = parseSubnet(config.subnet);
   if (subnet === undefined) throw invalidArgument(`invalid subnet ${config.subnet}`);
   const range = config.ipRange === "" ? undefined : parseSubnet(config.ipRange);
-  const named = parseAddress(config.gateway) ?? parseInterfaceAddress(config.gateway)?.address;
+  const named = parseAddress(config.gateway);
   const taken = new Set(reservedValues(subnet));
+  if (named === undefined && subnet.family === 6 && subnet.prefixLength === 128) {
+    throw internal("failed to allocate gateway (): no available addresses on this pool");
+  }
   if (named !== undefined && taken.has(named.value)) {
     throw internal(`failed to allocate gateway (${formatAddress(named)}): Address already in use`);
   }

@@ -1,5 +1,5 @@
 /** Docker's filters of networks. */
-import { invalidArgument } from "@gantry/errors";
+import { internal, invalidArgument } from "@gantry/errors";
 import { predefinedNames } from "./network-modes.ts";
 import { type NetworkRecord, shownDriver } from "./records.ts";
 
@@ -9,12 +9,12 @@ export type NetworkFilter = ReadonlyMap<string, readonly string[]>;
 const listKeys: readonly string[] = ["dangling", "driver", "id", "label", "name", "scope", "type"];
 const pruneKeys: readonly string[] = ["label", "label!", "until"];
 
-/** Errors: invalid_argument (`invalid filter 'foo'`). */
+/** Errors: invalid_argument (`invalid filter 'foo'`), internal (an unknown type, as Docker has it). */
 export function checkListFilter(filter: NetworkFilter): void {
   checkKeys(filter, listKeys);
   for (const value of filter.get("type") ?? []) {
     if (value !== "builtin" && value !== "custom") {
-      throw invalidArgument(`invalid filter: 'type'='${value}'`);
+      throw internal(`invalid filter: 'type'='${value}'`);
     }
   }
   if (filter.has("dangling")) parseFlag(filter.get("dangling") ?? []);

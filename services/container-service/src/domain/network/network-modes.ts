@@ -21,7 +21,7 @@ export function normalizeMode(mode: string): string {
 /** Takes a normalised mode apart. */
 export function parseMode(mode: string): NetworkMode {
   if (mode === "none" || mode === "host") return { kind: mode };
-  if (mode.startsWith("container:")) {
+  if (mode === "container" || mode.startsWith("container:")) {
     return { kind: "container", reference: mode.slice("container:".length) };
   }
   return { kind: "network", reference: mode };

@@ -13,7 +13,7 @@ const modes = {
   ipvlan: { known: ["l2", "l3", "l3s"], usual: "l2" },
 } as const;
 
-/** Errors: internal (unknown mode, the loopback as parent). */
+/** Errors: internal (unknown mode or flag, the loopback as parent). */
 export function checkVlanOptions(
   driver: "macvlan" | "ipvlan",
   options: Readonly<Record<string, string>>,
@@ -23,6 +23,12 @@ export function checkVlanOptions(
   if (mode !== "" && !known.some((each) => each === mode)) {
     throw internal(
       `requested ${driver} mode '${mode}' is not valid, '${usual}' mode is the ${driver} driver default`,
+    );
+  }
+  const flag = options["ipvlan_flag"] ?? "";
+  if (driver === "ipvlan" && !["", "bridge", "private", "vepa"].includes(flag)) {
+    throw internal(
+      `requested ipvlan flag '${flag}' is not valid, 'bridge' is the ipvlan driver default`,
     );
   }
   if (options["parent"] === "lo") {

@@ -48,6 +48,8 @@ export interface SubnetRecord {
   readonly subnet: string;
   readonly ipRange: string;
   readonly gateway: string;
+  /** The subnet was not asked for: no endpoint may ask for an address of it. */
+  readonly isChosen?: boolean;
   /** The subnet was asked for and its gateway not: inspect shows none then. */
   readonly isGatewayChosen?: boolean;
   readonly auxiliaryAddresses: Readonly<Record<string, string>>;

@@ -51,6 +51,16 @@ describe("rules", () => {
     assert.doesNotMatch(text, /10\.3\.0\.0\/16 oifname/);
   });
 
+  it("hide what leaves a network behind the address that was asked for", () => {
+    const sources = ["192.0.2.7", "fd00::7"].flatMap((text) => parseAddress(text) ?? []);
+    const text = render([
+      bridge("a", "10.1.0.0/16", { sources }),
+      bridge("b", "fd01::/64", { sources }),
+    ]);
+    assert.match(text, /ip saddr 10\.1\.0\.0\/16 oifname != "a" snat ip to 192\.0\.2\.7\n/);
+    assert.match(text, /ip6 saddr fd01::\/64 oifname != "b" snat ip6 to fd00::7\n/);
+  });
+
   it("let no neighbours through where containers may not talk to each other", () => {
     const text = render([
       bridge("a", "10.1.0.0/16"),

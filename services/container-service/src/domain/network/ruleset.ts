@@ -23,6 +23,8 @@ export interface BridgeRules {
   readonly internal: boolean;
   /** Hide the containers behind the host's address. */
   readonly masquerade: boolean;
+  /** The addresses to hide behind, one of a family at most; none: that of the link out. */
+  readonly sources?: readonly Address[];
   /** Containers of this network may talk to each other. */
   readonly interContainer: boolean;
 }
@@ -163,7 +165,9 @@ function masqueradeOf(bridge: BridgeRules): string[] {
     // A container that calls a published port of its own network gets its answer from the same
     // address only if that answer comes back through us.
     const hairpin = `    ${ip} saddr ${cidr} ${ip} daddr ${cidr} ct status dnat masquerade`;
-    const outwards = `    ${ip} saddr ${cidr} oifname != "${bridge.link}" masquerade`;
+    const source = bridge.sources?.find(({ family }) => family === subnet.family);
+    const way = source === undefined ? "masquerade" : `snat ${ip} to ${formatAddress(source)}`;
+    const outwards = `    ${ip} saddr ${cidr} oifname != "${bridge.link}" ${way}`;
     return bridge.masquerade ? [hairpin, outwards] : [hairpin];
   });
 }
