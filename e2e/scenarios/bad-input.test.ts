@@ -170,6 +170,16 @@ interface HttpCase {
 }
 
 const json = { "content-type": "application/json" };
+
+function newNetwork(ipam: object): Question {
+  return { method: "POST", path: "/networks/create", body: { Name: "bad", IPAM: ipam } };
+}
+
+function newContainer(hostConfig: object): Question {
+  const body = { Image: "busybox", HostConfig: hostConfig };
+  return { method: "POST", path: "/containers/create", body };
+}
+
 const httpCases: readonly HttpCase[] = [
   {
     name: "malformed JSON",
@@ -298,6 +308,65 @@ const httpCases: readonly HttpCase[] = [
     question: { method: "POST", path: "/images/create?fromImage=UPPER%20CASE" },
     status: 400,
     message: /invalid reference format/,
+  },
+  {
+    name: "subnets of one network that overlap",
+    question: newNetwork({ Config: [{ Subnet: "10.99.0.0/24" }, { Subnet: "10.99.0.0/25" }] }),
+    status: 403,
+    message: /^invalid pool request: Pool overlaps with other one on this address space$/,
+  },
+  {
+    name: "a gateway with a prefix length",
+    question: newNetwork({ Config: [{ Subnet: "10.99.0.0/24", Gateway: "10.99.0.1/24" }] }),
+    status: 400,
+    message: /^invalid network config:\ninvalid gateway 10\.99\.0\.1\/24: invalid address$/,
+  },
+  {
+    name: "an unknown type of networks",
+    question: { path: "/networks?filters=%7B%22type%22%3A%5B%22x%22%5D%7D" },
+    status: 500,
+    message: /^invalid filter: 'type'='x'$/,
+  },
+  {
+    name: "an unknown container to disconnect, before the network is looked for",
+    question: { method: "POST", path: "/networks/none/disconnect", body: { Container: "none" } },
+    status: 404,
+    message: /^No such container: none$/,
+  },
+  {
+    name: "a network mode of a container that is not named",
+    question: newContainer({ NetworkMode: "container" }),
+    status: 400,
+    message: /^invalid network mode: invalid container format container:<name\|id>$/,
+  },
+  {
+    name: "a malformed MAC address",
+    question: {
+      method: "POST",
+      path: "/v1.50/containers/create",
+      body: { Image: "busybox", MacAddress: "zz" },
+    },
+    status: 400,
+    message: /^invalid config for network bridge: invalid MAC address zz$/,
+  },
+  {
+    name: "an empty link",
+    question: newContainer({ Links: [""] }),
+    status: 400,
+    message: /^empty string specified for links$/,
+  },
+  {
+    name: "a link to nobody on the default bridge",
+    question: newContainer({ Links: ["nobody:x"] }),
+    status: 400,
+    message: /^could not get container for nobody: No such container: nobody$/,
+  },
+  {
+    name: "a sysctl of an interface",
+    question: newContainer({ Sysctls: { "net.ipv4.conf.eth0.forwarding": "1" } }),
+    status: 500,
+    message:
+      /^interface specific sysctl setting "net\.ipv4\.conf\.eth0\.forwarding" must be supplied using driver option 'com\.docker\.network\.endpoint\.sysctls'$/,
   },
   {
     name: "an unknown wait condition",
