@@ -199,6 +199,30 @@ describe("exec start", () => {
     assert.equal(bodyOf(await client.untilEnd()), frame(1, "5").toString("latin1"));
   });
 
+  for (const [headers, head] of [
+    [upgrade, /^HTTP\/1\.1 101 UPGRADED\r\n/],
+    ["", /^HTTP\/1\.1 200 OK\r\n/],
+  ] as const) {
+    it(`says in the stream that it has been started before (${headers === "" ? "200" : "101"})`, async () => {
+      const id = await exec(["wc"]);
+      assert.equal((await post(stack.socket, `/exec/${id}/start`, { Detach: true })).status, 200);
+      const client = await RawClient.connect(stack.socket);
+      client.socket.write(`${request(id, "{}", headers)}{}`);
+      const text = await client.untilEnd();
+      assert.match(text, head);
+      const expected = frame(1, `exec command ${id} is already running\r\n`);
+      assert.equal(bodyOf(text), expected.toString("latin1"));
+    });
+  }
+
+  it("is 409 when it has been started before, and no stream is asked for", async () => {
+    const id = await exec(["wc"]);
+    await post(stack.socket, `/exec/${id}/start`, { Detach: true });
+    const answer = await post(stack.socket, `/exec/${id}/start`, { Detach: true });
+    assert.equal(answer.status, 409);
+    assert.equal(answer.body, `{"message":"exec command ${id} is already running"}\n`);
+  });
+
   it("says so in the stream where the container ended before the connection was made", async () => {
     const id = await exec(["wc"]);
     const known = stack.containers.containerOf(id);

@@ -54,6 +54,7 @@ export class FakeContainerService implements AsyncDisposable {
   readonly networks = new Map<string, Network>();
   readonly volumes = new Map<string, Volume>();
   readonly execs = new Map<string, CreateExecRequest>();
+  readonly startedExecs = new Set<string>();
   readonly exits = new EventEmitter();
   readonly seen: Seen[] = [];
   readonly events: EventInit[] = [];
@@ -422,6 +423,9 @@ export class FakeContainerService implements AsyncDisposable {
         this.seen.push({ method: "startExec", request });
         const exec = this.execs.get(request.execId);
         if (exec === undefined) throw notFound("exec", request.execId);
+        if (this.startedExecs.has(request.execId))
+          throw conflict(`exec command ${request.execId} is already running`);
+        this.startedExecs.add(request.execId);
         if (request.detach) return Promise.resolve({});
         const container = this.find(exec.container);
         const stream = this.#data.issue(async (socket) => {
@@ -440,7 +444,7 @@ export class FakeContainerService implements AsyncDisposable {
         return Promise.resolve({
           exec: {
             id: request.execId,
-            exitCode: 0,
+            ...(this.startedExecs.has(request.execId) ? { running: true } : { exitCode: 0 }),
             entrypoint: exec.cmd[0] ?? "",
             arguments: exec.cmd.slice(1),
             containerId: this.find(exec.container).id,

@@ -41,7 +41,14 @@ export async function startExec(call: ApiCall): Promise<void> {
   const tty = body.flag("Tty");
   const size = consoleSize(body, call.version);
   const request = { execId: call.name, detach, tty, ...size };
-  const { stream } = await call.backends.execs.startExec(request);
+  const started = await call.backends.execs
+    .startExec(request)
+    .catch((error: unknown) => secondStart(call, detach, error));
+  if (started instanceof EngineError) {
+    await answerInStream(call, tty, started.message);
+    return;
+  }
+  const { stream } = started;
   if (detach) {
     writeRawEmpty(socket);
     return;
@@ -55,19 +62,38 @@ export async function startExec(call: ApiCall): Promise<void> {
       containerId = exec?.containerId ?? "";
     },
   );
-  const contentType = streamType(tty, call.version);
-  await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
   if (data === undefined) {
-    const text = Buffer.from(`container ${containerId} is not running\r\n`);
-    socket.end(tty ? text : framed(text));
-    closeSoon(socket);
+    await answerInStream(call, tty, `container ${containerId} is not running`);
     return;
   }
+  const contentType = streamType(tty, call.version);
+  await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
   await join(socket, data, {
     input: true,
     connection: call.request.socket,
     beforeEnd: () => exitRecorded(call),
   });
+}
+
+/**
+ * The refusal of a second start with streams, which Docker tells in the stream: Compose's watch starts what it
+ * has attached to once more, and takes an answer without error for granted. Other errors are thrown.
+ */
+async function secondStart(call: ApiCall, detach: boolean, error: unknown): Promise<EngineError> {
+  if (detach || !(error instanceof EngineError) || error.kind !== "conflict") throw error;
+  const { exec } = await call.backends.execs.inspectExec({ execId: call.name });
+  if (exec?.running !== true && exec?.exitCode === undefined) throw error;
+  return error;
+}
+
+/** A takeover that ends with one line. */
+async function answerInStream(call: ApiCall, tty: boolean, line: string): Promise<void> {
+  const { socket, upgrade } = call.takeover;
+  const contentType = streamType(tty, call.version);
+  await writeTakeoverHead(socket, { upgrade, contentType, headers: commonHeaders });
+  const text = Buffer.from(`${line}\r\n`);
+  socket.end(tty ? text : framed(text));
+  closeSoon(socket);
 }
 
 /** A frame of standard output. */
