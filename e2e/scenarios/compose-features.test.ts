@@ -59,6 +59,7 @@ services:
   web:
     extends: { file: base.yaml, service: common }
     command: ["sh", "-c", "${page}"]
+    stop_signal: SIGKILL
     env_file: [app.env]
     ports: ["127.0.0.1::80"]
     networks: { fixed: { ipv4_address: 10.96.5.10, aliases: [www] }, outer: {} }
