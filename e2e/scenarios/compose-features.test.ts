@@ -215,7 +215,8 @@ describe("a project", () => {
 
   it("tells its events", async () => {
     await up();
-    const [command = "", ...args] = [...program.command, "events", "--json"];
+    const argv: string[] = [...program.command, "events", "--json"];
+    const [command = "", ...args] = argv;
     const env = { ...engine.clientEnv(), ...program.env };
     const child = spawn(command, args, { cwd: folder, env, stdio: ["ignore", "pipe", "ignore"] });
     const ended = once(child, "close");
@@ -244,7 +245,8 @@ describe("a project", () => {
 
   it("has its sources watched: files come and go while it runs", async () => {
     await up("web");
-    const [command = "", ...args] = [...program.command, "watch", "--no-up"];
+    const argv: string[] = [...program.command, "watch", "--no-up"];
+    const [command = "", ...args] = argv;
     const env = { ...engine.clientEnv(), ...program.env };
     const child = spawn(command, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
     const ended = once(child, "close");

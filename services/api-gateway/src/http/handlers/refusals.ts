@@ -146,7 +146,7 @@ export const joinNoSwarm: Handler = async (call: ApiCall) => {
 
 async function swarmBody(call: ApiCall, goStruct: string): Promise<Fields> {
   const body = await call.checkJson("object", `swarm.${goStruct}`);
-  return new Fields(body instanceof Map ? body : new Map(), "", goStruct);
+  return new Fields(body instanceof Map ? body : new Map<string, never>(), "", goStruct);
 }
 
 function noListenAddress(): Error {

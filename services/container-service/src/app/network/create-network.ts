@@ -207,7 +207,7 @@ function checkBridgeSubnets({ ipam, configOnly }: NetworkRecord): void {
   if (subnets6.length > 1) {
     throw permissionDenied("bridge driver doesn't support multiple IPv6 subnets");
   }
-  const multicast = configOnly ? undefined : subnets6.find(({ subnet }) => /^ff/.test(subnet));
+  const multicast = configOnly ? undefined : subnets6.find(({ subnet }) => subnet.startsWith("ff"));
   if (multicast !== undefined) {
     const length = multicast.subnet.replace(/^.*\//, "");
     throw invalidArgument(`multicast subnet '${multicast.gateway}/${length}' is not allowed`);
