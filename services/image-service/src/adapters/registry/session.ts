@@ -38,6 +38,8 @@ export interface SessionOptions {
 
 const maxRedirects = 8;
 const maxRetryAfterMs = 60_000;
+/** A request tries so many tokens of other requests at most before it asks for its own. */
+const maxBorrowed = 2;
 const redirects = new Set([301, 302, 303, 307, 308]);
 const retried = new Set([408, 429, 500, 502, 503, 504]);
 
@@ -120,24 +122,29 @@ export class RegistrySession {
 
   async #authenticated(endpoint: Endpoint, request: SessionRequest): Promise<HttpResponse> {
     const url = this.#urlOf(endpoint, request.target);
-    const used = this.#authorization;
-    const response = await this.#following(endpoint, request, url);
-    if (response.status !== 401) return response;
-    const challenges = parseChallenges(headerText(response, "www-authenticate"));
-    // Requests run side by side: another one may have been challenged meanwhile, and answered.
-    const authorization =
-      this.#authorization === used
-        ? await this.#answer(endpoint, challenges, url, request.signal)
-        : this.#authorization;
-    if (authorization === undefined || authorization === used) {
-      if (used !== undefined || !challenges.some(({ scheme }) => scheme === "basic"))
-        return response;
+    for (let borrowed = 0; ; borrowed++) {
+      const used = this.#authorization;
+      const response = await this.#following(endpoint, request, url);
+      if (response.status !== 401) return response;
+      const challenges = parseChallenges(headerText(response, "www-authenticate"));
+      // Requests run side by side: another one may have been challenged meanwhile, and answered. Its token may be
+      // for less than this request needs, which then has a challenge of its own to answer.
+      const borrows = this.#authorization !== used && borrowed < maxBorrowed;
+      const authorization = borrows
+        ? this.#authorization
+        : await this.#answer(endpoint, challenges, url, request.signal);
+      if (authorization === undefined || authorization === used) {
+        if (used !== undefined || !challenges.some(({ scheme }) => scheme === "basic"))
+          return response;
+        dropBody(response);
+        throw unauthenticated(
+          `${goVerb(request.method)} "${shown(url)}": no basic auth credentials`,
+        );
+      }
       dropBody(response);
-      throw unauthenticated(`${goVerb(request.method)} "${shown(url)}": no basic auth credentials`);
+      this.#authorization = authorization;
+      if (!borrows) return this.#following(endpoint, request, url);
     }
-    dropBody(response);
-    this.#authorization = authorization;
-    return this.#following(endpoint, request, url);
   }
 
   /** A whole URL is where the registry wants an upload: no better than a redirect. */
