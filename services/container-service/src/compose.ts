@@ -21,6 +21,7 @@ import { openContainerStore } from "./adapters/sqlite/container-store.ts";
 import { type Database, openDatabase } from "./adapters/sqlite/database.ts";
 import { openMetadataStore } from "./adapters/sqlite/metadata-store.ts";
 import type { App } from "./app/context.ts";
+import { openDeparted } from "./app/departed.ts";
 import { containerDirectory } from "./app/directories.ts";
 import { openExecTable } from "./app/exec-table.ts";
 import { letGo } from "./app/let-go.ts";
@@ -182,6 +183,7 @@ async function openApp(
   const app: App = {
     registry,
     execs: openExecTable(),
+    departed: openDeparted(),
     store: parts.store,
     shim,
     networking,

@@ -170,6 +170,12 @@ describe("lifecycle", () => {
     assert.equal((await wait.next()).value.exitCode, 4);
     await assert.rejects(inspect(id), { kind: "not_found" });
     assert.equal((await engine.actions(id)).at(-1), "destroy");
+    // Who started it and waits only now is not too late.
+    for (const condition of ["", "next-exit", "removed"]) {
+      const late = engine.containers.waitContainer({ container: id, condition });
+      const answers = await Array.fromAsync(late);
+      assert.deepEqual([answers.at(-1)?.done, answers.at(-1)?.exitCode], [true, 4]);
+    }
     const failing = await engine.create("", {
       config: { image: "busybox", cmd: { values: ["no-such"] } },
       hostConfig: { autoRemove: true },

@@ -13,6 +13,7 @@ import type { Images } from "../ports/images.ts";
 import type { LogFiles } from "../ports/logs.ts";
 import type { Networking } from "../ports/networking.ts";
 import type { Volumes } from "../ports/volumes.ts";
+import type { Departed } from "./departed.ts";
 import type { Entry } from "./entry.ts";
 import type { ExecTable } from "./exec-table.ts";
 import type { Registry } from "./registry.ts";
@@ -31,6 +32,7 @@ export interface CreateDefaults {
 export interface App {
   readonly registry: Registry;
   readonly execs: ExecTable;
+  readonly departed: Departed;
   readonly store: ContainerStore;
   readonly shim: ShimApi;
   readonly networking: Networking;

@@ -91,7 +91,11 @@ export function removeAfterExit(app: App, entry: Entry): void {
   if (entry.removing) return;
   entry.removing = true;
   void entry.serial
-    .run(() => finishRemoval(app, entry, true))
+    .run(async () => {
+      const { exitCode } = entry.record.state.past;
+      await finishRemoval(app, entry, true);
+      app.departed.note(entry.id, exitCode);
+    })
     .catch((error: unknown) => {
       app.logger.error({ err: error, container: entry.id }, "auto-remove has failed");
     })

@@ -1,4 +1,4 @@
-/** Wait: for the end of a run, or for the removal. */
+/** Wait: for the end of a run, or for the removal. Who comes just after a removal by itself gets the code, too. */
 import { invalidArgument } from "@gantry/errors";
 import { isRunning } from "../domain/container-state.ts";
 import type { App } from "./context.ts";
@@ -12,6 +12,8 @@ export function waitContainer(
   signal: AbortSignal,
 ): Promise<WaitResult> {
   const parsed = parseCondition(condition);
+  const departed = app.departed.exitCode(reference);
+  if (departed !== undefined) return Promise.resolve({ exitCode: departed, error: "" });
   const entry = app.registry.find(reference);
   const { state } = entry.record;
   const willRun = isRunning(state) || state.status === "starting";
