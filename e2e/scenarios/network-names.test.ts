@@ -1,0 +1,161 @@
+/** Names in networks, with the stock CLI. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { useNetworkBed } from "../src/network-bed.ts";
+
+const bed = useNetworkBed();
+const { docker, sleeper, placeOf, addressOf, lookup } = bed;
+
+describe("names", () => {
+  it("are those of containers, aliases, short IDs and links, forwards and backwards", async () => {
+    await docker("network", "create", "harbour");
+    await sleeper(
+      "pilot",
+      "--network",
+      "harbour",
+      "--network-alias",
+      "boat",
+      "--hostname",
+      "pilothouse",
+    );
+    await sleeper(
+      "tug",
+      "--network",
+      "harbour",
+      "--network-alias",
+      "boat",
+      "--link",
+      "pilot:guide",
+    );
+    const pilot = await addressOf("pilot", "harbour");
+    const tug = await addressOf("tug", "harbour");
+    const id = (await docker("inspect", "-f", "{{.Id}}", "pilot")).slice(0, 12);
+    for (const name of ["pilot", "PILOT", id, "pilothouse", "guide", "pilot.harbour"]) {
+      assert.deepEqual(await lookup("tug", name), [pilot], name);
+    }
+    assert.deepEqual(await lookup("pilot", "guide"), []);
+    assert.deepEqual(await lookup("tug", "boat"), [pilot, tug].toSorted());
+    assert.deepEqual(
+      await lookup("tug", pilot.split(".").reverse().join(".") + ".in-addr.arpa", "ptr"),
+      ["pilot.harbour"],
+    );
+    // The C library's way, which asks for both families.
+    assert.match(await docker("exec", "tug", "ping", "-c1", "-W2", "guide"), / 0% packet loss/);
+    const hosts = await docker("exec", "tug", "cat", "/etc/hosts");
+    assert.doesNotMatch(hosts, /pilot/);
+    assert.match(hosts, new RegExp(`^${tug}\t[0-9a-f]{12}$`, "m"));
+    await docker("rename", "pilot", "captain");
+    await untilPasses(async () => {
+      assert.deepEqual(await lookup("tug", "captain"), [pilot]);
+    });
+    assert.deepEqual(await lookup("tug", "guide"), [pilot]);
+    await docker("stop", "-t", "0", "captain");
+    await untilPasses(async () => {
+      assert.deepEqual(await lookup("tug", "boat"), [tug]);
+    });
+  });
+
+  it("come and go with the networks of a running container", async () => {
+    await docker("network", "create", "harbour");
+    await sleeper("pilot", "--network", "harbour");
+    await sleeper("guest");
+    assert.doesNotMatch(await docker("exec", "guest", "cat", "/etc/resolv.conf"), /127\.0\.0\.11/);
+    await docker("network", "connect", "--alias", "visitor", "harbour", "guest");
+    assert.match(
+      await docker("exec", "guest", "cat", "/etc/resolv.conf"),
+      /^nameserver 127\.0\.0\.11\noptions.* ndots:0$/m,
+    );
+    await untilPasses(async () => {
+      assert.deepEqual(await lookup("guest", "pilot"), [await addressOf("pilot", "harbour")]);
+      assert.deepEqual(await lookup("pilot", "visitor"), [await addressOf("guest", "harbour")]);
+    });
+    await docker("network", "disconnect", "harbour", "guest");
+    await untilPasses(async () => {
+      assert.deepEqual(await lookup("pilot", "visitor"), []);
+      assert.deepEqual(await lookup("guest", "pilot"), []);
+    });
+  });
+
+  it("leave a resolv.conf alone that was changed in the container", async () => {
+    await docker("network", "create", "harbour");
+    await sleeper("own");
+    await docker("exec", "own", "sh", "-c", "echo nameserver 192.0.2.7 > /etc/resolv.conf");
+    await docker("network", "connect", "harbour", "own");
+    assert.equal(await docker("exec", "own", "cat", "/etc/resolv.conf"), "nameserver 192.0.2.7");
+  });
+
+  it("resolve while container-service is dead, and are true again when it is back", async () => {
+    await docker("network", "create", "harbour");
+    await sleeper("pilot", "--network", "harbour");
+    await sleeper("tug", "--network", "harbour");
+    const [pilot, tug] = [await placeOf("pilot"), await placeOf("tug")];
+    const address = await addressOf("pilot", "harbour");
+    await bed.engine.kill9("container-service");
+    const { stdout } = await tug.run("busybox", "nslookup", "-type=a", "pilot", "127.0.0.11");
+    assert.match(stdout, new RegExp(`Address: ${address}\n`));
+    // One that ends meanwhile is told to nobody.
+    process.kill(pilot.pid, "SIGKILL");
+    await bed.engine.ready();
+    await untilPasses(async () => {
+      assert.deepEqual(await lookup("tug", "pilot"), []);
+    });
+    await docker("start", "pilot");
+    assert.deepEqual(await lookup("tug", "pilot"), [await addressOf("pilot", "harbour")]);
+  });
+
+  it("leave port 53 to the container, and serve those who share its network", async () => {
+    await docker("network", "create", "harbour");
+    await docker(
+      "run",
+      "-d",
+      "--name",
+      "dns",
+      "--network",
+      "harbour",
+      "busybox",
+      "nc",
+      "-ll",
+      "-p",
+      "53",
+      "-e",
+      "echo",
+      "mine",
+    );
+    assert.equal(
+      await docker("exec", "dns", "sh", "-c", "nc -w 2 127.0.0.1 53 </dev/null"),
+      "mine",
+    );
+    assert.deepEqual(await lookup("dns", "dns"), [await addressOf("dns", "harbour")]);
+    const joined = await docker(
+      "run",
+      "--rm",
+      "--network",
+      "container:dns",
+      "busybox",
+      "nslookup",
+      "-type=a",
+      "dns",
+    );
+    assert.match(joined, new RegExp(`Address: ${await addressOf("dns", "harbour")}`));
+  });
+
+  it("are links and extra hosts on the default bridge", async () => {
+    await sleeper("db");
+    await sleeper(
+      "app",
+      "--link",
+      "db:store",
+      "--add-host",
+      "me:host-gateway",
+      "--add-host",
+      "far:192.0.2.9",
+    );
+    const hosts = await docker("exec", "app", "cat", "/etc/hosts");
+    const db = await addressOf("db", "bridge");
+    assert.match(hosts, new RegExp(`^${db}\tstore [0-9a-f]{12} db$`, "m"));
+    assert.match(hosts, new RegExp(`^${await addressOf("app", "bridge", "Gateway")}\tme$`, "m"));
+    assert.match(hosts, /^192\.0\.2\.9\tfar$/m);
+    assert.match(await docker("exec", "app", "ping", "-c1", "-W2", "store"), / 0% packet loss/);
+  });
+});
