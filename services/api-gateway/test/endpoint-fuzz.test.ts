@@ -24,7 +24,7 @@ import { bodyFor, queryText } from "./fuzz/bodies.ts";
 import { type Shape, shapeOf } from "./fuzz/shape.ts";
 
 const deep = process.env["GANTRY_TEST_DEEP"] === "1";
-const lastsMs = deep ? 20 * 60_000 : 60_000;
+const lastsMs = deep ? 20 * 60_000 : 25_000;
 const seed = chooseSeed();
 const newest = 52;
 

@@ -23,6 +23,7 @@ const cases = [
   ["committed", ""],
   ["committed", ":shim"],
 ] as const;
+const isDeep = process.env["GANTRY_TEST_DEEP"] === "1";
 /** The machine may be busy. */
 const patience = { timeoutMs: 60_000 };
 const maximumRetryCount = 2;
@@ -76,12 +77,16 @@ describe("a launch that is cut off", () => {
     await engine.containers.removeContainer({ container: id });
   };
 
-  for (const [step, how] of cases) {
-    it(`is told of truly when ${told[how]} at "${step}" of a user's start`, async () => {
-      await check(step, 1, how);
-    });
-    it(`is told of truly when ${told[how]} at "${step}" of the policy's restart`, async () => {
-      await check(step, 2, how);
-    });
+  for (const [index, [step, how]] of cases.entries()) {
+    const title = `is told of truly when ${told[how]} at "${step}" of`;
+    // In turn one of the two, where there is no time for both.
+    if (isDeep || index % 2 === 0)
+      it(`${title} a user's start`, async () => {
+        await check(step, 1, how);
+      });
+    if (isDeep || index % 2 === 1)
+      it(`${title} the policy's restart`, async () => {
+        await check(step, 2, how);
+      });
   }
 });
