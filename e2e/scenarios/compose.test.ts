@@ -192,6 +192,10 @@ function usual(project: () => Project): void {
     const failed = await project().tryCompose(["exec", "-T", "db", "sh", "-c", "exit 5"]);
     assert.equal(failed.code, 5);
   });
+}
+
+/** What they can do, too. The older one, a program in Python, takes its time: with it only where there is much. */
+function further(project: () => Project): void {
   it("follows the logs of several services until they stop", async () => {
     const child = spawn(...split(project().argv(["logs", "-f", "--no-color", "worker", "api"])), {
       env: project().env(),
@@ -256,6 +260,7 @@ describe("docker-compose 2.26", () => {
     assert.match(await project.compose("version"), /2\.26\./);
   });
   usual(() => project);
+  further(() => project);
   it("waits for services with --wait, and lists them with their state", async () => {
     await project.compose("up", "-d", "--wait");
     const lines = (await project.compose("ps", "--format", "json")).split("\n");
@@ -299,6 +304,7 @@ describe("docker-compose 1.29", () => {
     assert.match(await project.compose("version"), /1\.29\./);
   });
   usual(() => project);
+  if (process.env["GANTRY_TEST_DEEP"] === "1") further(() => project);
   takesDown(
     () => project,
     () => atFirst,

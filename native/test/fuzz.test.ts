@@ -11,7 +11,7 @@ import { makeDirectory, sh } from "./unpack-program.ts";
 
 const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const built = existsSync(path.join(native, "build-fuzz"));
-const seconds = process.env["GANTRY_TEST_DEEP"] === undefined ? 5 : 60;
+const seconds = process.env["GANTRY_TEST_DEEP"] === undefined ? 3 : 60;
 
 /** What each target begins with: the formats that are hard to find by chance. */
 const seeds: Record<string, string> = {
