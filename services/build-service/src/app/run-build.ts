@@ -1,14 +1,14 @@
 /** One build from its Dockerfile to results. */
 import path from "node:path";
 import { nowNano } from "@gantry/events";
-import { type HistoryItem, hostPlatform, type Platform } from "@gantry/oci";
+import { hostPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
-import { reachable, type Vertex } from "../domain/solver/vertex.ts";
+import { reachable } from "../domain/solver/vertex.ts";
 import {
   BuildError,
   type BuildMaterial,
@@ -29,6 +29,7 @@ import { exportUnnamed } from "./export-image.ts";
 import { outlineOf } from "./outline.ts";
 import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
+import { platformResult } from "./platform-result.ts";
 import { SolveSession } from "./solver.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
 import { BoundWork } from "./vertex-work.ts";
@@ -83,24 +84,12 @@ export function placed(error: unknown, { name, bytes }: BuildInputs["dockerfile"
   return new BuildError(message, { place, cause: error });
 }
 
-const nanoPerSecond = 1_000_000_000n;
-
-function isoTime(nano: bigint): string {
-  return new Date(Number(nano / 1_000_000n)).toISOString();
-}
-
 function fullNameOf({ fullName }: BuilderParts, reference: string): string | undefined {
   try {
     return fullName(reference);
   } catch {
     return undefined;
   }
-}
-
-/** Vertices that a tree was made by, over its base, the first first. */
-function ownVertices(tree: Vertex): Vertex[] {
-  const [below] = tree.inputs;
-  return below === undefined ? [] : [...ownVertices(below), tree];
 }
 
 /** A Dockerfile in stages. */
@@ -274,7 +263,9 @@ export class RunningBuild {
     await using opened = this.#openInputs(contextNeeds(roots, this.#inputs.ignore.split("\n")));
     this.#tracker.announce(reachable(roots));
     const session = this.#session(opened);
-    return await Promise.all(plans.map(({ state }) => this.#result(state, session)));
+    return await Promise.all(
+      plans.map(({ state }) => platformResult(this.#request, state, session)),
+    );
   }
 
   /** What is wrong with a step is told when it is its turn. */
@@ -292,7 +283,7 @@ export class RunningBuild {
       const keep = (container: string, before: StageState): Promise<void> =>
         this.#keep(container, before, session);
       const { state } = await listener.walk(upToTarget, planner, session, this.#tracker, keep);
-      results.push(await this.#result(state, session));
+      results.push(await platformResult(this.#request, state, session));
     }
     return results;
   }
@@ -301,7 +292,7 @@ export class RunningBuild {
   async #keep(container: string, before: StageState, session: SolveSession): Promise<void> {
     const { containers, logger } = this.#parts;
     try {
-      const result = await this.#result(before, session);
+      const result = await platformResult(this.#request, before, session);
       const lease = `build-export-${this.#request.id}`;
       const { digest } = await exportUnnamed(this.#parts, result, lease, this.#signal);
       await containers.keep(container, digest);
@@ -332,46 +323,6 @@ export class RunningBuild {
     });
     this.#sessions.push(session);
     return session;
-  }
-
-  async #result(state: StageState, session: SolveSession): Promise<PlatformResult> {
-    const { snapshot } = await session.result(state.tree);
-    const config = await this.#finished(state, session);
-    const keys = await Promise.all(
-      ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)),
-    );
-    const cacheKeys = keys.filter((key) => key !== undefined);
-    return { platform: state.platform, snapshot, config, cacheKeys };
-  }
-
-  /** Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */
-  async #finished(state: StageState, session: SolveSession) {
-    const { labels } = this.#request;
-    const { document } = state;
-    const history = await this.#datedHistory(state, session);
-    if (labels.size === 0) return { ...document, history };
-    const Labels = { ...document.config.Labels, ...Object.fromEntries(labels) };
-    return { ...document, history, config: { ...document.config, Labels } };
-  }
-
-  /** A step without files has the time of the one before it. */
-  async #datedHistory(state: StageState, session: SolveSession): Promise<readonly HistoryItem[]> {
-    const { sourceDateEpoch } = this.#request;
-    const times = await Promise.all(
-      ownVertices(state.tree).map((vertex) => session.createdNano(vertex)),
-    );
-    const { history } = state.document;
-    const first = times.find((time) => time !== undefined);
-    const ofBase = history.findLast(({ created }) => created !== undefined)?.created;
-    let last = first === undefined ? (ofBase ?? isoTime(0n)) : isoTime(first);
-    return history.map((item) => {
-      if (item.created !== undefined) return item;
-      const time = item.empty_layer === true ? undefined : times.shift();
-      if (time !== undefined) last = isoTime(time);
-      const created =
-        sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
-      return { created, ...item };
-    });
   }
 
   #base(reference: string, platform: Platform): Promise<BaseImage> {

@@ -1,0 +1,67 @@
+/** What a build has made for a platform: its tree, and a config whose times are those of its layers. */
+import type { HistoryItem } from "@gantry/oci";
+import type { StageState } from "../domain/frontend/stage-state.ts";
+import type { Vertex } from "../domain/solver/vertex.ts";
+import type { BuildRequest, PlatformResult } from "../ports/build.ts";
+import type { SolveSession } from "./solver.ts";
+
+/** Solves what a state is made of. */
+export async function platformResult(
+  request: BuildRequest,
+  state: StageState,
+  session: SolveSession,
+): Promise<PlatformResult> {
+  const { snapshot } = await session.result(state.tree);
+  const config = await finished(request, state, session);
+  const keys = await Promise.all(ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)));
+  const cacheKeys = keys.filter((key) => key !== undefined);
+  return { platform: state.platform, snapshot, config, cacheKeys };
+}
+
+/** Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */
+async function finished(
+  { labels, sourceDateEpoch }: BuildRequest,
+  state: StageState,
+  session: SolveSession,
+) {
+  const { document } = state;
+  const history = await datedHistory(sourceDateEpoch, state, session);
+  if (labels.size === 0) return { ...document, history };
+  const Labels = { ...document.config.Labels, ...Object.fromEntries(labels) };
+  return { ...document, history, config: { ...document.config, Labels } };
+}
+
+/** A step without files has the time of the one before it. */
+async function datedHistory(
+  sourceDateEpoch: BuildRequest["sourceDateEpoch"],
+  state: StageState,
+  session: SolveSession,
+): Promise<readonly HistoryItem[]> {
+  const times = await Promise.all(
+    ownVertices(state.tree).map((vertex) => session.createdNano(vertex)),
+  );
+  const { history } = state.document;
+  const first = times.find((time) => time !== undefined);
+  const ofBase = history.findLast(({ created }) => created !== undefined)?.created;
+  let last = first === undefined ? (ofBase ?? isoTime(0n)) : isoTime(first);
+  return history.map((item) => {
+    if (item.created !== undefined) return item;
+    const time = item.empty_layer === true ? undefined : times.shift();
+    if (time !== undefined) last = isoTime(time);
+    const created =
+      sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
+    return { created, ...item };
+  });
+}
+
+/** Vertices that a tree was made by, over its base, the first first. */
+function ownVertices(tree: Vertex): Vertex[] {
+  const [below] = tree.inputs;
+  return below === undefined ? [] : [...ownVertices(below), tree];
+}
+
+const nanoPerSecond = 1_000_000_000n;
+
+function isoTime(nano: bigint): string {
+  return new Date(Number(nano / 1_000_000n)).toISOString();
+}
