@@ -24,22 +24,32 @@ import { type Digest, digestAlgorithm, digestHex } from "@gantry/oci";
 /** As the program spells it. */
 const magic = "gblocks1";
 const keyBytes = 16;
+const keyName = "key";
+const privateMode = 0o700;
 
-/** The folder of indexes. */
+/** The folder of indexes. It is made when there is something to keep: a start needs no room on the disk for it. */
 export class BlockIndexes {
   readonly #folder: string;
-  readonly #head: Buffer;
+  #known: Buffer | undefined;
 
-  /** @param folder made if it is missing. @param blobs folder of the blobs; the indexes of others are removed */
+  /** @param blobs folder of the blobs; the indexes of others are removed */
   constructor(folder: string, blobs: string) {
     this.#folder = folder;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    chmodSync(folder, 0o700);
-    const keyFile = path.join(folder, "key");
+    if (!existsSync(folder)) return;
+    chmodSync(folder, privateMode);
     for (const name of readdirSync(folder)) {
-      if (name !== "key" && !existsSync(path.join(blobs, name))) rmSync(path.join(folder, name));
+      if (name !== keyName && !existsSync(path.join(blobs, name))) rmSync(path.join(folder, name));
     }
-    this.#head = Buffer.concat([Buffer.from(magic), readKey(keyFile)]);
+  }
+
+  /** What every index begins with. */
+  get #head(): Buffer {
+    if (this.#known === undefined) {
+      mkdirSync(this.#folder, { recursive: true, mode: privateMode });
+      const key = readKey(path.join(this.#folder, keyName));
+      this.#known = Buffer.concat([Buffer.from(magic), key]);
+    }
+    return this.#known;
   }
 
   /** Makes the file for the index of a layer that is about to be packed. */
