@@ -55,6 +55,18 @@ for (const service of services) {
   });
 }
 
+describe("a call right after kill -9", () => {
+  it("of container-service is answered when that is back", async () => {
+    await engine.kill9("container-service");
+    await engine.docker(["ps"]);
+  });
+
+  it("of image-service is answered when that is back", async () => {
+    await engine.kill9("image-service");
+    assert.match(await engine.docker(["images"]), /busybox/);
+  });
+});
+
 describe("kill -9 of the supervisor", () => {
   it("leaves containers and API as they are, and a new supervisor takes over", async () => {
     const id = await engine.docker(["run", "-d", "busybox", "sleep", "1000"]);

@@ -7,7 +7,7 @@ import type {
   Message,
   MessageInitShape,
 } from "@bufbuild/protobuf";
-import { EngineError } from "@gantry/errors";
+import type { EngineError } from "@gantry/errors";
 import {
   Client,
   type ClientDuplexStream,
@@ -22,6 +22,7 @@ import {
 import { abortError, throwIfAborted } from "./abort.ts";
 import { splitRows } from "./encoded-rows.ts";
 import { describeMethod, maxMessageBytes, type WireMethod } from "./method-definition.ts";
+import { Presence } from "./presence.ts";
 import type { CallOptions, ServiceClient } from "./service-types.ts";
 import { TtrpcLink } from "./ttrpc/link.ts";
 import { type TtrpcCaller, ttrpcCaller } from "./ttrpc/unary.ts";
@@ -67,6 +68,11 @@ export interface ChannelOptions {
    */
   readonly patienceMs?: number;
   /**
+   * A peer that was there less than that long ago is being started again, and calls wait for the rest of that time,
+   * where that is longer than their patience. Default 0.
+   */
+  readonly restartMs?: number;
+  /**
    * Unary calls take the peer's ttrpc socket while there is a connection to it. For peers that are called
    * often; everything else, and everything while there is none, goes by gRPC. Default false.
    */
@@ -90,12 +96,14 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
     wire.close();
     link?.close();
   };
-  const target = { wire, peer, patienceMs: options.patienceMs ?? 0, link };
+  const { patienceMs = 0, restartMs = 0 } = options;
+  const presence = new Presence(wire, peer, { patienceMs, restartMs });
+  const target = { wire, peer, presence, link };
   return {
     client: (service) => clientOf(target, service),
     rows: (method) => rowsCaller(target, method),
     async ready(timeoutMs) {
-      await waitReady(wire, timeoutMs, peer);
+      await presence.until(Date.now() + timeoutMs);
       await link?.connect();
     },
     get isReady() {
@@ -106,25 +114,11 @@ export function openChannel(socketPath: string, options: ChannelOptions = {}): C
   };
 }
 
-function waitReady(wire: Client, timeoutMs: number, peer: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    wire.waitForReady(Date.now() + timeoutMs, (error) => {
-      if (error === undefined) resolve();
-      else
-        reject(
-          new EngineError("unavailable", `${peer} is not available`, {
-            cause: error,
-          }),
-        );
-    });
-  });
-}
-
 /** The other side of a channel. */
 interface Peer {
   readonly wire: Client;
   readonly peer: string;
-  readonly patienceMs: number;
+  readonly presence: Presence;
   readonly link: TtrpcLink | undefined;
 }
 
@@ -169,28 +163,21 @@ class Calls {
   readonly #wire: Client;
   readonly #method: WireMethod;
   readonly #peer: string;
-  readonly #patienceMs: number;
+  readonly #presence: Presence;
   readonly #ttrpc: TtrpcCaller | undefined;
 
-  constructor({ wire, peer, patienceMs, link }: Peer, method: WireMethod) {
+  constructor({ wire, peer, presence, link }: Peer, method: WireMethod) {
     this.#wire = wire;
     this.#ttrpc = link === undefined ? undefined : ttrpcCaller(link, method, peer);
     this.#method = method;
     this.#peer = peer;
-    this.#patienceMs = patienceMs;
-  }
-
-  /** With patience, waits for a peer that is away; one that stays away fails the call itself. */
-  async #present(): Promise<void> {
-    if (this.#patienceMs === 0) return;
-    if (this.#wire.getChannel().getConnectivityState(true) === connectivityState.READY) return;
-    await waitReady(this.#wire, this.#patienceMs, this.#peer);
+    this.#presence = presence;
   }
 
   async unary(request: Message, options: CallOptions = {}): Promise<Message> {
     const answer = await this.#ttrpc?.(request, options);
     if (answer !== undefined) return answer;
-    await this.#present();
+    await this.#presence.forCall();
     const { path, requestSerialize, responseDeserialize } = this.#method;
     return this.#answer(options, (callback) =>
       this.#wire.makeUnaryRequest(
@@ -209,7 +196,7 @@ class Calls {
     requests: AsyncIterable<Message>,
     options: CallOptions = {},
   ): Promise<Message> {
-    await this.#present();
+    await this.#presence.forCall();
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const source = openSource();
     try {
@@ -233,7 +220,7 @@ class Calls {
   }
 
   async *serverStreaming(request: Message, options: CallOptions = {}): AsyncGenerator<Message> {
-    await this.#present();
+    await this.#presence.forCall();
     throwIfAborted(options.signal);
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const call = this.#wire.makeServerStreamRequest(
@@ -251,7 +238,7 @@ class Calls {
     requests: AsyncIterable<Message>,
     options: CallOptions = {},
   ): AsyncGenerator<Message> {
-    await this.#present();
+    await this.#presence.forCall();
     throwIfAborted(options.signal);
     const { path, requestSerialize, responseDeserialize } = this.#method;
     const call = this.#wire.makeBidiStreamRequest(

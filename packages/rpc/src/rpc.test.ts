@@ -5,6 +5,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { conflict, EngineError, kindNames, notModified } from "@gantry/errors";
 import { openTempDir } from "@gantry/fs";
 import { silentLogger } from "@gantry/logging";
@@ -381,6 +382,26 @@ describe("the channel", () => {
     });
     await channel.ready(20_000);
     assert.equal((await echo.unary({ value: "c" })).value, "c");
+  });
+
+  it("waits for a peer that is being restarted, longer than for one that is not there", async (t) => {
+    const handlers: EchoHandlers = { unary: (request) => Promise.resolve(request) };
+    const { server, socketPath } = await start(t, handlers);
+    using channel = openChannel(socketPath, { patienceMs: 1, restartMs: 60_000 });
+    const echo = echoClient(channel);
+    await echo.unary({ value: "a" });
+    await server.close(0);
+    while (channel.isReady) await setImmediate();
+    // With no more than its patience this call fails before a successor can listen.
+    using impatient = openChannel(socketPath, { patienceMs: 1 });
+    const waiting = echo.unary({ value: "b" });
+    await assert.rejects(echoClient(impatient).unary({ value: "b" }), { kind: "unavailable" });
+    await using _again = await serveGrpc({
+      socketPath,
+      services: [implementEcho(handlers)],
+      logger: silentLogger(),
+    });
+    assert.equal((await waiting).value, "b");
   });
 
   it("leaves a peer alone that runs on demand, before the first call and when it has ended", async (t) => {

@@ -67,13 +67,19 @@ export interface BackendSockets {
  * short enough that a client learns soon of one that isn't.
  */
 const patienceMs = 300;
+/** The supervisor has a service that was killed back within a second on a machine that is not busy. */
+const restartMs = 3000;
 /** A start of the builder takes some hundred milliseconds. */
 const wakeTimeoutMs = 20_000;
 
 /** Opens the channels in the background; services may start later, and again. */
 export function openBackends(sockets: BackendSockets): BackendChannels {
-  const containerService = openChannel(sockets.containerService, { patienceMs, ttrpc: true });
-  const imageService = openChannel(sockets.imageService, { patienceMs, ttrpc: true });
+  const containerService = openChannel(sockets.containerService, {
+    patienceMs,
+    restartMs,
+    ttrpc: true,
+  });
+  const imageService = openChannel(sockets.imageService, { patienceMs, restartMs, ttrpc: true });
   const buildService = openChannel(sockets.buildService, {
     patienceMs,
     onDemand: true,
