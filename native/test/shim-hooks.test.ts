@@ -1,0 +1,86 @@
+/** Hooks of a container (OCI runtime-spec, config.md#posix-platform-hooks). */
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { type HookInit, type PlanInit, Playground, processOf } from "./shim-driver.ts";
+
+const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
+
+describe("hooks", () => {
+  const hook = (playground: Playground, stage: string, script: string): HookInit => ({
+    stage,
+    path: "/bin/sh",
+    args: ["sh", "-c", `echo ${stage} >> ${playground.path("order")}; ${script}`],
+    env: ["PATH=/bin:/usr/bin"],
+  });
+
+  it("run in the spec's order with the state on standard input", async () => {
+    await using playground = await Playground.make();
+    const stages = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    const shim = playground.launch({
+      ...sh(`echo started; ls /container-hook`),
+      hookStateJson: '{"ociVersion":"1.0.2","id":"x"}',
+      hooks: [
+        ...stages.map((stage) => hook(playground, stage, `cat > ${playground.path(stage)}`)),
+        {
+          stage: "startContainer",
+          path: "/bin/sh",
+          args: ["sh", "-c", "echo > /container-hook"],
+          env: ["PATH=/bin"],
+        },
+      ],
+    });
+    assert.equal((await shim.message("exited")).exitCode, 0);
+    await shim.exitOfProcess();
+    assert.deepEqual(readFileSync(playground.path("order"), "utf8").trim().split("\n"), stages);
+    const { pid } = await shim.message("started");
+    const state = (stage: string): Record<string, unknown> =>
+      JSON.parse(readFileSync(playground.path(stage), "utf8"));
+    assert.deepEqual(state("prestart"), { status: "creating", pid, ociVersion: "1.0.2", id: "x" });
+    assert.equal(state("poststart")["status"], "running");
+    assert.equal(state("poststop")["status"], "stopped");
+  });
+
+  it("that fail or take too long fail the start", async () => {
+    await using playground = await Playground.make();
+    for (const [script, timeoutSeconds, text] of [
+      ["echo why >&2; exit 3", 0, /exit status 3, output: why/],
+      ["sleep 100", 1, /timed out/],
+    ] as const) {
+      const shim = playground.launch({
+        ...sh("true"),
+        hooks: [{ ...hook(playground, "createRuntime", script), timeoutSeconds }],
+      });
+      const failed = await shim.message("startFailed");
+      assert.match(failed.message, text);
+      await shim.exitOfProcess();
+    }
+  });
+});
+
+describe("hooks after start and end", () => {
+  it("that fail are complained of, and the others and the container go on", async () => {
+    await using playground = await Playground.make();
+    const hook = (stage: string, script: string): HookInit => ({
+      stage,
+      path: "/bin/sh",
+      args: ["sh", "-c", script],
+      env: ["PATH=/bin:/usr/bin"],
+    });
+    const shim = playground.launch({
+      ...sh("echo ran"),
+      hooks: [
+        hook("poststart", "echo too late >&2; exit 3"),
+        hook("poststart", `: > ${playground.path("second-start")}`),
+        hook("poststop", "exit 4"),
+        hook("poststop", `: > ${playground.path("second-stop")}`),
+      ],
+    });
+    assert.equal((await shim.message("exited")).exitCode, 0);
+    await shim.exitOfProcess();
+    assert.ok(existsSync(playground.path("second-start")));
+    assert.ok(existsSync(playground.path("second-stop")));
+    await shim.message("warning", ({ text }) => /poststart hook .*status 3.*too late/.test(text));
+    await shim.message("warning", ({ text }) => /poststop hook .*exit status 4/.test(text));
+  });
+});
