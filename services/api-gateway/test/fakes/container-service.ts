@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
 import type net from "node:net";
 import { buffer } from "node:stream/consumers";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { conflict, invalidArgument, notFound, notModified } from "@gantry/errors";
 import { silentLogger } from "@gantry/logging";
 import {
@@ -14,10 +14,8 @@ import {
   type CreateExecRequest,
   ExecService,
 } from "@gantry/proto/container";
-import { type EventSchema, EventService } from "@gantry/proto/event";
-import { type Network, NetworkSchema, NetworkService } from "@gantry/proto/network";
-import { SystemService } from "@gantry/proto/system";
-import { type Volume, VolumeSchema, VolumeService } from "@gantry/proto/volume";
+import { type Network } from "@gantry/proto/network";
+import { type Volume } from "@gantry/proto/volume";
 import {
   type DataListener,
   type Implementation,
@@ -26,6 +24,11 @@ import {
   serveGrpc,
 } from "@gantry/rpc";
 import { onHangup } from "../../src/http/hijack/hangup.ts";
+import { type EventInit, fakeEvents } from "./event-service.ts";
+import { fakeNetworks } from "./network-service.ts";
+import type { Seen } from "./seen.ts";
+import { fakeSystem } from "./system-service.ts";
+import { fakeVolumes } from "./volume-service.ts";
 
 /** A frame of Docker's multiplexed stream. */
 export function frame(stream: 1 | 2, text: string): Buffer {
@@ -38,15 +41,6 @@ export function frame(stream: 1 | 2, text: string): Buffer {
 
 /** What an attached process does with its streams; resolves with the exit code. */
 export type Program = (socket: net.Socket, container: Container) => Promise<number>;
-
-/** Calls seen, by method. */
-export interface Seen {
-  readonly method: string;
-  readonly request: unknown;
-}
-
-/** An event as tests write it. */
-export type EventInit = MessageInitShape<typeof EventSchema>;
 
 /** The fake. */
 export class FakeContainerService implements AsyncDisposable {
@@ -111,10 +105,10 @@ export class FakeContainerService implements AsyncDisposable {
     return [
       this.container(),
       this.exec(),
-      this.system(),
-      this.network(),
-      this.volume(),
-      this.event(),
+      fakeSystem(this.containers),
+      fakeNetworks(this.networks, this.seen),
+      fakeVolumes(this.volumes, this.seen),
+      fakeEvents(this.events, this.eventAdded, "container-service"),
     ];
   }
 
@@ -459,132 +453,4 @@ export class FakeContainerService implements AsyncDisposable {
       },
     });
   }
-
-  private system(): Implementation {
-    return implement(SystemService, {
-      getInfo: () =>
-        Promise.resolve({
-          engineId: "engine",
-          containers: this.containers.size,
-          cgroupVersion: "2",
-          cgroupDriver: "cgroupfs",
-          ncpu: 2,
-          memTotalBytes: 1024n,
-          hostname: "host",
-          operatingSystem: "Debian",
-          architecture: "x86_64",
-          networkDrivers: ["null", "bridge", "host"],
-        }),
-    });
-  }
-
-  private network(): Implementation {
-    return implement(NetworkService, {
-      createNetwork: (request) => {
-        this.seen.push({ method: "createNetwork", request });
-        const id = randomBytes(32).toString("hex");
-        this.networks.set(
-          id,
-          create(NetworkSchema, {
-            id,
-            name: request.name,
-            driver: "bridge",
-            scope: "local",
-            enableIpv4: true,
-            ipam: {
-              driver: "default",
-              config: [{ subnet: "172.18.0.0/16", gateway: "172.18.0.1" }],
-            },
-            subnets: { "172.18.0.0/16": { ipsInUse: 3n, dynamicIpsAvailable: 65533n } },
-          }),
-        );
-        return Promise.resolve({ id });
-      },
-      listNetworks: () => Promise.resolve({ networks: [...this.networks.values()] }),
-      inspectNetwork: (request) => {
-        for (const each of this.networks.values())
-          if (each.id === request.network || each.name === request.network)
-            return Promise.resolve({ network: each });
-        throw notFound("network", request.network);
-      },
-      removeNetwork: () => Promise.resolve({}),
-      connectNetwork: (request) => {
-        this.seen.push({ method: "connectNetwork", request });
-        return Promise.resolve({});
-      },
-    });
-  }
-
-  private volume(): Implementation {
-    return implement(VolumeService, {
-      createVolume: (request) => {
-        const volume = create(VolumeSchema, {
-          name: request.name || randomBytes(32).toString("hex"),
-          driver: "local",
-          scope: "local",
-          createdNano: 1_700_000_000_000_000_000n,
-          mountpoint: "/v",
-          sizeBytes: -1n,
-          refCount: -1n,
-        });
-        this.volumes.set(volume.name, volume);
-        return Promise.resolve({ volume });
-      },
-      inspectVolume: (request) => {
-        const volume = this.volumes.get(request.name);
-        if (volume === undefined)
-          throw notFound("volume", request.name, `get ${request.name}: no such volume`);
-        return Promise.resolve({ volume });
-      },
-      listVolumes: () => Promise.resolve({ volumes: [...this.volumes.values()], warnings: [] }),
-      removeVolume: (request) => {
-        if (!this.volumes.delete(request.name))
-          throw notFound("volume", request.name, `get ${request.name}: no such volume`);
-        return Promise.resolve({});
-      },
-      pruneVolumes: (request) => {
-        this.seen.push({ method: "pruneVolumes", request });
-        return Promise.resolve({ deleted: [], spaceReclaimedBytes: 0n });
-      },
-    });
-  }
-
-  private event(): Implementation {
-    return fakeEvents(this.events, this.eventAdded, "container-service");
-  }
-}
-
-/** An event log over an array. */
-export function fakeEvents(
-  events: readonly EventInit[],
-  added: EventEmitter,
-  service: string,
-): Implementation {
-  return implement(EventService, {
-    async *subscribe(request, { signal }) {
-      let at = request.cursor === "" ? events.length : Number(request.cursor.split("-").at(-1));
-      if (request.cursor === "" && request.sinceNano !== 0n) {
-        const first = events.findIndex((each) => (each.timeNano ?? 0n) >= request.sinceNano);
-        at = first === -1 ? events.length : first;
-      }
-      const word = service.replace("-", "_");
-      yield { cursor: `${word}-${String(at)}` };
-      while (!signal.aborted) {
-        const event = events[at];
-        if (event !== undefined) {
-          if (request.untilNano !== 0n && (event.timeNano ?? 0n) > request.untilNano) return;
-          at++;
-          yield { event, cursor: `${word}-${String(at)}` };
-          continue;
-        }
-        const leftMs = Number(request.untilNano / 1_000_000n) - Date.now();
-        if (request.untilNano !== 0n && leftMs <= 0) return;
-        const timeout =
-          request.untilNano === 0n
-            ? signal
-            : AbortSignal.any([signal, AbortSignal.timeout(leftMs + 1)]);
-        await once(added, "added", { signal: timeout }).catch(() => undefined);
-      }
-    },
-  });
 }

@@ -13,7 +13,8 @@ import {
   openDataListener,
   serveGrpc,
 } from "@gantry/rpc";
-import { type EventInit, fakeEvents, type Seen } from "./container-service.ts";
+import { type EventInit, fakeEvents } from "./event-service.ts";
+import type { Seen } from "./seen.ts";
 
 /** Bytes that tell their place. */
 const big = Buffer.from(

@@ -1,0 +1,5 @@
+/** Calls seen, by method. */
+export interface Seen {
+  readonly method: string;
+  readonly request: unknown;
+}
