@@ -102,8 +102,8 @@ describe("isolation", () => {
     assert.equal((await inside.run(...shown, "eth0")).stdout, "");
     assert.equal(execFileSync("ip", [...shown.slice(1), "e2efour"], { encoding: "utf8" }), "");
     // To all neighbours, for which no address is needed but one's own.
-    const sent = await inside.run("ping", "-6", "-c1", "-W1", "-I", "eth0", "ff02::1");
-    assert.notEqual(sent.code, 0);
+    const sent = await inside.run("busybox", "ping6", "-c1", "-W1", "-I", "eth0", "ff02::1");
+    assert.match(sent.stderr, /[Aa]ddress|unreachable|assign/);
   });
 
   it("can be had between containers of one network", async () => {

@@ -267,7 +267,7 @@ export interface ElementChange {
   readonly map: string;
   /** Take them out; else put them in, which fails (EEXIST) when the key has another value. */
   readonly remove: boolean;
-  /** All keys one after the other, and all values; of the same sizes each. */
+  /** All keys one after the other, and all values (of a set: none); of the same sizes each. */
   readonly keys: Uint8Array;
   readonly values: Uint8Array;
   readonly count: number;

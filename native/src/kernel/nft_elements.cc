@@ -41,7 +41,7 @@ class Transaction {
       for (; at < end; ++at) {
         const size_t element = open(NFTA_LIST_ELEM);
         value(NFTA_SET_ELEM_KEY, change.keys.subspan(at * key_size, key_size));
-        if (!change.remove) value(NFTA_SET_ELEM_DATA, change.values.subspan(at * value_size, value_size));
+        if (!change.remove && value_size > 0) value(NFTA_SET_ELEM_DATA, change.values.subspan(at * value_size, value_size));
         close(element);
       }
       close(list);

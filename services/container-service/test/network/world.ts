@@ -247,7 +247,7 @@ export class World {
       config: {
         hostname: choice.hostname ?? "",
         domainname: "",
-        exposedPorts: [],
+        exposedPorts: (choice.publish ?? []).map(toBinding).map(({ port }) => port),
         networkDisabled: false,
         macAddress: "",
       },

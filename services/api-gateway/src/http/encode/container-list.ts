@@ -106,7 +106,7 @@ function encodePorts(ports: readonly PortBindings[]): JsonOut {
     return bindings.map((each) => ({
       IP: each.hostIp === "" ? undefined : each.hostIp,
       PrivatePort,
-      PublicPort: Number(each.hostPort),
+      PublicPort: each.hostPort === "" ? undefined : Number(each.hostPort),
       Type: protocol,
     }));
   });

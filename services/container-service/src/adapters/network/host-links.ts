@@ -79,6 +79,8 @@ export class KernelHostLinks implements HostLinks {
     const folder = `${procNet}/ipv6/conf/${name}`;
     await writeIfPresent(`${folder}/disable_ipv6`, on ? "0" : "1");
     await writeIfPresent(`${folder}/accept_ra`, "0");
+    // Its MAC is random. Until a check for a twin ends, a second or two, no neighbour could be asked for.
+    await writeIfPresent(`${folder}/accept_dad`, "0");
   }
 
   async #setAddresses(spec: BridgeSpec, found: Link | undefined): Promise<void> {

@@ -1,6 +1,10 @@
 /** The bridges that must be there, from the records. */
 import { parseSubnet } from "../../domain/network/address.ts";
-import { isIsolated, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import {
+  type GatewayMode,
+  isIsolated,
+  parseBridgeOptions,
+} from "../../domain/network/bridge-options.ts";
 import type { NetworkRecord } from "../../domain/network/records.ts";
 import type { BridgeRules } from "../../domain/network/ruleset.ts";
 import type { BridgeSpec } from "../../ports/network-host.ts";
@@ -47,6 +51,19 @@ export function bridgeRules(registry: NetworkRegistry): BridgeRules[] {
       masquerade: options.masquerade,
       sources: options.sources,
       interContainer: options.interContainer,
+      direct: { 4: directOf(options.gatewayModes[4]), 6: directOf(options.gatewayModes[6]) },
     };
   });
+}
+
+function directOf(mode: GatewayMode): "published" | "everything" | undefined {
+  switch (mode) {
+    case "routed":
+      return "published";
+    case "nat-unprotected":
+      return "everything";
+    case "nat":
+    case "isolated":
+      return undefined;
+  }
 }

@@ -180,7 +180,7 @@ async function settle(
     next = { ...networks, published: [] };
     context.registry.putContainer(next);
     const published = await publishContainer(context, container, placed, gateways);
-    next = { ...next, published, exposed: shownPorts(container) };
+    next = { ...next, published, exposed: shownPorts(container, placed) };
     for (const { endpoint } of published.length === 0 ? [] : placed) {
       if (endpoint.live.hostName !== "") await context.links.setHairpin(endpoint.live.hostName);
     }

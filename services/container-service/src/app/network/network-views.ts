@@ -153,7 +153,7 @@ function viewPorts(container: ContainerNetworks): PortBindings[] {
     port,
     bindings: (byPort.get(port) ?? []).map(({ hostIp, hostPort }) => ({
       hostIp,
-      hostPort: String(hostPort),
+      hostPort: hostPort === 0 ? "" : String(hostPort),
     })),
   }));
 }

@@ -73,7 +73,7 @@ async function prepareOwn(
   try {
     const gateways = chooseGateways(placed);
     const published = await setUp(() => publishContainer(context, container, placed, gateways));
-    networks = { ...networks, published, exposed: shownPorts(container) };
+    networks = { ...networks, published, exposed: shownPorts(container, placed) };
     const texts: OwnTexts =
       kind === "host"
         ? { files: await hostModeFiles(context, container), names: undefined }

@@ -1,22 +1,30 @@
 /** Which of a container's ports are published, and by which of its endpoints. */
 import { EngineError, toEngineError } from "@gantry/errors";
+import type { Family } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
-import { type WantedPort, wantedPorts } from "../../domain/network/port-spec.ts";
+import {
+  expandContainerPorts,
+  formatContainerPort,
+  type WantedPort,
+  wantedPorts,
+} from "../../domain/network/port-spec.ts";
 import type { PublishedPort } from "../../domain/network/records.ts";
 import type { NetworkedContainer } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
 import type { GatewayChoice, PlacedEndpoint } from "./endpoint-plan.ts";
 import { publishPorts } from "./publish-ports.ts";
 
-/** Ports that inspect shows: exposed and bound ones. */
-export function shownPorts(container: NetworkedContainer): string[] {
-  const { portBindings } = container.hostConfig;
-  const bound = wantedPorts(portBindings, [], false).map(({ container: port }) => port);
-  const exposed = wantedPorts([], container.config.exposedPorts, true).map(
-    ({ container: port }) => port,
-  );
-  return [...new Set([...exposed, ...bound].map((port) => `${port.port}/${port.protocol}`))];
+/** Ports that inspect shows: exposed ones, of containers with a network that can publish them. */
+export function shownPorts(
+  container: NetworkedContainer,
+  placed: readonly PlacedEndpoint[],
+): string[] {
+  if (!placed.some(({ network }) => network.driver === "bridge" && !network.internal)) return [];
+  const exposed = container.config.exposedPorts.flatMap(expandContainerPorts);
+  return [...new Set(exposed.map(formatContainerPort))];
 }
+
+const families: readonly Family[] = [4, 6];
 
 /**
  * Publishes what the container wants, by the endpoints that have its default routes. Nothing is published
@@ -41,6 +49,7 @@ export async function publishContainer(
         ipv4: gateways.ipv4?.network.driver === "bridge" ? gateways.ipv4.endpoint.live.ipv4 : "",
         ipv6: gateways.ipv6?.network.driver === "bridge" ? gateways.ipv6.endpoint.live.ipv6 : "",
       },
+      routed: families.filter((family) => isRouted(gateways[`ipv${family}`], family)),
       defaultHostAddress:
         parseBridgeOptions(outlet.network.options).hostBinding ??
         context.options.defaultHostAddress,
@@ -48,6 +57,11 @@ export async function publishContainer(
   } catch (error) {
     throw externalConnectivityError(container, outlet, error);
   }
+}
+
+function isRouted(gateway: PlacedEndpoint | undefined, family: Family): boolean {
+  if (gateway?.network.driver !== "bridge") return false;
+  return parseBridgeOptions(gateway.network.options).gatewayModes[family] === "routed";
 }
 
 function wantedOf(container: NetworkedContainer): WantedPort[] {

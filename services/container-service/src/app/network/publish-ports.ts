@@ -2,6 +2,7 @@
 import { internal, invalidArgument } from "@gantry/errors";
 import {
   type Address,
+  type Family,
   formatAddress,
   parseAddress,
   parseInterfaceAddress,
@@ -25,6 +26,8 @@ export type PublishContext = Pick<
 /** Where the ports of a container lead to. */
 export interface PublishTarget {
   readonly live: Pick<LiveEndpoint, "ipv4" | "ipv6">;
+  /** Families in which callers come by a route to the container, not by ports of the host. */
+  readonly routed: readonly Family[];
   /** Host address for wishes that name none. */
   readonly defaultHostAddress: string;
 }
@@ -51,7 +54,7 @@ export async function publishPorts(
 /** Gives the ports back at once; the kernel and the relay follow in the background, in order. */
 export function unpublishPorts(context: PublishContext, published: readonly PublishedPort[]): void {
   if (published.length === 0) return;
-  for (const port of published) context.ports.giveBack(heldOf(port));
+  giveBack(context, published);
   inBackground(
     context,
     "remove redirects",
@@ -72,8 +75,16 @@ async function changeRules(
   else await udpFlows.forget(changed.then(() => links.forgetUdpFlows(ports)));
 }
 
-function isUdp({ protocol }: RedirectedPort): boolean {
-  return protocol === "udp";
+function isUdp({ protocol, hostPort }: RedirectedPort): boolean {
+  return protocol === "udp" && hostPort !== 0;
+}
+
+function giveBack(context: PublishContext, published: readonly PublishedPort[]): void {
+  for (const port of published.filter(isOfHost)) context.ports.giveBack(heldOf(port));
+}
+
+function isOfHost({ hostPort }: PublishedPort): boolean {
+  return hostPort !== 0;
 }
 
 /** First all at once, which nearly always goes well; then one by one, to find out what is in the way. */
@@ -86,7 +97,7 @@ async function bindAll(
   for (const wish of wanted) published.push(...holdNext(context, wish, target));
   await checkSctp(context, published);
   if (await context.relay.listen(relayPorts(published))) return;
-  for (const port of published.splice(0)) context.ports.giveBack(heldOf(port));
+  giveBack(context, published.splice(0));
   for (const wish of wanted) published.push(...(await bindOne(context, wish, target)));
 }
 
@@ -95,7 +106,7 @@ async function checkSctp(
   context: PublishContext,
   published: readonly PublishedPort[],
 ): Promise<void> {
-  const port = published.find(({ protocol }) => protocol === "sctp");
+  const port = published.filter(isOfHost).find(({ protocol }) => protocol === "sctp");
   if (port === undefined || (await context.links.hasSctp())) return;
   const where = formatHostPort(addressOf(port.hostIp), port.hostPort);
   throw internal(`failed to bind host port ${where}/sctp: protocol not supported`);
@@ -107,10 +118,12 @@ function holdNext(
   wish: WantedPort,
   target: PublishTarget,
 ): PublishedPort[] {
-  const addresses = hostAddresses(context, wish, target);
+  const sides = hostSides(context, wish, target);
+  const addresses = boundAddresses(sides);
+  if (addresses.length === 0) return hold(context, wish, sides, 0, target);
   for (const port of context.ports.candidates(wish.hostPorts)) {
     if (isHeld(context, wish, addresses, port)) continue;
-    return hold(context, wish, addresses, port, target);
+    return hold(context, wish, sides, port, target);
   }
   throw noneFree(wish, addresses);
 }
@@ -120,12 +133,14 @@ async function bindOne(
   wish: WantedPort,
   target: PublishTarget,
 ): Promise<PublishedPort[]> {
-  const addresses = hostAddresses(context, wish, target);
+  const sides = hostSides(context, wish, target);
+  const addresses = boundAddresses(sides);
+  if (addresses.length === 0) return hold(context, wish, sides, 0, target);
   let refused: Error | undefined;
   let attempts = 0;
   for (const port of context.ports.candidates(wish.hostPorts)) {
     if (isHeld(context, wish, addresses, port)) continue;
-    const published = hold(context, wish, addresses, port, target);
+    const published = hold(context, wish, sides, port, target);
     if (await listenOrGiveBack(context, published)) return published;
     refused = inUseByHost(wish, addresses, port);
     attempts++;
@@ -143,7 +158,7 @@ async function listenOrGiveBack(
     listening = await context.relay.listen(relayPorts(published));
     return listening;
   } finally {
-    if (!listening) for (const port of published) context.ports.giveBack(heldOf(port));
+    if (!listening) giveBack(context, published);
   }
 }
 
@@ -159,17 +174,20 @@ function isHeld(
 function hold(
   context: PublishContext,
   wish: WantedPort,
-  addresses: readonly Address[],
+  sides: readonly HostSide[],
   port: number,
   target: PublishTarget,
 ): PublishedPort[] {
   const { protocol } = wish.container;
-  context.ports.hold(protocol, addresses, port, wish.hostPorts === undefined);
-  return addresses.map((address) => ({
+  const addresses = boundAddresses(sides);
+  if (addresses.length > 0) {
+    context.ports.hold(protocol, addresses, port, wish.hostPorts === undefined);
+  }
+  return sides.map(({ address, isRouted }) => ({
     container: wish.container,
     protocol,
-    hostIp: formatAddress(address),
-    hostPort: port,
+    hostIp: formatAddress(isRouted ? { family: address.family, value: 0n } : address),
+    hostPort: isRouted ? 0 : port,
     targetIpv4: plainAddress(target.live.ipv4),
     targetIpv6: plainAddress(target.live.ipv6),
   }));
@@ -179,11 +197,36 @@ function plainAddress(text: string): string {
   return text.replace(/\/.*$/, "");
 }
 
+/** Where callers of one family come in. */
+interface HostSide {
+  readonly address: Address;
+  /** Not by the host's address, but by a route to the container. */
+  readonly isRouted: boolean;
+}
+
+/** IPv4 leads to IPv4 only, IPv6 to either. */
+function hostSides(
+  context: PublishContext,
+  wish: WantedPort,
+  { live, routed, ...target }: PublishTarget,
+): HostSide[] {
+  return hostAddresses(context, wish, target)
+    .filter(({ family }) => live.ipv4 !== "" || (family === 6 && live.ipv6 !== ""))
+    .map((address) => {
+      const hasOwn = address.family === 4 || live.ipv6 !== "";
+      return { address, isRouted: hasOwn && routed.includes(address.family) };
+    });
+}
+
+function boundAddresses(sides: readonly HostSide[]): Address[] {
+  return sides.filter(({ isRouted }) => !isRouted).map(({ address }) => address);
+}
+
 /** No address named: all of the host, by both families. */
 function hostAddresses(
   context: PublishContext,
   wish: WantedPort,
-  target: PublishTarget,
+  target: Pick<PublishTarget, "defaultHostAddress">,
 ): Address[] {
   if (wish.hostAddress !== undefined) return [wish.hostAddress];
   const address = parseAddress(target.defaultHostAddress);
@@ -229,14 +272,14 @@ function addressOf(text: string): Address {
 
 /** Takes ports of a container that runs since before a restart of ours. */
 export function adoptPorts(context: PublishContext, published: readonly PublishedPort[]): void {
-  for (const port of published) context.ports.adopt(heldOf(port));
+  for (const port of published.filter(isOfHost)) context.ports.adopt(heldOf(port));
 }
 
 function isLoopback(address: Address): boolean {
   return address.family === 4 ? address.value >> 24n === 127n : address.value === 1n;
 }
 
-/** What the kernel redirects: nothing for loopback addresses and from one family to the other. */
+/** What the kernel redirects or lets through: nothing for loopback addresses and from one family to the other. */
 export function redirectOf(port: PublishedPort): RedirectedPort[] {
   const host = addressOf(port.hostIp);
   const target = host.family === 4 ? port.targetIpv4 : port.targetIpv6;
@@ -255,7 +298,7 @@ export function redirectOf(port: PublishedPort): RedirectedPort[] {
 /** What the relay holds: everything that it can speak. */
 export function relayPorts(published: readonly PublishedPort[]): RelayPort[] {
   return published
-    .filter((port) => port.protocol !== "sctp")
+    .filter((port) => isOfHost(port) && port.protocol !== "sctp")
     .map((port) => {
       const isIpv4 = addressOf(port.hostIp).family === 4;
       const [same, other] = isIpv4

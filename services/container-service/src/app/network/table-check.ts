@@ -3,6 +3,7 @@ import { formatAddress } from "../../domain/network/address.ts";
 import {
   type BridgeRules,
   countRules,
+  directSets,
   mapName,
   type RedirectedPort,
 } from "../../domain/network/ruleset.ts";
@@ -46,7 +47,10 @@ function expectedElements(
     ["dnat4one", 0],
     ["dnat6any", 0],
     ["dnat6one", 0],
+    ["direct4", 0],
+    ["direct6", 0],
   ]);
+  for (const { name, members } of directSets(bridges)) counts.set(name, members.length);
   for (const port of ports) counts.set(mapName(port), (counts.get(mapName(port)) ?? 0) + 1);
   return counts;
 }

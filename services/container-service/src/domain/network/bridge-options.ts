@@ -1,6 +1,6 @@
 /** Options of the bridge driver, as Docker names them. */
 import { internal, invalidArgument } from "@gantry/errors";
-import { type Address, parseAddress } from "./address.ts";
+import { type Address, type Family, parseAddress } from "./address.ts";
 
 /** Docker's option names. */
 export const bridgeOptionNames = {
@@ -32,7 +32,17 @@ export interface BridgeOptions {
   readonly mtu: number;
   /** First letters of interface names in containers. */
   readonly interfacePrefix: string;
+  readonly gatewayModes: Readonly<Record<Family, GatewayMode>>;
 }
+
+/**
+ * How containers are reached from outside:
+ * - `nat`: by published ports of the host
+ * - `nat-unprotected`: and all ports by a route to them
+ * - `routed`: published ports by a route to them, without ports of the host; nothing is masqueraded
+ * - `isolated`: not at all, the host is out of reach, too
+ */
+export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
 
 /**
  * Unknown options are kept in the record and change nothing, as with Docker. Errors: invalid_argument,
@@ -40,7 +50,6 @@ export interface BridgeOptions {
  */
 export function parseBridgeOptions(options: Readonly<Record<string, string>>): BridgeOptions {
   const names = bridgeOptionNames;
-  checkGatewayModes(options);
   return {
     name: linkName(options[names.name]),
     interContainer: flag(options, names.interContainer, true),
@@ -50,6 +59,7 @@ export function parseBridgeOptions(options: Readonly<Record<string, string>>): B
     hostBinding: hostAddress(options[names.hostBinding]),
     mtu: mtu(options[names.mtu]),
     interfacePrefix: options[names.interfacePrefix] || "eth",
+    gatewayModes: { 4: gatewayMode(options, "ipv4"), 6: gatewayMode(options, "ipv6") },
   };
 }
 
@@ -104,15 +114,21 @@ function mtu(text: string | undefined): number {
 }
 
 const families = ["ipv4", "ipv6"] as const;
-const gatewayModes: readonly string[] = ["", "nat", "nat-unprotected", "routed", "isolated"];
 
-function checkGatewayModes(options: Readonly<Record<string, string>>): void {
-  for (const family of families) {
-    const name = gatewayModeName(family);
-    const mode = options[name] ?? "";
-    if (!gatewayModes.includes(mode)) {
+function gatewayMode(
+  options: Readonly<Record<string, string>>,
+  family: (typeof families)[number],
+): GatewayMode {
+  const name = gatewayModeName(family);
+  const mode = options[name] || "nat";
+  switch (mode) {
+    case "nat":
+    case "nat-unprotected":
+    case "routed":
+    case "isolated":
+      return mode;
+    default:
       throw unreadable(name, mode, `unknown gateway mode ${mode}`);
-    }
   }
 }
 

@@ -1,8 +1,8 @@
-/** Published ports as elements of the maps of `ruleset.ts`, in the form that the kernel has them in. */
+/** Published ports as elements of the maps and sets of `ruleset.ts`, in the form that the kernel has them in. */
 import { type Address, familyBits } from "./address.ts";
 import { mapName, type Protocol, type RedirectedPort } from "./ruleset.ts";
 
-/** Elements of one map, to be put in or taken out: keys and values one after the other. */
+/** Elements of one map, or of a set (no values), to be put in or taken out: keys and values one after the other. */
 export interface PortElements {
   readonly map: string;
   readonly remove: boolean;
@@ -33,16 +33,19 @@ function elementsOf(ports: readonly RedirectedPort[], remove: boolean): PortElem
   }));
 }
 
-function keyOf({ protocol, hostAddress, hostPort }: RedirectedPort): Buffer {
+function keyOf(port: RedirectedPort): Buffer {
+  const { protocol, hostAddress, hostPort } = port;
+  const part = Buffer.of(protocolNumbers[protocol], 0, 0, 0);
+  if (hostPort === 0) return Buffer.concat([part, placeOf(port)]);
   const address = hostAddress === undefined ? [] : [addressPart(hostAddress)];
-  return Buffer.concat([
-    Buffer.of(protocolNumbers[protocol], 0, 0, 0),
-    ...address,
-    portPart(hostPort),
-  ]);
+  return Buffer.concat([part, ...address, portPart(hostPort)]);
 }
 
-function valueOf({ containerAddress, containerPort }: RedirectedPort): Buffer {
+function valueOf(port: RedirectedPort): Buffer {
+  return port.hostPort === 0 ? Buffer.alloc(0) : placeOf(port);
+}
+
+function placeOf({ containerAddress, containerPort }: RedirectedPort): Buffer {
   return Buffer.concat([addressPart(containerAddress), portPart(containerPort)]);
 }
 

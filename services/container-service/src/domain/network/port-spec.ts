@@ -79,21 +79,24 @@ export function formatContainerPort(port: ContainerPort): string {
 }
 
 /**
- * Everything that a container wants published: its bindings, and with `publishAll` its exposed ports. An
- * empty list of bindings counts as one ephemeral port. Errors: invalid_argument.
+ * Everything that a container wants published: the bindings of exposed ports, and with `publishAll` the exposed
+ * ports without. Bindings of other ports have no effect, as with Docker. An empty list of bindings counts as one
+ * ephemeral port. Errors: invalid_argument, also for bindings without effect.
  */
 export function wantedPorts(
   requests: readonly BindingsRequest[],
   exposed: readonly string[],
   publishAll: boolean,
 ): WantedPort[] {
-  const wanted = requests.flatMap(wantedOf);
+  const exposedPorts = exposed.flatMap(expandContainerPorts);
+  const known = new Set(exposedPorts.map(formatContainerPort));
+  const wanted = requests
+    .flatMap(wantedOf)
+    .filter(({ container }) => known.has(formatContainerPort(container)));
   if (!publishAll) return wanted;
-  const named = new Set(requests.map(({ port }) => formatContainerPort(parseContainerPort(port))));
-  for (const container of exposed.flatMap(expandContainerPorts)) {
-    if (!named.has(formatContainerPort(container))) wanted.push({ container });
-  }
-  return wanted;
+  const bound = new Set(wanted.map(({ container }) => formatContainerPort(container)));
+  const unbound = exposedPorts.filter((port) => !bound.has(formatContainerPort(port)));
+  return [...wanted, ...unbound.map((container) => ({ container }))];
 }
 
 function wantedOf(request: BindingsRequest): WantedPort[] {

@@ -34,9 +34,15 @@ describe("port notation", () => {
   });
 
   it("takes an empty list of bindings as one ephemeral port", () => {
-    assert.deepEqual(wantedPorts([{ port: "80/tcp", bindings: [] }], [], false), [
+    assert.deepEqual(wantedPorts([{ port: "80/tcp", bindings: [] }], ["80"], false), [
       { container: { port: 80, protocol: "tcp" } },
     ]);
+  });
+
+  it("publishes nothing for a binding of a port that is not exposed", () => {
+    const bindings = [{ hostIp: "", hostPort: "8080" }];
+    assert.deepEqual(wantedPorts([{ port: "80/tcp", bindings }], ["80/udp"], false), []);
+    assert.equal(wantedPorts([{ port: "80/tcp", bindings }], ["80"], false).length, 1);
   });
 
   it("publishes all exposed ports that have no binding of their own", () => {

@@ -105,6 +105,7 @@ export interface PublishedPort {
   readonly protocol: Protocol;
   /** Canonical address. */
   readonly hostIp: string;
+  /** 0: none of the host's, the container's own port is reached by a route (gateway mode `routed`). */
   readonly hostPort: number;
   /** Addresses of the container that it leads to; empty when it has none of that family. */
   readonly targetIpv4: string;

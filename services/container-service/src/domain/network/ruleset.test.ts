@@ -69,13 +69,30 @@ describe("rules", () => {
     assert.match(text, /set neighbours \{[^}]*elements = \{ "a" \. "a" \}/);
   });
 
+  it("let callers in by a route as far as the gateway mode says, family by family", () => {
+    const text = render(
+      [
+        bridge("a", "10.1.0.0/16", { direct: { 4: "published" } }),
+        bridge("b", "10.2.0.0/16", { direct: { 4: "everything", 6: "published" } }),
+        bridge("c", "10.3.0.0/16", { direct: { 4: "everything" }, internal: true }),
+      ],
+      [port("", 0, "10.1.0.2")],
+    );
+    assert.match(text, /set routed4 \{ type ifname; elements = \{ "a" \} \}/);
+    assert.match(text, /set open4 \{ type ifname; elements = \{ "b" \} \}/);
+    assert.match(text, /set routed6 \{ type ifname; elements = \{ "b" \} \}/);
+    assert.match(text, /set direct4 \{.*elements = \{ tcp \. 10\.1\.0\.2 \. 80 \} \}/);
+    assert.doesNotMatch(text, /10\.1\.0\.0\/16 oifname != "a" masquerade/);
+    assert.match(text, /10\.2\.0\.0\/16 oifname != "b" masquerade/);
+  });
+
   it("are counted as they are rendered", () => {
     const bridges = [bridge("a", "10.1.0.0/16"), bridge("b", "10.2.0.0/16", { internal: true })];
     const counts = countRules(bridges);
     assert.equal(counts.get("postrouting"), 2);
     assert.equal(counts.get("published"), 5);
     assert.equal(counts.get("output"), 3);
-    assert.equal(counts.get("inwards"), 3);
+    assert.equal(counts.get("inwards"), 9);
   });
 });
 
@@ -100,6 +117,13 @@ describe("elements of published ports", () => {
     assert.equal(change?.map, "dnat6one");
     assert.equal(hex(change.keys), `06000000fd00${"0".repeat(26)}0200350000`);
     assert.equal(hex(change.values), `fd01${"0".repeat(26)}0200500000`);
+  });
+
+  it("have no value where a port is let through as it is", () => {
+    const [change] = portElements([port("", 0, "10.0.0.2")], []);
+    assert.equal(change?.map, "direct4");
+    assert.equal(hex(change.keys), "060000000a00000200500000");
+    assert.equal(change.values.length, 0);
   });
 
   it("are none when nothing changes", () => {

@@ -6,7 +6,8 @@
  *   postrouting          masquerading of what leaves a network, and of what comes back to the network
  *                        it started from (hairpin)
  *   forward              isolation: into a bridge come only its own neighbours, answers, and what was
- *                        sent to a published port; from and to an internal network nothing passes
+ *                        sent to a published port; from and to an internal network nothing passes;
+ *                        gateway modes that let in more have sets of their own
  *
  * A drop here is final; an accept is not: other tables may still drop (see foreign-firewall.ts).
  */
@@ -27,13 +28,16 @@ export interface BridgeRules {
   readonly sources?: readonly Address[];
   /** Containers of this network may talk to each other. */
   readonly interContainer: boolean;
+  /** What a route from outside leads to, by family; absent: nothing. With `published` nothing is masqueraded. */
+  readonly direct?: Readonly<Partial<Record<Family, "published" | "everything" | undefined>>>;
 }
 
-/** A published port that the kernel redirects. Both addresses are of one family. */
+/** A published port that the kernel redirects, or lets through. Both addresses are of one family. */
 export interface RedirectedPort {
   readonly protocol: Protocol;
   /** Absent: every address of the host but the loopback. */
   readonly hostAddress?: Address | undefined;
+  /** 0: not redirected, the container's address and port may be called from outside. */
   readonly hostPort: number;
   readonly containerAddress: Address;
   readonly containerPort: number;
@@ -72,16 +76,18 @@ export function renderRemoval(table: string): string {
   return `table inet ${table} {}\ndelete table inet ${table}\n`;
 }
 
-/** Name of the map that a published port is in. */
+/** Name of the map, or set, that a published port is in. */
 export function mapName(port: RedirectedPort): string {
+  if (port.hostPort === 0) return `direct${port.containerAddress.family}`;
   const scope = port.hostAddress === undefined ? "any" : "one";
   return `dnat${port.containerAddress.family}${scope}`;
 }
 
 function element(port: RedirectedPort): string {
+  const own = `${formatAddress(port.containerAddress)} . ${port.containerPort}`;
+  if (port.hostPort === 0) return `${port.protocol} . ${own}`;
   const host = port.hostAddress === undefined ? "" : `${formatAddress(port.hostAddress)} . `;
-  const target = `${formatAddress(port.containerAddress)} . ${port.containerPort}`;
-  return `${port.protocol} . ${host}${port.hostPort} : ${target}`;
+  return `${port.protocol} . ${host}${port.hostPort} : ${own}`;
 }
 
 function quoted(names: readonly string[]): string {
@@ -102,12 +108,32 @@ function renderSets({ bridges, foreignBridges }: Ruleset): string[] {
     renderSet("internal", "ifname", links(bridges.filter((bridge) => bridge.internal))),
     renderSet("neighbours", "ifname . ifname", pairs),
     renderSet("foreign", "ifname", quoted(foreignBridges)),
+    ...directSets(bridges).map(({ name, members }) => renderSet(name, "ifname", links(members))),
   ];
+}
+
+/** Bridges by what a route from outside leads to. */
+export function directSets(
+  bridges: readonly BridgeRules[],
+): { readonly name: string; readonly members: readonly BridgeRules[] }[] {
+  return families.flatMap((family) => [
+    { name: `routed${family}`, members: bridges.filter(isDirect(family, "published")) },
+    { name: `open${family}`, members: bridges.filter(isDirect(family, "everything")) },
+  ]);
+}
+
+function isDirect(family: Family, what: "published" | "everything") {
+  return ({ direct, internal }: BridgeRules): boolean => !internal && direct?.[family] === what;
 }
 
 function renderMaps(ports: readonly RedirectedPort[]): string[] {
   const byMap = Map.groupBy(ports, mapName);
-  return families.flatMap((family) =>
+  const direct = families.map((family) => {
+    const name = `direct${family}`;
+    const elements = (byMap.get(name) ?? []).map(element).join(", ");
+    return renderSet(name, `inet_proto . ipv${family}_addr . inet_service`, elements);
+  });
+  const redirecting = families.flatMap((family) =>
     ["any", "one"].map((scope) => {
       const name = `dnat${family}${scope}`;
       const address = `ipv${family}_addr`;
@@ -118,6 +144,7 @@ function renderMaps(ports: readonly RedirectedPort[]): string[] {
       return `  map ${name} { type ${key} : ${address} . inet_service;${list} }`;
     }),
   );
+  return [...direct, ...redirecting];
 }
 
 // The map lookup ends the rule when the port is not published.
@@ -168,7 +195,8 @@ function masqueradeOf(bridge: BridgeRules): string[] {
     const source = bridge.sources?.find(({ family }) => family === subnet.family);
     const way = source === undefined ? "masquerade" : `snat ${ip} to ${formatAddress(source)}`;
     const outwards = `    ${ip} saddr ${cidr} oifname != "${bridge.link}" ${way}`;
-    return bridge.masquerade ? [hairpin, outwards] : [hairpin];
+    const isHidden = bridge.masquerade && bridge.direct?.[subnet.family] !== "published";
+    return isHidden ? [hairpin, outwards] : [hairpin];
   });
 }
 
@@ -185,6 +213,13 @@ function renderForward(): string[] {
     "  chain inwards {",
     "    ct state established,related accept",
     "    ct status dnat accept",
+    "    meta l4proto . ip daddr . th dport @direct4 accept",
+    "    meta l4proto . ip6 daddr . th dport @direct6 accept",
+    "    meta nfproto ipv4 oifname @routed4 meta l4proto icmp accept",
+    "    meta nfproto ipv6 oifname @routed6 meta l4proto ipv6-icmp accept",
+    // Our other networks stay apart.
+    "    meta nfproto ipv4 oifname @open4 iifname != @bridges accept",
+    "    meta nfproto ipv6 oifname @open6 iifname != @bridges accept",
     "    drop",
     "  }",
   ];

@@ -1,0 +1,184 @@
+/** What is published where: by every form of host address, kind of network and gateway mode, as a dockerd does it. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { untilPasses } from "@gantry/testkit/until-passes";
+import { ask } from "../src/http.ts";
+import { useNetworkBed } from "../src/network-bed.ts";
+import { NetworkPlace } from "../src/network-place.ts";
+
+const bed = useNetworkBed();
+const { docker, sleeper, web, placeOf, addressOf } = bed;
+const host = new NetworkPlace(process.pid);
+
+const networks = {
+  four: [],
+  both: ["--ipv6", "--subnet", "fd00:e2e:1::/64"],
+  six: ["--ipv6", "--ipv4=false", "--subnet", "fd00:e2e:2::/64"],
+} as const;
+
+const all4 = "0.0.0.0";
+const all6 = "[::]";
+/** By host address: where `docker port` shows a port of a container in each network. */
+const forms: Readonly<Record<string, Readonly<Record<keyof typeof networks, readonly string[]>>>> =
+  {
+    "": { four: [all4, all6], both: [all4, all6], six: [all6] },
+    "0.0.0.0": { four: [all4], both: [all4], six: [] },
+    "[::]": { four: [all6], both: [all6], six: [all6] },
+    "127.0.0.1": { four: ["127.0.0.1"], both: ["127.0.0.1"], six: [] },
+    "[::1]": { four: ["[::1]"], both: ["[::1]"], six: ["[::1]"] },
+  };
+
+/** Whom callers of these addresses reach. */
+const callers = (shown: readonly string[]): Record<string, boolean> => ({
+  "127.0.0.1": shown.includes(all4) || shown.includes("127.0.0.1"),
+  "::1": shown.includes(all6) || shown.includes("[::1]"),
+});
+
+describe("a published port", () => {
+  for (const [network, options] of Object.entries(networks)) {
+    it(`of a network with ${network === "four" ? "IPv4" : network === "six" ? "IPv6" : "both families"} is where its host address says`, async () => {
+      await docker("network", "create", ...options, network);
+      for (const [address, rows] of Object.entries(forms)) {
+        const published = address === "" ? "18371:80" : `${address}:18371:80`;
+        await web("srv", "--network", network, "-p", published);
+        const shown = rows[network as keyof typeof networks];
+        assert.deepEqual(
+          (await docker("port", "srv")).split("\n").filter((line) => line !== ""),
+          shown.map((each) => `80/tcp -> ${each}:18371`),
+          `-p ${published}`,
+        );
+        for (const [called, isHeard] of Object.entries(callers(shown))) {
+          const heard = await host.fetch(called, 18_371);
+          assert.equal(heard, isHeard ? "srv" : "refused", `-p ${published}, called at ${called}`);
+        }
+        await docker("rm", "-f", "srv");
+      }
+    });
+  }
+
+  it("has to be exposed, too", async () => {
+    const create = async (body: Readonly<Record<string, unknown>>): Promise<string> => {
+      const answer = await ask(bed.engine, {
+        method: "POST",
+        path: "/v1.51/containers/create",
+        body: { Image: "busybox", Cmd: ["sleep", "100000"], ...body },
+      });
+      const { Id } = JSON.parse(answer.body) as { Id: string };
+      await docker("start", Id);
+      return await docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", Id);
+    };
+    const PortBindings = { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "18372" }] };
+    assert.equal(await create({ HostConfig: { PortBindings } }), "{}");
+    const other = { "81/tcp": {} };
+    assert.equal(
+      await create({ HostConfig: { PortBindings }, ExposedPorts: other }),
+      '{"81/tcp":null}',
+    );
+    const own = { "80/tcp": {} };
+    assert.equal(
+      await create({ HostConfig: { PortBindings }, ExposedPorts: own }),
+      JSON.stringify(PortBindings),
+    );
+  });
+
+  it("is not shown where none can be", async () => {
+    await docker("network", "create", "--internal", "cellar");
+    for (const network of ["host", "none", "cellar"]) {
+      await sleeper("srv", "--network", network, "--expose", "80");
+      assert.equal(await docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", "srv"), "{}");
+      await docker("rm", "-f", "srv");
+    }
+  });
+
+  it("is called by IPv6 as soon as its container runs", async () => {
+    await docker("network", "create", ...networks.both, "both");
+    await sleeper("srv", "--network", "both", "-p", "[::]:18373:80");
+    const begun = performance.now();
+    // Nobody listens in there: the refusal comes as soon as the neighbour is found.
+    assert.equal(
+      await host.fetch(await addressOf("srv", "both", "GlobalIPv6Address"), 80),
+      "refused",
+    );
+    const ms = performance.now() - begun;
+    assert.ok(ms < 900, `${String(ms)} ms: the bridge waited for its own address`);
+  });
+});
+
+describe("the gateway mode", () => {
+  const mode = (family: 4 | 6, value: string): string[] => [
+    ...["-o", `com.docker.network.bridge.gateway_mode_ipv${String(family)}=${value}`],
+  ];
+  const ports = ["-p", "18374:80", "--expose", "81/udp"];
+
+  it("routed lets callers in by a route to what is published, and no other way", async () => {
+    await docker("network", "create", ...mode(4, "routed"), "routed");
+    await docker("network", "create", "other");
+    await web("srv", "--network", "routed", ...ports);
+    await web("shy", "--network", "routed");
+    await sleeper("near", "--network", "other");
+    const address = await addressOf("srv", "routed");
+    const shown = await docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", "srv");
+    assert.deepEqual(JSON.parse(shown), {
+      "80/tcp": [
+        { HostIp: "0.0.0.0", HostPort: "" },
+        { HostIp: "::", HostPort: "18374" },
+      ],
+      "81/udp": null,
+    });
+    assert.equal(await bed.outside.fetch(address, 80), "srv");
+    assert.equal(await bed.outside.askUdp(address, 81), "timeout");
+    assert.equal(await bed.outside.fetch(await addressOf("shy", "routed"), 80), "timeout");
+    // No port of the host's own.
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "refused");
+    assert.equal(await host.fetch("127.0.0.1", 18_374), "refused");
+    // IPv6 has no route to a container without: the host's port leads there.
+    assert.equal(await host.fetch("::1", 18_374), "srv");
+    assert.equal(await (await placeOf("near")).fetch(address, 80), "srv");
+    assert.equal((await bed.outside.run("busybox", "ping", "-c1", "-W1", address)).code, 0);
+    await using _server = await bed.outside.tellSources(9000);
+    assert.equal(await (await placeOf("srv")).askUdp(bed.outside.address, 9000), address);
+    await docker("stop", "-t", "0", "srv");
+    await docker("start", "srv");
+    await docker("rm", "-f", "srv");
+    assert.notEqual(await bed.outside.fetch(address, 80), "srv");
+  });
+
+  it("routed holds for one family when it is of one", async () => {
+    await docker("network", "create", ...networks.both, ...mode(6, "routed"), "halves");
+    await web("srv", "--network", "halves", ...ports);
+    assert.equal(await docker("port", "srv"), "80/tcp -> 0.0.0.0:18374\n80/tcp -> [::]:");
+    assert.equal(await host.fetch("127.0.0.1", 18_374), "srv");
+    assert.equal(await host.fetch("::1", 18_374), "refused");
+    assert.match(await docker("ps", "--format", "{{.Ports}}"), /0\.0\.0\.0:18374->80\/tcp/);
+  });
+
+  it("nat-unprotected publishes, and lets callers in by a route to everything, but not of other networks", async () => {
+    await docker("network", "create", ...mode(4, "nat-unprotected"), "open");
+    await docker("network", "create", "other");
+    await web("srv", "--network", "open", "-p", "18374:80");
+    await web("shy", "--network", "open");
+    await sleeper("near", "--network", "other");
+    const address = await addressOf("shy", "open");
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "srv");
+    assert.equal(await bed.outside.fetch(address, 80), "shy");
+    assert.equal(await (await placeOf("near")).fetch(address, 80), "timeout");
+    await using _server = await bed.outside.tellSources(9000);
+    const seen = await (await placeOf("shy")).askUdp(bed.outside.address, 9000);
+    assert.equal(seen, bed.outside.host);
+  });
+
+  it("is put back when others flush the rules, with a thousand routed ports", async () => {
+    await docker("network", "create", ...mode(4, "routed"), "routed");
+    await web("srv", "--network", "routed", "-p", "20000-20999:20000-20999", "-p", "80:80");
+    const address = await addressOf("srv", "routed");
+    const { nftTable } = bed.engine.kernelNames;
+    await host.run("nft", "flush", "table", "inet", nftTable);
+    await host.run("nft", "flush", "set", "inet", nftTable, "direct4");
+    await untilPasses(async () => {
+      assert.equal(await bed.outside.fetch(address, 80), "srv");
+      const { stdout } = await host.run("nft", "list", "set", "inet", nftTable, "direct4");
+      assert.equal(stdout.match(/tcp \. /g)?.length, 1001);
+    });
+    assert.equal(await bed.outside.fetch(address, 81), "timeout");
+  });
+});
