@@ -47,7 +47,11 @@ export const kinds = {
     use: "a limit was reached, here or at a registry",
   },
   not_implemented: { grpc: 12, http: 501, use: "not supported" },
-  unavailable: { grpc: 14, http: 503, use: "a peer is down; try again later" },
+  unavailable: {
+    grpc: 14,
+    http: 503,
+    use: "a peer is down, and did not come back while the call waited: 3 s after it went, else 0.3 s",
+  },
   deadline_exceeded: { grpc: 4, http: 500, use: "ran out of time" },
   canceled: { grpc: 1, http: 499, use: "the caller went away; logged only" },
   data_loss: {

@@ -53,7 +53,7 @@ export {
   platformDistance,
   samePlatform,
 } from "./platform.ts";
-export { shownHostPlatform } from "./processor.ts";
+export { processorFlags, processorLevel, shownHostPlatform } from "./processor.ts";
 export {
   canonicalName,
   familiarName,

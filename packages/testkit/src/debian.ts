@@ -7,14 +7,17 @@
  */
 
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { mustRun } from "./run.ts";
 
 /** Folder that holds the unpacked packages. */
 export const debianCacheDir = "/var/cache/gantry/debian";
 
-/** Unpacks a package (without its dependencies) and returns the folder that stands for `/`. */
+/**
+ * Unpacks a package (without its dependencies) and returns the folder that stands for `/`.
+ * @param suite `installed`: the machine's own; else a release's name, for another architecture with it: `sid/arm64`
+ */
 export async function unpackDebianPackage(name: string, suite = "installed"): Promise<string> {
   const target = path.join(debianCacheDir, suite, name);
   if (existsSync(target)) return target;
@@ -50,23 +53,39 @@ export async function debianProgram(
 export async function suiteOptions(suite: string): Promise<string[]> {
   if (suite === "installed") return [];
   const apt = path.join(debianCacheDir, suite, "apt");
+  const [release = "", architecture] = suite.split("/");
   const options = [
     ["Dir::Etc::sourcelist", path.join(apt, "sources.list")],
     ["Dir::Etc::sourceparts", "/dev/null"],
     ["Dir::State::Lists", path.join(apt, "lists")],
     ["Dir::Cache", path.join(apt, "cache")],
     ["APT::Sandbox::User", "root"],
+    ...(architecture === undefined
+      ? []
+      : [
+          ["APT::Architecture", architecture],
+          ["APT::Architectures", architecture],
+        ]),
   ].flatMap(([key, value]) => ["-o", `${String(key)}=${String(value)}`]);
   if (!existsSync(path.join(apt, "complete"))) {
     await mkdir(path.join(apt, "lists/partial"), { recursive: true });
     await mkdir(path.join(apt, "cache/archives/partial"), { recursive: true });
-    await writeFile(path.join(apt, "sources.list"), `deb ${await machineMirror()} ${suite} main\n`);
+    await writeFile(
+      path.join(apt, "sources.list"),
+      `deb ${await machineMirror()} ${release} main\n`,
+    );
     await mustRun(["apt-get", "-qq", ...options, "update"], {
       timeoutMs: 300_000,
     });
     await writeFile(path.join(apt, "complete"), "");
   }
   return options;
+}
+
+/** The name of the machine's own release, for example `bookworm`. */
+export async function machineRelease(): Promise<string> {
+  const release = await readFile("/etc/os-release", "utf8");
+  return /^VERSION_CODENAME=(.*)$/m.exec(release)?.[1] ?? "stable";
 }
 
 /** The Debian mirror that the machine is set to. */

@@ -165,6 +165,40 @@ export async function makeDockerArchive(
   return await makeLayer(entries);
 }
 
+/** Makes an OCI layout of one image for several platforms, for `docker load`. */
+export async function makeIndexArchive(
+  name: string,
+  images: readonly { readonly image: MadeImage; readonly architecture: string }[],
+): Promise<Uint8Array> {
+  const mediaType = "application/vnd.oci.image.index.v1+json";
+  const index = jsonBytes({
+    ...{ schemaVersion: 2, mediaType },
+    manifests: images.map(({ image, architecture }) => ({
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      digest: image.manifestDigest,
+      size: image.manifest.length,
+      platform: { os: "linux", architecture },
+    })),
+  });
+  const annotations = { "io.containerd.image.name": name };
+  const target = { mediaType, digest: digestOf(index), size: index.length, annotations };
+  const blobs = [
+    index,
+    ...images.flatMap(({ image }) => [image.manifest, ...image.blobs.values()]),
+  ];
+  return await makeLayer([
+    { header: { name: "oci-layout" }, content: '{"imageLayoutVersion":"1.0.0"}' },
+    {
+      header: { name: "index.json" },
+      content: jsonBytes({ schemaVersion: 2, manifests: [target] }),
+    },
+    ...blobs.map((blob) => ({
+      header: { name: `blobs/${digestOf(blob).replace(":", "/")}` },
+      content: blob,
+    })),
+  ]);
+}
+
 async function expectStatus(response: Promise<Response>, status: number): Promise<Response> {
   const answer = await response;
   if (answer.status !== status)

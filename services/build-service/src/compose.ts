@@ -20,6 +20,7 @@ import { openSqliteCache } from "./adapters/cache/sqlite-cache.ts";
 import { openDownloads } from "./adapters/download/downloads.ts";
 import { openImageLayers } from "./adapters/engine/image-layers.ts";
 import { openStepContainers } from "./adapters/engine/step-containers.ts";
+import { openWorkerFacts } from "./adapters/engine/worker-facts.ts";
 import { openArchives } from "./adapters/files/archives.ts";
 import { openFileWork } from "./adapters/files/file-work.ts";
 import type { Activity } from "./app/activity.ts";
@@ -107,8 +108,9 @@ export function compose(
   const { runDir } = paths;
   const { blocks, bsize } = statfsSync(paths.dataDir);
   const policy = gcPolicy(config.buildCache, blocks * bsize);
+  const facts = openWorkerFacts(containerChannel, config.network.hostGatewayAddresses);
   const front = openBuildkit({
-    ...{ builder, pusher, trees, remote: parts, policy, runDir, logger },
+    ...{ builder, pusher, trees, remote: parts, policy, facts, runDir, logger },
   });
   return {
     services: (data, activity) => [

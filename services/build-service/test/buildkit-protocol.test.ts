@@ -266,7 +266,7 @@ describe("buildx", () => {
     const folder = await contextOf("failing", { Dockerfile: "SAY hello\nFAIL boom\n" });
     const ran = await buildx(folder, ["build", "--progress=plain", "."]);
     assert.equal(ran.code, 1);
-    assert.match(ran.stderr, /#4 ERROR: process "\/bin\/sh -c boom" did not complete/);
+    assert.match(ran.stderr, /#3 ERROR: process "\/bin\/sh -c boom" did not complete/);
     assert.match(ran.stderr, / > \[2\/2\] FAIL boom:\n[\d.]+ boom\n------\n/);
     assert.match(ran.stderr, /Dockerfile:2\n-+\n {3}1 \| {5}SAY hello\n {3}2 \| >>> FAIL boom\n/);
     assert.match(ran.stderr, /ERROR: failed to solve: process .* exit code: 3\n$/);

@@ -6,15 +6,15 @@ import type { ImageConfigDocument } from "../domain/image-config.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import type { BaseImage } from "../ports/layers.ts";
 
+/** @param told its name as progress shows it */
 export function imageVertex(
   image: BaseImage,
   reference: string,
   platform: Platform,
-  name: string,
-  lines: Vertex["lines"],
+  told: Pick<Vertex, "name" | "lines" | "resolved">,
 ): Vertex {
   const op = { kind: "image" as const, reference, platform, chainId: image.chainId };
-  return vertexOf(op, [], { name, lines });
+  return vertexOf(op, [], told);
 }
 
 /** A named context of files as a base: all of it. */

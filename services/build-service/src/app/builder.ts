@@ -10,6 +10,7 @@ import { exportImage } from "./export-image.ts";
 import { importCache } from "./import-cache.ts";
 import { currentKey } from "./pack-layers.ts";
 import { runBuild } from "./run-build.ts";
+import { tarEnd, withoutEnd } from "./tar-entries.ts";
 
 export function createBuilder(parts: BuilderParts): Builder {
   const newLease = (): string => `build-export-${randomUUID()}`;
@@ -30,9 +31,13 @@ export function createBuilder(parts: BuilderParts): Builder {
     importCache: (source, signal) => importCache(parts, source, signal),
     mount: async ({ snapshot }, signal) =>
       await parts.layers.read(await currentKey(parts, snapshot), signal),
-    async *exportTree({ snapshot }, signal) {
-      await using tree = await parts.layers.read(await currentKey(parts, snapshot), signal);
-      yield* parts.archives.pack(tree.root, signal);
+    async *exportTrees(trees, signal) {
+      for (const { result, folder } of trees) {
+        const key = await currentKey(parts, result.snapshot);
+        await using tree = await parts.layers.read(key, signal);
+        yield* withoutEnd(parts.archives.pack(tree.root, folder, signal));
+      }
+      yield tarEnd;
     },
     diskUsage: (signal) => listRecords(parts, signal),
     prune: (request, signal) => pruneRecords(parts, request, signal),

@@ -1,19 +1,20 @@
 /** Results as archives: `docker save`'s form and OCI layouts are one tar with both indexes. */
 import { familiarName, parseReference } from "@gantry/oci";
-import type { BuildResult, ImageExport } from "../ports/build.ts";
+import type { ArchiveExport, BuildResult } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
-import { writeImage } from "./export-image.ts";
+import { storedImage, writeImage } from "./export-image.ts";
 import { tarEnd, tarHead, tarPadding } from "./tar-entries.ts";
 
 export async function* exportArchive(
   parts: BuilderParts,
   result: BuildResult,
-  options: ImageExport & { readonly format: "docker" | "oci" },
+  options: ArchiveExport,
   leaseOwner: string,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const written = await writeImage(parts, result, options, leaseOwner, signal);
   try {
+    options.onWritten?.(storedImage(written));
     yield* entry("oci-layout", Buffer.from(JSON.stringify({ imageLayoutVersion: "1.0.0" })));
     const { mediaType, digest, sizeBytes: size } = written.target;
     const names = options.names.map((name) => familiarName(parseReference(name)));

@@ -1,6 +1,6 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
 
-import { mediaTypes, type Platform } from "@gantry/oci";
+import { hostPlatform, mediaTypes, type Platform, samePlatform } from "@gantry/oci";
 import { inlineCacheField } from "../domain/cache-config.ts";
 import type {
   BuildResult,
@@ -32,11 +32,22 @@ export async function exportImage(
   leaseOwner: string,
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const { target, manifests } = await writeImage(parts, result, options, leaseOwner, signal);
+  const written = await writeImage(parts, result, options, leaseOwner, signal);
+  const { target, manifests } = written;
   await parts.layers.storeImage(target, options.names, leaseOwner);
-  for (const name of options.names) {
-    options.onStep(`naming to ${parts.fullName(name)}`, true);
+  const unpacked = manifests.some(isOfHost);
+  const unnamed = [`moby-dangling@${target.digest}`];
+  const names = options.names.map((name) => parts.fullName(name));
+  for (const name of names.length > 0 ? names : unnamed) {
+    options.onStep(`naming to ${name}`, true);
+    // That is how they are kept in any case.
+    if (unpacked) options.onStep(`unpacking to ${name}`, true);
   }
+  return storedImage(written);
+}
+
+/** What clients are told of it. */
+export function storedImage({ target, manifests }: WrittenImage): StoredImage {
   return { ...target, configDigest: manifests[0]?.configDigest ?? "", manifests };
 }
 
@@ -65,14 +76,14 @@ export async function writeImage(
   options.onStep("exporting layers", false);
   const documents = new Documents();
   const manifests: ExportedManifest[] = [];
+  const attestations: object[] = [];
   for (const each of result.platforms) {
-    manifests.push(await addManifest(parts, each, options, documents, signal));
-  }
-  const entries = manifests.map(entryOf);
-  for (const manifest of manifests) {
+    const manifest = await addManifest(parts, each, options, documents, signal);
+    manifests.push(manifest);
     const attestation = addAttestations(manifest, options, documents);
-    if (attestation !== undefined) entries.push(attestation);
+    if (attestation !== undefined) attestations.push(attestation);
   }
+  const entries = [...manifests.map(entryOf), ...attestations];
   const [only] = manifests;
   const isIndex = entries.length > 1 || only === undefined;
   const target = isIndex ? addIndex(entries, options, documents) : only;
@@ -96,6 +107,10 @@ function addIndex(
 
 function entryOf({ mediaType, digest, sizeBytes, platform }: ExportedManifest): object {
   return { mediaType, digest, size: sizeBytes, platform: wirePlatform(platform) };
+}
+
+function isOfHost({ platform, layers }: ExportedManifest): boolean {
+  return layers.length > 0 && samePlatform(platform, hostPlatform());
 }
 
 function wirePlatform({ architecture, os, variant }: Platform): object {
@@ -149,7 +164,8 @@ function addAttestations(
   options: ImageExport,
   documents: Documents,
 ): object | undefined {
-  const attestations = options.attestations(manifest);
+  // There is nothing to attest of an image without files.
+  const attestations = manifest.layers.length === 0 ? [] : options.attestations(manifest);
   if (attestations.length === 0) return undefined;
   const layers: object[] = [];
   const diffIds: string[] = [];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { hostPlatform } from "@gantry/oci";
+import { hostPlatform, type Platform } from "@gantry/oci";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { findTarget, splitStages } from "../domain/frontend/stages.ts";
 import type { RunConfig } from "../domain/image-config.ts";
@@ -14,7 +14,13 @@ import type { PlannedStage } from "./planned-stage.ts";
 const request: BuildRequest = {
   ...{ id: "test", target: "", buildArgs: new Map(), labels: new Map(), platforms: [] },
   ...{ noCache: false, noCacheStages: [], pull: false, networkMode: "default", entitlements: [] },
-  ...{ extraHosts: [], hostname: "", cacheMountNamespace: "", sourceDateEpoch: undefined },
+  ...{
+    extraHosts: [],
+    hostname: "",
+    defaultHostname: "",
+    cacheMountNamespace: "",
+    sourceDateEpoch: undefined,
+  },
   leaveFailed: false,
   order: "parallel",
   limits: {
@@ -25,7 +31,7 @@ const request: BuildRequest = {
 
 const inputs: BuildInputs = {
   dockerfile: { name: "Dockerfile", bytes: new Uint8Array() },
-  ignore: "",
+  ignore: () => Promise.resolve(""),
   context: undefined,
   namedContexts: new Map(),
   secret: () => Promise.resolve(undefined),
@@ -36,14 +42,24 @@ const inputs: BuildInputs = {
 /** Plans a Dockerfile; every image has the config given. Tells which images were asked for. */
 async function plan(
   lines: readonly string[],
-  options: { args?: Record<string, string>; target?: string; config?: RunConfig } = {},
+  options: {
+    args?: Record<string, string>;
+    target?: string;
+    config?: RunConfig;
+    platforms?: readonly Platform[];
+  } = {},
 ): Promise<{ planned: PlannedStage; asked: string[] }> {
   const file = splitStages(parseDockerfile(lines.join("\n")));
   const target = findTarget(file.stages, options.target ?? "");
   const asked: string[] = [];
   const planner = new StagePlanner({
-    request: { ...request, buildArgs: new Map(Object.entries(options.args ?? {})) },
-    ...{ inputs, file, escape: "\\", target, platform: hostPlatform(), style: "buildkit" },
+    request: {
+      ...request,
+      buildArgs: new Map(Object.entries(options.args ?? {})),
+      platforms: options.platforms ?? [],
+    },
+    ...{ inputs, file, escape: "\\", target, style: "buildkit" },
+    platform: options.platforms?.at(-1) ?? hostPlatform(),
     fullName: (reference) => `full/${reference}`,
     base(reference) {
       asked.push(reference);
@@ -73,16 +89,36 @@ describe("stages", () => {
     );
     assert.deepEqual(asked, ["one"]);
     assert.deepEqual(names(planned), [
-      "[a 1/2] FROM full/one",
+      "[a 1/2] FROM full/one@sha256:1",
       "[a 2/2] RUN a",
       "[stage-2 1/1] RUN c",
+    ]);
+  });
+  it("tell platforms apart where there are several, and what is built for another", async () => {
+    const [one, two] = [
+      { os: "linux", architecture: "one" },
+      { os: "linux", architecture: "two" },
+    ];
+    const { planned } = await plan(
+      [
+        ...["FROM --platform=linux/one image AS a", "RUN a", "ARG TARGETARCH", "RUN b"],
+        ...["FROM image", "COPY --from=a /x /"],
+      ],
+      { platforms: [one, two] },
+    );
+    assert.deepEqual(names(planned), [
+      "[linux/two stage-1 1/2] FROM full/image@sha256:1",
+      "[linux/one a 1/3] FROM full/image@sha256:1",
+      "[linux/one a 2/3] RUN a",
+      "[linux/one->two a 3/3] RUN b",
+      "[linux/two stage-1 2/2] COPY --from=a /x /",
     ]);
   });
   it("may be named before they come, but not in a circle", async () => {
     const { planned } = await plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], {
       target: "a",
     });
-    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM full/two");
+    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM full/two@sha256:1");
     await assert.rejects(
       plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b", "COPY --from=a /x /"]),
       /circular dependency detected on stage: [ab]/,

@@ -1,7 +1,7 @@
 /** A Dockerfile's stages as states: base images are looked up, instructions dispatched. */
 import { formatPlatform, type Platform, parsePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { expandWord } from "../domain/dockerfile/expand.ts";
+import { expandWord, type Lookup } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
@@ -10,7 +10,8 @@ import { dispatch } from "../domain/frontend/dispatch.ts";
 import type { DispatchContext } from "../domain/frontend/dispatch-context.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import { buildkitHistory, classicHistory } from "../domain/frontend/history-texts.ts";
-import { type StageState, withConfig } from "../domain/frontend/stage-state.ts";
+import { shownPlatforms } from "../domain/frontend/shown-platforms.ts";
+import { lookupIn, type StageState, withConfig } from "../domain/frontend/stage-state.ts";
 import { type Stage, stageCalled } from "../domain/frontend/stages.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
@@ -20,6 +21,8 @@ import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-sta
 import { globalArguments } from "./global-arguments.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "./planned-stage.ts";
+
+const nothing: Lookup = () => undefined;
 
 /** Plans stages on demand: those that nothing asks for are not even looked at. */
 export class StagePlanner {
@@ -83,9 +86,9 @@ export class StagePlanner {
     const from = new Map(needed === "at once" ? await this.#dependencies(instructions, path) : []);
     const count = this.#countSteps(stage, instructions);
     let number = count.first;
-    const stepName = (text: string): string => {
+    const stepName = (text: string, state: StageState): string => {
       number += 1;
-      const prefix = this.#prefix(stage);
+      const prefix = this.#prefix(stage, lookupIn(state));
       const place = String(number).padStart(String(count.all).length);
       return `[${prefix}${place}/${String(count.all)}] ${text}`;
     };
@@ -134,9 +137,11 @@ export class StagePlanner {
     return stageCalled(file.stages.slice(0, built), name.toLowerCase());
   }
 
-  #prefix(stage: Stage): string {
-    const { file, request, platform } = this.#context;
-    const platforms = request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
+  /** Platforms are told apart where there are several. @param lookup finds what a step is told to build for */
+  #prefix(stage: Stage, lookup: Lookup): string {
+    const { file, request } = this.#context;
+    const platforms =
+      request.platforms.length > 1 ? `${shownPlatforms(this.#platformOf(stage), lookup)} ` : "";
     const name = file.stages.length > 1 || stage.named ? `${stage.name} ` : "";
     return `${platforms}${name}`;
   }
@@ -235,14 +240,24 @@ export class StagePlanner {
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
     const image = await this.#find(reference, platform, stage.from);
     const all = this.#countSteps(stage, stage.instructions).all;
-    const label = `[${this.#prefix(stage)}${"1".padStart(String(all).length)}/${String(all)}] FROM ${this.#context.fullName(reference) ?? reference}`;
-    const tree = imageVertex(image, reference, platform, label, stage.from.lines);
+    const place = `${"1".padStart(String(all).length)}/${String(all)}`;
+    const resolved = this.#resolvedName(reference, image);
+    const tree = imageVertex(image, reference, platform, {
+      name: `[${this.#prefix(stage, nothing)}${place}] FROM ${resolved}`,
+      lines: stage.from.lines,
+      resolved,
+    });
     const document = startingDocument(image.document);
     const state: StageState = {
       ...{ tree, document, args: new Map(), hasCommand: false },
       platform: image.platform,
     };
     return { ...this.#takeTriggers(state, stage), image };
+  }
+
+  #resolvedName(reference: string, { id }: BaseImage): string {
+    const name = this.#context.fullName(reference) ?? reference;
+    return name.includes("@") ? name : `${name}@${id}`;
   }
 
   /** @param by the instruction that wants it */
@@ -275,7 +290,7 @@ export class StagePlanner {
       result.platforms.find((each) => formatPlatform(each.platform) === formatPlatform(platform)) ??
       result.platforms[0];
     if (found === undefined) throw new BuildFailure("the named context has no result");
-    const name = `[${this.#prefix(stage)}] FROM ${stage.from.image}`;
+    const name = `[${this.#prefix(stage, nothing)}] FROM ${stage.from.image}`;
     const tree = vertexOf({ kind: "layer", snapshot: found.snapshot }, [], { name });
     const state: StageState = {
       ...{ tree, document: startingDocument(found.config), args: new Map(), hasCommand: false },
@@ -338,9 +353,12 @@ export class StagePlanner {
     }
     const reference = named?.kind === "image" ? named.reference : name;
     if (reference === "scratch") return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
-    const { platform } = this.#context;
+    const stage = path.at(-1);
+    const platform = stage === undefined ? this.#context.platform : this.#platformOf(stage);
     const image = await this.#find(reference, platform, by);
-    return imageVertex(image, reference, platform, `FROM ${reference}`, undefined);
+    const resolved = this.#resolvedName(reference, image);
+    const told = { name: `FROM ${resolved}`, lines: undefined, resolved };
+    return imageVertex(image, reference, platform, told);
   }
 
   #filesVertex(source: string, name: string): Vertex {
@@ -350,7 +368,7 @@ export class StagePlanner {
   #dispatchContext(
     stage: Stage,
     from: ReadonlyMap<string, Vertex>,
-    stepName: (text: string) => string,
+    stepName: DispatchContext["stepName"],
   ): DispatchContext {
     const { request, escape, style } = this.#context;
     const ignoreCache =

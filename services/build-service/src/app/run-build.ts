@@ -1,7 +1,7 @@
 /** One build from its Dockerfile to results. */
 import path from "node:path";
 import { nowNano } from "@gantry/events";
-import { hostPlatform, type Platform } from "@gantry/oci";
+import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
@@ -101,7 +101,7 @@ interface ReadDockerfile {
 }
 
 /** Checks what was planned. Throws BuildFailure where it must not be built. */
-type PlanChecks = (planners: readonly StagePlanner[]) => Promise<void>;
+type PlanChecks = (planners: readonly StagePlanner[], ignore: string) => Promise<void>;
 
 /** A build, from the Dockerfile on. */
 export class RunningBuild {
@@ -158,8 +158,8 @@ export class RunningBuild {
     const read = this.#read();
     const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
     const check = this.#check(read, this.#warn);
-    await planner.plan(read.target);
-    await check([planner]);
+    const [ignore] = await Promise.all([this.#inputs.ignore(), planner.plan(read.target)]);
+    await check([planner], ignore);
     const { buildArgs } = this.#request;
     const given = new Set(
       [...buildArgs].flatMap(([name, value]) => (value === undefined ? [] : name)),
@@ -180,7 +180,7 @@ export class RunningBuild {
       const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
       for (const stage of this.#request.target === "" ? file.stages : [target])
         await planner.plan(stage);
-      checks.ofStages(await planner.planned(), escape, this.#inputs.ignore);
+      checks.ofStages(await planner.planned(), escape, await this.#inputs.ignore());
       await this.#release();
       return { findings, failure: undefined };
     } catch (error) {
@@ -229,8 +229,7 @@ export class RunningBuild {
   /** Tells what BuildKit's checks find in the text. @returns the rest of them, for when stages are planned */
   #check(read: ReadDockerfile, tell: (finding: Finding) => void): PlanChecks {
     const checks = this.#checks(read, tell);
-    return async (planners) => {
-      const { ignore } = this.#inputs;
+    return async (planners, ignore) => {
       for (const planner of planners) checks.ofStages(await planner.planned(), read.escape, ignore);
       checks.end();
     };
@@ -257,10 +256,11 @@ export class RunningBuild {
     target: Stage,
     check: PlanChecks,
   ): Promise<PlatformResult[]> {
-    const plans = await Promise.all(planners.map((planner) => planner.plan(target)));
-    await check(planners);
+    const planning = Promise.all(planners.map((planner) => planner.plan(target)));
+    const [plans, ignore] = await Promise.all([planning, this.#inputs.ignore()]);
+    await check(planners, ignore);
     const roots = plans.map(({ state }) => state.tree);
-    await using opened = this.#openInputs(contextNeeds(roots, this.#inputs.ignore.split("\n")));
+    await using opened = this.#openInputs(contextNeeds(roots, ignore.split("\n")));
     this.#tracker.announce(reachable(roots));
     const session = this.#session(opened);
     return await Promise.all(
@@ -325,6 +325,12 @@ export class RunningBuild {
     return session;
   }
 
+  /** The classic builder takes what it finds where nobody has said what it is to be for. */
+  #wanted(platform: Platform): Platform | undefined {
+    const isAsked = this.#request.platforms.length > 0 || !samePlatform(platform, hostPlatform());
+    return this.#listener === undefined || isAsked ? platform : undefined;
+  }
+
   #base(reference: string, platform: Platform): Promise<BaseImage> {
     const key = JSON.stringify([reference, platform]);
     const known = this.#images.get(key);
@@ -335,12 +341,17 @@ export class RunningBuild {
   }
 
   async #resolve(reference: string, platform: Platform): Promise<BaseImage> {
-    const name = `[internal] load metadata for ${this.#parts.fullName(reference)}`;
+    const shown = this.#request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
+    const name = `[${shown}internal] load metadata for ${this.#parts.fullName(reference)}`;
     const vertex = this.#tracker.internal(internalDigest(this.#request.id, name, platform), name);
     const started = nowNano();
     try {
       const image = await this.#parts.layers.resolve({
-        ...{ reference, platform: this.#request.platforms.length === 0 ? undefined : platform },
+        ...{
+          reference,
+          platform: this.#wanted(platform),
+          staysLocal: this.#listener === undefined,
+        },
         ...{ pull: this.#request.pull, leaseOwner: this.#leaseOwner, signal: this.#signal },
         credential: (host) => this.#inputs.registryAuth(host, this.#signal),
         onPull: (step) => {

@@ -5,6 +5,18 @@ const blockBytes = 512;
 /** The end of an archive. */
 export const tarEnd: Uint8Array = new Uint8Array(2 * blockBytes);
 
+/** An archive's bytes up to its end. */
+export async function* withoutEnd(archive: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let held: Uint8Array = new Uint8Array();
+  for await (const chunk of archive) {
+    if (chunk.length >= tarEnd.length && held.length > 0) yield held;
+    const all = chunk.length >= tarEnd.length ? chunk : Buffer.concat([held, chunk]);
+    const known = Math.max(0, all.length - tarEnd.length);
+    if (known > 0) yield all.subarray(0, known);
+    held = all.subarray(known);
+  }
+}
+
 /** Head of a file, readable for all, without time. Names are at most 100 bytes long. */
 export function tarHead(name: string, sizeBytes: number): Uint8Array {
   const head = Buffer.alloc(blockBytes);

@@ -20,12 +20,12 @@ export class VertexTracker {
 
   /** Tells of vertices before anything is done. */
   announce(vertices: readonly Vertex[]): void {
-    for (const { digest, name, inputs } of vertices) {
-      if (this.#states.has(digest)) continue;
+    for (const { digest, name, inputs, op } of vertices) {
+      if (this.#states.has(digest) || op.kind === "scratch") continue;
       this.#put({
         digest,
         name,
-        inputs: inputs.map((input) => input.digest),
+        inputs: inputs.flatMap((input) => (input.op.kind === "scratch" ? [] : [input.digest])),
         startedNano: undefined,
         completedNano: undefined,
         cached: false,
@@ -73,6 +73,10 @@ export class VertexTracker {
     if (state === undefined || state.completedNano !== undefined) return;
     for (const input of vertex.inputs) this.cached(input);
     const now = nowNano();
+    if (vertex.resolved !== "") {
+      const line = { id: `resolve ${vertex.resolved}`, name: "", current: 0, total: 0 };
+      this.#sink.status(vertex.digest, { ...line, startedNano: now, completedNano: now });
+    }
     this.#put({
       ...state,
       startedNano: state.startedNano ?? now,

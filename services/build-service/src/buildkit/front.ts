@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "@gantry/logging";
 import type { GcRule } from "../app/gc-policy.ts";
 import type { Builder } from "../ports/build.ts";
+import type { WorkerFacts } from "../ports/worker-facts.ts";
 import type { KeptTrees } from "./contexts/kept-trees.ts";
 import { SharedTrees } from "./contexts/shared-trees.ts";
 import { ResultRefs } from "./control/bridge.ts";
@@ -30,6 +31,7 @@ export interface BuildkitOptions {
   readonly remote: RemoteTools;
   /** Rules by which the cache is trimmed. */
   readonly policy: readonly GcRule[];
+  readonly facts: WorkerFacts;
   /** Folder of the service that is gone after a reboot. */
   readonly runDir: string;
   readonly logger: Logger;
@@ -53,7 +55,7 @@ export interface BuildkitFront {
 
 /** Opens the front. */
 export function openBuildkit(options: BuildkitOptions): BuildkitFront {
-  const { builder, pusher, trees, remote, policy, logger } = options;
+  const { builder, pusher, trees, remote, policy, facts, logger } = options;
   const sessions = new SessionRegistry();
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
@@ -62,8 +64,9 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
   const server = new WireServer({
     logger,
     routes: (router) => {
-      registerControl(router, { jobs, refs, tools, pusher, cache: new CacheView(builder), policy });
-      registerBridge(router, { jobs, refs, tools });
+      const cache = new CacheView(builder);
+      registerControl(router, { jobs, refs, tools, pusher, cache, policy, facts });
+      registerBridge(router, { jobs, refs, tools, facts });
     },
   });
   return {

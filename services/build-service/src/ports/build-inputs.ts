@@ -82,7 +82,7 @@ export interface BuildInputs {
     readonly vertex?: string;
   };
   /** Lines of the `.dockerignore` that counts; empty: none. */
-  readonly ignore: string;
+  ignore(): Promise<string>;
   /** The main context; undefined: COPY from it finds nothing. */
   readonly context: ContextSource | undefined;
   /** Named contexts by name in lower case. */

@@ -52,6 +52,8 @@ export interface BuildRequest {
   /** `name:address` for /etc/hosts of RUN. */
   readonly extraHosts: readonly string[];
   readonly hostname: string;
+  /** Of steps that are given none, which does not count for the cache; empty: their container's ID. */
+  readonly defaultHostname: string;
   readonly limits: RunLimits;
   /** Namespace of cache mounts (BUILDKIT_CACHE_MOUNT_NS). */
   readonly cacheMountNamespace: string;
@@ -170,6 +172,13 @@ export interface ImageExport {
   readonly onStep: (text: string, done: boolean) => void;
   /** Whether the image's config tells which steps its layers are. Default false. */
   readonly inlineCache?: boolean;
+}
+
+/** How an image is written as an archive. */
+export interface ArchiveExport extends ImageExport {
+  readonly format: "docker" | "oci";
+  /** Called before the first byte. */
+  readonly onWritten?: (image: StoredImage) => void;
 }
 
 /** A cache in a registry, or in the config of an image there or here. */
@@ -298,13 +307,16 @@ export interface Builder {
    */
   exportArchive(
     result: BuildResult,
-    options: ImageExport & { readonly format: "docker" | "oci" },
+    options: ArchiveExport,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
   /** Mounts the tree of one platform's result for reading: directory exports. */
   mount(result: PlatformResult, signal: AbortSignal): Promise<MountedResult>;
-  /** Writes the tree of one platform's result as a tar. */
-  exportTree(result: PlatformResult, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Writes trees as a tar, each in a folder of that name; empty: at the top. */
+  exportTrees(
+    trees: readonly { readonly result: PlatformResult; readonly folder: string }[],
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   /** Makes another cache part of ours. Throws when there is none. */
   importCache(source: CacheImport, signal: AbortSignal): Promise<void>;
   /** Writes the cache of a result. Undefined: no step of it made a layer. */

@@ -44,8 +44,8 @@ export interface Archives {
     owner: { readonly uid: number; readonly gid: number } | undefined,
     signal: AbortSignal,
   ): Promise<void>;
-  /** Packs a tree as a tar. */
-  pack(root: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /** Packs a tree as a tar, in a folder of that name; empty: at the top. */
+  pack(root: string, folder: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Whether a file is a tar, maybe compressed. */
   isArchive(path: string): boolean;
 }

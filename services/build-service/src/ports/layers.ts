@@ -34,6 +34,8 @@ export interface ResolveBase {
   readonly platform: Platform | undefined;
   /** Ask the registry even when it is here. */
   readonly pull: boolean;
+  /** An image that is here and has no such platform is not looked for elsewhere. */
+  readonly staysLocal: boolean;
   /** Lease that keeps it during the build. */
   readonly leaseOwner: string;
   readonly credential: (host: string) => Promise<Credential | undefined>;

@@ -176,6 +176,7 @@ function classicRequest(wire: WireRequest): ClassicRequest {
       entitlements: ["network.host"],
       extraHosts: wire.extraHosts,
       hostname: "",
+      defaultHostname: "",
       limits: limitsOf(wire.limits),
       cacheMountNamespace: "",
       sourceDateEpoch: undefined,

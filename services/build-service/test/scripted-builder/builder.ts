@@ -105,7 +105,7 @@ export class ScriptedBuilder implements Builder {
       case "COPY": {
         if (inputs.context?.kind !== "local") throw new BuildError("no local context");
         const include = name === "." ? [] : rest;
-        const exclude = inputs.ignore.split("\n").filter((each) => each !== "");
+        const exclude = (await inputs.ignore()).split("\n").filter((each) => each !== "");
         await using tree = await inputs.context.context.open({ include, exclude }, vertex, signal);
         await cp(tree.root, root, {
           recursive: true,
@@ -199,7 +199,7 @@ export class ScriptedBuilder implements Builder {
     return Promise.resolve({ root: snapshot, [Symbol.asyncDispose]: () => Promise.resolve() });
   }
 
-  async *exportTree(): AsyncGenerator<Uint8Array> {
+  async *exportTrees(): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < 5; i++) yield Buffer.alloc(3 * 1024 * 1024, i);
   }
 

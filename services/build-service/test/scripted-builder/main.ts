@@ -4,6 +4,7 @@ import path from "node:path";
 import { loadConfig, servicePaths, socketAccess, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
+import { hostPlatform } from "@gantry/oci";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { openDownloads } from "../../src/adapters/download/downloads.ts";
 import { openArchives } from "../../src/adapters/files/archives.ts";
@@ -32,6 +33,11 @@ const front = openBuildkit({
     scratchDir: path.join(dataDir, "scratch"),
   },
   policy: [],
+  facts: {
+    hostname: "scripted",
+    platforms: () => [hostPlatform()],
+    hostGateway: () => Promise.resolve(undefined),
+  },
   runDir,
   logger,
 });

@@ -1,6 +1,6 @@
 /** Base images and caches: found, pulled, unpacked by image-service. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { hasKind, internal } from "@gantry/errors";
+import { hasKind, internal, notFound } from "@gantry/errors";
 import {
   chainIds,
   type Descriptor,
@@ -11,6 +11,7 @@ import {
   parseImageConfig,
   parseManifestOrIndex,
   parseReference,
+  platformDistance,
   withDefaultTag,
 } from "@gantry/oci";
 import type {
@@ -28,22 +29,57 @@ import type {
 } from "../../ports/layers.ts";
 import type { Clients } from "./clients.ts";
 
-/** A base image, pulled when it isn't here. */
+/** A base image, pulled when it isn't here. Throws not_found. */
 export async function resolveBase(clients: Clients, request: ResolveBase): Promise<BaseImage> {
-  const { reference, platform, signal, leaseOwner } = request;
-  const resolve = () =>
-    clients.images.resolveImage(
-      { image: reference, leaseOwner, ...(platform && { platform: wirePlatform(platform) }) },
-      { signal },
-    );
-  if (request.pull) await pull(clients, request);
+  const { platform } = request;
+  const present = request.pull ? undefined : await whatIsHere(clients, request);
+  if (present === undefined) await pull(clients, request);
+  const found = present ?? (await resolve(clients, request, platform));
+  return await describe(clients, request, found);
+}
+
+function resolve(
+  { images }: Clients,
+  { reference: image, leaseOwner, signal }: ResolveBase,
+  platform: Platform | undefined,
+): Promise<ResolveImageResponse> {
+  const wire = platform && { platform: wirePlatform(platform) };
+  return images.resolveImage({ image, leaseOwner, ...wire }, { signal });
+}
+
+/**
+ * An image as it is here. One without an index is taken for any platform; of an index that lists the platform,
+ * the manifest may be still to pull. Throws not_found when the index does not list it.
+ */
+async function whatIsHere(
+  clients: Clients,
+  request: ResolveBase,
+): Promise<ResolveImageResponse | undefined> {
+  const { platform, signal } = request;
+  const exact = await orAbsent(resolve(clients, request, platform));
+  if (exact !== undefined || platform === undefined || !request.staysLocal) return exact;
+  const other = await orAbsent(resolve(clients, request, undefined));
+  const target = other?.image?.target;
+  if (target === undefined || target.digest === other?.image?.manifest?.digest) return other;
+  const index = parseManifestOrIndex(await wholeBlob(clients.content, target.digest, signal), "");
+  const listed = index.kind === "index" ? index.manifests : [];
+  if (
+    listed.some((each) => each.platform && platformDistance(platform, each.platform) !== undefined)
+  )
+    return undefined;
+  throw notFound("image", request.reference, noMatch);
+}
+
+/** BuildKit's words. */
+const noMatch = "no match for platform in manifest: not found";
+
+async function orAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
-    return await describe(clients, request, await resolve());
+    return await answer;
   } catch (error) {
-    if (request.pull || !hasKind(error, "not_found")) throw error;
+    if (hasKind(error, "not_found")) return undefined;
+    throw error;
   }
-  await pull(clients, request);
-  return await describe(clients, request, await resolve());
 }
 
 function wirePlatform(platform: Platform) {

@@ -23,8 +23,9 @@ export function openArchives(program: string): Archives {
       const problem = await fed;
       if (problem instanceof Error && !isBrokenPipe(problem)) throw problem;
     },
-    async *pack(root, signal) {
-      const child = start(program, ["pack", "--path", "/"], root, signal, "ignore");
+    async *pack(root, folder, signal) {
+      const name = folder === "" ? [] : ["--name", folder];
+      const child = start(program, ["pack", "--path", "/", ...name], root, signal, "ignore");
       const done = finished(child);
       done.catch(() => undefined);
       yield* child.stdout as AsyncIterable<Uint8Array>;

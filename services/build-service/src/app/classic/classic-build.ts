@@ -262,7 +262,7 @@ function inputsOf(request: ClassicRequest, { tree, dockerfile }: OpenContext): B
   const context: BuildContext = { open: () => Promise.resolve(borrowed) };
   return {
     dockerfile,
-    ignore: "",
+    ignore: () => Promise.resolve(""),
     context: { kind: "local", context },
     namedContexts: new Map(),
     secret: () => Promise.resolve(undefined),

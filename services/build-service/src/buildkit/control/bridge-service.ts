@@ -8,6 +8,7 @@ import { EngineError, notImplemented } from "@gantry/errors";
 import { formatPlatform, hostPlatform } from "@gantry/oci";
 import { type Definition, type DefinitionSchema, gateway, OpSchema } from "@gantry/proto/buildkit";
 import type { BuildResult, PlatformResult } from "../../ports/build.ts";
+import type { WorkerFacts } from "../../ports/worker-facts.ts";
 import { subrequestOf } from "../solve/subrequests.ts";
 import { WireFailure } from "../wire/failure.ts";
 import { toConnectError } from "../wire/server.ts";
@@ -25,6 +26,7 @@ export interface BridgeServiceOptions {
   readonly jobs: Jobs;
   readonly refs: ResultRefs;
   readonly tools: SolveTools;
+  readonly facts: WorkerFacts;
 }
 
 /** Which build a call is about. */
@@ -35,7 +37,7 @@ const resultScheme = "gantry-result://";
 
 /** Registers the service. */
 export function registerBridge(router: ConnectRouter, options: BridgeServiceOptions): void {
-  const { jobs, refs, tools } = options;
+  const { jobs, refs, tools, facts } = options;
   const { method } = gateway.LLBBridge;
   const find = async (context: HandlerContext): Promise<{ job: Job; bridge: Bridge }> => {
     const ref = context.requestHeader.get(buildKey);
@@ -48,7 +50,8 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
     method.ping,
     translated(async (_request, context) => {
       await find(context);
-      return { frontendApiCaps: frontendCaps, llbCaps, workers: [workerRecord([])] };
+      const workers = [await workerRecord([], facts, context.signal)];
+      return { frontendApiCaps: frontendCaps, llbCaps, workers };
     }),
   );
   router.rpc(

@@ -7,8 +7,8 @@ import type { AttestationMaker } from "../solve/provenance.ts";
 /** A finished solve, until its job ends. */
 export interface Solved {
   readonly result: BuildResult;
-  /** Provenance for images of these names. */
-  readonly attest: (names: readonly string[]) => AttestationMaker;
+  /** Provenance for images of these names. @param stored whether they become images of the engine */
+  readonly attest: (names: readonly string[], stored: boolean) => AttestationMaker;
   /** Results are told apart by platform even if there is only one. */
   readonly multiPlatform: boolean;
 }

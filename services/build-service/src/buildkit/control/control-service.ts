@@ -13,6 +13,7 @@ import {
 } from "@gantry/proto/buildkit";
 import type { GcRule } from "../../app/gc-policy.ts";
 import type { CacheRecord } from "../../ports/build.ts";
+import type { WorkerFacts } from "../../ports/worker-facts.ts";
 import { statusMessage, timestamp } from "../progress/status-message.ts";
 import { toConnectError } from "../wire/server.ts";
 import type { CacheView } from "./cache-view.ts";
@@ -25,11 +26,12 @@ export interface ControlServiceOptions extends OuterSolveOptions {
   readonly cache: CacheView;
   /** Shown to clients. */
   readonly policy: readonly GcRule[];
+  readonly facts: WorkerFacts;
 }
 
 /** Registers the service. */
 export function registerControl(router: ConnectRouter, options: ControlServiceOptions): void {
-  const { tools, cache, policy } = options;
+  const { tools, cache, policy, facts } = options;
   router.service(Control, {
     solve: (request, { signal }) => one(solved(options, request, signal)),
     status: (request, context) => {
@@ -37,7 +39,9 @@ export function registerControl(router: ConnectRouter, options: ControlServiceOp
       return many(statuses(options, request, context));
     },
     session: (messages, context) => many(acceptTunnel(tools.sessions, messages, context)),
-    listWorkers: () => ({ record: [workerRecord(policy)] }),
+    listWorkers: async (_request, { signal }) => ({
+      record: [await one(workerRecord(policy, facts, signal))],
+    }),
     info: () => ({ buildkitVersion: builderVersion }),
     diskUsage: ({ filter, ageLimit }, { signal }) =>
       one(cache.list({ filters: filter, ageLimitNano: ageLimit }, signal)).then((records) => ({

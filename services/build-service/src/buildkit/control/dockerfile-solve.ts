@@ -72,7 +72,11 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
   const { ref, startedMs } = job;
   return {
     result,
-    attest: (names) => provenanceMaker({ ref, options, attrs, materials, names, startedMs }),
+    attest(names, stored) {
+      // Several platforms make an index, which has room for them.
+      const inline = stored || result.platforms.length > 1;
+      return provenanceMaker({ ref, options, attrs, materials, names, inline, startedMs });
+    },
     multiPlatform: options.multiPlatform,
   };
 }

@@ -9,6 +9,7 @@ import {
   type ExporterResponse,
   exporterOf,
   type ImagePusher,
+  isStoring,
   runExporter,
 } from "../solve/exporters.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
@@ -48,7 +49,7 @@ export async function solve(
     const caches = request.cache?.exports ?? [];
     const inlineCache = caches.some(({ type }) => type === "inline");
     const exported = await runExporters(options, job, { ...solved, inlineCache }, exporters);
-    const context = contextOf(options, job, { ...solved, inlineCache }, []);
+    const context = contextOf(options, job, { ...solved, inlineCache }, { type: "", attrs: {} });
     return { ...exported, ...(await exportCaches(context, caches)) };
   } finally {
     await job.end();
@@ -85,8 +86,7 @@ export async function runExporters(
 ): Promise<ExporterResponse> {
   const responses: ExporterResponse[] = [];
   for (const [index, exporter] of exporters.entries()) {
-    const names = csvFields(exporter.attrs["name"] ?? "");
-    const context = contextOf(options, job, solved, names);
+    const context = contextOf(options, job, solved, exporter);
     const ref = `${job.ref} ${String(index)}`;
     responses.push(await runExporter({ ...context, ref }, exporter, index));
   }
@@ -97,8 +97,9 @@ function contextOf(
   { tools, pusher }: OuterSolveOptions,
   job: Job,
   solved: Exported,
-  names: readonly string[],
+  exporter: ExporterRequest,
 ): ExportContext {
+  const names = csvFields(exporter.attrs["name"] ?? "");
   return {
     ref: job.ref,
     builder: tools.builder,
@@ -106,7 +107,7 @@ function contextOf(
     session: () => tools.sessions.get(job.sessionId, job.signal),
     pusher,
     inlineCache: solved.inlineCache,
-    attest: solved.attest(names),
+    attest: solved.attest(names, isStoring(exporter.type)),
     split: solved.multiPlatform,
     progress: job.progress,
     signal: job.signal,

@@ -1,8 +1,10 @@
 /** The one worker there is: this engine. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { hostPlatform } from "@gantry/oci";
 import type { BuildkitVersionSchema, WorkerRecordSchema } from "@gantry/proto/buildkit";
 import type { GcRule } from "../../app/gc-policy.ts";
+import type { WorkerFacts } from "../../ports/worker-facts.ts";
+
+const label = "org.mobyproject.buildkit.worker";
 
 /** The version of BuildKit whose behaviour this builder has. */
 export const builderVersion: MessageInitShape<typeof BuildkitVersionSchema> = {
@@ -13,18 +15,25 @@ export const builderVersion: MessageInitShape<typeof BuildkitVersionSchema> = {
 };
 
 /** What ListWorkers says. */
-export function workerRecord(
+export async function workerRecord(
   policy: readonly GcRule[],
-): MessageInitShape<typeof WorkerRecordSchema> {
-  const { os, architecture } = hostPlatform();
+  facts: WorkerFacts,
+  signal: AbortSignal,
+): Promise<MessageInitShape<typeof WorkerRecordSchema>> {
+  const gateway = await facts.hostGateway(signal);
   return {
     id: "gantry",
     labels: {
-      "org.mobyproject.buildkit.worker.executor": "gantry",
+      [`${label}.executor`]: "gantry",
+      [`${label}.hostname`]: facts.hostname,
+      // Clients put it in the place of `host-gateway`.
+      ...(gateway !== undefined && { [`${label}.moby.host-gateway-ip`]: gateway }),
       // Says that images are kept as they are pulled: several platforms, attestations.
-      "org.mobyproject.buildkit.worker.snapshotter": "overlayfs",
+      [`${label}.snapshotter`]: "overlayfs",
     },
-    platforms: [{ os, architecture }],
+    platforms: facts
+      .platforms()
+      .map(({ os, architecture, variant = "" }) => ({ os, architecture, variant })),
     gcPolicy: policy.map((rule) => ({
       all: rule.all,
       keepDuration: BigInt(rule.keepDurationMs) * 1_000_000n,

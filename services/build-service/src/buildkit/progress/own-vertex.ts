@@ -70,20 +70,19 @@ export class OwnVertex implements RunningVertex {
   }
 }
 
-/** A status line that counts bytes; told at most every 100 ms. */
+/** A status line that counts bytes; told at most every 100 ms, and what is done sooner only at its end. */
 export class TransferLine {
   readonly #vertex: RunningVertex;
   readonly #id: string;
   readonly #name: string;
   readonly #startedNano = nowNano();
   #current = 0;
-  #toldMs = 0;
+  #toldMs = performance.now();
 
   constructor(vertex: RunningVertex, id: string, name: string) {
     this.#vertex = vertex;
     this.#id = id;
     this.#name = name;
-    this.#tell(undefined);
   }
 
   /** So many bytes by now. */

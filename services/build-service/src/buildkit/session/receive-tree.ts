@@ -26,7 +26,7 @@ export interface TreeTarget {
   complete(): Promise<void>;
 }
 
-/** How much has come. */
+/** How much has come, with what the protocol adds. */
 export type TransferProgress = (receivedBytes: number) => void;
 
 /** Runs a transfer on a call that was just opened. Throws what the peer says, or what the target throws. */
@@ -35,9 +35,14 @@ export async function receiveTree(
   target: TreeTarget,
   onProgress: TransferProgress,
 ): Promise<void> {
-  const transfer = new Transfer(call, target, onProgress);
+  const transfer = new Transfer(call, target);
   try {
-    await call.receive((message) => transfer.take(decodePacket(message)));
+    let receivedBytes = 0;
+    await call.receive((message) => {
+      receivedBytes += message.length;
+      onProgress(receivedBytes);
+      return transfer.take(decodePacket(message));
+    });
   } catch (error) {
     throw transfer.failure ?? error;
   }
@@ -49,21 +54,18 @@ export async function receiveTree(
 class Transfer {
   readonly #call: ClientCall;
   readonly #target: TreeTarget;
-  readonly #onProgress: TransferProgress;
   readonly #directories = new Set([""]);
   readonly #paths = new Set<string>();
   readonly #wanted = new Map<number, TreeEntry>();
   #count = 0;
   #listed = false;
-  #receivedBytes = 0;
   #finished = false;
   isComplete = false;
   failure: unknown;
 
-  constructor(call: ClientCall, target: TreeTarget, onProgress: TransferProgress) {
+  constructor(call: ClientCall, target: TreeTarget) {
     this.#call = call;
     this.#target = target;
-    this.#onProgress = onProgress;
   }
 
   /** Takes a packet. The promise is there when the next one must wait. */
@@ -131,8 +133,6 @@ class Transfer {
     if (entry === undefined) throw invalidArgument("content that was not asked for");
     if (data.length > 0) {
       this.#target.content(entry, data);
-      this.#receivedBytes += data.length;
-      this.#onProgress(this.#receivedBytes);
       return undefined;
     }
     this.#wanted.delete(id);

@@ -17,7 +17,6 @@ export interface SendOptions {
   readonly exporter: number;
   /** Told to clients with the file, as `exporter-md-<key>`. */
   readonly metadata: Readonly<Record<string, string>>;
-  readonly onProgress: TransferProgress;
   readonly signal: AbortSignal;
 }
 
@@ -29,7 +28,7 @@ export async function sendFile(
 ): Promise<void> {
   const call = openCall(session, options);
   const answered = call.receive(() => undefined);
-  const sent = sendBytes(call, bytes, options.onProgress);
+  const sent = sendBytes(call, bytes);
   try {
     await Promise.all([answered, sent]);
   } catch (error) {
@@ -41,7 +40,7 @@ export async function sendFile(
 export async function sendFolders(
   session: Session,
   folders: readonly SentFolder[],
-  options: SendOptions,
+  options: SendOptions & { readonly onProgress: TransferProgress },
 ): Promise<void> {
   await sendTree(openCall(session, options), folders, options.onProgress);
 }
@@ -59,12 +58,7 @@ function openCall(session: Session, options: SendOptions): ClientCall {
   });
 }
 
-async function sendBytes(
-  call: ClientCall,
-  bytes: AsyncIterable<Uint8Array>,
-  onProgress: TransferProgress,
-): Promise<void> {
-  let sentBytes = 0;
+async function sendBytes(call: ClientCall, bytes: AsyncIterable<Uint8Array>): Promise<void> {
   try {
     for await (const chunk of bytes) {
       for (let at = 0; at < chunk.length; at += maxMessageBytes) {
@@ -72,8 +66,6 @@ async function sendBytes(
         await call.write(toBinary(BytesMessageSchema, create(BytesMessageSchema, { data })));
       }
       if (call.isClosed) return;
-      sentBytes += chunk.length;
-      onProgress(sentBytes);
     }
     call.end();
   } catch (error) {

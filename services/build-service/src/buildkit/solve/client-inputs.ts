@@ -29,17 +29,18 @@ export interface ClientInputsOptions {
   readonly signal: AbortSignal;
 }
 
-/** Reads Dockerfile and ignore file now; everything else when the build asks for it. */
+/** Reads the Dockerfile now; everything else when the build asks for it. */
 export async function openClientInputs(from: ClientInputsOptions): Promise<BuildInputs> {
   const { session } = from;
   const { filename } = from.options;
   const dockerfile = await loadDockerfile(from);
+  let ignore = dockerfile.ignore === undefined ? undefined : Promise.resolve(dockerfile.ignore);
   return {
     dockerfile: {
       ...{ name: filename, bytes: dockerfile.bytes },
       ...(dockerfile.vertex !== undefined && { vertex: dockerfile.vertex }),
     },
-    ignore: dockerfile.ignore ?? (await loadIgnore(from)),
+    ignore: () => (ignore ??= loadIgnore(from)),
     context: mainContext(from),
     namedContexts: namedContexts(from),
     secret: (id, signal) => findSecret(session, id, signal),

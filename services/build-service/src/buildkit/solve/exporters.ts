@@ -1,7 +1,8 @@
 /** What is made of a result: images, archives, folders. */
 import { invalidArgument, notImplemented } from "@gantry/errors";
-import { canonicalName, parseReference, withDefaultTag } from "@gantry/oci";
+import { canonicalName, formatPlatform, parseReference, withDefaultTag } from "@gantry/oci";
 import type {
+  ArchiveExport,
   Builder,
   BuildResult,
   ImageExport,
@@ -81,6 +82,9 @@ export async function runExporter(
   return await exporterOf(request.type)(context, request, index);
 }
 
+/** Whether an exporter makes an image of the engine. */
+export const isStoring = (type: string): boolean => exporters.get(type) === exportImage;
+
 export const isExporter = (type: string): boolean => exporters.has(type);
 
 /** Throws for a type that there isn't: asked before the build begins. */
@@ -95,9 +99,10 @@ async function exportImage(
   { attrs }: ExporterRequest,
 ): Promise<ExporterResponse> {
   const names = namesOf(attrs["name"] ?? "");
-  const { builder, result, signal } = context;
+  const { builder, signal } = context;
   return await vertexOf(context, "exporting to image", async (vertex) => {
     const options = imageExport(context, names, attrs, vertex);
+    const result = eachPlatformOnce(context, vertex);
     const stored = await builder.exportImage(result, options, signal);
     if (isTrue(attrs["push"])) await push(context, names, vertex);
     return imageResponse(stored, names);
@@ -127,18 +132,18 @@ async function exportArchive(
   if (attrs["tar"] === "false")
     throw notImplemented(`exporter ${type} with tar=false is not supported`);
   const names = namesOf(attrs["name"] ?? "");
-  const { builder, result, session, signal } = context;
+  const { builder, signal } = context;
   return await vertexOf(context, `exporting to ${format} image format`, async (vertex) => {
-    const options = { ...imageExport(context, names, attrs, vertex), format } as const;
-    const line = new TransferLine(vertex, "sending tarball", "sending");
-    await sendFile(await session(), builder.exportArchive(result, options, signal), {
-      exporter: index,
-      metadata: {},
-      onProgress: line.at,
-      signal,
-    });
-    line.end();
-    return names.length === 0 ? {} : { "image.name": names.join(",") };
+    let response: ExporterResponse = {};
+    const options: ArchiveExport = {
+      ...{ ...imageExport(context, names, attrs, vertex), format },
+      onWritten(image: StoredImage) {
+        response = imageResponse(image, names);
+      },
+    };
+    const archive = builder.exportArchive(eachPlatformOnce(context, vertex), options, signal);
+    await sendTarball(context, archive, index, vertex);
+    return response;
   });
 }
 
@@ -148,7 +153,7 @@ async function exportFolders(
   index: number,
 ): Promise<ExporterResponse> {
   const { builder, result, session, signal } = context;
-  const split = context.split && attrs["platform-split"] !== "false";
+  const split = isSplit(context, attrs);
   return await vertexOf(context, "exporting to client directory", async (vertex) => {
     await using mounts = new AsyncDisposableStack();
     const folders = await Promise.all(
@@ -169,27 +174,59 @@ async function exportFolders(
   });
 }
 
+/** Whether platforms get folders of their own. */
+function isSplit({ split }: ExportContext, attrs: ExporterRequest["attrs"]): boolean {
+  return split && attrs["platform-split"] !== "false";
+}
+
 async function exportTar(
   context: ExportContext,
-  _request: ExporterRequest,
+  { attrs }: ExporterRequest,
   index: number,
 ): Promise<ExporterResponse> {
-  const { builder, result, session, signal } = context;
-  const [only, ...others] = result.platforms;
-  if (only === undefined || others.length > 0) {
-    throw notImplemented("exporter tar for more than one platform is not supported");
-  }
+  const { builder, signal } = context;
   return await vertexOf(context, "exporting to client tarball", async (vertex) => {
-    const line = new TransferLine(vertex, "sending tarball", "sending");
-    await sendFile(await session(), builder.exportTree(only, signal), {
-      exporter: index,
-      metadata: {},
-      onProgress: line.at,
-      signal,
-    });
-    line.end();
+    const { platforms } = eachPlatformOnce(context, vertex);
+    const split = isSplit(context, attrs);
+    const trees = platforms.map((result) => ({
+      ...{ result, folder: split ? folderOf(result.platform) : "" },
+    }));
+    await sendTarball(context, builder.exportTrees(trees, signal), index, vertex);
     return {};
   });
+}
+
+async function sendTarball(
+  { session, signal }: ExportContext,
+  bytes: AsyncIterable<Uint8Array>,
+  exporter: number,
+  vertex: OwnVertex,
+): Promise<void> {
+  let done: (() => void) | undefined;
+  const sent = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      done ??= vertex.begin("sending tarball", "sending");
+      yield chunk;
+    }
+  };
+  await sendFile(await session(), sent(), { exporter, metadata: {}, signal });
+  done?.();
+}
+
+/** A platform that was asked for twice is exported once, and told of. */
+function eachPlatformOnce({ result, progress }: ExportContext, vertex: OwnVertex): BuildResult {
+  const platforms = new Map(result.platforms.map((each) => [formatPlatform(each.platform), each]));
+  const seen = new Set<string>();
+  for (const platform of result.platforms.map((each) => formatPlatform(each.platform))) {
+    if (seen.has(platform)) {
+      const short = `Duplicate platform result requested ${JSON.stringify(platform)}`;
+      progress.warning(vertex.digest, { short, detail: [], url: "", lines: undefined });
+    }
+    seen.add(platform);
+  }
+  if (platforms.size === result.platforms.length) return result;
+  const dispose = (): PromiseLike<void> => result[Symbol.asyncDispose]();
+  return { ...result, platforms: [...platforms.values()], [Symbol.asyncDispose]: dispose };
 }
 
 function vertexOf<T>(

@@ -35,6 +35,9 @@ export interface FrontendOptions {
   readonly sharedKeys: ReadonlyMap<string, string>;
 }
 
+/** Name of the host in steps, as BuildKit has it. */
+const sandboxHostname = "buildkitsandbox";
+
 const knownCaps = new Set([
   "moby.buildkit.frontend.contexts",
   "moby.buildkit.frontend.inputs",
@@ -89,6 +92,7 @@ function requestOf(id: string, attrs: Attributes, read: Read): BuildRequest {
     entitlements: read.entitlements,
     extraHosts: extraHosts(attrs["add-hosts"] ?? ""),
     hostname: attrs["hostname"] ?? "",
+    defaultHostname: sandboxHostname,
     limits: limitsOf(attrs),
     cacheMountNamespace: read.buildArgs.get("BUILDKIT_CACHE_MOUNT_NS") ?? "",
     sourceDateEpoch: epochOf(read.buildArgs.get("SOURCE_DATE_EPOCH")),

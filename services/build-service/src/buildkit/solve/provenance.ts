@@ -13,6 +13,8 @@ export interface ProvenanceInput {
   readonly attrs: Readonly<Record<string, string>>;
   readonly materials: readonly BuildMaterial[];
   readonly names: readonly string[];
+  /** There can be attestations that are asked for only where they come with an image in any case. */
+  readonly inline: boolean;
   readonly startedMs: number;
 }
 
@@ -22,7 +24,8 @@ const privateAttributes = /^(build-arg:|label:|add-hosts|ulimit|context:|vcs:)/;
 /** Makes provenance where the build asks for it. */
 export function provenanceMaker(input: ProvenanceInput): AttestationMaker {
   const { provenance } = input.options;
-  if (provenance === undefined) return () => [];
+  const isLeftOut = !input.inline && provenance?.get("inline-only") === "true";
+  if (provenance === undefined || isLeftOut) return () => [];
   const isOld = provenance.get("version") === "v0.2";
   return (manifest) => {
     const predicate = isOld ? predicateV02(input) : predicateV1(input);

@@ -23,7 +23,7 @@ export interface DispatchContext {
   /** The main context. */
   context(): Vertex;
   /** Name of a step's vertex: `[stage 2/7] RUN make`. */
-  stepName(text: string): string;
+  stepName(text: string, state: StageState): string;
   /** Comment of history entries. */
   readonly comment: string;
   /** Text of a history entry: BuildKit's and the classic builder's differ. */

@@ -128,7 +128,7 @@ function step(
   text: string,
 ): Vertex {
   return vertexOf(op, [state.tree, ...inputs], {
-    name: context.stepName(text),
+    name: context.stepName(text, state),
     lines: instruction.lines,
     ignoreCache: context.ignoreCache,
   });
@@ -184,21 +184,9 @@ function copy(
   if (context.style === "classic" && instruction.from === undefined) refuseOutside(paths, kind);
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
   const flags = copyFlags(instruction, chown, chmod);
-  const tree = step(
-    state,
-    instruction,
-    context,
-    op,
-    inputs.list,
-    `${kind} ${flags}${shown} ${instruction.destination}`,
-  );
-  return record(
-    { ...state, tree },
-    `${kind} ${flags}${shown} ${expand(instruction.destination)}`,
-    "copy",
-    context,
-    false,
-  );
+  const text = `${kind} ${flags}${shown} ${expand(instruction.destination)}`;
+  const tree = step(state, instruction, context, op, inputs.list, text);
+  return record({ ...state, tree }, text, "copy", context, false);
 }
 
 /** BuildKit takes what climbs out as if the context were the root. */

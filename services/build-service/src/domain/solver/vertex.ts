@@ -159,6 +159,8 @@ export interface Vertex {
   readonly name: string;
   /** Instruction that it is for. */
   readonly lines: LineRange | undefined;
+  /** Name with digest of an image, for the line that tells of its resolution. Empty: none is told. */
+  readonly resolved: string;
   /** The cache is not asked. */
   readonly ignoreCache: boolean;
 }
@@ -170,6 +172,7 @@ export function vertexOf(
   more: {
     readonly name: string;
     readonly lines?: LineRange | undefined;
+    readonly resolved?: string;
     readonly ignoreCache?: boolean;
   },
 ): Vertex {
@@ -184,6 +187,7 @@ export function vertexOf(
     inputs,
     name: more.name,
     lines: more.lines,
+    resolved: more.resolved ?? "",
     ignoreCache: more.ignoreCache ?? false,
   };
 }

@@ -1,7 +1,7 @@
 /** Reads what the machine can do and has, once at start. */
 import { existsSync, readFileSync } from "node:fs";
 import os from "node:os";
-import { hostPlatform, shownHostPlatform } from "@gantry/oci";
+import { hostPlatform, processorFlags, shownHostPlatform } from "@gantry/oci";
 import type { HostFacts, KernelFeatures } from "../../domain/host-facts.ts";
 import { hasAppArmor } from "./apparmor.ts";
 
@@ -19,7 +19,10 @@ export function readHostFacts(): HostFacts {
     operatingSystem: release["PRETTY_NAME"] ?? "Linux",
     osVersion: release["VERSION_ID"] ?? "",
     machine: os.machine(),
-    platform: shownHostPlatform(hostPlatform().architecture, processorFlags()),
+    platform: shownHostPlatform(
+      hostPlatform().architecture,
+      processorFlags(read("/proc/cpuinfo") ?? ""),
+    ),
     bootId: read("/proc/sys/kernel/random/boot_id") ?? "",
     features: cgroups.features,
     apparmor: hasAppArmor(),
@@ -35,12 +38,6 @@ function read(file: string): string | undefined {
     // What the kernel does not have has no file.
     return undefined;
   }
-}
-
-/** Of the first processor: all have the same. */
-function processorFlags(): ReadonlySet<string> {
-  const line = /^flags\s*:(.*)$/m.exec(read("/proc/cpuinfo") ?? "")?.[1] ?? "";
-  return new Set(line.trim().split(/\s+/));
 }
 
 function parseOsRelease(text: string): Record<string, string> {
