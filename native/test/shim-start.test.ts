@@ -125,12 +125,23 @@ describe("a command that cannot be run", () => {
     });
   }
 
-  it("is refused with Docker's text: no program format", async () => {
-    const failed = await failure({ process: processOf(["/bin/text"]) }, (playground) => {
-      writeFileSync(playground.path("lower/bin/text"), "\u0001\u0002no program", { mode: 0o755 });
+  for (const [what, content, message] of [
+    ["no program format", "\u0001\u0002no program", "exec format error"],
+    ["an interpreter that is missing", "#!/bin/sh\r\n", "no such file or directory"],
+  ] as const) {
+    it(`begins, and says itself why it ends: ${what}`, async () => {
+      await using playground = await Playground.make();
+      writeFileSync(playground.path("lower/bin/text"), content, { mode: 0o755 });
+      const shim = playground.launch({ process: processOf(["/bin/text"]) });
+      await shim.message("started");
+      assert.equal((await shim.message("exited")).exitCode, 255);
+      await shim.exitOfProcess();
+      assert.deepEqual(
+        playground.log().map(({ stream, log }) => `${stream}: ${log}`),
+        [`stderr: exec /bin/text: ${message}\n`],
+      );
     });
-    assert.equal(failed.message, "exec /bin/text: exec format error");
-  });
+  }
 
   it("leaves no record and no process", async () => {
     await using playground = await Playground.make();

@@ -186,6 +186,16 @@ bool Becoming::filter() {
   return error == 0 || failure_.set("seccomp", -error);
 }
 
+// A file that could be executed and is no program, or whose interpreter is missing: with runc such a process has begun,
+// tells of it itself, and ends with 255.
+[[noreturn]] void end_unexecuted(const char* path, int error) {
+  char text[PATH_MAX + 128];
+  const int length = std::snprintf(text, sizeof(text), "exec %s: %s\n", path, error_text(error));
+  // Nobody may be reading: the exit code has to do then.
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, static_cast<size_t>(length));
+  _exit(255);
+}
+
 bool Becoming::execute() {
   char path[PATH_MAX];
   if (plan_.args.empty()) return failure_.say("exec", EINVAL, "no command specified");
@@ -193,8 +203,7 @@ bool Becoming::execute() {
   write_start_time(context_.start_record);
   if (plan_.no_new_privileges && !filter()) return false;
   execve(path, context_.arrays.args(), context_.arrays.environment());
-  failure_.say("exec", errno, "exec %s: %s", path, error_text(errno));
-  return failure_.about(path);
+  end_unexecuted(path, errno);
 }
 
 // What a seccomp filter might forbid later, and nothing later undoes.

@@ -272,11 +272,13 @@ function annotationsOf(
 
 function imageResponse(stored: StoredImage, names: readonly string[]): ExporterResponse {
   const { digest, mediaType, sizeBytes, configDigest } = stored;
-  const isManifest = stored.manifests.some((each) => each.digest === digest);
-  const descriptor = JSON.stringify({ mediaType, digest, size: sizeBytes });
+  const manifest = stored.manifests.find((each) => each.digest === digest);
+  const { architecture, os, variant } = manifest?.platform ?? {};
+  const platform = manifest && { platform: { architecture, os, variant } };
+  const descriptor = JSON.stringify({ mediaType, digest, size: sizeBytes, ...platform });
   return {
     "containerimage.digest": digest,
-    ...(isManifest && { "containerimage.config.digest": configDigest }),
+    ...(manifest && { "containerimage.config.digest": configDigest }),
     "containerimage.descriptor": Buffer.from(descriptor).toString("base64"),
     ...(names.length > 0 && { "image.name": names.join(",") }),
   };
