@@ -211,6 +211,15 @@ describe("docker build with buildx", () => {
     );
   });
 
+  it("shows a line whole that a program writes in pieces", async () => {
+    const missing = await folderOf("missing", { Dockerfile: "FROM busybox\nRUN no-such\n" });
+    const shown = await failingBuild(missing);
+    assert.match(
+      shown,
+      /------\n > \[2\/2\] RUN no-such:\n[\d.]+ \/bin\/sh: no-such: not found\n------\n/,
+    );
+  });
+
   it("shows what the checks of Dockerfiles find, and fails by it when that is wanted", async () => {
     const lines = "FROM busybox AS A\nENV X=$NOPE\nCMD echo hi\n";
     const shown = await build(await folderOf("checked", { Dockerfile: lines }));

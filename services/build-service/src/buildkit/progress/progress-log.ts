@@ -6,6 +6,7 @@ import type {
   VertexState,
   VertexStatus,
 } from "../../ports/progress.ts";
+import { PartialLines } from "./partial-lines.ts";
 
 /** Something told. */
 export type ProgressEvent =
@@ -37,10 +38,14 @@ export class ProgressLog implements ProgressSink {
   readonly #events: ProgressEvent[] = [];
   readonly #vertices = new Map<string, VertexState>();
   readonly #logBytes = new Map<string, number>();
+  readonly #lines = new PartialLines((vertex, stream, bytes) => {
+    this.#push({ kind: "log", vertex, stream, bytes, timeNano: nowNano() });
+  });
   #changed = Promise.withResolvers<undefined>();
   #ended = false;
 
   vertex(vertex: VertexState): void {
+    if (vertex.completedNano !== undefined) this.#lines.flush(vertex.digest);
     this.#vertices.set(vertex.digest, vertex);
     this.#push({ kind: "vertex", vertex });
   }
@@ -55,7 +60,7 @@ export class ProgressLog implements ProgressSink {
     this.#logBytes.set(vertex, before + bytes.length);
     const room = maxLogBytes - before;
     const kept = bytes.length > room ? Buffer.concat([bytes.subarray(0, room), clipNote]) : bytes;
-    this.#push({ kind: "log", vertex, stream, bytes: kept, timeNano: nowNano() });
+    this.#lines.log(vertex, stream, kept);
   }
 
   warning(vertex: string, warning: BuildWarning): void {
@@ -68,6 +73,7 @@ export class ProgressLog implements ProgressSink {
       if (vertex.startedNano === undefined || vertex.completedNano !== undefined) continue;
       this.vertex({ ...vertex, completedNano: nowNano(), error: "context canceled" });
     }
+    this.#lines.flushAll();
     this.#ended = true;
     this.#wake();
   }
