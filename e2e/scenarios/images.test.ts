@@ -360,7 +360,14 @@ describe("an image for several platforms", () => {
     const inspected = await ask(engine, {
       path: `/v1.52/images/${name}/json?platform=${encodeURIComponent(JSON.stringify({ os: "linux", architecture: other }))}`,
     });
-    assert.equal((JSON.parse(inspected.body) as { Architecture: string }).Architecture, other);
+    const manifest = images[1]?.manifestDigest;
+    const { Architecture, Id, Descriptor } = JSON.parse(inspected.body) as {
+      Architecture: string;
+      Id: string;
+      Descriptor: { digest: string; platform: unknown };
+    };
+    assert.deepEqual([Architecture, Id, Descriptor.digest], [other, manifest, manifest]);
+    assert.deepEqual(Descriptor.platform, { architecture: other, os: "linux" });
     const create = await engine.tryDocker(["create", "--platform", `linux/${other}`, name]);
     assert.deepEqual([create.code, create.stderr], [0, ""]);
     await docker("rm", create.stdout.trim());

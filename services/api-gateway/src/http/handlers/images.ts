@@ -119,7 +119,10 @@ export async function inspectImage(call: ApiCall): Promise<void> {
   ]);
   if (image === undefined) throw new EngineError("internal", "the answer has no image");
   const shown = imageVersionFor(call);
-  call.json(encodeImage(image, shown, manifests, containers && byManifest(containers)));
+  // What was asked for is that platform's image, not the index that it is in.
+  const { manifest } = image;
+  const told = platform && manifest ? { ...image, id: manifest.digest, target: manifest } : image;
+  call.json(encodeImage(told, shown, manifests, containers && byManifest(containers)));
 }
 
 /**
