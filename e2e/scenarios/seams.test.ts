@@ -96,22 +96,31 @@ describe("another service that calls gRPC", () => {
   });
 });
 
+/** What the test looks at: Docker's event, or the shim process's own word. */
+interface ObservedEvent {
+  readonly Actor?: { readonly ID: string; readonly Attributes: Readonly<Record<string, string>> };
+  readonly exitCode?: number;
+}
+
 describe("an observer on NATS", () => {
   it("sees a container being created, started and dying, with its exit code", async () => {
     const url = new URL((await readFile(path.join(engine.runRoot, "nats.url"), "utf8")).trim());
     const nats = await connect({ servers: url.host, user: url.username, pass: url.password });
-    const seen: { subject: string; data: Record<string, unknown> }[] = [];
+    const seen: { subject: string; data: ObservedEvent }[] = [];
     const wanted = Promise.withResolvers<undefined>();
+    // Events of containers before this one may still be on their way.
+    const isWatched = ({ Actor }: ObservedEvent): boolean =>
+      Actor?.Attributes["name"] === "watched";
     const subscriptions = ["gantry.events.>", "gantry.process.>"].map((subject) =>
       nats.subscribe(subject, {
         callback: (error, message) => {
-          if (error !== null) wanted.reject(error);
-          seen.push({ subject: message.subject, data: message.json() });
-          if (
-            ["destroy"].some((action) =>
-              message.subject.startsWith(`gantry.events.container.${action}.`),
-            )
-          )
+          if (error !== null) {
+            wanted.reject(error);
+            return;
+          }
+          const data: ObservedEvent = message.json();
+          seen.push({ subject: message.subject, data });
+          if (message.subject.startsWith("gantry.events.container.destroy.") && isWatched(data))
             wanted.resolve(undefined);
         },
       }),
@@ -121,12 +130,15 @@ describe("an observer on NATS", () => {
     await wanted.promise;
     for (const subscription of subscriptions) subscription.unsubscribe();
     await nats.close();
-    const container = seen.filter(({ subject }) => subject.startsWith("gantry.events.container."));
+    const container = seen.filter(
+      ({ subject, data }) => subject.startsWith("gantry.events.container.") && isWatched(data),
+    );
     assert.deepEqual(
       container.map(({ subject }) => subject.split(".")[3]),
       ["create", "attach", "start", "die", "destroy"],
     );
-    const exited = seen.find(({ subject }) => subject.startsWith("gantry.process.exited."));
-    assert.equal(exited?.data["exitCode"], 23);
+    const id = container[0]?.data.Actor?.ID ?? "";
+    const exited = seen.find(({ subject }) => subject === `gantry.process.exited.${id}`);
+    assert.equal(exited?.data.exitCode, 23);
   });
 });
