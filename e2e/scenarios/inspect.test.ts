@@ -69,6 +69,21 @@ const rows: readonly Row[] = [
     ],
   },
   { version: "1.47", body: {}, at: "NetworkSettings.Networks.bridge.GwPriority", shown: 0 },
+  ...["Links", "Aliases", "DriverOpts"].map((field) => ({
+    ...{ version: "1.51", body: {}, at: `NetworkSettings.Networks.bridge.${field}`, shown: null },
+  })),
+  ...(
+    [
+      ["Links", []],
+      ["Aliases", []],
+      ["DriverOpts", {}],
+    ] as const
+  ).map(([field, given]) => ({
+    version: "1.51",
+    body: { NetworkingConfig: { EndpointsConfig: { bridge: { [field]: given } } } },
+    at: `NetworkSettings.Networks.bridge.${field}`,
+    shown: given,
+  })),
 ];
 
 describe("inspect", () => {
@@ -110,6 +125,57 @@ describe("endpoints of containers that were never started", () => {
     assert.deepEqual((await endpoint("1.44"))["Aliases"], ["q", made.id.slice(0, 12)]);
   });
 
+  it("have their names from a connect on, and the sandbox its ID whatever is disconnected", async () => {
+    await using made = await createContainer("1.51", { Hostname: "deck" });
+    const settings = async (version = "1.51") => {
+      const path = `/v${version}/containers/${made.id}/json`;
+      const found: unknown = JSON.parse((await ask(engine, { path })).body);
+      return valueAt(found, "NetworkSettings") as {
+        SandboxID: string;
+        Networks: Record<string, Record<string, unknown>>;
+      };
+    };
+    await engine.docker(["network", "connect", "front", made.id]);
+    const { NetworkID, DNSNames, Links, Aliases } = (await settings()).Networks["front"] ?? {};
+    const names = [made.name, made.id.slice(0, 12), "deck"];
+    assert.deepEqual(
+      { NetworkID, DNSNames, Links },
+      { NetworkID: "", DNSNames: names, Links: null },
+    );
+    assert.ok(Aliases === null || Array.isArray(Aliases));
+    assert.deepEqual((await settings("1.44")).Networks["front"]?.["Aliases"], names.slice(1));
+    await engine.docker(["start", made.id]);
+    const { SandboxID, Networks } = await settings();
+    assert.match(SandboxID, /^[0-9a-f]{64}$/);
+    assert.match(String(Networks["front"]?.["NetworkID"]), /^[0-9a-f]{64}$/);
+    await engine.docker(["network", "disconnect", "front", made.id]);
+    await engine.docker(["network", "disconnect", "bridge", made.id]);
+    assert.deepEqual(await settings().then((now) => [now.SandboxID, now.Networks]), [
+      SandboxID,
+      {},
+    ]);
+    await engine.docker(["stop", "-t", "0", made.id]);
+    assert.equal((await settings()).SandboxID, "");
+  });
+
+  it("are warned of a container-wide MAC address, from 1.44 until there is none", async () => {
+    const text =
+      "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.";
+    for (const [version, warnings] of [
+      ["1.43", []],
+      ["1.44", [text]],
+      ["1.51", [text]],
+      ["1.52", []],
+    ] as const) {
+      const path = `/v${version}/containers/create`;
+      const asked = { Image: "busybox", MacAddress: "02:42:ac:11:00:78" };
+      const answer = await ask(engine, { method: "POST", path, body: asked });
+      const { Id, Warnings } = JSON.parse(answer.body) as { Id: string; Warnings: string[] };
+      await engine.docker(["rm", Id]);
+      assert.deepEqual(Warnings, warnings, version);
+    }
+  });
+
   it("are shown by lists without names and options", async () => {
     await using made = await createContainer("1.50", body);
     const path = `/v1.50/containers/json?all=1&filters={"id":["${made.id}"]}`;
@@ -129,17 +195,18 @@ describe("endpoints of containers that were never started", () => {
 async function createContainer(
   version: string,
   body: Row["body"],
-): Promise<AsyncDisposable & { readonly id: string }> {
+): Promise<AsyncDisposable & { readonly id: string; readonly name: string }> {
   const answer = await ask(engine, {
     ...{ method: "POST", path: `/v${version}/containers/create` },
-    body: { Image: "busybox", Cmd: ["true"], ...body },
+    body: { Image: "busybox", Cmd: ["sleep", "100000"], ...body },
   });
   assert.equal(answer.status, 201, answer.body);
   const { Id: id } = JSON.parse(answer.body) as { Id: string };
   return {
     id,
+    name: await engine.docker(["inspect", "-f", "{{slice .Name 1}}", id]),
     [Symbol.asyncDispose]: async () => {
-      await engine.docker(["rm", id]);
+      await engine.docker(["rm", "-f", id]);
     },
   };
 }

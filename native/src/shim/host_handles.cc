@@ -76,7 +76,7 @@ bool HostHandles::write_sysctl(const char* key, const char* value, Failure& fail
   if (!sysctl_path(key, path)) return failure.set("sysctl", ENAMETOOLONG, key);
   const int error = write_below(proc_sys.get(), path, value);
   if (error == 0) return true;
-  failure.say("sysctl", -error, "write sysctl %s=%s: %s", key, value, error_text(-error));
+  failure.say("sysctl", -error, "%s /proc/sys/%s: %s", error == -ENOENT ? "open" : "write", path, error_text(-error));
   return failure.about(key);
 }
 

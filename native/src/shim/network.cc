@@ -177,8 +177,12 @@ bool create_link(int socket, const InterfacePlan& plan, int container, Failure& 
     error = create_on_parent(socket, plan, container);
   }
   if (error == 0) return true;
-  failure.say("network", -error, "create %s %s on %s: %s", plan.kind.c_str(), plan.name.c_str(), plan.parent.c_str(),
-              error_text(-error));
+  if (plan.kind == "veth") {
+    failure.say("network", -error, "create veth %s on %s: %s", plan.name.c_str(), plan.parent.c_str(),
+                error_text(-error));
+  } else {
+    failure.say("port", -error, "failed to create the %s port: %s", plan.kind.c_str(), error_text(-error));
+  }
   return failure.about(plan.name);
 }
 

@@ -1,5 +1,6 @@
 /** Puts volumes together from their parts: for main, and for tests. */
 import { randomBytes } from "node:crypto";
+import path from "node:path";
 import { nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
@@ -33,6 +34,7 @@ export function createVolumes(parts: VolumeParts): LocalVolumes {
     directory,
     newId: () => randomBytes(32).toString("hex"),
     nowNano,
+    engineRoot: path.dirname(dataDir),
     logger,
   });
 }

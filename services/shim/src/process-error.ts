@@ -15,10 +15,23 @@ function isUsersFault(exitCode: number): boolean {
 /** The step of user and groups, which dockerd looks up itself: no runtime is named in its message. */
 const userStep = "user";
 
+/** The step of an interface on a parent, which dockerd makes before there is a runtime. */
+const portStep = "port";
+
+function launchMessage({ step, message }: StartFailed): string {
+  switch (step) {
+    case userStep:
+      return message;
+    case portStep:
+      return `failed to set up container networking: ${message}`;
+    default:
+      return `${startPrefix}${message}: unknown`;
+  }
+}
+
 /** A failed launch: invalid_argument where command, user or directory were at fault, else internal. */
 export function toLaunchError(failed: StartFailed): EngineError {
-  const message =
-    failed.step === userStep ? failed.message : `${startPrefix}${failed.message}: unknown`;
+  const message = launchMessage(failed);
   const details = { exitCode: failed.exitCode };
   return isUsersFault(failed.exitCode)
     ? invalidArgument(message, { details })

@@ -87,6 +87,10 @@ export interface EndpointRequest {
   readonly driverOpts: Readonly<Record<string, string>>;
   readonly gwPriority: number;
   readonly macAddress: string;
+  /** They were given, if only none: inspect tells the two apart. */
+  readonly hasLinks?: boolean;
+  readonly hasAliases?: boolean;
+  readonly hasDriverOpts?: boolean;
 }
 
 /** An endpoint as inspect shows it; operational members are empty while the container is stopped. */

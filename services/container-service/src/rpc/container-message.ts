@@ -198,7 +198,8 @@ type EndpointShape = MessageInitShape<typeof EndpointSettingsSchema>;
 
 /** Docker's lists know of what was wished for only the addresses. */
 function endpointSummary(view: EndpointView): EndpointShape {
-  const { ipamConfig, links, aliases, driverOpts, dnsNames, ...rest } = view;
+  const { ipamConfig, links, aliases, driverOpts, dnsNames, ...others } = view;
+  const { hasLinks, hasAliases, hasDriverOpts, ...rest } = others;
   if (ipamConfig === undefined) return rest;
   const { ipv4Address, ipv6Address } = ipamConfig;
   return { ...rest, ipamConfig: { ipv4Address, ipv6Address } };

@@ -106,11 +106,15 @@ describe("compileSysctls", () => {
     );
     assert.throws(
       () => compileSysctls({ "kernel.sem": "1" }, []),
-      /not allowed in host IPC namespace/,
+      /"kernel\.sem" is not allowed in the hosts ipc namespace/,
     );
     assert.throws(
-      () => compileSysctls({ "kernel.hostname": "1" }, []),
-      /not allowed in host UTS namespace/,
+      () => compileSysctls({ "kernel/domainname": "1" }, []),
+      /"kernel\.domainname" is not in a separate kernel namespace/,
+    );
+    assert.throws(
+      () => compileSysctls({ "kernel.hostname": "1" }, own),
+      /"kernel\.hostname" is not allowed as it conflicts with the OCI "hostname" field/,
     );
   });
 });

@@ -1,5 +1,5 @@
 /** Sysctls: only those that a namespace of the container keeps from the host. */
-import { invalidArgument } from "@gantry/errors";
+import { type EngineError, internal } from "@gantry/errors";
 import type { RuntimeNamespace } from "@gantry/oci/runtime-spec";
 import { hasNamespace } from "./namespaces.ts";
 
@@ -29,27 +29,29 @@ function namespaceOf(key: string): RuntimeNamespace["type"] | undefined {
   return undefined;
 }
 
-const hostWords: Readonly<Partial<Record<RuntimeNamespace["type"], string>>> = {
-  ipc: "IPC",
-  network: "network",
-  uts: "UTS",
-};
+/** A runtime's words, in an engine's. */
+function refused(key: string, why: string): EngineError {
+  return internal(
+    `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: sysctl "${key}" ${why}`,
+  );
+}
 
-/** Throws invalid_argument for a key that would change the host. */
+/** Throws internal for a key that would change the host, as a failed start of a dockerd. */
 export function compileSysctls(
   sysctls: Readonly<Record<string, string>> = {},
   namespaces: readonly RuntimeNamespace[] = [],
 ): Record<string, string> {
   for (const key of Object.keys(sysctls)) {
-    const type = namespaceOf(dotted(key));
-    if (type === undefined) {
-      throw invalidArgument(`sysctl "${key}" is not in a separate kernel namespace`);
+    const name = dotted(key);
+    const type = namespaceOf(name);
+    const isOwn = type !== undefined && hasNamespace(namespaces, type);
+    if (isOwn && name === "kernel.hostname") {
+      throw refused(name, `is not allowed as it conflicts with the OCI "hostname" field`);
     }
-    if (!hasNamespace(namespaces, type)) {
-      throw invalidArgument(
-        `sysctl "${key}" not allowed in host ${hostWords[type] ?? type} namespace`,
-      );
-    }
+    if (isOwn) continue;
+    if (type === "ipc") throw refused(name, "is not allowed in the hosts ipc namespace");
+    if (type === "network") throw refused(name, "not allowed in host network namespace");
+    throw refused(name, "is not in a separate kernel namespace");
   }
   return { ...sysctls };
 }

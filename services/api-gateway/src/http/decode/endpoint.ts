@@ -12,6 +12,8 @@ export type EndpointInit = MessageInitShape<typeof EndpointSettingsSchema>;
 export function decodeEndpoint(fields: Fields | undefined, version: number): EndpointInit {
   if (fields === undefined) return {};
   const ipam = fields.object("IPAMConfig");
+  const [links, aliases] = [fields.texts("Links"), fields.texts("Aliases")];
+  const driverOpts = fields.textMap("DriverOpts");
   return given({
     ipamConfig:
       ipam === undefined
@@ -21,9 +23,12 @@ export function decodeEndpoint(fields: Fields | undefined, version: number): End
             ipv6Address: ipam.text("IPv6Address"),
             linkLocalIps: ipam.texts("LinkLocalIPs") ?? [],
           },
-    links: fields.texts("Links") ?? [],
-    aliases: fields.texts("Aliases") ?? [],
-    driverOpts: fields.textMap("DriverOpts") ?? {},
+    links: links ?? [],
+    aliases: aliases ?? [],
+    driverOpts: driverOpts ?? {},
+    hasLinks: links !== undefined,
+    hasAliases: aliases !== undefined,
+    hasDriverOpts: driverOpts !== undefined,
     gwPriority: opened("gwPriority", version) ? fields.small("GwPriority") : 0,
     macAddress: fields.text("MacAddress"),
   });

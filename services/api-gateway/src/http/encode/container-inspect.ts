@@ -39,11 +39,10 @@ export function encodeContainer(container: Container, version: number): JsonOut 
     SizeRootFs: container.sizeRootfsBytes,
     Mounts: container.mounts.map(encodeMountPoint),
     Config: config ? encodeConfig(config, version) : null,
-    NetworkSettings: encodeNetworkSettings(
-      container.networkSettings,
-      version,
+    NetworkSettings: encodeNetworkSettings(container.networkSettings, version, [
       container.id.slice(0, 12),
-    ),
+      ...(config === undefined || config.hostname === "" ? [] : [config.hostname]),
+    ]),
     ImageManifestDescriptor:
       opened("manifestDescriptor", version) && container.imageManifestDescriptor
         ? encodeDescriptor(container.imageManifestDescriptor)

@@ -5,12 +5,15 @@ import { encodePortMap } from "./host-config.ts";
 import { type JsonOut, nullIfEmpty, sorted, unlessEmpty } from "./json.ts";
 import { opened } from "./version-gates.ts";
 
-/** One endpoint. `shortId` is the container's, which Aliases held in old versions. */
+/** One endpoint. `ownNames` are the container's short ID and host name, which Aliases held in old versions. */
 export function encodeEndpoint(
   endpoint: EndpointSettings,
   version: number,
-  shortId?: string,
+  ownNames: readonly string[] = [],
 ): JsonOut {
+  const isBare = Object.keys(endpoint.driverOpts).length === 0;
+  const old = opened("noShortIdAlias", version) ? [] : ownNames;
+  const names = [...new Set([...endpoint.aliases, ...old])];
   return {
     IPAMConfig: endpoint.ipamConfig
       ? {
@@ -22,10 +25,10 @@ export function encodeEndpoint(
               : endpoint.ipamConfig.linkLocalIps,
         }
       : null,
-    Links: nullIfEmpty(endpoint.links),
-    Aliases: nullIfEmpty(aliases(endpoint, version, shortId)),
+    Links: endpoint.hasLinks ? endpoint.links : nullIfEmpty(endpoint.links),
+    Aliases: endpoint.hasAliases ? names : nullIfEmpty(names),
     MacAddress: endpoint.macAddress,
-    DriverOpts: Object.keys(endpoint.driverOpts).length === 0 ? null : sorted(endpoint.driverOpts),
+    DriverOpts: isBare && !endpoint.hasDriverOpts ? null : sorted(endpoint.driverOpts),
     GwPriority: endpoint.gwPriority,
     NetworkID: endpoint.networkId,
     EndpointID: endpoint.endpointId,
@@ -39,27 +42,17 @@ export function encodeEndpoint(
   };
 }
 
-/** Old versions listed the short ID as alias on networks that users define. */
-function aliases(
-  endpoint: EndpointSettings,
-  version: number,
-  shortId: string | undefined,
-): readonly string[] {
-  if (opened("noShortIdAlias", version) || shortId === undefined) return endpoint.aliases;
-  return endpoint.aliases.includes(shortId) ? endpoint.aliases : [...endpoint.aliases, shortId];
-}
-
 const predefined = new Set(["bridge", "host", "none"]);
 
 /** Endpoints by network name. */
 export function encodeEndpoints(
   endpoints: Readonly<Record<string, EndpointSettings>>,
   version: number,
-  shortId?: string,
+  ownNames: readonly string[] = [],
 ): JsonOut {
   const entries = Object.entries(endpoints).map(([name, each]): [string, JsonOut] => [
     name,
-    encodeEndpoint(each, version, predefined.has(name) ? undefined : shortId),
+    encodeEndpoint(each, version, predefined.has(name) ? [] : ownNames),
   ]);
   return sorted(Object.fromEntries(entries));
 }
@@ -68,7 +61,7 @@ export function encodeEndpoints(
 export function encodeNetworkSettings(
   settings: NetworkSettings | undefined,
   version: number,
-  shortId: string,
+  ownNames: readonly string[],
 ): JsonOut {
   const legacy = !opened("noLegacyNetworkSettings", version);
   const bridge = settings?.networks["bridge"];
@@ -78,7 +71,7 @@ export function encodeNetworkSettings(
     SandboxKey: settings?.sandboxKey ?? "",
     Ports: encodePortMap(settings?.ports ?? [], true),
     ...(legacy && legacyFields(bridge)),
-    Networks: encodeEndpoints(settings?.networks ?? {}, version, shortId),
+    Networks: encodeEndpoints(settings?.networks ?? {}, version, ownNames),
   };
 }
 

@@ -3,6 +3,7 @@
 import { invalidArgument } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { decodeCreate } from "../decode/create.ts";
+import type { Fields } from "../decode/fields.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { decodeRestartPolicy } from "../decode/host-config.ts";
 import { given } from "../decode/init.ts";
@@ -23,7 +24,17 @@ export async function createContainer(call: ApiCall): Promise<void> {
     platform: opened("createPlatform", version) ? query.text("platform") : "",
     apiVersion: call.apiVersion,
   });
-  call.json({ Id: created.id, Warnings: created.warnings }, 201);
+  const warnings = [...created.warnings, ...macWarning(body, version)];
+  call.json({ Id: created.id, Warnings: warnings }, 201);
+}
+
+/** The versions between endpoints with a MAC address and a container without. */
+function macWarning(body: Fields, version: number): string[] {
+  const isOld = opened("configMacWarned", version) && !opened("noConfigMac", version);
+  if (!isOld || body.text("MacAddress") === "") return [];
+  return [
+    "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.",
+  ];
 }
 
 /** Longest body of a start: an empty object and some blanks, from clients that always send one. */

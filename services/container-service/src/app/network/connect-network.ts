@@ -57,7 +57,8 @@ export async function connectNetwork(
     checkNotIn(networks, network, container);
     const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
     if (container.pid === 0 || !networks.started) {
-      await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
+      const waiting = { ...endpoint, isWaiting: true };
+      await keep(context, { ...networks, endpoints: [...networks.endpoints, waiting] }, []);
       return;
     }
     await connectRunning(context, container, networks, network, endpoint);

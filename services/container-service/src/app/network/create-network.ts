@@ -1,5 +1,11 @@
 /** Makes a network: checks it, finds its subnets, and puts bridge and rules in place. */
-import { alreadyExists, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import {
+  alreadyExists,
+  internal,
+  invalidArgument,
+  notFound,
+  permissionDenied,
+} from "@gantry/errors";
 import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/network/address.ts";
 import { checkIsolation, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
@@ -240,7 +246,7 @@ function recordOf(
       driver: "default",
       options: request.ipam.options,
       ...(request.ipam.hasOptions === true ? { hasOptions: true } : {}),
-      config: request.configOnly ? request.ipam.config : subnetsOf(context, request, used),
+      config: request.configOnly ? request.ipam.config : subnetsOf(context, request, driver, used),
     },
     options: request.options,
     labels: request.labels,
@@ -251,6 +257,7 @@ function recordOf(
 function subnetsOf(
   context: NetworkContext,
   request: NewNetwork,
+  driver: NetworkDriver,
   used: readonly string[],
 ): SubnetRecord[] {
   const ours = context.registry
@@ -273,7 +280,11 @@ function subnetsOf(
     const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
     config.push({ ...completeSubnet(plainSubnet(subnet)), isChosen: true });
   }
-  return config;
+  // Nobody is the way out of an internal network without a bridge of ours.
+  if (!request.internal || driver === "bridge") return config;
+  return config.map((each) =>
+    each.isChosen === true || each.isGatewayChosen === true ? { ...each, gateway: "" } : each,
+  );
 }
 
 function isEnabled(config: SubnetRecord, request: NewNetwork): boolean {
@@ -315,12 +326,30 @@ function linkOf(
 }
 
 function checkLink(context: NetworkContext, record: NetworkRecord): void {
+  if (record.driver === "macvlan" || record.driver === "ipvlan") checkParentIsFree(context, record);
   if (record.driver !== "bridge" || record.link === "") return;
   const other = context.registry.networks().find((network) => network.link === record.link);
   if (other === undefined) return;
   throw permissionDenied(
     `cannot create network ${record.id} (${record.link}): conflicts with network ${other.id} (${other.link}): networks have same bridge name`,
   );
+}
+
+/** One ipvlan network has a parent for itself, so has a macvlan network in mode passthru. */
+function checkParentIsFree({ registry }: NetworkContext, record: NetworkRecord): void {
+  const { driver, link } = record;
+  const other = registry
+    .networks()
+    .find((network) => network.driver === driver && network.link === link && !network.configOnly);
+  if (other === undefined || record.configOnly) return;
+  const uses = `is already using parent interface ${link}`;
+  if (driver === "ipvlan") throw internal(`network di-${other.id.slice(0, 12)} ${uses}`);
+  const isPassthru = ({ options }: NetworkRecord): boolean =>
+    options["macvlan_mode"] === "passthru";
+  if (isPassthru(record)) {
+    throw internal(`cannot use mode passthru, macvlan network ${other.id} ${uses}`);
+  }
+  if (isPassthru(other)) throw internal(`macvlan network ${other.id} ${uses} in mode passthru`);
 }
 
 async function establish(context: NetworkContext, record: NetworkRecord): Promise<void> {

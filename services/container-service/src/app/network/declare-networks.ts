@@ -189,6 +189,9 @@ export function wishOf(request: EndpointRequest): EndpointWish {
     driverOpts: { ...request.driverOpts },
     gwPriority: request.gwPriority,
     macAddress: request.macAddress,
+    ...(request.hasLinks === true && { hasLinks: true }),
+    ...(request.hasAliases === true && { hasAliases: true }),
+    ...(request.hasDriverOpts === true && { hasDriverOpts: true }),
   };
 }
 

@@ -68,7 +68,8 @@ export function placeEndpoints(
       checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, endpoint.wish);
       const live = takePlace(context, network, endpoint.wish, names);
       names.add(live.interfaceName);
-      placed.push({ network, endpoint: { ...endpoint, live } });
+      const { isWaiting: _over, ...lasting } = endpoint;
+      placed.push({ network, endpoint: { ...lasting, live } });
     }
     return placed;
   } catch (error) {

@@ -1,6 +1,7 @@
 /** Networks and endpoints as inspect and list show them. */
 import { parseSubnet } from "../../domain/network/address.ts";
-import { defaultBridge } from "../../domain/network/network-modes.ts";
+import { textDigest } from "../../domain/network/container-files.ts";
+import { defaultBridge, parseMode } from "../../domain/network/network-modes.ts";
 import { formatContainerPort } from "../../domain/network/port-spec.ts";
 import type {
   ContainerNetworks,
@@ -97,16 +98,17 @@ function makeSettings(
   });
   const started = container.started && container.pid > 0;
   return {
-    sandboxId: container.started ? sandboxIdOf(container) : "",
+    sandboxId: started ? sandboxIdOf(container) : "",
     sandboxKey: started ? `/proc/${container.pid}/ns/net` : "",
     ports: container.started ? viewPorts(container) : [],
     networks: Object.fromEntries(endpoints),
   };
 }
 
-/** Identity of the namespace: that of its first endpoint, as both come and go together. */
-function sandboxIdOf(container: ContainerNetworks): string {
-  return container.endpoints.find(({ live }) => live !== undefined)?.live?.endpointId ?? "";
+/** Identity of the namespace, whatever networks come and go; empty for that of another container. */
+function sandboxIdOf({ containerId, mode, pid }: ContainerNetworks): string {
+  if (parseMode(mode).kind === "container") return "";
+  return textDigest(`${containerId} ${pid}`);
 }
 
 function viewEndpoint(
@@ -131,17 +133,18 @@ function viewEndpoint(
   };
 }
 
-/** Before its first start a container knows its networks by name only. */
+/** Before its first start a container knows its networks by name only; its own names, when it was connected. */
 function viewIdentity(
   container: ContainerNetworks,
   endpoint: EndpointRecord,
   network: NetworkRecord | undefined,
 ): Pick<EndpointView, "networkId" | "dnsNames"> {
   const wasStarted = endpoint.live !== undefined || container.resolvConfDigest !== undefined;
-  if (network === undefined || !wasStarted) return { networkId: "", dnsNames: [] };
+  const isWaiting = endpoint.isWaiting === true;
+  if (network === undefined || !(wasStarted || isWaiting)) return { networkId: "", dnsNames: [] };
   const isNamed = network.name !== defaultBridge && network.ipam.config.length > 0;
   return {
-    networkId: network.id,
+    networkId: isWaiting ? "" : network.id,
     dnsNames: isNamed ? dnsNamesOf({ container, endpoint }) : [],
   };
 }

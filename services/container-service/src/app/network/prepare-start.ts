@@ -1,5 +1,5 @@
 /** Everything that a container's networks need before its process is launched. */
-import { EngineError, hasKind, internal, isEngineError, notFound } from "@gantry/errors";
+import { EngineError, hasKind, internal, isEngineError } from "@gantry/errors";
 import { textDigest } from "../../domain/network/container-files.ts";
 import type { NameTable } from "../../domain/network/name-table.ts";
 import { normalizeMode, parseMode } from "../../domain/network/network-modes.ts";
@@ -33,7 +33,7 @@ export async function prepareStart(
   // A start that was cut short by a crash may have left something.
   releaseNetworks(context, container.id);
   const mode = parseMode(normalizeMode(container.hostConfig.networkMode));
-  if (mode.kind === "container") return joinOther(context, mode.reference);
+  if (mode.kind === "container") return joinOther(context, container.id, mode.reference);
   return await prepareOwn(context, container, declared, mode.kind, signal);
 }
 
@@ -143,12 +143,13 @@ function findJoined(context: NetworkContext, reference: string): NetworkedContai
   } catch (error) {
     if (!hasKind(error, "not_found")) throw error;
     const message = `joining network namespace of container: No such container: ${reference}`;
-    throw notFound("container", reference, message, { cause: error });
+    throw internal(message, { cause: error });
   }
 }
 
-function joinOther(context: NetworkContext, reference: string): PreparedNetwork {
+function joinOther(context: NetworkContext, id: string, reference: string): PreparedNetwork {
   const other = findJoined(context, reference);
+  if (other.id === id) throw internal("cannot join own network namespace");
   const paths = context.files.paths(other.id);
   return {
     namespace: { mode: "join", containerId: other.id },

@@ -15,6 +15,8 @@ export interface VolumeContext {
   readonly newId: () => string;
   /** Nanoseconds since the epoch. */
   readonly nowNano: () => bigint;
+  /** Folder of all services' data. */
+  readonly engineRoot: string;
   readonly logger: Logger;
 }
 

@@ -11,6 +11,7 @@ import {
 } from "../../domain/volume/mount-spec.ts";
 import type { MountedContainer } from "../../ports/volumes.ts";
 import type { VolumeContext } from "./context.ts";
+import { besideEngineRoot } from "./engine-root.ts";
 
 /**
  * What is asked for by name goes before what comes from other containers, and that before the image's
@@ -29,9 +30,11 @@ export function resolveMounts(
     wishes.set(wish.destination, wish);
   };
   for (const text of container.binds?.values ?? []) {
-    add(wishOfBind(text, container.volumeDriver, rules));
+    add(besideEngineRoot(wishOfBind(text, container.volumeDriver, rules), context.engineRoot));
   }
-  for (const mount of container.mounts) add(parseMount(mount, rules));
+  for (const mount of container.mounts) {
+    add(besideEngineRoot(parseMount(mount, rules), context.engineRoot));
+  }
   for (const [destination, options] of Object.entries(container.tmpfs)) {
     add(parseTmpfs(destination, options));
   }

@@ -128,6 +128,7 @@ async function makeBindSource(context: VolumeContext, mount: MountRecord): Promi
 
 /** Nothing can pass through a mount that is private. */
 async function checkPropagation({ host }: VolumeContext, mount: MountRecord): Promise<void> {
+  if (mount.isPropagationChosen === true) return;
   const isShared = mount.propagation.endsWith("shared");
   if (!isShared && !mount.propagation.endsWith("slave")) return;
   const found = await host.sourceMount(mount.source);

@@ -17,7 +17,7 @@ export function checkListFilter(filter: NetworkFilter): void {
       throw internal(`invalid filter: 'type'='${value}'`);
     }
   }
-  if (filter.has("dangling")) parseFlag(filter.get("dangling") ?? []);
+  if (filter.get("dangling")?.length) parseFlag(filter.get("dangling") ?? []);
 }
 
 function checkKeys(filter: NetworkFilter, allowed: readonly string[]): void {
@@ -51,7 +51,8 @@ export function isListed(network: NetworkRecord, filter: NetworkFilter, inUse: b
     any("scope", (value) => value === "local") &&
     any("type", (value) => (value === "builtin") === builtin) &&
     hasLabels(network.labels, filter.get("label") ?? []) &&
-    (!filter.has("dangling") || parseFlag(filter.get("dangling") ?? []) === (!builtin && !inUse))
+    (!filter.get("dangling")?.length ||
+      parseFlag(filter.get("dangling") ?? []) === (!builtin && !inUse))
   );
 }
 

@@ -69,6 +69,10 @@ export interface EndpointWish {
   readonly driverOpts: Readonly<Record<string, string>>;
   readonly gwPriority: number;
   readonly macAddress: string;
+  /** They were given, if only none: inspect tells the two apart. */
+  readonly hasLinks?: boolean;
+  readonly hasAliases?: boolean;
+  readonly hasDriverOpts?: boolean;
 }
 
 /** A container's place in one network. */
@@ -78,6 +82,8 @@ export interface EndpointRecord {
   /** Empty until the first start finds the network. */
   readonly networkId: string;
   readonly wish: EndpointWish;
+  /** Connected while the container did not run, and not started since. */
+  readonly isWaiting?: boolean;
   /** Present while the container holds addresses. */
   readonly live?: LiveEndpoint;
 }

@@ -117,8 +117,14 @@ export function parseBind(text: string, volumeDriver: string, rules: MountRules)
     propagation: words.propagation ?? (type === "bind" ? defaultPropagation : ""),
     readOnly: readOnlyMode(rules, false, false),
   };
-  if (type === "bind")
-    return { ...wish, source: path.normalize(source).replace(/(.)\/$/, "$1"), createSource: true };
+  if (type === "bind") {
+    return {
+      ...wish,
+      isPropagationChosen: words.propagation === undefined,
+      source: path.normalize(source).replace(/(.)\/$/, "$1"),
+      createSource: true,
+    };
+  }
   return {
     ...wish,
     name: source,
@@ -241,6 +247,7 @@ function parseBindMount(
     source: path.normalize(mount.source).replace(/(.)\/$/, "$1"),
     rw: !mount.readOnly,
     propagation,
+    isPropagationChosen: options?.propagation === undefined || options.propagation === "",
     nonRecursive: options?.nonRecursive ?? false,
     readOnly: readOnlyMode(
       rules,
@@ -338,7 +345,7 @@ function longTmpfsOptions(mount: LongMount, describe: Describe): string[] {
     words.push(values.join("="));
   }
   if (mount.readOnly) words.push("ro");
-  return tmpfsOptions(words.join(","));
+  return tmpfsOptions(words);
 }
 
 function parseImageMount(
@@ -359,14 +366,14 @@ function parseImageMount(
   };
 }
 
-/** A destination of HostConfig.Tmpfs. Errors: invalid_argument. */
+/** A destination of HostConfig.Tmpfs. Its options are looked at by a start only. Errors: invalid_argument. */
 export function parseTmpfs(destination: string, options: string): MountWish {
-  const words = tmpfsOptions(options);
+  const words = options === "" ? [] : options.split(",");
   if (destination === "")
     throw invalidArgument("invalid mount path: '' mount path must be absolute");
   return {
     ...plainWish("tmpfs", checkTarget(destination, String)),
-    rw: !words.includes("ro"),
+    rw: words.findLast((word) => word === "ro" || word === "rw") !== "ro",
     tmpfsOptions: words,
     listed: false,
   };

@@ -1,5 +1,7 @@
 /** Mounts of a container as the runtime-spec writes them. */
+import { internal } from "@gantry/errors";
 import type { MountRecord } from "./records.ts";
+import { tmpfsOptions } from "./tmpfs-options.ts";
 
 /** A mount of the runtime-spec. */
 export interface OciMountPlan {
@@ -14,14 +16,14 @@ const readOnlyIfPossible = "x-gantry.rro-if-possible";
 /** A path below the source, resolved inside it: an option of our own shim. */
 export const subpathOption = "x-gantry.subpath=";
 
-/** `source`: the host directory or file behind the mount; not used for a tmpfs. */
+/** `source`: the host directory or file behind the mount; not used for a tmpfs. Errors: internal (its options). */
 export function ociMount(mount: MountRecord, source: string): OciMountPlan {
   if (mount.type === "tmpfs") {
     return {
       destination: mount.destination,
       type: "tmpfs",
       source: "tmpfs",
-      options: [...mount.tmpfsOptions, "rprivate"],
+      options: [...tmpfsOptions(mount.tmpfsOptions, internal), "rprivate"],
     };
   }
   const options = [mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate"];

@@ -37,6 +37,8 @@ export interface MountRecord {
   readonly rw: boolean;
   /** Propagation word, or empty. */
   readonly propagation: string;
+  /** Nobody asked for it: a source that allows no such propagation is no error. */
+  readonly isPropagationChosen?: boolean;
   /** Path below the source, or empty. */
   readonly subpath: string;
   /** Mounts below the source are not taken along. */

@@ -1,5 +1,5 @@
 /** Options of a tmpfs: Docker's defaults, overruled by what is asked for. */
-import { invalidArgument } from "@gantry/errors";
+import { type EngineError, invalidArgument } from "@gantry/errors";
 
 /** Each word and the one it overrules. */
 const flags: Readonly<Record<string, string>> = {
@@ -32,27 +32,21 @@ function propagationWords(): string[] {
   return ["private", "shared", "slave", "unbindable"].flatMap((word) => [word, `r${word}`]);
 }
 
-const keys: readonly string[] = [
-  "mode",
-  "uid",
-  "gid",
-  "size",
-  "nr_inodes",
-  "nr_blocks",
-  "mpol",
-  "huge",
-];
+const keys: readonly string[] = ["mode", "uid", "gid", "size", "nr_inodes", "nr_blocks", "mpol"];
 const defaults: readonly string[] = ["noexec", "nosuid", "nodev"];
 
-/** Errors: invalid_argument. */
-export function tmpfsOptions(text: string): string[] {
+/** Errors: of the kind given, for a word that is not known. */
+export function tmpfsOptions(
+  asked: readonly string[],
+  refuse: (message: string) => EngineError = invalidArgument,
+): string[] {
   const words = new Map<string, string>(defaults.map((word) => [word, word]));
-  for (const word of text.split(",").filter((each) => each !== "")) {
+  for (const word of asked) {
     if (nothings.includes(word)) continue;
     const key = word.replace(/=.*$/s, "");
     const opposite = flags[word];
-    if (opposite === undefined && !(keys.includes(key) && word.length > key.length + 1)) {
-      throw invalidArgument(`invalid tmpfs option ${JSON.stringify(key)}`);
+    if (opposite === undefined && !(keys.includes(key) && word.includes("="))) {
+      throw refuse(`invalid tmpfs option ${JSON.stringify(key)}`);
     }
     if (opposite !== undefined) words.delete(opposite);
     words.set(key, word);
