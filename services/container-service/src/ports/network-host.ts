@@ -97,6 +97,8 @@ export interface TableListing {
 export interface ForeignFirewall {
   /** Makes sure that the links may forward, where another base chain would drop. */
   admit(links: readonly string[]): Promise<void>;
+  /** The same after bridges have come or gone: no look is taken where the last one found nothing in their way. */
+  bridgesChanged(links: readonly string[]): Promise<void>;
   /** Removes every accept of ours. */
   withdraw(): Promise<void>;
 }

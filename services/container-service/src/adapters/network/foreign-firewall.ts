@@ -23,6 +23,8 @@ export class NftForeignFirewall implements ForeignFirewall {
   readonly #options: ForeignFirewallOptions;
   /** What is found is changed before anybody looks again. */
   #queue: Promise<void> = Promise.resolve();
+  /** Whether the last look found a chain that needs rules of ours, or failed. */
+  #isInTheWay = true;
 
   constructor(options: ForeignFirewallOptions) {
     this.#options = options;
@@ -30,6 +32,12 @@ export class NftForeignFirewall implements ForeignFirewall {
 
   admit(links: readonly string[]): Promise<void> {
     return this.#inOrder(() => this.#admit(links));
+  }
+
+  bridgesChanged(links: readonly string[]): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.#isInTheWay) await this.#admit(links);
+    });
   }
 
   withdraw(): Promise<void> {
@@ -43,10 +51,13 @@ export class NftForeignFirewall implements ForeignFirewall {
   }
 
   async #admit(links: readonly string[]): Promise<void> {
+    this.#isInTheWay = true;
     const listing = await this.#options.nft.listRuleset();
+    const places = [];
     for (const family of families) {
       const chains = parseFilterTable(listing, family, this.#options.tag);
       const place = placeFor(chains);
+      if (place !== undefined) places.push(place);
       const commands = [
         ...this.#removals(
           family,
@@ -62,6 +73,7 @@ export class NftForeignFirewall implements ForeignFirewall {
       );
       await this.#options.nft.apply(`${commands.join("\n")}\n`);
     }
+    this.#isInTheWay = places.length > 0;
   }
 
   async #withdraw(): Promise<void> {

@@ -67,9 +67,15 @@ export class BridgeNetworking implements Networking {
   }
 
   async #admitBridges(): Promise<void> {
-    if (this.#watch === undefined) return;
-    const links = bridgeNetworks(this.#context.registry).map((network) => network.link);
-    await this.#options.firewall.admit(links);
+    if (this.#watch !== undefined) await this.#options.firewall.admit(this.#bridgeLinks());
+  }
+
+  async #bridgesChanged(): Promise<void> {
+    if (this.#watch !== undefined) await this.#options.firewall.bridgesChanged(this.#bridgeLinks());
+  }
+
+  #bridgeLinks(): string[] {
+    return bridgeNetworks(this.#context.registry).map((network) => network.link);
   }
 
   reconcile(live: readonly LiveContainer[], known: ReadonlySet<string>): Promise<void> {
@@ -169,7 +175,7 @@ export class BridgeNetworking implements Networking {
   /** Errors: see createNetwork. */
   async create(request: NewNetwork): Promise<NetworkRecord> {
     const network = await createNetwork(this.#context, request);
-    inBackground(this.#context, "admit bridges", this.#admitBridges());
+    inBackground(this.#context, "admit bridges", this.#bridgesChanged());
     return network;
   }
 
@@ -191,7 +197,7 @@ export class BridgeNetworking implements Networking {
   /** Errors: not_found, permission_denied. */
   async remove(reference: string): Promise<void> {
     await removeNetwork(this.#context, reference);
-    inBackground(this.#context, "admit bridges", this.#admitBridges());
+    inBackground(this.#context, "admit bridges", this.#bridgesChanged());
   }
 
   /** Errors: conflict (`a prune operation is already running`), invalid_argument (filters). */
@@ -204,7 +210,7 @@ export class BridgeNetworking implements Networking {
         this.#context,
         withTimes(filter, this.#context.ids.nowNano()),
       );
-      inBackground(this.#context, "admit bridges", this.#admitBridges());
+      inBackground(this.#context, "admit bridges", this.#bridgesChanged());
       return deleted;
     } finally {
       this.#pruning = false;

@@ -355,11 +355,18 @@ function checkParentIsFree({ registry }: NetworkContext, record: NetworkRecord):
 async function establish(context: NetworkContext, record: NetworkRecord): Promise<void> {
   if (record.madeParent !== undefined) await context.links.makeParent(record.madeParent);
   if (record.driver !== "bridge" || record.configOnly) return;
-  await context.links.ensureBridge(bridgeSpec(record));
+  // Rules know bridges by name, and wait for the kernel: neither needs the other to be there.
+  const rules = context.rules.rewrite();
+  const link = makeBridge(context, record);
+  await Promise.allSettled([rules, link]);
+  await Promise.all([link, rules]);
+}
+
+async function makeBridge({ links }: NetworkContext, record: NetworkRecord): Promise<void> {
+  await links.ensureBridge(bridgeSpec(record));
   if (record.enableIpv6 && !record.internal) {
-    await context.links.enableForwarding({ ipv4: false, ipv6: true });
+    await links.enableForwarding({ ipv4: false, ipv6: true });
   }
-  await context.rules.rewrite();
 }
 
 async function abandon(context: NetworkContext, record: NetworkRecord): Promise<void> {
