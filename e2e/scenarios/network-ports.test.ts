@@ -167,6 +167,29 @@ describe("the gateway mode", () => {
     assert.equal(seen, bed.outside.host);
   });
 
+  it("routed is left and taken with the networks of a running container, and survives a kill of the service", async () => {
+    await docker("network", "create", ...mode(4, "routed"), "routed");
+    await docker("network", "create", "usual");
+    await web("srv", "--network", "usual", ...ports);
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "srv");
+    await docker("network", "connect", "--gw-priority", "1", "routed", "srv");
+    const address = await addressOf("srv", "routed");
+    assert.equal(await docker("port", "srv"), "80/tcp -> 0.0.0.0:\n80/tcp -> [::]:18374");
+    assert.equal(await bed.outside.fetch(address, 80), "srv");
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "refused");
+    await bed.engine.kill9("container-service");
+    await bed.engine.ready();
+    assert.equal(await docker("port", "srv"), "80/tcp -> 0.0.0.0:\n80/tcp -> [::]:18374");
+    assert.equal(await bed.outside.fetch(address, 80), "srv");
+    assert.equal(await host.fetch("::1", 18_374), "srv");
+    await docker("network", "disconnect", "routed", "srv");
+    assert.equal(await docker("port", "srv"), "80/tcp -> 0.0.0.0:18374\n80/tcp -> [::]:18374");
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "srv");
+    const { nftTable } = bed.engine.kernelNames;
+    const { stdout } = await host.run("nft", "list", "set", "inet", nftTable, "direct4");
+    assert.doesNotMatch(stdout, /elements/);
+  });
+
   it("is put back when others flush the rules, with a thousand routed ports", async () => {
     await docker("network", "create", ...mode(4, "routed"), "routed");
     await web("srv", "--network", "routed", "-p", "20000-20999:20000-20999", "-p", "80:80");
