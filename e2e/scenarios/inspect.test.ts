@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { ask } from "../src/http.ts";
+import { ask, messageOf } from "../src/http.ts";
 
 let engine: TestEngine;
 before(async () => {
@@ -156,6 +156,22 @@ describe("endpoints of containers that were never started", () => {
     ]);
     await engine.docker(["stop", "-t", "0", made.id]);
     assert.equal((await settings()).SandboxID, "");
+  });
+
+  it("take no MAC address by a connect, and refuse what is none", async () => {
+    await using made = await createContainer("1.51", {});
+    const connect = async (MacAddress: string) =>
+      await ask(engine, {
+        ...{ method: "POST", path: "/v1.51/networks/front/connect" },
+        body: { Container: made.id, EndpointConfig: { MacAddress } },
+      });
+    const refused = await connect("zz");
+    assert.deepEqual([refused.status, messageOf(refused)], [400, "invalid MAC address zz"]);
+    assert.equal((await connect("02-42-ac-11-00-99")).status, 200);
+    const found: unknown = JSON.parse(
+      (await ask(engine, { path: `/v1.51/containers/${made.id}/json` })).body,
+    );
+    assert.equal(valueAt(found, "NetworkSettings.Networks.front.MacAddress"), "");
   });
 
   it("are warned of a container-wide MAC address, from 1.44 until there is none", async () => {

@@ -84,14 +84,21 @@ export async function removeNetwork(call: ApiCall): Promise<void> {
   call.empty(204);
 }
 
+/** Six bytes, as Docker reads them: by colons, by hyphens, or in threes by dots. */
+const macAddress =
+  /^(?:(?:[0-9a-f]{2}:){5}[0-9a-f]{2}|(?:[0-9a-f]{2}-){5}[0-9a-f]{2}|(?:[0-9a-f]{4}\.){2}[0-9a-f]{4})$/i;
+
 /** POST /networks/{id}/connect */
 export async function connectNetwork(call: ApiCall): Promise<void> {
   const body = await call.jsonBody("network.ConnectOptions");
+  const endpoint = body.object("EndpointConfig");
+  // A MAC address is taken here from 1.54 on; before, Docker ignored all but wrong ones.
+  const mac = endpoint?.text("MacAddress") ?? "";
+  if (mac !== "" && !macAddress.test(mac)) throw invalidArgument(`invalid MAC address ${mac}`);
   await call.backends.networks.connectNetwork({
     network: call.name,
     container: body.text("Container"),
-    // A MAC address is taken here from 1.54 on; before, Docker ignored it.
-    endpoint: { ...decodeEndpoint(body.object("EndpointConfig"), call.version), macAddress: "" },
+    endpoint: { ...decodeEndpoint(endpoint, call.version), macAddress: "" },
     apiVersion: call.apiVersion,
   });
   call.empty(200);
