@@ -141,12 +141,7 @@ export class DocumentFetcher {
     }
     const bytes = Buffer.concat(chunks);
     if (bytes.length < size) throw new EngineError("internal", "image config: unexpected EOF");
-    const ingest = await this.#store.content.ingest(
-      `config ${digest} ${String(performance.now())}`,
-      digest.split(":")[0],
-    );
-    await ingest.append([bytes]);
-    const blob = await ingest.commit({ digest, sizeBytes: size });
+    const blob = await this.#store.content.write(bytes, digest);
     this.#store.metadata.change((change) => {
       change.putBlob(blob);
     });

@@ -72,11 +72,11 @@ async function importLayer(
   request: ImportRequest,
 ): Promise<{ layer: Descriptor; unpacked: Pick<UnpackedLayer, "diffId"> }> {
   const { dirs, program, signal } = { ...store, signal: request.signal };
-  const ingest = await store.content.ingest(`import ${randomUUID()}`);
   const id = dirs.create("layer", undefined);
   try {
     const directory = dirs.treeOf(id);
     const limits = await unpackLimits(directory);
+    const ingest = await store.content.ingest(`import ${randomUUID()}`);
     const [received, unpacking] = await Promise.allSettled([
       receive(ingest, request.input, signal),
       program

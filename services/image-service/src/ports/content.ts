@@ -88,8 +88,11 @@ export interface ContentStore {
     like: readonly Digest[],
     write: (files: PackFiles) => Promise<T>,
   ): Promise<T>;
-  /** Writes a small blob. */
-  write(bytes: Uint8Array): Promise<CommittedBlob>;
+  /**
+   * Writes a small blob. Nothing stays of a write that fails.
+   * @param expected default: their SHA-256. Throws invalid_argument for bytes of another digest
+   */
+  write(bytes: Uint8Array, expected?: Digest): Promise<CommittedBlob>;
   /** Keeps the bytes of a blob that is here in memory for a while, if it is small: it will be read soon. */
   remember(digest: Digest, bytes: Uint8Array): void;
   /** Takes a blob away at once; its bytes are freed in the background. */

@@ -73,11 +73,10 @@ async function reserveExitRecord(file: string): Promise<void> {
 /** A block that is not on disk yet only costs the process more at the end, which reports what fails. */
 async function makeDurable(handle: FileHandle, folder: string): Promise<void> {
   try {
+    await using _closed = handle;
     await handle.sync();
     await syncFolder(folder);
   } catch {
-    // Nothing depends on it.
-  } finally {
-    await handle.close();
+    // Nothing depends on it; closing reports what the disk refused, too.
   }
 }

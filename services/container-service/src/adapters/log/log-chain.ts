@@ -44,18 +44,23 @@ async function openAll(path: string, oldest: number | undefined): Promise<ChainF
   const files: ChainFile[] = [];
   const seen = new Set<number>();
   let empty = 0;
-  for (let number = 0; number < mostFiles && empty < mostEmpty; number++) {
-    if (oldest !== undefined && seen.has(oldest)) break;
-    const file = await openNumber(path, number);
-    if (file === undefined) {
-      empty++;
-    } else if (seen.has(file.inode)) {
-      await file.handle.close();
-    } else {
-      empty = 0;
-      seen.add(file.inode);
-      files.push(file);
+  try {
+    for (let number = 0; number < mostFiles && empty < mostEmpty; number++) {
+      if (oldest !== undefined && seen.has(oldest)) break;
+      const file = await openNumber(path, number);
+      if (file === undefined) {
+        empty++;
+      } else if (seen.has(file.inode)) {
+        await file.handle.close();
+      } else {
+        empty = 0;
+        seen.add(file.inode);
+        files.push(file);
+      }
     }
+  } catch (error) {
+    await closeAll(files);
+    throw error;
   }
   return files;
 }
@@ -68,12 +73,16 @@ async function openNumber(path: string, number: number): Promise<ChainFile | und
 
 /** Undefined when there is no such file. */
 export async function openOne(path: string, compressed: boolean): Promise<ChainFile | undefined> {
+  const handle = await open(path, "r").catch((error: unknown) => {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  });
+  if (handle === undefined) return undefined;
   try {
-    const handle = await open(path, "r");
     const { ino } = await handle.stat();
     return { handle, compressed, inode: ino };
   } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
+    await handle.close();
     throw error;
   }
 }

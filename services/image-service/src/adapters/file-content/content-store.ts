@@ -190,12 +190,15 @@ class FileContentStore implements ContentStore {
     }
   }
 
-  async write(bytes: Uint8Array): Promise<CommittedBlob> {
-    const digest = sha256Digest(bytes);
-    const ingest = await this.ingest(`write ${digest} ${String(this.#open.size)}`);
-    if (ingest.offset > 0) await ingest.restart();
-    await ingest.append([bytes]);
-    return ingest.commit({ digest, sizeBytes: bytes.length });
+  async write(bytes: Uint8Array, expected = sha256Digest(bytes)): Promise<CommittedBlob> {
+    const ingest = await this.ingest(`write ${randomUUID()}`, digestAlgorithm(expected));
+    try {
+      await ingest.append([bytes]);
+    } catch (error) {
+      await ingest.discard(error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+    return await ingest.commit({ digest: expected, sizeBytes: bytes.length });
   }
 
   remember(digest: Digest, bytes: Uint8Array): void {

@@ -132,8 +132,11 @@ class FileIngest implements Ingest {
 
   async discard(reason: Error): Promise<void> {
     if (this.ended) return;
-    await rm(this.path, { force: true });
-    await this.#end(reason);
+    try {
+      await rm(this.path, { force: true });
+    } finally {
+      await this.#end(reason);
+    }
   }
 
   async restart(): Promise<void> {
