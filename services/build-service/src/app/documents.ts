@@ -23,6 +23,13 @@ export class Documents {
     return blob;
   }
 
+  /** The bytes of a document that was added. */
+  bytesOf({ digest }: WrittenBlob): Uint8Array {
+    const document = this.#documents.get(digest);
+    if (document === undefined) throw new RangeError(`no document ${digest}`);
+    return document.bytes;
+  }
+
   /** All, in the order in which they came. */
   get blobs(): WrittenBlob[] {
     return [...this.#documents.values()].map(({ blob }) => blob);

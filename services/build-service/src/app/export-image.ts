@@ -4,6 +4,7 @@ import { hostPlatform, mediaTypes, type Platform, samePlatform } from "@gantry/o
 import { inlineCacheField } from "../domain/cache-config.ts";
 import type {
   BuildResult,
+  ExportedLayer,
   ExportedManifest,
   ImageExport,
   PlatformResult,
@@ -49,20 +50,6 @@ export async function exportImage(
 /** What clients are told of it. */
 export function storedImage({ target, manifests }: WrittenImage): StoredImage {
   return { ...target, configDigest: manifests[0]?.configDigest ?? "", manifests };
-}
-
-/** Stores one tree with its config as an image without name. */
-export async function exportUnnamed(
-  parts: BuilderParts,
-  result: PlatformResult,
-  leaseOwner: string,
-  signal: AbortSignal,
-): Promise<StoredImage> {
-  const none = new Map<string, string>();
-  const options = { names: [], attestations: () => [], annotations: none, indexAnnotations: none };
-  const whole = { platforms: [result] };
-  const onStep = (): undefined => undefined;
-  return await exportImage(parts, whole, { ...options, onStep }, leaseOwner, signal);
 }
 
 /** Writes all blobs of an image, kept by a lease. */
@@ -130,16 +117,35 @@ async function addManifest(
 ): Promise<ExportedManifest> {
   const layers = await packChain(parts, result.snapshot, signal);
   options.onStep("exporting layers", true);
+  const inlineCache = options.inlineCache === true && (await inlineCacheOf(parts, result, layers));
+  const { config, manifest } = addDocuments(documents, result.config, layers, {
+    ...(inlineCache !== false && { fields: { [inlineCacheField]: inlineCache } }),
+    annotations: options.annotations,
+  });
+  options.onStep(`exporting manifest ${manifest.digest}`, true);
+  options.onStep(`exporting config ${config.digest}`, true);
+  return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
+}
+
+/** Config and manifest of an image of some layers. */
+export function addDocuments(
+  documents: Documents,
+  ofResult: PlatformResult["config"],
+  layers: readonly ExportedLayer[],
+  more: {
+    /** Fields of the config that are no others' business. */
+    readonly fields?: object;
+    readonly annotations?: ReadonlyMap<string, string>;
+  } = {},
+): { readonly config: WrittenBlob; readonly manifest: WrittenBlob } {
   // What the base image knew of its steps is not true of ours.
-  const { [inlineCacheField]: _ofBase, ...document } = result.config;
+  const { [inlineCacheField]: _ofBase, ...document } = ofResult;
   const { history } = document;
   const created = history.at(-1)?.created ?? new Date().toISOString();
   const config = documents.add(mediaTypes.ociConfig, {
     created,
     ...document,
-    ...(options.inlineCache === true && {
-      [inlineCacheField]: await inlineCacheOf(parts, result, layers),
-    }),
+    ...more.fields,
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history,
   });
@@ -152,11 +158,9 @@ async function addManifest(
       digest,
       size: sizeBytes,
     })),
-    ...annotationsOf(options.annotations),
+    ...annotationsOf(more.annotations ?? new Map()),
   });
-  options.onStep(`exporting manifest ${manifest.digest}`, true);
-  options.onStep(`exporting config ${config.digest}`, true);
-  return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
+  return { config, manifest };
 }
 
 function addAttestations(

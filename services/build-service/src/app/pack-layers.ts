@@ -20,17 +20,23 @@ export async function packChain(
   const layers: ExportedLayer[] = [];
   let parentChain = "";
   for (const key of keys) {
-    const layer = isDigest(key) ? parts.cache.layer(key) : undefined;
-    if (layer !== undefined) {
-      layers.push(layer);
-      parentChain = key;
-    } else {
-      const packed = await packOnce(parts, key, parentChain, signal);
-      layers.push(packed);
-      parentChain = packed.chainId;
-    }
+    const layer = await packLayer(parts, key, parentChain, signal);
+    layers.push(layer);
+    parentChain = layer.chainId;
   }
   return layers;
+}
+
+/** A layer as a blob; packed, if it has none yet. @param parentChain chain ID of the layers below, or empty */
+export async function packLayer(
+  parts: BuilderParts,
+  key: string,
+  parentChain: string,
+  signal: AbortSignal,
+): Promise<PackedLayer> {
+  const layer = isDigest(key) ? parts.cache.layer(key) : undefined;
+  if (layer !== undefined) return { ...layer, chainId: key };
+  return await packOnce(parts, key, parentChain, signal);
 }
 
 /** Key of a result's layer, which has got another one if it was packed meanwhile. */

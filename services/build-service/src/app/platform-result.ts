@@ -12,18 +12,18 @@ export async function platformResult(
   session: SolveSession,
 ): Promise<PlatformResult> {
   const { snapshot } = await session.result(state.tree);
-  const config = await finished(request, state, session);
+  const config = await finishedConfig(request, state, session);
   const keys = await Promise.all(ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)));
   const cacheKeys = keys.filter((key) => key !== undefined);
   return { platform: state.platform, snapshot, config, cacheKeys };
 }
 
-/** Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */
-async function finished(
+/** A state's config. Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */
+export async function finishedConfig(
   { labels, sourceDateEpoch }: BuildRequest,
   state: StageState,
   session: SolveSession,
-) {
+): Promise<PlatformResult["config"]> {
   const { document } = state;
   const history = await datedHistory(sourceDateEpoch, state, session);
   if (labels.size === 0) return { ...document, history };

@@ -5,7 +5,6 @@ import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gant
 import { BuildFailure } from "../domain/build-failure.ts";
 import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
-import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
 import { reachable } from "../domain/solver/vertex.ts";
@@ -25,7 +24,6 @@ import type { BuilderParts } from "./builder-parts.ts";
 import { withLabelSteps } from "./classic/label-steps.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
-import { exportUnnamed } from "./export-image.ts";
 import { outlineOf } from "./outline.ts";
 import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
@@ -38,7 +36,7 @@ import { BoundWork } from "./vertex-work.ts";
 export interface StepListener {
   /**
    * Plans and solves the stages up to the target, step by step.
-   * @param keep keeps the container of a step that failed, over an image of what was there before the step
+   * @param keep keeps the container of a step that failed, over the image of what was there before the step
    * @returns the target
    */
   walk(
@@ -46,7 +44,7 @@ export interface StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-    keep: (container: string, before: StageState) => Promise<void>,
+    keep: (container: string, image: string) => Promise<void>,
   ): Promise<PlannedStage>;
   onParsed(dockerfile: Dockerfile): void;
   onContainer(digest: string, id: string): void;
@@ -280,8 +278,8 @@ export class RunningBuild {
     listener.onParsed(dockerfile);
     const results: PlatformResult[] = [];
     for (const planner of planners) {
-      const keep = (container: string, before: StageState): Promise<void> =>
-        this.#keep(container, before, session);
+      const keep = (container: string, image: string): Promise<void> =>
+        this.#keep(container, image);
       const { state } = await listener.walk(upToTarget, planner, session, this.#tracker, keep);
       results.push(await platformResult(this.#request, state, session));
     }
@@ -289,13 +287,10 @@ export class RunningBuild {
   }
 
   /** A failure of this is told in the log: the step's own is what the client hears of. */
-  async #keep(container: string, before: StageState, session: SolveSession): Promise<void> {
+  async #keep(container: string, image: string): Promise<void> {
     const { containers, logger } = this.#parts;
     try {
-      const result = await platformResult(this.#request, before, session);
-      const lease = `build-export-${this.#request.id}`;
-      const { digest } = await exportUnnamed(this.#parts, result, lease, this.#signal);
-      await containers.keep(container, digest);
+      await containers.keep(container, image);
     } catch (error) {
       logger.warn({ err: error, container }, "container of a failed step is not kept");
       await containers.discard(container);

@@ -72,6 +72,7 @@ export class SolveSession {
   readonly #results = new Map<string, Promise<Solved>>();
   readonly #keys = new Map<string, Promise<string>>();
   readonly #contentKeys = new Map<string, Promise<string>>();
+  readonly #created = new Map<string, Promise<bigint | undefined>>();
   readonly #made = new Map<string, boolean>();
   readonly #known = new Set<string>();
   /** COPYs whose key waits for those of others, and what begins the work that they will want then. */
@@ -99,10 +100,21 @@ export class SolveSession {
     return memo(this.#results, vertex.digest, () => this.#solve(vertex));
   }
 
-  /** When the tree of a vertex was made; undefined: not known, or no work was done for it. */
-  async createdNano(vertex: Vertex): Promise<bigint | undefined> {
-    const key = await this.cacheKey(vertex);
-    return key === undefined ? undefined : this.#shared.cache.find(key)?.createdNano;
+  /** A vertex's layer was packed, and has another key from now on. */
+  moved(vertex: Vertex, snapshot: string): void {
+    const before = this.result(vertex);
+    this.#results.set(
+      vertex.digest,
+      before.then((solved) => ({ ...solved, snapshot })),
+    );
+  }
+
+  /** When the solved tree of a vertex was made; undefined: not known, or no work was done for it. */
+  createdNano(vertex: Vertex): Promise<bigint | undefined> {
+    return memo(this.#created, vertex.digest, async () => {
+      const key = await this.cacheKey(vertex);
+      return key === undefined ? undefined : this.#shared.cache.find(key)?.createdNano;
+    });
   }
 
   /** The key of a step's result; undefined: no work is done for it. */

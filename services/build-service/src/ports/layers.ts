@@ -78,6 +78,14 @@ export interface PackedLayer extends ExportedLayer {
   readonly chainId: string;
 }
 
+/** The image of a step. Its layers are here, kept by somebody. */
+export interface StepImage {
+  readonly manifest: Uint8Array;
+  readonly config: Uint8Array;
+  /** ID of the image below it, or empty. */
+  readonly parent: string;
+}
+
 /** Images and layers. Everything may throw EngineError. */
 export interface Layers {
   /** Unmounts what earlier processes of ours left. */
@@ -148,5 +156,14 @@ export interface Layers {
     target: { readonly mediaType: string; readonly digest: string; readonly sizeBytes: number },
     names: readonly string[],
     leaseOwner: string,
+  ): Promise<void>;
+  /**
+   * Records images of steps, as far as they are not here, parents first.
+   * @param named ID of an image that gets names: one of these, or one that is here; empty: none
+   */
+  storeStepImages(
+    images: readonly StepImage[],
+    named: string,
+    names: readonly string[],
   ): Promise<void>;
 }

@@ -154,6 +154,7 @@ async function putCommitted(store: Store, hold: Hold, parts: CommitParts): Promi
     },
     layers,
     name,
+    parent: request.parentImage === "" ? "" : parseDigest(request.parentImage),
     action: "create",
   });
   const [view] = (await store.catalog.view(id)).manifests;

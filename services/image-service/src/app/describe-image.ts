@@ -57,6 +57,7 @@ export async function describeImage(
   return {
     id: image.digest,
     target: view.target,
+    parent: image.parent,
     ...shownNames(names, image.digest),
     createdNano: createdNano(chosen?.config),
     sizeBytes: totalSize(view, sizeOf),

@@ -12,6 +12,7 @@ export interface DiskUsage {
 
 export async function diskUsage(store: Store): Promise<DiskUsage> {
   const images = await listImages(store, {
+    all: false,
     filters: new Map(),
     sharedSize: false,
     manifests: true,

@@ -1,5 +1,5 @@
 /** `docker history`. */
-import type { Platform } from "@gantry/oci";
+import type { Digest, Platform } from "@gantry/oci";
 import { shownNames } from "../domain/image-details.ts";
 import { timeNano } from "../domain/image-view.ts";
 import { chooseImage } from "./choose-image.ts";
@@ -35,7 +35,16 @@ export async function imageHistory(
     });
   }
   steps.reverse();
-  const { repoTags } = shownNames(store.metadata.namesOf(record.digest), record.digest);
-  const [newest, ...older] = steps;
-  return newest === undefined ? [] : [{ ...newest, id: record.digest, tags: repoTags }, ...older];
+  return named(store, record.digest, steps);
+}
+
+/** Steps whose images are here, by what each was made of, have their IDs and names. */
+function named({ metadata }: Store, newest: Digest, steps: readonly HistoryStep[]): HistoryStep[] {
+  let image = metadata.images.get(newest);
+  return steps.map((step) => {
+    if (image === undefined) return step;
+    const { digest, parent } = image;
+    image = parent === "" ? undefined : metadata.images.get(parent);
+    return { ...step, id: digest, tags: shownNames(metadata.namesOf(digest), digest).repoTags };
+  });
 }

@@ -50,6 +50,7 @@ export async function importImage(store: Store, request: ImportRequest): Promise
       },
       layers: [layer],
       name: request.repository === "" ? undefined : newName(request.repository, request.tag),
+      parent: "",
       action: "import",
     });
     request.emit({ status: id });

@@ -1,5 +1,6 @@
 /** `docker images`. */
 import { notFound } from "@gantry/errors";
+import type { Digest } from "@gantry/oci";
 import {
   booleanFilter,
   checkFilterKeys,
@@ -18,6 +19,8 @@ import type { Store } from "./store.ts";
 const filterKeys = ["dangling", "label", "label!", "before", "since", "reference", "until"];
 
 export interface ListRequest {
+  /** Also images without name that others were made of. */
+  readonly all: boolean;
   readonly filters: Filters;
   readonly sharedSize: boolean;
   readonly manifests: boolean;
@@ -32,6 +35,7 @@ export async function listImages(store: Store, request: ListRequest): Promise<Im
   for (const image of [...store.metadata.images.values()]) {
     const names = matchingNames(store.metadata.namesOf(image.digest), patterns);
     if (names === undefined) continue;
+    if (!request.all && isIntermediate(store, image.digest)) continue;
     const details =
       knownDetails(store, image, names, request.manifests) ??
       (await describe(store, image, names, request.manifests));
@@ -41,6 +45,11 @@ export async function listImages(store: Store, request: ListRequest): Promise<Im
     (one, other) => compare(other.createdNano, one.createdNano) || (one.id < other.id ? -1 : 1),
   );
   return request.sharedSize ? withSharedSizes(store, found) : found;
+}
+
+/** Without a name, and others were made of it. */
+function isIntermediate({ metadata }: Store, image: Digest): boolean {
+  return metadata.namesOf(image).length === 0 && metadata.childrenOf(image).size > 0;
 }
 
 /** Undefined: the image has no name that the filter wants. */

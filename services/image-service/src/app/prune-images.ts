@@ -38,6 +38,7 @@ async function pruneImages(store: Store, filters: Filters): Promise<Pruned> {
   const onlyDangling = booleanFilter(filters, "dangling") ?? true;
   const until = untilFilter(filters, store.nowNano());
   const images = await listImages(store, {
+    all: true,
     filters: new Map(),
     sharedSize: false,
     manifests: false,
@@ -65,7 +66,8 @@ function removeOne(store: Store, image: ImageDetails): RemovalStep[] {
     execute(store, change, record, { untag, deletes: true }),
   );
   store.catalog.forget(image.id);
-  return steps;
+  // Docker has a name for images without name, and tells of it.
+  return untag.length === 0 ? [{ untagged: image.id }, ...steps] : steps;
 }
 
 /** What broken pulls left for a next try goes, too; running ones hold what they need. */

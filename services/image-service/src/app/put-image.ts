@@ -31,6 +31,8 @@ export interface NewImage {
   readonly config: unknown;
   readonly layers: readonly Descriptor[];
   readonly name: Reference | undefined;
+  /** What it was made of, or empty. */
+  readonly parent: Digest | "";
   /** What happened, for the event. */
   readonly action: "import" | "create";
 }
@@ -57,7 +59,7 @@ export async function putImage(store: Store, hold: Hold, image: NewImage): Promi
   );
   const names = image.name === undefined ? [] : [canonicalName(image.name)];
   store.metadata.change((change) => {
-    recordImage(store, change, target, names);
+    recordImage(store, change, target, names, image.parent);
     change.event({
       type: "image",
       action: image.action,

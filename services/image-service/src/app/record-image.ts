@@ -3,12 +3,13 @@ import type { Descriptor, Digest } from "@gantry/oci";
 import type { MetadataChange } from "../ports/metadata.ts";
 import type { Store } from "./store.ts";
 
-/** The image that a name pointed to before keeps its record: it is dangling when that was its last name. */
+/** The image that a name pointed to before keeps its record: it is dangling when that was its last name. @param parent what it was made of */
 export function recordImage(
   store: Store,
   change: MetadataChange,
   target: Pick<Descriptor, "digest" | "mediaType" | "size">,
   names: readonly string[],
+  parent: Digest | "" = "",
 ): void {
   const nowNano = store.nowNano();
   const known = store.metadata.images.get(target.digest);
@@ -18,7 +19,10 @@ export function recordImage(
       mediaType: target.mediaType,
       sizeBytes: target.size,
       addedNano: nowNano,
+      parent,
     });
+  } else if (known.parent === "" && parent !== "") {
+    change.putImage({ ...known, parent });
   }
   for (const name of names) change.putName({ name, digest: target.digest, taggedNano: nowNano });
 }

@@ -24,6 +24,8 @@ export type RemovalStep = { readonly untagged: string } | { readonly deleted: st
 export interface RemoveRequest {
   readonly image: string;
   readonly force: boolean;
+  /** Parents without name stay. */
+  readonly noPrune: boolean;
   readonly platforms: readonly Platform[];
 }
 
@@ -42,6 +44,7 @@ export async function removeImage(store: Store, request: RemoveRequest): Promise
   const steps = store.metadata.change((change) => execute(store, change, found.image, plan));
   if (plan.deletes) {
     store.catalog.forget(found.image.digest);
+    if (!request.noPrune) steps.push(...removeParents(store, found.image));
     await store.collector.collect();
   }
   await store.metadata.flush();
@@ -69,7 +72,8 @@ function planByName(
     );
   }
   refuseRunning(store, image.digest);
-  return { untag, deletes: true };
+  // What others were made of stays without its name.
+  return { untag, deletes: store.metadata.childrenOf(image.digest).size === 0 };
 }
 
 function planById(
@@ -109,6 +113,27 @@ function refuseRunning(store: Store, digest: Digest): void {
 
 function shortId(id: string): string {
   return id.slice(0, 12);
+}
+
+/** Parents go that have no name, no user and no other child. */
+function removeParents(store: Store, { parent }: ImageRecord): RemovalStep[] {
+  const { metadata } = store;
+  const steps: RemovalStep[] = [];
+  let image = parent === "" ? undefined : metadata.images.get(parent);
+  while (image !== undefined && isUnwanted(store, image.digest)) {
+    const doomed: ImageRecord = image;
+    steps.push(
+      ...metadata.change((change) => execute(store, change, doomed, { untag: [], deletes: true })),
+    );
+    store.catalog.forget(doomed.digest);
+    image = doomed.parent === "" ? undefined : metadata.images.get(doomed.parent);
+  }
+  return steps;
+}
+
+function isUnwanted({ metadata, users }: Store, image: Digest): boolean {
+  const isNamed = metadata.namesOf(image).length > 0;
+  return !isNamed && metadata.childrenOf(image).size === 0 && users.of(image).length === 0;
 }
 
 /** Takes names away and, with them, the record. Also used by prune. */

@@ -17,6 +17,8 @@ export interface ManifestDetails {
 export interface ImageDetails {
   readonly id: Digest;
   readonly target: Descriptor;
+  /** What it was made of, or empty. */
+  readonly parent: Digest | "";
   readonly repoTags: readonly string[];
   readonly repoDigests: readonly string[];
   readonly createdNano: bigint;

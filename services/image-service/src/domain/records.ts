@@ -9,6 +9,8 @@ export interface ImageRecord {
   readonly sizeBytes: number;
   /** When it came into the store, nanoseconds. */
   readonly addedNano: bigint;
+  /** Image that it was made of here, by a step of a classic build or a commit; empty: not known. It may have gone. */
+  readonly parent: Digest | "";
 }
 
 /** A name of an image. */

@@ -27,6 +27,8 @@ export interface Metadata {
   readonly contentRevision: number;
   /** Names of an image, sorted. The same list until they change. */
   namesOf(image: Digest): readonly NameRecord[];
+  /** Images that were made of an image here, by steps of classic builds and commits. */
+  childrenOf(image: Digest): ReadonlySet<Digest>;
   /** Repositories on a registry host that are known to hold a blob. */
   sourcesOf(digest: Digest, host: string): readonly string[];
   /** Runs a synchronous change as one transaction: all of it or nothing. */

@@ -37,8 +37,9 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
       return { image: wireImage(resolved.details), chainId, platformMismatch };
     },
 
-    async listImages({ filters, sharedSize, manifests }) {
+    async listImages({ all, filters, sharedSize, manifests }) {
       const images = await listImages(store, {
+        all,
         filters: filtersOf(filters),
         sharedSize,
         manifests,
@@ -74,8 +75,9 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
       return {};
     },
 
-    async removeImage({ image, force, platforms }) {
-      const steps = await removeImage(store, { image, force, platforms: platformsOf(platforms) });
+    async removeImage({ image, force, noPrune, platforms }) {
+      const wanted = platformsOf(platforms);
+      const steps = await removeImage(store, { image, force, noPrune, platforms: wanted });
       return { removed: steps.map(wireRemoval) };
     },
 

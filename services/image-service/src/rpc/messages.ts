@@ -68,6 +68,7 @@ export function wireImage(details: ImageDetails): MessageInitShape<typeof ImageS
   return {
     id: details.id,
     target: wireDescriptor(details.target),
+    parentId: details.parent,
     repoTags: [...details.repoTags],
     repoDigests: [...details.repoDigests],
     createdNano: details.createdNano,

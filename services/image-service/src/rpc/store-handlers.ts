@@ -8,6 +8,7 @@ import { commitImage } from "../app/commit-image.ts";
 import { diskUsage } from "../app/disk-usage.ts";
 import type { Store } from "../app/store.ts";
 import { storeImage } from "../app/store-image.ts";
+import { type StepImage, storeStepImages } from "../app/store-step-images.ts";
 import { wireImage } from "./messages.ts";
 
 /** What is configured of registries. */
@@ -21,7 +22,12 @@ export function storeHandlers(
   registryInfo: () => RegistryInfo,
 ): Pick<
   Handlers<typeof ImageService>,
-  "commitImage" | "storeImage" | "recordBuilderPrune" | "getDiskUsage" | "getImageInfo"
+  | "commitImage"
+  | "storeImage"
+  | "storeStepImages"
+  | "recordBuilderPrune"
+  | "getDiskUsage"
+  | "getImageInfo"
 > {
   return {
     async commitImage(request, { signal }) {
@@ -46,6 +52,12 @@ export function storeHandlers(
       return { imageId: digest };
     },
 
+    async storeStepImages({ images, namedId, names }) {
+      const named = namedId === "" ? undefined : parseDigest(namedId);
+      await storeStepImages(store, images.map(stepImage), { named, names });
+      return {};
+    },
+
     async getDiskUsage() {
       const { images, layersSizeBytes } = await diskUsage(store);
       return { images: images.map(wireImage), layersSizeBytes: BigInt(layersSizeBytes) };
@@ -64,4 +76,16 @@ export function storeHandlers(
       };
     },
   };
+}
+
+function stepImage({
+  manifest,
+  config,
+  parentId,
+}: {
+  readonly manifest: Uint8Array;
+  readonly config: Uint8Array;
+  readonly parentId: string;
+}): StepImage {
+  return { manifest, config, parent: parentId === "" ? "" : parseDigest(parentId) };
 }

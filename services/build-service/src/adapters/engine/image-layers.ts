@@ -108,6 +108,14 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
       const target = { mediaType, digest, sizeBytes: BigInt(sizeBytes) };
       await images.storeImage({ target, names: [...names], leaseOwner });
     },
+    async storeStepImages(steps, named, names) {
+      await images.storeStepImages({
+        images: steps.map(({ manifest, config, parent }) => ({
+          ...{ manifest, config, parentId: parent },
+        })),
+        ...{ namedId: named, names: [...names] },
+      });
+    },
   };
 }
 

@@ -20,9 +20,9 @@ import type {
 import type { RunningVertex } from "../../ports/progress.ts";
 import { scratchTree } from "../../ports/scratch-tree.ts";
 import type { BuilderParts } from "../builder-parts.ts";
-import { exportImage } from "../export-image.ts";
 import { importLocalCaches } from "../import-cache.ts";
 import { runBuild } from "../run-build.ts";
+import { StepImages } from "./step-images.ts";
 import { type ClassicMessage, ClassicTeller, shortOf } from "./step-listener.ts";
 
 /** What the endpoint's query says, beside the build itself. */
@@ -179,13 +179,17 @@ export async function classicBuild(
   const quietly = (event: ClassicMessage): void => {
     if (!request.quiet) tell(event);
   };
+  const images = new StepImages(parts, request.build, signal);
+  const onLost = (error: unknown): void => {
+    parts.logger.warn({ err: error }, "images of a failed build's steps are lost");
+  };
   const teller = new ClassicTeller(quietly, parts.cache, {
     ...{ noCache: request.build.noCache, buildArgs: request.build.buildArgs },
-    ...{ remove: request.remove, forceRemove: request.forceRemove },
+    ...{ remove: request.remove, forceRemove: request.forceRemove, images, onLost },
   });
   try {
     await importLocalCaches(parts, request.cacheFrom, signal);
-    await using result = await runBuild(
+    await using _built = await runBuild(
       parts,
       request.build,
       inputsOf(request, context),
@@ -193,19 +197,14 @@ export async function classicBuild(
       signal,
       teller,
     );
-    const lease = `build-export-${request.build.id}`;
-    const none = new Map<string, string>();
-    const options = {
-      ...{ names: request.tags, attestations: () => [], annotations: none },
-      ...{ indexAnnotations: none, onStep: () => undefined },
-    };
-    const image = await exportImage(parts, result, options, lease, signal);
+    const { image } = teller;
+    await images.store(image, request.tags);
     if (request.quiet) {
-      say(`${image.digest}\n`);
+      say(`${image}\n`);
       return;
     }
-    tell({ kind: "aux", imageId: image.digest });
-    say(`Successfully built ${shortOf(image.digest)}\n`);
+    tell({ kind: "aux", imageId: image });
+    say(`Successfully built ${shortOf(image)}\n`);
     for (const tag of request.tags) {
       say(`Successfully tagged ${familiarName(withDefaultTag(parseReference(tag)))}\n`);
     }

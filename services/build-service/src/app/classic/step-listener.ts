@@ -6,7 +6,6 @@
 import { BuildFailure } from "../../domain/build-failure.ts";
 import type { Dockerfile } from "../../domain/dockerfile/parse.ts";
 import { isProxy } from "../../domain/frontend/arguments.ts";
-import type { StageState } from "../../domain/frontend/stage-state.ts";
 import type { Stage, Stages } from "../../domain/frontend/stages.ts";
 import { keyOf } from "../../domain/solver/cache-key.ts";
 import { reachable, type Vertex } from "../../domain/solver/vertex.ts";
@@ -19,6 +18,7 @@ import type { BegunStage, PlannedStage, PlannedStep } from "../planned-stage.ts"
 import type { StepListener } from "../run-build.ts";
 import type { SolveSession } from "../solver.ts";
 import type { VertexTracker } from "../vertex-tracker.ts";
+import type { StepImages } from "./step-images.ts";
 
 /** A message of the stream. */
 export type ClassicMessage =
@@ -39,6 +39,10 @@ export interface TellerOptions {
   /** The container of a step that fails is removed, too. */
   readonly forceRemove: boolean;
   readonly buildArgs: BuildRequest["buildArgs"];
+  /** Takes the images of steps. */
+  readonly images: StepImages;
+  /** Hears why images of a build that failed are not there. */
+  readonly onLost: (error: unknown) => void;
 }
 
 /** Tells a build. Logs of steps come in by `sink`. */
@@ -49,11 +53,21 @@ export class ClassicTeller implements StepListener {
   /** Container of the step that runs. */
   #container = "";
   #running: string | undefined;
+  readonly #images: StepImages;
+  readonly #onLost: (error: unknown) => void;
+  #image = "";
 
   constructor(emit: (message: ClassicMessage) => void, cache: BuildCache, options: TellerOptions) {
     this.#emit = emit;
     this.#cache = cache;
     this.#options = options;
+    this.#images = options.images;
+    this.#onLost = options.onLost;
+  }
+
+  /** ID of the target's image. */
+  get image(): string {
+    return this.#image;
   }
 
   /** Takes the output of the step that runs. */
@@ -92,7 +106,25 @@ export class ClassicTeller implements StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-    keep: (container: string, before: StageState) => Promise<void>,
+    keep: (container: string, image: string) => Promise<void>,
+  ): Promise<PlannedStage> {
+    try {
+      return await this.#walk({ globalArgs, stages }, planner, session, tracker, keep);
+    } catch (error) {
+      // What was told of is there, whatever came after it.
+      await this.#images.store().catch((cause: unknown) => {
+        this.#onLost(cause);
+      });
+      throw error;
+    }
+  }
+
+  async #walk(
+    { globalArgs, stages }: Stages,
+    planner: StagePlanner,
+    session: SolveSession,
+    tracker: VertexTracker,
+    keep: (container: string, image: string) => Promise<void>,
   ): Promise<PlannedStage> {
     const total = stages.reduce(
       (sum, { instructions }) => sum + 1 + instructions.length,
@@ -121,12 +153,18 @@ export class ClassicTeller implements StepListener {
         if (index >= triggers) head(original);
         const step = await begun.advance();
         tracker.announce(reachable([step.state.tree]));
-        id = await this.#step(step, id, session, tracker).catch(async (error: unknown) => {
-          if (this.#isLeft(error)) await keep(this.#container, step.before);
+        const before = id;
+        id = await this.#step(step, before, session, tracker).catch(async (error: unknown) => {
+          if (!this.#isLeft(error)) throw error;
+          await this.#images.store().catch((cause: unknown) => {
+            this.#onLost(cause);
+          });
+          await keep(this.#container, before);
           throw error;
         });
       }
       ids.set(stage.index, id);
+      this.#image = id;
       last = begun.end();
     }
     if (last === undefined) throw new RangeError("a build without stages");
@@ -154,10 +192,11 @@ export class ClassicTeller implements StepListener {
     session: SolveSession,
     tracker: VertexTracker,
   ): Promise<string> {
-    const id = stepId(parent, step);
     const { tree } = step.state;
-    if (tree === step.before.tree) this.#configStep(id);
-    else await this.#treeStep(tree, session, tracker);
+    const isConfig = tree === step.before.tree;
+    if (!isConfig) await this.#treeStep(tree, session, tracker);
+    const id = await this.#images.add(step, parent, session);
+    if (isConfig) this.#configStep(keyOf("step", id, [...step.state.args]));
     this.#say(` ---> ${shortOf(id)}\n`);
     return id;
   }
@@ -224,16 +263,4 @@ function refuseTakenName({ name, named, index, from }: Stage, stages: readonly S
 function startOf(stage: BegunStage, ids: ReadonlyMap<number, string>): string {
   if (stage.image !== undefined) return stage.image.id;
   return stage.parent === undefined ? "" : (ids.get(stage.parent) ?? "");
-}
-
-/** Name of a step's state: equal for equal steps over equal states. */
-function stepId(parent: string, { state }: PlannedStep): string {
-  return keyOf(
-    "step",
-    parent,
-    state.tree.digest,
-    state.document.config,
-    state.document.history.at(-1)?.created_by,
-    [...state.args],
-  );
 }

@@ -25,15 +25,20 @@ const text = (row: Row, key: string): string => row[key] as string;
 const big = (row: Row, key: string): bigint => row[key] as bigint;
 const number = (row: Row, key: string): number => Number(row[key]);
 
+const imagesWithParents = `
+  SELECT images.*, ifnull(parent, '') AS parent FROM images LEFT JOIN image_parents USING (digest)
+`;
+
 export function loadImages(db: DatabaseSync): Map<Digest, ImageRecord> {
   const found = new Map<Digest, ImageRecord>();
-  for (const row of rows(db, "SELECT * FROM images")) {
+  for (const row of rows(db, imagesWithParents)) {
     const digest = text(row, "digest") as Digest;
     found.set(digest, {
       digest,
       mediaType: text(row, "media_type"),
       sizeBytes: number(row, "size_bytes"),
       addedNano: big(row, "added_nano"),
+      parent: text(row, "parent") as Digest | "",
     });
   }
   return found;

@@ -19,6 +19,8 @@ import type { Metadata, MetadataChange } from "../../ports/metadata.ts";
 import { loadBlobs, loadImages, loadLeases, loadNames, loadSnapshots } from "./load-rows.ts";
 import { openDatabase } from "./schema.ts";
 
+const noChildren: ReadonlySet<Digest> = new Set();
+
 /** SQLite's result code of a full disk. */
 const sqliteFull = 13;
 
@@ -46,6 +48,7 @@ class MirroredMetadata implements SqliteMetadata {
   readonly #db: DatabaseSync;
   readonly #wal: FileHandle;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #children = new Map<Digest, Set<Digest>>();
   readonly #byImage = new Map<Digest, Map<string, NameRecord>>();
   /** Sorted names, as far as they were asked for since they changed. */
   readonly #sorted = new Map<Digest, readonly NameRecord[]>();
@@ -63,6 +66,9 @@ class MirroredMetadata implements SqliteMetadata {
     this.snapshots = loadSnapshots(db);
     this.leases = loadLeases(db);
     for (const name of this.names.values()) this.#link(name);
+    for (const { digest, parent } of this.images.values()) {
+      if (parent !== "") this.#linkChild(digest, parent);
+    }
   }
 
   namesOf(image: Digest): readonly NameRecord[] {
@@ -73,6 +79,10 @@ class MirroredMetadata implements SqliteMetadata {
     const sorted = [...names.values()].sort((one, other) => (one.name < other.name ? -1 : 1));
     this.#sorted.set(image, sorted);
     return sorted;
+  }
+
+  childrenOf(image: Digest): ReadonlySet<Digest> {
+    return this.#children.get(image) ?? noChildren;
   }
 
   get contentRevision(): number {
@@ -117,6 +127,18 @@ class MirroredMetadata implements SqliteMetadata {
     return statement;
   }
 
+  #linkChild(digest: Digest, parent: Digest): void {
+    this.#children.set(parent, (this.#children.get(parent) ?? new Set<Digest>()).add(digest));
+  }
+
+  #unlinkChild(digest: Digest): void {
+    const parent = this.images.get(digest)?.parent ?? "";
+    if (parent === "") return;
+    const children = this.#children.get(parent);
+    children?.delete(digest);
+    if (children?.size === 0) this.#children.delete(parent);
+  }
+
   #link(record: NameRecord): void {
     const names = this.#byImage.get(record.digest) ?? new Map<string, NameRecord>();
     names.set(record.name, record);
@@ -140,7 +162,7 @@ class MirroredMetadata implements SqliteMetadata {
     };
     return {
       putImage: (record) => {
-        const { digest, mediaType, sizeBytes, addedNano } = record;
+        const { digest, mediaType, sizeBytes, addedNano, parent } = record;
         run(
           "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)",
           digest,
@@ -148,11 +170,21 @@ class MirroredMetadata implements SqliteMetadata {
           sizeBytes,
           addedNano,
         );
-        mirrored.push(() => this.images.set(digest, record));
+        if (parent !== "")
+          run("INSERT OR REPLACE INTO image_parents VALUES (?, ?)", digest, parent);
+        mirrored.push(() => {
+          this.#unlinkChild(digest);
+          this.images.set(digest, record);
+          if (parent !== "") this.#linkChild(digest, parent);
+        });
       },
       deleteImage: (digest) => {
         run("DELETE FROM images WHERE digest = ?", digest);
-        mirrored.push(() => this.images.delete(digest));
+        run("DELETE FROM image_parents WHERE digest = ?", digest);
+        mirrored.push(() => {
+          this.#unlinkChild(digest);
+          this.images.delete(digest);
+        });
       },
       putName: (record) => {
         run(
