@@ -107,7 +107,11 @@ describe("an observer on NATS", () => {
     const url = new URL((await readFile(path.join(engine.runRoot, "nats.url"), "utf8")).trim());
     const nats = await connect({ servers: url.host, user: url.username, pass: url.password });
     const seen: { subject: string; data: ObservedEvent }[] = [];
-    const wanted = Promise.withResolvers<undefined>();
+    // The engine's word and the shim process's own come by ways of their own.
+    const wanted = {
+      destroy: Promise.withResolvers<undefined>(),
+      exited: Promise.withResolvers<undefined>(),
+    };
     // Events of containers before this one may still be on their way.
     const isWatched = ({ Actor }: ObservedEvent): boolean =>
       Actor?.Attributes["name"] === "watched";
@@ -115,19 +119,20 @@ describe("an observer on NATS", () => {
       nats.subscribe(subject, {
         callback: (error, message) => {
           if (error !== null) {
-            wanted.reject(error);
+            wanted.destroy.reject(error);
             return;
           }
           const data: ObservedEvent = message.json();
           seen.push({ subject: message.subject, data });
           if (message.subject.startsWith("gantry.events.container.destroy.") && isWatched(data))
-            wanted.resolve(undefined);
+            wanted.destroy.resolve(undefined);
+          if (data.exitCode === 23) wanted.exited.resolve(undefined);
         },
       }),
     );
     await nats.flush();
     await engine.tryDocker(["run", "--rm", "--name", "watched", "busybox", "sh", "-c", "exit 23"]);
-    await wanted.promise;
+    await Promise.all([wanted.destroy.promise, wanted.exited.promise]);
     for (const subscription of subscriptions) subscription.unsubscribe();
     await nats.close();
     const container = seen.filter(

@@ -1,7 +1,7 @@
 /** Unix sockets in this machine that lead to clients' SSH agents. */
 
 import { randomBytes } from "node:crypto";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -51,9 +51,9 @@ export class AgentSockets {
       server.listen(socketPath, resolve);
     });
     const close = (): void => {
+      // Takes the socket's file along.
       server.close();
       for (const each of connections) each.destroy();
-      void rm(socketPath, { force: true });
     };
     if (until.aborted) close();
     else until.addEventListener("abort", close, { once: true });
