@@ -82,6 +82,26 @@ describe("the data plane", () => {
     assert.equal(await seen.promise, "late");
   });
 
+  it("tells the maker of a ticket when nobody comes: late, taken back, or at the end", async (t) => {
+    const listener = await open(t);
+    const unused: string[] = [];
+    const issue = (name: string) =>
+      listener.issue(() => Promise.resolve(), { onUnused: () => unused.push(name) });
+    const late = Promise.withResolvers<undefined>();
+    listener.issue(() => Promise.resolve(), {
+      ttlMs: 1,
+      onUnused() {
+        unused.push("late");
+        late.resolve(undefined);
+      },
+    });
+    await late.promise;
+    listener.revoke(issue("taken back").ticket);
+    issue("at the end");
+    await listener.close();
+    assert.deepEqual(unused, ["late", "taken back", "at the end"]);
+  });
+
   it("refuses unknown, used, late and revoked tickets", async (t) => {
     const listener = await open(t);
     let runs = 0;

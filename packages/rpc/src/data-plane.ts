@@ -51,8 +51,11 @@ export interface DataListenerOptions {
 /** A data plane socket and its open tickets. */
 export interface DataListener extends AsyncDisposable {
   readonly path: string;
-  /** Makes a ticket for one connection, within `ttlMs` (default 30 s). */
-  issue(handler: DataHandler, options?: { readonly ttlMs?: number }): DataTarget;
+  /** Makes a ticket for one connection, within `ttlMs` (default 30 s). `onUnused` is called when none comes. */
+  issue(
+    handler: DataHandler,
+    options?: { readonly ttlMs?: number; readonly onUnused?: () => void },
+  ): DataTarget;
   /** Takes a ticket back. False when it was used, is late, or was never issued. */
   revoke(ticket: Uint8Array): boolean;
   /** Cuts all connections and removes the socket. */
@@ -62,6 +65,7 @@ export interface DataListener extends AsyncDisposable {
 interface Pending {
   readonly handler: DataHandler;
   readonly timer: NodeJS.Timeout;
+  readonly onUnused: (() => void) | undefined;
 }
 
 /** Opens a data plane socket. Resolves when it listens. */
@@ -107,8 +111,7 @@ export async function openDataListener(options: DataListenerOptions): Promise<Da
 
   const close = async (): Promise<void> => {
     await removeSocket(socketPath, inode);
-    for (const { timer } of pending.values()) clearTimeout(timer);
-    pending.clear();
+    for (const unused of [...pending.keys()]) take(unused)?.onUnused?.();
     for (const socket of sockets) socket.destroy();
     await new Promise<void>((resolve) => {
       server.close(() => {
@@ -119,14 +122,18 @@ export async function openDataListener(options: DataListenerOptions): Promise<Da
 
   return {
     path: socketPath,
-    issue(handler, { ttlMs = 30_000 } = {}) {
+    issue(handler, { ttlMs = 30_000, onUnused } = {}) {
       const ticket = randomBytes(ticketBytes);
-      const timer = setTimeout(() => pending.delete(key(ticket)), ttlMs);
+      const timer = setTimeout(() => take(key(ticket))?.onUnused?.(), ttlMs);
       timer.unref();
-      pending.set(key(ticket), { handler, timer });
+      pending.set(key(ticket), { handler, timer, onUnused });
       return { path: socketPath, ticket };
     },
-    revoke: (ticket) => take(key(ticket)) !== undefined,
+    revoke(ticket) {
+      const entry = take(key(ticket));
+      entry?.onUnused?.();
+      return entry !== undefined;
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -5,7 +5,7 @@ import { conflict, invalidArgument, notImplemented } from "@gantry/errors";
 import type { DataListener } from "@gantry/rpc";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import { frame, type LogRecord, parseLogLine, showRecord } from "../domain/log-record.ts";
-import type { LogLine } from "../ports/logs.ts";
+import type { LogLine, OpenedLog } from "../ports/logs.ts";
 import type { StreamEndpoint } from "./attach-container.ts";
 import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
@@ -25,28 +25,56 @@ export interface LogOptions {
   readonly tail: number | undefined;
 }
 
-/** Errors: not_found, invalid_argument (no stream), not_implemented (driver), conflict (dead, removing). */
-export function openLogs(
+/**
+ * The log is open when this resolves: whoever has the ticket reads it to its end, also when the container is removed
+ * before they come. Errors: not_found, invalid_argument (no stream), not_implemented (driver), conflict (dead,
+ * removing).
+ */
+export async function openLogs(
   app: App,
   data: DataListener,
   reference: string,
   options: LogOptions,
-): { readonly endpoint: StreamEndpoint; readonly tty: boolean } {
+): Promise<{ readonly endpoint: StreamEndpoint; readonly tty: boolean }> {
   const entry = app.registry.find(reference);
   refuseLogs(entry, options);
   const { tty } = entry.record.config;
-  const endpoint = data.issue(async (socket, closed) => {
-    const gone = new AbortController();
-    // Nothing is to be read, but only who reads hears that the other side has left; writing tells
-    // no sooner than the container's next line.
-    socket.once("end", () => {
-      gone.abort();
-    });
-    socket.resume();
-    const signal = AbortSignal.any([closed, gone.signal]);
-    const chunks = logChunks(app, entry, options, signal);
-    await pipeline(Readable.from(chunks), socket, { signal });
+  const gone = new AbortController();
+  const leave = (): void => {
+    gone.abort();
+  };
+  const end = runEnd(entry, options, gone.signal);
+  const log = await app.logs.open(app.folders.paths(entry.id).log, {
+    tail: options.tail === undefined || options.tail < 0 ? undefined : options.tail,
+    follow: end.follow,
+    ended: end.ended,
+    signal: gone.signal,
   });
+  const endpoint = data.issue(
+    async (socket, closed) => {
+      if (closed.aborted) leave();
+      closed.addEventListener("abort", leave, { once: true });
+      // Nothing is to be read, but only who reads hears that the other side has left; writing tells
+      // no sooner than the container's next line.
+      socket.once("end", leave);
+      socket.resume();
+      const chunks = logChunks(log, options, tty);
+      try {
+        await pipeline(Readable.from(chunks), socket, { signal: gone.signal });
+      } finally {
+        // Whoever left at once has begun nothing.
+        await log.close();
+      }
+    },
+    {
+      onUnused() {
+        leave();
+        log.close().catch((error: unknown) => {
+          app.logger.warn({ err: error, container: entry.id }, "a log that nobody read stays open");
+        });
+      },
+    },
+  );
   return { endpoint, tty };
 }
 
@@ -64,20 +92,12 @@ function refuseLogs(entry: Entry, options: LogOptions): void {
 }
 
 async function* logChunks(
-  app: App,
-  entry: Entry,
+  log: OpenedLog,
   options: LogOptions,
-  signal: AbortSignal,
+  tty: boolean,
 ): AsyncGenerator<Buffer> {
-  const end = runEnd(entry, options, signal);
-  const batches = app.logs.read(app.folders.paths(entry.id).log, {
-    tail: options.tail === undefined || options.tail < 0 ? undefined : options.tail,
-    follow: end.follow,
-    ended: end.ended,
-    signal,
-  });
-  for await (const lines of batches) {
-    const { chunk, past } = showLines(lines, options, entry.record.config.tty);
+  for await (const lines of log.batches) {
+    const { chunk, past } = showLines(lines, options, tty);
     if (chunk.length > 0) yield chunk;
     if (past) return;
   }

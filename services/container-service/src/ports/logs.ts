@@ -15,11 +15,16 @@ export interface ReadLogOptions {
   readonly signal: AbortSignal;
 }
 
+/** Log files that were opened: what is in them can be read when their container has been removed since. */
+export interface OpenedLog {
+  /** Lines in batches, oldest first. While following, no line is lost or repeated by a rotation. Read once. */
+  readonly batches: AsyncIterable<readonly LogLine[]>;
+  /** Closes what nobody has begun to read. */
+  close(): Promise<void>;
+}
+
 /** Reader of log files with their rotated predecessors (`path.1`, `path.2.gz`, …). */
 export interface LogFiles {
-  /**
-   * Lines in batches, oldest first. While following, no line is lost or repeated by a rotation. A
-   * file that does not exist has no lines.
-   */
-  read(path: string, options: ReadLogOptions): AsyncIterable<readonly LogLine[]>;
+  /** Opens a log. A file that does not exist has no lines. */
+  open(path: string, options: ReadLogOptions): Promise<OpenedLog>;
 }

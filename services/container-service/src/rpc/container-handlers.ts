@@ -190,7 +190,9 @@ function streams(app: App, data: DataListener): Methods {
     async attachContainer({ container, stream, logs, ...options }) {
       const entry = attachable(app, container);
       const { tty } = entry.record.config;
-      const history = logs ? openLogs(app, data, container, historyOptions(options)) : undefined;
+      const history = logs
+        ? await openLogs(app, data, container, historyOptions(options))
+        : undefined;
       const endpoint = stream ? await attachContainer(app, entry, options) : undefined;
       return {
         tty,
@@ -199,11 +201,11 @@ function streams(app: App, data: DataListener): Methods {
       };
     },
     async openLogs({ container, tail, ...options }) {
-      const { endpoint, tty } = openLogs(app, data, container, {
+      const { endpoint, tty } = await openLogs(app, data, container, {
         ...options,
         tail: tail === undefined ? undefined : Number(tail),
       });
-      return Promise.resolve({ data: endpoint, tty });
+      return { data: endpoint, tty };
     },
   };
 }

@@ -1,7 +1,7 @@
 /** LogFiles on the file system: tail from the end, follow by inotify over rotations. */
 import { existsSync, watch } from "node:fs";
 import nodePath from "node:path";
-import type { LogFiles, LogLine, ReadLogOptions } from "../../ports/logs.ts";
+import type { LogFiles, LogLine, OpenedLog, ReadLogOptions } from "../../ports/logs.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import {
   type ChainFile,
@@ -13,16 +13,52 @@ import {
 } from "./log-chain.ts";
 
 export function openLogFiles(): LogFiles {
-  return { read: (path, options) => read(path, options) };
+  return { open: openLog };
 }
 
-async function* read(path: string, options: ReadLogOptions): AsyncGenerator<readonly LogLine[]> {
+async function openLog(path: string, options: ReadLogOptions): Promise<OpenedLog> {
   // Watched before the first look, so that nothing that comes later is missed.
-  using bell = options.follow ? watchLog(path, options) : undefined;
-  const chain = await openChain(path);
-  const position = yield* readChain(chain, options);
-  if (bell === undefined) return;
-  yield* follow(path, chain[0], position, bell, options);
+  const bell = options.follow ? watchLog(path, options) : undefined;
+  let isRead = false;
+  try {
+    const chain = await openChain(path);
+    return {
+      batches: {
+        [Symbol.asyncIterator]() {
+          isRead = true;
+          return read(path, chain, bell, options);
+        },
+      },
+      async close() {
+        if (isRead) return;
+        isRead = true;
+        bell?.[Symbol.dispose]();
+        await closeAll(chain);
+      },
+    };
+  } catch (error) {
+    bell?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function* read(
+  path: string,
+  chain: readonly ChainFile[],
+  bell: Bell | undefined,
+  options: ReadLogOptions,
+): AsyncGenerator<readonly LogLine[]> {
+  using _bell = bell;
+  // While following, the newest file stays open after the first look, whose reader may have left in its middle.
+  let newest = bell === undefined ? undefined : chain[0];
+  try {
+    const position = yield* readChain(chain, options);
+    if (bell === undefined) return;
+    newest = undefined;
+    yield* follow(path, chain[0], position, bell, options);
+  } finally {
+    await newest?.handle.close();
+  }
 }
 
 /** What is there now. Closes all files but the newest when following; returns where that was left. */
