@@ -24,8 +24,9 @@ describe("docker run -it busybox sh", () => {
     terminal.type("tty; stty size\r");
     await terminal.waitFor(/\/dev\/pts\/0\r\n24 80/);
     terminal.resize(50, 132);
-    terminal.type("sleep 0.3; stty size\r");
-    await terminal.waitFor(/50 132/);
+    terminal.type('until [ "$(stty size)" = "50 13""2" ]; do sleep 0.05; done; stty size\r');
+    await terminal.waitFor(/50 132\r\n/);
+    await terminal.waitFor(prompt);
     terminal.type("exit 4\r");
     assert.equal(await terminal.exited(), 4);
   });

@@ -19,6 +19,8 @@ def set_size(terminal, rows, columns):
 def main():
     child, terminal = pty.fork()
     if child == 0:
+        # Else whoever waits for the driver's end waits for the program's, too.
+        os.close(3)
         os.execvp(sys.argv[1], sys.argv[1:])
     set_size(terminal, 24, 80)
     sources = [0, 3, terminal]
