@@ -1,11 +1,27 @@
 /** What the tests of the addon share. */
 import assert from "node:assert/strict";
-import { fstatSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { fstatSync, mkdtempSync, readdirSync, readlinkSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before } from "node:test";
 import { type ChildExit, type Kernel, type KernelError, loadKernel } from "../lib/index.ts";
 
 export const kernel: Kernel = loadKernel();
 export const sigkill = 9;
 export const oPath = 0o10000000;
+
+/** A folder of the test file's own, while its tests run. */
+export function ownFolder(): { readonly path: string } {
+  const folder = { path: "" };
+  before(() => {
+    folder.path = mkdtempSync(path.join(tmpdir(), "gantry-addon-"));
+  });
+  after(() => {
+    rmSync(folder.path, { recursive: true, force: true });
+  });
+  return folder;
+}
+
 /** What a call was refused with. */
 export function failure(act: () => unknown): KernelError {
   try {

@@ -4,28 +4,18 @@ import { execFileSync } from "node:child_process";
 import {
   closeSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readFileSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { parseSeccomp, seccompFlags } from "../lib/index.ts";
-import { added, failure, kernel, oPath, openFds, rejection } from "./addon-bed.ts";
+import { added, failure, kernel, oPath, openFds, ownFolder, rejection } from "./addon-bed.ts";
 
-let folder: string;
-
-before(() => {
-  folder = mkdtempSync(path.join(tmpdir(), "gantry-addon-"));
-});
-after(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = ownFolder();
 
 describe("seccomp", () => {
   it("compiles, refuses unknown words, and knows flags", async () => {
@@ -186,7 +176,7 @@ describe("mounts", () => {
   const detach = 2;
 
   it("mounts an overlay of names with commas and colons", async () => {
-    const place = path.join(folder, "overlay");
+    const place = path.join(folder.path, "overlay");
     const dirs = ["a,b", "c:d", "upper", "work", "target"].map((name) => path.join(place, name));
     for (const dir of dirs) mkdirSync(dir, { recursive: true });
     const [first = "", second = "", upperDir = "", workDir = "", target = ""] = dirs;
@@ -213,7 +203,10 @@ describe("mounts", () => {
   });
 
   it("binds", async () => {
-    const [source, target] = [path.join(folder, "bind-source"), path.join(folder, "bind-target")];
+    const [source, target] = [
+      path.join(folder.path, "bind-source"),
+      path.join(folder.path, "bind-target"),
+    ];
     mkdirSync(source);
     mkdirSync(target);
     writeFileSync(path.join(source, "f"), "here");
@@ -225,7 +218,7 @@ describe("mounts", () => {
 
 describe("paths", () => {
   it("keeps every symlink inside the root", () => {
-    const root = path.join(folder, "jail");
+    const root = path.join(folder.path, "jail");
     mkdirSync(path.join(root, "etc"), { recursive: true });
     writeFileSync(path.join(root, "etc/passwd"), "inside");
     symlinkSync("/etc", path.join(root, "absolute"));
@@ -242,7 +235,7 @@ describe("paths", () => {
   });
 
   it("reads and writes extended attributes of links' own", () => {
-    const file = path.join(folder, "attributes");
+    const file = path.join(folder.path, "attributes");
     writeFileSync(file, "");
     kernel.setXattr(file, "trusted.overlay.opaque", Buffer.from("y"));
     kernel.setXattr(file, "user.large", Buffer.alloc(2_000, 7));
@@ -254,7 +247,7 @@ describe("paths", () => {
   });
 
   it("makes device nodes", () => {
-    const node = path.join(folder, "whiteout");
+    const node = path.join(folder.path, "whiteout");
     kernel.makeNode(node, 0o020000, 0, 0);
     assert.ok(statSync(node).isCharacterDevice());
   });

@@ -6,27 +6,17 @@ import {
   closeSync,
   ftruncateSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readSync,
-  rmSync,
   statSync,
   writeSync,
 } from "node:fs";
 import { connect, createServer, Socket } from "node:net";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { added, failure, kernel, openFds, run, sigkill } from "./addon-bed.ts";
+import { describe, it } from "node:test";
+import { added, failure, kernel, openFds, ownFolder, run, sigkill } from "./addon-bed.ts";
 
-let folder: string;
-
-before(() => {
-  folder = mkdtempSync(path.join(tmpdir(), "gantry-addon-"));
-});
-after(() => {
-  rmSync(folder, { recursive: true, force: true });
-});
+const folder = ownFolder();
 
 describe("launch", () => {
   it("executes a sealed copy with arguments and environment, and tells how it ended", async () => {
@@ -173,7 +163,7 @@ describe("pidfds", () => {
 
 describe("a watch for hang-up", () => {
   it("tells a peer that is gone from one that has only ended its writing", async () => {
-    const path_ = path.join(folder, "hangup.sock");
+    const path_ = path.join(folder.path, "hangup.sock");
     const server = createServer({ allowHalfOpen: true }).listen(path_);
     await once(server, "listening");
     const client = connect({ path: path_, allowHalfOpen: true });
@@ -202,7 +192,7 @@ describe("a watch for hang-up", () => {
 
 describe("descriptors", () => {
   it("listens with the given rights, also below a path of more than 108 bytes", async () => {
-    const deep = path.join(folder, "d".repeat(120));
+    const deep = path.join(folder.path, "d".repeat(120));
     mkdirSync(deep);
     const socketPath = path.join(deep, "s.sock");
     const listener = kernel.listenUnix(socketPath, 0o600, 4);

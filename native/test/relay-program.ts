@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import { eventually } from "@gantry/testkit";
 
 /** The folder with the sources and builds. */
 export const native = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -50,15 +51,6 @@ export interface Relay {
   control: Control;
 }
 
-/** Throws `what` when the condition does not hold within 15 s. */
-export async function waitFor(condition: () => boolean, what: string, everyMs = 5): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while (!condition()) {
-    assert.ok(Date.now() < deadline, what);
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
-  }
-}
-
 /** Starts the relay of a build, and connects to its control socket. */
 export async function startRelay(t: TestContext, build: string): Promise<Relay> {
   const directory = mkdtempSync(path.join(tmpdir(), "gantry-relay-"));
@@ -72,7 +64,7 @@ export async function startRelay(t: TestContext, build: string): Promise<Relay> 
     await ended;
     rmSync(directory, { recursive: true });
   });
-  await waitFor(() => existsSync(socketPath), "the relay did not open its socket");
+  await eventually(() => existsSync(socketPath));
   const control = new Control(socketPath);
   t.after(() => control.socket.destroy());
   return { child, socketPath, control };

@@ -49,11 +49,15 @@ for (const build of builds) {
       const client = connect(await publish(relay, target), "127.0.0.1");
       await once(client, "connect");
       let before = -1;
-      // It has stopped when nothing more was taken for a while.
-      while (before !== written) {
-        before = written;
-        await new Promise((resolve) => setTimeout(resolve, 300));
-      }
+      // It has stopped when nothing more was taken between two looks.
+      await eventually(
+        () => {
+          const last = before;
+          before = written;
+          return last === before;
+        },
+        { intervalMs: 300 },
+      );
       assert.ok(written < pieces / 2, `${written} of ${pieces} MiB were taken with nobody reading`);
       const rss = Number(
         /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${relay.child.pid}/status`, "utf8"))?.[1],

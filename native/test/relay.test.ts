@@ -8,6 +8,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { eventually } from "@gantry/testkit";
 
 import {
   builds,
@@ -18,7 +19,6 @@ import {
   publish,
   readAll,
   startRelay,
-  waitFor,
 } from "./relay-program.ts";
 
 for (const build of builds) {
@@ -115,14 +115,14 @@ for (const build of builds) {
       // Let the tick that follows the requests pass, then count how often it wakes up.
       const switches = () => Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(status())?.[1]);
       let before = -1;
-      await waitFor(
+      // At rest: it did nothing at all between two looks.
+      await eventually(
         () => {
           const last = before;
           before = switches();
           return last === before;
         },
-        "it does not come to rest",
-        1500,
+        { intervalMs: 1500 },
       );
     });
 
@@ -219,10 +219,10 @@ for (const build of builds) {
       });
       const thirdEnded = once(third, "exit");
       let control: Control | undefined;
-      await waitFor(() => {
+      await eventually(() => {
         if (!control || control.socket.destroyed) control = new Control(relay.socketPath);
         return control.socket.readyState === "open";
-      }, "the third relay did not serve");
+      });
       assert.equal((await control?.ask({ op: "ping" }))?.["pid"], third.pid);
       control?.socket.destroy();
       third.kill("SIGTERM");
@@ -238,7 +238,7 @@ for (const build of builds) {
           stdio: "ignore",
         });
         const ended = once(child, "exit");
-        await waitFor(() => existsSync(socketPath), "the relay did not open its socket", 1);
+        await eventually(() => existsSync(socketPath), { intervalMs: 1 });
         child.kill("SIGTERM");
         const [code, signal] = (await ended) as [number | null, string | null];
         // Before it has set itself up, the signal ends it as any program.
