@@ -4,8 +4,9 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import type { RegisteredBinfmt } from "@gantry/testkit/binfmt";
 import { debianProgram, machineRelease, unpackDebianPackage } from "@gantry/testkit/debian";
-import { type Emulator, foreign, registerEmulator } from "@gantry/testkit/emulator";
+import { foreign, registerEmulator } from "@gantry/testkit/emulator";
 import { makeImage, makeIndexArchive, makeLayer } from "@gantry/testkit/image-maker";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
@@ -16,7 +17,7 @@ const both = ["--platform", `linux/${own},linux/${other}`];
 
 let engine: TestEngine;
 let env: Record<string, string>;
-let emulator: Emulator;
+let emulator: RegisteredBinfmt;
 
 before(async () => {
   emulator = await registerEmulator();

@@ -1,9 +1,10 @@
 /** Images at their edges: more layers than Docker's own limit was, and programs of another machine. */
 import assert from "node:assert/strict";
-import { mkdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { registerBinfmt } from "@gantry/testkit/binfmt";
 import { debianProgram } from "@gantry/testkit/debian";
 import {
   type LayerEntry,
@@ -13,7 +14,6 @@ import {
   putImage,
 } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
-import { mustRun } from "@gantry/testkit/run";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
@@ -97,7 +97,6 @@ describe("an image of 140 layers", () => {
 });
 
 describe("an image for another machine", () => {
-  const types = "/proc/sys/fs/binfmt_misc";
   const hello = fileURLToPath(new URL("../../native/build/hello", import.meta.url));
 
   /** The beginning of a program for s390x: 64 bits, the high byte first. */
@@ -110,27 +109,18 @@ describe("an image for another machine", () => {
   }
 
   /** Has the kernel run such programs by another one, until it is disposed. */
-  async function register(): Promise<AsyncDisposable> {
-    const folder = path.join(engine.root, "binfmt");
-    await mkdir(folder);
-    await mustRun(["mount", "-t", "binfmt_misc", "none", folder]);
-    const name = `gantry-test-${String(process.pid)}`;
+  function register(): Promise<AsyncDisposable> {
     const bytes = foreignProgram().subarray(0, 20);
     const escaped = (each: (byte: number, at: number) => number): string =>
       [...bytes].map((byte, at) => `\\x${each(byte, at).toString(16).padStart(2, "0")}`).join("");
-    const mask = escaped((_, at) => (at < 7 || at >= 18 ? 0xff : 0));
-    const rule = `:${name}:M::${escaped((byte) => byte)}:${mask}:${hello}:F`;
-    await writeFile(path.join(folder, "register"), rule);
-    return {
-      [Symbol.asyncDispose]: async () => {
-        await writeFile(path.join(folder, name), "-1");
-        await mustRun(["umount", folder]);
-        await rmdir(folder);
-      },
-    };
+    return registerBinfmt({
+      magic: escaped((byte) => byte),
+      mask: escaped((_, at) => (at < 7 || at >= 18 ? 0xff : 0)),
+      interpreter: hello,
+    });
   }
 
-  it(`runs, with a warning, where the kernel knows who can run it (${types})`, async () => {
+  it("runs, with a warning, where the kernel knows who can run it", async () => {
     const layer = await makeLayer([
       { header: { name: "program", mode: 0o755 }, content: foreignProgram() },
     ]);
