@@ -7,7 +7,7 @@ import { tarEnd, tarHead, tarPadding } from "./tar-entries.ts";
 
 export async function* exportArchive(
   parts: BuilderParts,
-  result: BuildResult,
+  result: Pick<BuildResult, "platforms">,
   options: ArchiveExport,
   leaseOwner: string,
   signal: AbortSignal,

@@ -301,12 +301,16 @@ export interface Builder {
     signal: AbortSignal,
   ): Promise<LintReport>;
   /** Stores a result as an image of the engine. */
-  exportImage(result: BuildResult, options: ImageExport, signal: AbortSignal): Promise<StoredImage>;
+  exportImage(
+    result: Pick<BuildResult, "platforms">,
+    options: ImageExport,
+    signal: AbortSignal,
+  ): Promise<StoredImage>;
   /**
    * Writes a result as an archive (`docker save`'s form, or an OCI layout), without naming it in the engine.
    */
   exportArchive(
-    result: BuildResult,
+    result: Pick<BuildResult, "platforms">,
     options: ArchiveExport,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;

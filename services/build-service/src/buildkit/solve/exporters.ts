@@ -6,6 +6,7 @@ import type {
   Builder,
   BuildResult,
   ImageExport,
+  PlatformResult,
   StoredImage,
   WrittenBlob,
 } from "../../ports/build.ts";
@@ -214,19 +215,20 @@ async function sendTarball(
 }
 
 /** A platform that was asked for twice is exported once, and told of. */
-function eachPlatformOnce({ result, progress }: ExportContext, vertex: OwnVertex): BuildResult {
-  const platforms = new Map(result.platforms.map((each) => [formatPlatform(each.platform), each]));
-  const seen = new Set<string>();
-  for (const platform of result.platforms.map((each) => formatPlatform(each.platform))) {
-    if (seen.has(platform)) {
-      const short = `Duplicate platform result requested ${JSON.stringify(platform)}`;
+function eachPlatformOnce(
+  { result, progress }: ExportContext,
+  vertex: OwnVertex,
+): Pick<BuildResult, "platforms"> {
+  const platforms = new Map<string, PlatformResult>();
+  for (const each of result.platforms) {
+    const name = formatPlatform(each.platform);
+    if (platforms.has(name)) {
+      const short = `Duplicate platform result requested ${JSON.stringify(name)}`;
       progress.warning(vertex.digest, { short, detail: [], url: "", lines: undefined });
     }
-    seen.add(platform);
+    platforms.set(name, each);
   }
-  if (platforms.size === result.platforms.length) return result;
-  const dispose = (): PromiseLike<void> => result[Symbol.asyncDispose]();
-  return { ...result, platforms: [...platforms.values()], [Symbol.asyncDispose]: dispose };
+  return { platforms: [...platforms.values()] };
 }
 
 function vertexOf<T>(
