@@ -21,7 +21,7 @@ const request: BuildRequest = {
     cacheMountNamespace: "",
     sourceDateEpoch: undefined,
   },
-  leaveFailed: false,
+  leave: "none",
   order: "parallel",
   limits: {
     ...{ memoryBytes: 0, memorySwapBytes: 0, cpuShares: 0, cpuPeriodUs: 0, cpuQuotaUs: 0 },

@@ -5,6 +5,7 @@ import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gant
 import { BuildFailure } from "../domain/build-failure.ts";
 import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
+import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
 import { reachable } from "../domain/solver/vertex.ts";
@@ -32,11 +33,21 @@ import { SolveSession } from "./solver.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
 import { BoundWork } from "./vertex-work.ts";
 
+/** What the classic builder does with containers, which it shows to the user. */
+export interface ContainersOfSteps {
+  /** Keeps a container that was left, over the image of what was there before its step. */
+  keep(container: string, image: string): Promise<void>;
+  /** Takes a container away that was left, if it was. */
+  discard(container: string): Promise<void>;
+  /** Makes a container of a step that runs nothing. @returns its ID */
+  declare(state: StageState, args: readonly string[], image: string): Promise<string>;
+}
+
 /** The classic builder goes through stages itself, and hears of containers. */
 export interface StepListener {
   /**
    * Plans and solves the stages up to the target, step by step.
-   * @param keep keeps the container of a step that failed, over the image of what was there before the step
+   * @param containers what becomes of the steps' containers
    * @returns the target
    */
   walk(
@@ -44,7 +55,7 @@ export interface StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-    keep: (container: string, image: string) => Promise<void>,
+    containers: ContainersOfSteps,
   ): Promise<PlannedStage>;
   onParsed(dockerfile: Dockerfile): void;
   onContainer(digest: string, id: string): void;
@@ -278,13 +289,23 @@ export class RunningBuild {
     listener.onParsed(dockerfile);
     const results: PlatformResult[] = [];
     for (const planner of planners) {
-      const keep = (container: string, image: string): Promise<void> =>
-        this.#keep(container, image);
-      const { state } = await listener.walk(upToTarget, planner, session, this.#tracker, keep);
+      const { state } = await listener.walk(
+        upToTarget,
+        planner,
+        session,
+        this.#tracker,
+        this.#containersOfSteps,
+      );
       results.push(await platformResult(this.#request, state, session));
     }
     return results;
   }
+
+  readonly #containersOfSteps: ContainersOfSteps = {
+    keep: (container, image) => this.#keep(container, image),
+    discard: (container) => this.#parts.containers.discard(container),
+    declare: (state, args, image) => this.#declare(state, args, image),
+  };
 
   /** A failure of this is told in the log: the step's own is what the client hears of. */
   async #keep(container: string, image: string): Promise<void> {
@@ -292,9 +313,17 @@ export class RunningBuild {
     try {
       await containers.keep(container, image);
     } catch (error) {
-      logger.warn({ err: error, container }, "container of a failed step is not kept");
+      logger.warn({ err: error, container }, "container of a step is not kept");
       await containers.discard(container);
     }
+  }
+
+  async #declare(state: StageState, args: readonly string[], image: string): Promise<string> {
+    const { limits, extraHosts, networkMode } = this.#request;
+    const network = networkMode === "default" ? "" : networkMode;
+    const { config } = state.document;
+    const container = { image, args, config, limits, extraHosts, network };
+    return await this.#parts.containers.declare(container, this.#signal);
   }
 
   #openInputs(needs: ContextNeeds): OpenedInputs {
@@ -312,6 +341,7 @@ export class RunningBuild {
     });
     const session = new SolveSession({
       ...{ shared: this.#parts.shared, work, tracker: this.#tracker, signal: this.#signal },
+      alone: this.#request.leave === "all",
       onContainer: (vertex, id) => {
         this.#listener?.onContainer(vertex.digest, id);
       },

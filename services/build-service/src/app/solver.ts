@@ -77,6 +77,7 @@ export class SolveSession {
   readonly #known = new Set<string>();
   /** COPYs whose key waits for those of others, and what begins the work that they will want then. */
   readonly #waiting = new Set<() => void>();
+  readonly #alone: boolean;
   readonly #onContainer: (vertex: Vertex, id: string) => void;
   /** Records that this build relies on. */
   readonly held: string[] = [];
@@ -87,7 +88,10 @@ export class SolveSession {
     readonly tracker: VertexTracker;
     readonly signal: AbortSignal;
     readonly onContainer: (vertex: Vertex, id: string) => void;
+    /** Its steps are no other build's. */
+    readonly alone: boolean;
   }) {
+    this.#alone = options.alone;
     this.#shared = options.shared;
     this.#work = options.work;
     this.#tracker = options.tracker;
@@ -186,8 +190,8 @@ export class SolveSession {
       else if (event.kind === "status") running.status(event.status);
       else this.#onContainer(vertex, event.id);
     };
-    // What passes the cache over is done for this build only.
-    const workKey = this.#looksUp(vertex) ? key : `${this.#id} ${key}`;
+    // What passes the cache over, and what leaves its container, is done for this build only.
+    const workKey = this.#looksUp(vertex) && !this.#alone ? key : `${this.#id} ${key}`;
     const solved = await this.#shared.work.join(workKey, this.#signal, listener, (signal, tell) =>
       this.#execute(vertex, key, trees, tell, signal),
     );

@@ -258,7 +258,7 @@ export class BoundWork implements VertexWork {
       binds: bound.binds,
       tmpfs: bound.tmpfs,
       label: vertex.digest,
-      leaveFailed: request.leaveFailed,
+      leave: request.leave,
     };
     const mountPoints = [...bound.binds, ...bound.tmpfs].map((each) => each.target);
     let sizeBytes = 0;
@@ -273,8 +273,8 @@ export class BoundWork implements VertexWork {
         },
         async finish(id, { exitCode }) {
           if (exitCode !== 0) return;
-          const { layerKey, leaseOwner } = target;
-          sizeBytes = await layers.commitSnapshot(id, mountPoints, layerKey, leaseOwner);
+          const keep = request.leave === "all";
+          sizeBytes = await layers.commitSnapshot(id, mountPoints, { ...target, keep });
         },
       },
       signal,

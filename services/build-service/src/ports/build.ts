@@ -4,6 +4,7 @@ import type { Platform } from "@gantry/oci";
 import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import type { BuildInputs, Credential } from "./build-inputs.ts";
+import type { LeftContainers } from "./containers.ts";
 import type { LintReport, Outline, TargetFacts } from "./dockerfile-facts.ts";
 import type { PullStep } from "./layers.ts";
 import type { ProgressSink } from "./progress.ts";
@@ -59,8 +60,8 @@ export interface BuildRequest {
   readonly cacheMountNamespace: string;
   /** Seconds since the epoch that times in the result are set to; undefined: now. */
   readonly sourceDateEpoch: number | undefined;
-  /** The container of a step whose program fails is left, for whoever reports the failure to keep or remove. */
-  readonly leaveFailed: boolean;
+  /** Containers of steps that are left, for whoever reports the steps to keep or remove. */
+  readonly leave: LeftContainers;
   /** Prefer stages side by side and pruned (BuildKit), or every stage up to the target in order (classic). */
   readonly order: "parallel" | "sequential";
 }

@@ -1,5 +1,6 @@
 /** Containers of RUN, run by container-service. */
 
+import type { RunConfig } from "../domain/image-config.ts";
 import type { RunLimits } from "./build.ts";
 import type { LogStream } from "./progress.ts";
 
@@ -30,8 +31,23 @@ export interface StepContainer {
   readonly tmpfs: readonly { readonly target: string; readonly sizeBytes: number }[];
   /** Name shown where a container's image is. */
   readonly label: string;
-  /** If its program fails, it is left to the caller. */
-  readonly leaveFailed: boolean;
+  /** When it is left to the caller. */
+  readonly leave: LeftContainers;
+}
+
+/** Containers of steps that outlive them: none, those whose program failed, or all. */
+export type LeftContainers = "none" | "failed" | "all";
+
+/** A container that never runs: what the classic builder makes of a step that only changes the config. */
+export interface DeclaredContainer {
+  /** ID of the image below it. */
+  readonly image: string;
+  readonly args: readonly string[];
+  /** The step's config, JSON with Docker's field names. */
+  readonly config: RunConfig;
+  readonly limits: RunLimits;
+  readonly network: string;
+  readonly extraHosts: readonly string[];
 }
 
 /** What came of it. The snapshot's key is the container's ID. */
@@ -44,8 +60,8 @@ export interface StepRun {
 /** Runs containers. */
 export interface StepContainers {
   /**
-   * Runs a program to its end; kills it when the signal aborts. The container of a program that failed
-   * is gone then, unless it is to be left, that of others goes behind the caller's back.
+   * Runs a program to its end; kills it when the signal aborts. Unless it is to be left, the container of a
+   * program that failed is gone then, that of others goes behind the caller's back.
    * @param onStart called with the container's ID before it starts
    * @param finish called after the end, while the snapshot is still there
    */
@@ -60,6 +76,8 @@ export interface StepContainers {
   ): Promise<StepRun>;
   /** Makes a container that was left one of the user's, over an image with the layers below it. */
   keep(id: string, imageId: string): Promise<void>;
+  /** Makes a container of the user's, which is not started. @returns its ID */
+  declare(container: DeclaredContainer, signal: AbortSignal): Promise<string>;
   /** Removes a container that was left. */
   discard(id: string): Promise<void>;
   /** Resolves when the containers of all that has been run so far are gone. */

@@ -105,13 +105,13 @@ export interface Layers {
   read(layer: string, signal: AbortSignal): Promise<ReadableTree>;
   /**
    * Makes a layer of a container's snapshot. What its mount points left in it is taken away.
+   * @param options.keep the container keeps its snapshot, and the layer is a copy
    * @returns bytes on disk
    */
   commitSnapshot(
     key: string,
     mountPoints: readonly string[],
-    layerKey: string,
-    leaseOwner: string,
+    options: { readonly layerKey: string; readonly leaseOwner: string; readonly keep: boolean },
   ): Promise<number>;
   /**
    * Makes the blob of a layer. Throws not_found.

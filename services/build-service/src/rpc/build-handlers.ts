@@ -180,7 +180,7 @@ function classicRequest(wire: WireRequest): ClassicRequest {
       limits: limitsOf(wire.limits),
       cacheMountNamespace: "",
       sourceDateEpoch: undefined,
-      leaveFailed: !wire.forceRemove,
+      leave: wire.forceRemove ? "none" : wire.remove ? "failed" : "all",
       order: "sequential",
     },
     dockerfile: wire.dockerfile,

@@ -1,4 +1,4 @@
-/** A step of a classic build that failed, and whose container the user wants to look at. */
+/** A step of a classic build whose container the user wants to look at. */
 import { conflict } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { type App, announceImageUse, change, containerEvent } from "./context.ts";
@@ -16,10 +16,12 @@ export async function keepStep(
     const { buildStep, ...record } = entry.record;
     if (buildStep === undefined) return;
     if (isLive(record.state)) throw conflict(`container ${id} is running: its step has not ended`);
-    const { image } = await app.images.resolve(imageId, "", id, signal);
+    const resolved = await app.images.resolve(imageId, "", id, signal);
+    const { image } = resolved;
     const name = takeName(app, "", id);
     try {
-      const config = { ...record.config, image: image.reference };
+      const { labels } = resolved.config;
+      const config = { ...record.config, labels, image: image.reference };
       const kept = { ...record, name, image, config };
       await change(app, entry, kept, [containerEvent(kept, "create")]);
       entry.imageDisplay = image.reference;

@@ -2,7 +2,9 @@
 import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
 import { chainIds, type Descriptor, type Digest, parseDigest, sha256Digest } from "@gantry/oci";
 import type { SnapshotRecord } from "../domain/records.ts";
+import { unpackLimits } from "./limits.ts";
 import { packTree } from "./pack-tree.ts";
+import { lowerTrees } from "./snapshots.ts";
 import type { Store } from "./store.ts";
 
 /** Keys of layers that have no chain ID yet begin so. */
@@ -12,10 +14,12 @@ export interface CommitSnapshotRequest {
   readonly key: string;
   readonly layerKey: string;
   readonly leaseOwner: string;
+  /** The snapshot stays what it is, and the layer is a copy of it. */
+  readonly keep: boolean;
   readonly signal: AbortSignal;
 }
 
-/** Makes a layer of a snapshot, in place. */
+/** Makes a layer of a snapshot, in place, or of a copy of it. */
 export async function commitSnapshot(
   store: Store,
   request: CommitSnapshotRequest,
@@ -29,9 +33,10 @@ export async function commitSnapshot(
   const { metadata, dirs } = store;
   const done = metadata.snapshots.get(layerKey);
   const record = metadata.snapshots.get(key);
-  if (done !== undefined && record === undefined) return done;
+  if (done !== undefined && (record === undefined || request.keep)) return done;
   if (done !== undefined) throw alreadyExists(`layer ${layerKey} exists already`);
   if (record?.kind !== "active") throw notFound("snapshot", key, `snapshot ${key} not found`);
+  if (request.keep) return await commitCopy(store, record, request);
   const usage = await dirs.usage(record.id, request.signal);
   const layer: SnapshotRecord = {
     ...record,
@@ -50,6 +55,39 @@ export async function commitSnapshot(
   // The builder mounts its trees so that nothing waits for the disk.
   if (usage.inodes > 0) store.layerSync.schedule();
   return usage;
+}
+
+/** The copy comes by the archive that the layer will be packed as: what gets lost in one would be lost in it anyway. */
+async function commitCopy(
+  store: Store,
+  record: SnapshotRecord,
+  { layerKey, leaseOwner, signal }: CommitSnapshotRequest,
+): Promise<{ readonly sizeBytes: number; readonly inodes: number }> {
+  const { metadata, dirs, program, content, layerSync } = store;
+  using hold = store.holds.open();
+  const { layer } = await packTree(store, hold, dirs.treeOf(record.id), signal);
+  const id = dirs.create("layer", dirs.treeOf(record.id));
+  try {
+    const directory = dirs.treeOf(id);
+    const limits = await unpackLimits(directory);
+    const lowers = lowerTrees(store, { parent: record.parent, kind: "layer" });
+    const source = { kind: "file" as const, path: content.pathOf(layer.digest) };
+    await program.unpack({ source, directory, lowers, limits, signal });
+    const usage = await dirs.usage(id, signal);
+    metadata.change((change) => {
+      change.putSnapshot({
+        ...{ ...record, ...usage, id, key: layerKey, kind: "layer", leaseOwner: "" },
+        ...{ createdNano: store.nowNano(), unsyncedBoot: layerSync.bootId },
+      });
+      change.putLease(leaseOwner, 0n, [{ type: "snapshot", id: layerKey }]);
+    });
+    layerSync.schedule();
+    return usage;
+  } catch (error) {
+    dirs.remove(id);
+    store.collector.schedule();
+    throw error;
+  }
 }
 
 /** A layer's blob, and the key that the layer has now. */

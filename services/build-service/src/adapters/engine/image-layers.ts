@@ -62,10 +62,10 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
         throw error;
       }
     },
-    async commitSnapshot(key, mountPoints, layerKey, leaseOwner) {
+    async commitSnapshot(key, mountPoints, options) {
       const { mount } = await snapshots.getMounts({ key });
       if (mount !== undefined) cleanStubs(mount, mountPoints);
-      return Number((await snapshots.commitSnapshot({ key, layerKey, leaseOwner })).sizeBytes);
+      return Number((await snapshots.commitSnapshot({ key, ...options })).sizeBytes);
     },
     async pack(layerKey, parentChainId, { leaseOwner, like }, signal) {
       const packed = await snapshots.packSnapshot(

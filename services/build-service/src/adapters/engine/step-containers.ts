@@ -1,18 +1,11 @@
 /** The StepContainers port over container-service. */
 import type { Socket } from "node:net";
-import { create } from "@bufbuild/protobuf";
 import { internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import {
-  ContainerConfigSchema,
-  ContainerService,
-  HostConfigSchema,
-  type Resources,
-  ResourcesSchema,
-} from "@gantry/proto/container";
+import { ContainerService } from "@gantry/proto/container";
 import { type Channel, connectData, type ServiceClient } from "@gantry/rpc";
-import type { RunLimits } from "../../ports/build.ts";
-import type { StepContainer, StepContainers, StepRun } from "../../ports/containers.ts";
+import type { LeftContainers, StepContainers, StepRun } from "../../ports/containers.ts";
+import { createRequest, declareRequest } from "./container-requests.ts";
 import { readFrames } from "./frames.ts";
 
 export function openStepContainers(channel: Channel, logger: Logger): StepContainers {
@@ -21,6 +14,7 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
     await client.removeContainer({ container: id, force: true, removeVolumes: true });
   };
   const going = new Set<Promise<void>>();
+  const left = new Set<string>();
   const take = (id: string): Promise<void> => {
     const gone = remove(id)
       .catch((error: unknown) => {
@@ -47,15 +41,25 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
         return run;
       } finally {
         // Also after an abort: nothing is left. The next step need not wait for it.
-        const isLeft = container.leaveFailed && exitCode !== undefined && exitCode !== 0;
-        const gone = isLeft ? undefined : take(id);
-        if (exitCode !== 0) await gone;
+        if (exitCode !== undefined && !signal.aborted && isToBeLeft(container.leave, exitCode)) {
+          left.add(id);
+        } else {
+          const gone = take(id);
+          if (exitCode !== 0) await gone;
+        }
       }
     },
     async keep(id, imageId) {
       await client.keepBuildStep({ container: id, image: imageId });
+      left.delete(id);
     },
-    discard: take,
+    async declare(container, signal) {
+      const { id } = await client.createContainer(declareRequest(container), { signal });
+      return id;
+    },
+    async discard(id) {
+      if (left.delete(id)) await take(id);
+    },
     async settled() {
       await Promise.all(going);
     },
@@ -68,6 +72,10 @@ export function openStepContainers(channel: Channel, logger: Logger): StepContai
       }
     },
   };
+}
+
+function isToBeLeft(leave: LeftContainers, exitCode: number): boolean {
+  return leave === "all" || (leave === "failed" && exitCode !== 0);
 }
 
 async function runToEnd(
@@ -133,61 +141,4 @@ async function beginWait(
   // It is awaited when the output has ended; a failure before that is told then.
   ended.catch(() => undefined);
   return { ended };
-}
-
-function createRequest(container: StepContainer) {
-  const { limits } = container;
-  return {
-    config: create(ContainerConfigSchema, {
-      hostname: container.hostname,
-      user: container.user,
-      attachStdout: true,
-      attachStderr: true,
-      env: [...container.env],
-      cmd: { values: [...container.args] },
-      image: container.label,
-      workingDir: container.cwd,
-    }),
-    hostConfig: create(HostConfigSchema, {
-      networkMode: container.network === "" ? "default" : container.network,
-      logConfig: { type: "none" },
-      privileged: container.privileged,
-      extraHosts: { values: [...container.extraHosts] },
-      shmSizeBytes: BigInt(limits.shmSizeBytes),
-      resources: resourcesOf(limits),
-      init: false,
-      mounts: [
-        ...container.binds.map(({ source, target, readOnly }) => ({
-          type: "bind",
-          source,
-          target,
-          readOnly,
-        })),
-        ...container.tmpfs.map(({ target, sizeBytes }) => ({
-          type: "tmpfs",
-          target,
-          ...(sizeBytes > 0 && { tmpfsOptions: { sizeBytes: BigInt(sizeBytes) } }),
-        })),
-      ],
-    }),
-    buildStep: { parentLayer: container.parentLayer },
-  };
-}
-
-function resourcesOf(limits: RunLimits): Resources {
-  return create(ResourcesSchema, {
-    memoryBytes: BigInt(limits.memoryBytes),
-    memorySwapBytes: BigInt(limits.memorySwapBytes),
-    cpuShares: BigInt(limits.cpuShares),
-    cpuPeriodUs: BigInt(limits.cpuPeriodUs),
-    cpuQuotaUs: BigInt(limits.cpuQuotaUs),
-    cpusetCpus: limits.cpusetCpus,
-    cpusetMems: limits.cpusetMems,
-    cgroupParent: limits.cgroupParent,
-    ulimits: limits.ulimits.map(({ name, soft, hard }) => ({
-      name,
-      soft: BigInt(soft),
-      hard: BigInt(hard),
-    })),
-  });
 }

@@ -6,6 +6,7 @@
 import { BuildFailure } from "../../domain/build-failure.ts";
 import type { Dockerfile } from "../../domain/dockerfile/parse.ts";
 import { isProxy } from "../../domain/frontend/arguments.ts";
+import { classicCommand } from "../../domain/frontend/history-texts.ts";
 import type { Stage, Stages } from "../../domain/frontend/stages.ts";
 import { keyOf } from "../../domain/solver/cache-key.ts";
 import { reachable, type Vertex } from "../../domain/solver/vertex.ts";
@@ -15,7 +16,7 @@ import type { PullStep } from "../../ports/layers.ts";
 import type { LogStream, ProgressSink } from "../../ports/progress.ts";
 import type { StagePlanner } from "../plan-stages.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "../planned-stage.ts";
-import type { StepListener } from "../run-build.ts";
+import type { ContainersOfSteps, StepListener } from "../run-build.ts";
 import type { SolveSession } from "../solver.ts";
 import type { VertexTracker } from "../vertex-tracker.ts";
 import type { StepImages } from "./step-images.ts";
@@ -106,10 +107,10 @@ export class ClassicTeller implements StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-    keep: (container: string, image: string) => Promise<void>,
+    containers: ContainersOfSteps,
   ): Promise<PlannedStage> {
     try {
-      return await this.#walk({ globalArgs, stages }, planner, session, tracker, keep);
+      return await this.#walk({ globalArgs, stages }, planner, session, tracker, containers);
     } catch (error) {
       // What was told of is there, whatever came after it.
       await this.#images.store().catch((cause: unknown) => {
@@ -124,7 +125,7 @@ export class ClassicTeller implements StepListener {
     planner: StagePlanner,
     session: SolveSession,
     tracker: VertexTracker,
-    keep: (container: string, image: string) => Promise<void>,
+    containers: ContainersOfSteps,
   ): Promise<PlannedStage> {
     const total = stages.reduce(
       (sum, { instructions }) => sum + 1 + instructions.length,
@@ -154,14 +155,12 @@ export class ClassicTeller implements StepListener {
         const step = await begun.advance();
         tracker.announce(reachable([step.state.tree]));
         const before = id;
-        id = await this.#step(step, before, session, tracker).catch(async (error: unknown) => {
-          if (!this.#isLeft(error)) throw error;
-          await this.#images.store().catch((cause: unknown) => {
-            this.#onLost(cause);
-          });
-          await keep(this.#container, before);
+        try {
+          id = await this.#step(step, before, session, tracker, containers);
+        } catch (error) {
+          await this.#leaveFailed(error, before, containers);
           throw error;
-        });
+        }
       }
       ids.set(stage.index, id);
       this.#image = id;
@@ -191,33 +190,53 @@ export class ClassicTeller implements StepListener {
     parent: string,
     session: SolveSession,
     tracker: VertexTracker,
+    containers: ContainersOfSteps,
   ): Promise<string> {
     const { tree } = step.state;
     const isConfig = tree === step.before.tree;
-    if (!isConfig) await this.#treeStep(tree, session, tracker);
+    // Docker runs a container also where nothing runs.
+    const pretend = (): Promise<void> => this.#pretend(step, parent, containers);
+    this.#container = "";
+    if (!isConfig) await this.#treeStep(tree, session, tracker, pretend);
+    if (this.#container !== "" && !this.#options.remove) {
+      await this.#images.store();
+      await containers.keep(this.#container, parent);
+    }
     const id = await this.#images.add(step, parent, session);
-    if (isConfig) this.#configStep(keyOf("step", id, [...step.state.args]));
+    if (isConfig) await this.#configStep(keyOf("step", id, [...step.state.args]), pretend);
     this.#say(` ---> ${shortOf(id)}\n`);
     return id;
   }
 
-  /** The program of the step has ended, and its container is still there. */
-  #isLeft(error: unknown): boolean {
+  /** Keeps the container of a step whose program has failed, unless it is not wanted. */
+  async #leaveFailed(error: unknown, parent: string, containers: ContainersOfSteps): Promise<void> {
+    if (this.#container === "") return;
     const hasEnded = error instanceof BuildError && error.exitCode !== undefined;
-    return hasEnded && this.#container !== "" && !this.#options.forceRemove;
+    if (!hasEnded || this.#options.forceRemove) {
+      await containers.discard(this.#container);
+      return;
+    }
+    await this.#images.store().catch((cause: unknown) => {
+      this.#onLost(cause);
+    });
+    await containers.keep(this.#container, parent);
   }
 
-  #configStep(id: string): void {
+  async #configStep(id: string, pretend: () => Promise<void>): Promise<void> {
     if (this.#cache.sawStep(id) && !this.#options.noCache) {
       this.#say(" ---> Using cache\n");
       return;
     }
-    this.#pretend(id);
+    await pretend();
   }
 
-  async #treeStep(tree: Vertex, session: SolveSession, tracker: VertexTracker): Promise<void> {
+  async #treeStep(
+    tree: Vertex,
+    session: SolveSession,
+    tracker: VertexTracker,
+    pretend: () => Promise<void>,
+  ): Promise<void> {
     this.#running = tree.digest;
-    this.#container = "";
     try {
       await session.result(tree);
     } catch (error) {
@@ -228,12 +247,21 @@ export class ClassicTeller implements StepListener {
     }
     if (tracker.isCached(tree.digest)) this.#say(" ---> Using cache\n");
     else if (this.#container !== "") this.#removed(this.#container);
-    else if (tree.op.kind === "mkdir") this.#pretend(tree.digest);
+    else if (tree.op.kind === "mkdir") await pretend();
   }
 
-  /** Docker runs a container also where nothing runs. */
-  #pretend(id: string): void {
-    const container = keyOf("container", id, Date.now());
+  /** The container of a step that runs nothing is made only where it stays. */
+  async #pretend(
+    { instruction, state }: PlannedStep,
+    parent: string,
+    containers: ContainersOfSteps,
+  ): Promise<void> {
+    const stays = !this.#options.remove && parent !== "";
+    if (stays) await this.#images.store();
+    const args = classicCommand(state);
+    const container = stays
+      ? await containers.declare(state, args, parent)
+      : keyOf("container", parent, instruction.original, Date.now());
     this.#say(` ---> Running in ${shortOf(container)}\n`);
     this.#removed(container);
   }

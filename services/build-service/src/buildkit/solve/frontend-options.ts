@@ -96,7 +96,7 @@ function requestOf(id: string, attrs: Attributes, read: Read): BuildRequest {
     limits: limitsOf(attrs),
     cacheMountNamespace: read.buildArgs.get("BUILDKIT_CACHE_MOUNT_NS") ?? "",
     sourceDateEpoch: epochOf(read.buildArgs.get("SOURCE_DATE_EPOCH")),
-    leaveFailed: false,
+    leave: "none",
     order: "parallel",
   };
 }

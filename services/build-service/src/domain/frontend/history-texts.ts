@@ -12,6 +12,18 @@ export function classicHistory(
   state: StageState,
 ): string {
   if (kind === "run") return text.slice("RUN ".length);
-  const shell = state.document.config.Shell ?? ["/bin/sh", "-c"];
-  return `${shell.join(" ")} #(nop) ${kind === "copy" ? "" : " "}${text}`;
+  return `${shellOf(state).join(" ")} ${noOperation}${kind === "copy" ? "" : " "}${text}`;
 }
+
+/** The command of the container that the classic builder makes of a step which runs nothing, from its history. */
+export function classicCommand(state: StageState): string[] {
+  const shell = shellOf(state);
+  const text = (state.document.history.at(-1)?.created_by ?? "").slice(shell.join(" ").length + 1);
+  const isInOne = !text.startsWith(`${noOperation} `);
+  return [...shell, ...(isInOne ? [text] : [noOperation, text.slice(noOperation.length + 1)])];
+}
+
+const noOperation = "#(nop) ";
+
+const shellOf = ({ document }: StageState): readonly string[] =>
+  document.config.Shell ?? ["/bin/sh", "-c"];
