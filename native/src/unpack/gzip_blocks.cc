@@ -67,13 +67,13 @@ void GzipBlocks::work(std::latch& started) {
   started.count_down();
   std::unique_lock lock(mutex_);
   for (;;) {
-    changed_.wait(lock, [this] { return taken_ < filled_; });
+    to_compress_.wait(lock, [this] { return taken_ < filled_; });
     Block& block = at(taken_++);
     lock.unlock();
     bool done = compress(block, deflater, tagger ? &*tagger : nullptr);
     lock.lock();
     block.state = done ? State::kDone : State::kBroken;
-    changed_.notify_all();
+    tell_sender(block);
   }
 }
 
@@ -115,7 +115,7 @@ void GzipBlocks::finish() {
   (void)space();
   hand_over(true);
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return ended_; });
+  given_back_.wait(lock, [this] { return ended_; });
   if (wrong_) std::rethrow_exception(wrong_);
   uint8_t end[8];
   put_little_endian(end, crc_);
@@ -134,15 +134,20 @@ void GzipBlocks::hand_over(bool last) {
     block.is_read = false;
     filled_++;
   }
-  changed_.notify_all();
+  to_compress_.notify_one();
   crc_ = crc32_gzip_refl(crc_, bytes.data(), bytes.size());
   bytes_ += bytes.size();
   plain_(bytes);
   std::unique_lock lock(mutex_);
   block.is_read = true;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return ended_ || filled_ - sent_ < kBlocks; });
+  tell_sender(block);
+  given_back_.wait(lock, [this] { return ended_ || filled_ - sent_ < kBlocks; });
   if (wrong_) std::rethrow_exception(wrong_);
+}
+
+// Only when the sender waits for this very block: to wake a thread costs as much as to read 100 kB.
+void GzipBlocks::tell_sender(const Block& block) {
+  if (&block == &at(sent_) && can_be_sent(block)) to_send_.notify_one();
 }
 
 void GzipBlocks::send_all(std::latch& started) {
@@ -150,7 +155,7 @@ void GzipBlocks::send_all(std::latch& started) {
   std::unique_lock lock(mutex_);
   for (bool last = false; !last;) {
     Block& block = at(sent_);
-    changed_.wait(lock, [&] { return sent_ < filled_ && block.state != State::kOpen && block.is_read; });
+    to_send_.wait(lock, [&] { return can_be_sent(block); });
     last = block.last;
     lock.unlock();
     std::exception_ptr wrong;
@@ -165,7 +170,7 @@ void GzipBlocks::send_all(std::latch& started) {
     sent_++;
     wrong_ = wrong;
     ended_ = last || wrong;
-    changed_.notify_all();
+    given_back_.notify_one();
     if (wrong) return;
   }
 }

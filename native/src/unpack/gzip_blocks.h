@@ -62,6 +62,8 @@ class GzipBlocks {
   void hand_over(bool last);
   void send_all(std::latch& started);
   void send_block(Block& block);
+  static bool can_be_sent(const Block& block) { return block.state != State::kOpen && block.is_read; }
+  void tell_sender(const Block& block);
   Block& at(uint64_t index) { return blocks_[index % kBlocks]; }
 
   const Send plain_;
@@ -71,7 +73,10 @@ class GzipBlocks {
   // Those that are compressed, two that wait to be, one that is filled, one that is sent.
   static constexpr size_t kBlocks = kMaxThreads + 4;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  // Each has one kind of thread that waits: those that compress, the one that sends, the one that fills.
+  std::condition_variable to_compress_;
+  std::condition_variable to_send_;
+  std::condition_variable given_back_;
   std::array<Block, kBlocks> blocks_;
   uint64_t filled_ = 0;  // blocks handed over; the next one is being filled
   uint64_t taken_ = 0;   // blocks that a thread has taken
