@@ -1,5 +1,6 @@
 /** What a build has made for a platform: its tree, and a config whose times are those of its layers. */
 import type { HistoryItem } from "@gantry/oci";
+import { wantsSourcesSum, withSourcesSum } from "../domain/frontend/history-texts.ts";
 import type { StageState } from "../domain/frontend/stage-state.ts";
 import type { Vertex } from "../domain/solver/vertex.ts";
 import type { BuildRequest, PlatformResult } from "../ports/build.ts";
@@ -37,10 +38,9 @@ async function datedHistory(
   state: StageState,
   session: SolveSession,
 ): Promise<readonly HistoryItem[]> {
-  const times = await Promise.all(
-    ownVertices(state.tree).map((vertex) => session.createdNano(vertex)),
-  );
-  const { history } = state.document;
+  const vertices = ownVertices(state.tree);
+  const times = await Promise.all(vertices.map((vertex) => session.createdNano(vertex)));
+  const history = await withSums(state.document.history, vertices, session);
   const first = times.find((time) => time !== undefined);
   const ofBase = history.findLast(({ created }) => created !== undefined)?.created;
   let last = first === undefined ? (ofBase ?? isoTime(0n)) : isoTime(first);
@@ -52,6 +52,24 @@ async function datedHistory(
       sourceDateEpoch === undefined ? last : isoTime(BigInt(sourceDateEpoch) * nanoPerSecond);
     return { created, ...item };
   });
+}
+
+/** The classic builder's history has sums of what was copied. */
+async function withSums(
+  history: readonly HistoryItem[],
+  vertices: readonly Vertex[],
+  session: SolveSession,
+): Promise<readonly HistoryItem[]> {
+  const waiting = [...vertices];
+  return await Promise.all(
+    history.map(async (item) => {
+      const { created, empty_layer, created_by = "" } = item;
+      if (created !== undefined || empty_layer === true) return item;
+      const vertex = waiting.shift();
+      if (vertex === undefined || !wantsSourcesSum(created_by)) return item;
+      return { ...item, created_by: withSourcesSum(created_by, await session.sourcesSum(vertex)) };
+    }),
+  );
 }
 
 /** Vertices that a tree was made by, over its base, the first first. */

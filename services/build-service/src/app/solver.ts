@@ -41,6 +41,8 @@ export interface VertexWork {
   contentSum(vertex: Vertex, input: Vertex, path: string, signal: AbortSignal): Promise<string>;
   /** Checksum of what a source takes from a tree. */
   treeSum(vertex: Vertex, snapshot: string, path: string, signal: AbortSignal): Promise<string>;
+  /** What the classic builder writes for the sources of a COPY. */
+  sourcesSum(vertex: Vertex, inputs: SolvedInputs, signal: AbortSignal): Promise<string>;
   /** The name under which a record is listed. */
   describe(vertex: Vertex): string;
   /** Why a vertex failed, with its place. */
@@ -73,6 +75,7 @@ export class SolveSession {
   readonly #keys = new Map<string, Promise<string>>();
   readonly #contentKeys = new Map<string, Promise<string>>();
   readonly #created = new Map<string, Promise<bigint | undefined>>();
+  readonly #sums = new Map<string, Promise<string>>();
   readonly #made = new Map<string, boolean>();
   readonly #known = new Set<string>();
   /** COPYs whose key waits for those of others, and what begins the work that they will want then. */
@@ -119,6 +122,31 @@ export class SolveSession {
       const key = await this.cacheKey(vertex);
       return key === undefined ? undefined : this.#shared.cache.find(key)?.createdNano;
     });
+  }
+
+  /** What the classic builder writes for the sources of a COPY; of a step that is solved. */
+  sourcesSum(vertex: Vertex): Promise<string> {
+    return memo(this.#sums, vertex.digest, async () => {
+      const { fileSums } = this.#shared.cache;
+      const identity = `sources ${(await this.cacheKey(vertex)) ?? ""}`;
+      const known = fileSums.get(identity);
+      if (known !== undefined) return known;
+      const trees = await this.#treesOf(vertex);
+      const inputs: SolvedInputs = { layer: (index) => trees.get(index) };
+      const sum = await this.#work.sourcesSum(vertex, inputs, this.#signal);
+      fileSums.set(identity, sum);
+      return sum;
+    });
+  }
+
+  async #treesOf({ inputs }: Vertex): Promise<ReadonlyMap<number, Solved>> {
+    const trees = new Map<number, Solved>();
+    await Promise.all(
+      inputs.map(async (input, index) => {
+        if (SolveSession.isTree(input)) trees.set(index, await this.result(input));
+      }),
+    );
+    return trees;
   }
 
   /** The key of a step's result; undefined: no work is done for it. */
@@ -176,12 +204,7 @@ export class SolveSession {
   }
 
   async #compute(vertex: Vertex, key: string): Promise<Solved> {
-    const trees = new Map<number, Solved>();
-    await Promise.all(
-      vertex.inputs.map(async (input, index) => {
-        if (SolveSession.isTree(input)) trees.set(index, await this.result(input));
-      }),
-    );
+    const trees = await this.#treesOf(vertex);
     this.#signal.throwIfAborted();
     this.#tracker.start(vertex.digest);
     const running = this.#tracker.running(vertex.digest);

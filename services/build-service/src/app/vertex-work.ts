@@ -2,6 +2,7 @@
 
 import { createReadStream } from "node:fs";
 import { BuildFailure, DownloadFailure, MissingSource } from "../domain/build-failure.ts";
+import { sourcesText } from "../domain/frontend/history-texts.ts";
 import type { CopyOp, CopySource, RunOp, Vertex } from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
 import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
@@ -105,6 +106,23 @@ export class BoundWork implements VertexWork {
       if (error instanceof MissingSource) throw missingSource(error);
       throw error;
     }
+  }
+
+  async sourcesSum(vertex: Vertex, inputs: SolvedInputs, signal: AbortSignal): Promise<string> {
+    const { op } = vertex;
+    if (op.kind !== "copy") throw new TypeError(`a ${op.kind} has no sources`);
+    const sums: string[] = [];
+    for (const { input, path, name } of op.sources) {
+      await using from = await this.#openSource(vertex, input, inputs, signal);
+      sums.push(
+        ...(await this.#context.files.tarSums(from.root, path, {
+          name,
+          ofTree: op.keepOwner,
+          signal,
+        })),
+      );
+    }
+    return sourcesText(sums);
   }
 
   describe({ op, name }: Vertex): string {
@@ -257,6 +275,7 @@ export class BoundWork implements VertexWork {
       limits: request.limits,
       binds: bound.binds,
       tmpfs: bound.tmpfs,
+      volumes: op.volumes,
       label: vertex.digest,
       leave: request.leave,
     };

@@ -29,6 +29,8 @@ export interface StepContainer {
   readonly limits: RunLimits;
   readonly binds: readonly StepBind[];
   readonly tmpfs: readonly { readonly target: string; readonly sizeBytes: number }[];
+  /** Paths at which it has a volume of its own, which goes with it. */
+  readonly volumes: readonly string[];
   /** Name shown where a container's image is. */
   readonly label: string;
   /** When it is left to the caller. */

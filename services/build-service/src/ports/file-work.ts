@@ -47,6 +47,20 @@ export interface FileWork {
       readonly signal: AbortSignal;
     },
   ): Promise<string>;
+  /**
+   * What Docker's classic builder calls the files that a source means: `file:<hex>` or `dir:<hex>` each.
+   * @param options.name of a file that was downloaded: then it is `<hex>` alone
+   * @param options.ofTree they are a stage's or an image's, not the context's
+   */
+  tarSums(
+    root: string,
+    path: string,
+    options: {
+      readonly name: string | undefined;
+      readonly ofTree: boolean;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<string[]>;
   /** Makes a directory with its parents: 0755, of `owner`. @returns real path */
   makeDirectories(root: string, path: string, owner: FileOwner): string;
   /** `user[:group]` by the tree's passwd and group. @param unknown what becomes of names that are not there */

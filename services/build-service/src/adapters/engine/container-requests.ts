@@ -20,6 +20,7 @@ export function createRequest(container: StepContainer) {
       cmd: { values: [...container.args] },
       image: container.label,
       workingDir: container.cwd,
+      volumes: [...container.volumes],
       healthcheck: { test: { values: ["NONE"] } },
     }),
     hostConfig: create(HostConfigSchema, {

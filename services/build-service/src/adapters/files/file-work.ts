@@ -8,6 +8,7 @@ import { copyFiles, makeDirectories } from "./copy-files.ts";
 import { findOwner } from "./find-owner.ts";
 import { placeIn } from "./in-root.ts";
 import { matchSources } from "./match-sources.ts";
+import { tarSums } from "./tar-sums.ts";
 
 export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): FileWork {
   return {
@@ -19,6 +20,7 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
     count: (root, path) => matchSources(root, path).length,
     sum: (root, path, { exclude, ...options }) =>
       sumOfSource(root, path, exclude, { ...options, sums }),
+    tarSums,
     makeDirectories,
     findOwner,
     find(root, path) {

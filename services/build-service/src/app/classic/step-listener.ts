@@ -153,6 +153,7 @@ export class ClassicTeller implements StepListener {
       for (const [index, { original }] of instructions.entries()) {
         if (index >= triggers) head(original);
         const step = await begun.advance();
+        this.#noteOverridden(step);
         tracker.announce(reachable([step.state.tree]));
         const before = id;
         try {
@@ -172,6 +173,12 @@ export class ClassicTeller implements StepListener {
     }
     this.#warnOfUnused(globalArgs, stages);
     return last;
+  }
+
+  #noteOverridden({ instruction, before }: PlannedStep): void {
+    const { Test = [] } = before.document.config.Healthcheck ?? {};
+    if (instruction.kind !== "HEALTHCHECK" || Test.length === 0) return;
+    this.#say(`Note: overriding previous HEALTHCHECK: [${Test.join(" ")}]\n`);
   }
 
   /** Build arguments that no ARG declares. */

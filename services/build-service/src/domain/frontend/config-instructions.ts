@@ -150,8 +150,11 @@ function changeHealthcheck(
       : command.form === "exec"
         ? ["CMD", ...command.args]
         : ["CMD-SHELL", command.text];
+  // The classic builder commits a container, and a commit takes over from the image what is not said anew.
+  const { Test: _before, ...known } = state.document.config.Healthcheck ?? { Test };
   const Healthcheck: HealthcheckConfig = {
     Test,
+    ...(style === "classic" && known),
     ...(instruction.intervalNs !== 0 && { Interval: instruction.intervalNs }),
     ...(instruction.timeoutNs !== 0 && { Timeout: instruction.timeoutNs }),
     ...(instruction.startPeriodNs !== 0 && { StartPeriod: instruction.startPeriodNs }),

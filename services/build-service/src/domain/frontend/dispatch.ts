@@ -11,6 +11,7 @@ import type {
 import { type CopySource, type Op, type Vertex, vertexOf } from "../solver/vertex.ts";
 import { changeConfig } from "./config-instructions.ts";
 import { type DispatchContext, Inputs } from "./dispatch-context.ts";
+import { classicCopy } from "./history-texts.ts";
 import { mountFields } from "./mounts.ts";
 import { runCommand, shownCommand } from "./run-command.ts";
 import { runMounts } from "./run-mounts.ts";
@@ -112,8 +113,10 @@ function workdir(
     throw new BuildFailure("cannot normalize nothing");
   const WorkingDir = joinPath(state.document.config.WorkingDir || "/", given);
   const next = withConfig(state, { WorkingDir });
-  if (WorkingDir === "/") return record(next, `WORKDIR ${WorkingDir}`, "config", context, true);
-  const op: Op = { kind: "mkdir", path: WorkingDir, owner: state.document.config.User ?? "" };
+  if (WorkingDir === "/") return record(next, `WORKDIR ${WorkingDir}`, "copy", context, true);
+  // The classic builder makes it for root, whoever the user is.
+  const owner = context.style === "classic" ? "" : (state.document.config.User ?? "");
+  const op: Op = { kind: "mkdir", path: WorkingDir, owner };
   const tree = step(state, instruction, context, op, [], `WORKDIR ${given}`);
   const shown = context.style === "buildkit" && given.startsWith("/") ? given : WorkingDir;
   return record({ ...next, tree }, `WORKDIR ${shown}`, "copy", context, false);
@@ -186,7 +189,9 @@ function copy(
   const flags = copyFlags(instruction, chown, chmod);
   const text = `${kind} ${flags}${shown} ${expand(instruction.destination)}`;
   const tree = step(state, instruction, context, op, inputs.list, text);
-  return record({ ...state, tree }, text, "copy", context, false);
+  const told =
+    context.style === "buildkit" ? text : classicCopy(kind, chown, expand(instruction.destination));
+  return record({ ...state, tree }, told, "copy", context, false);
 }
 
 /** BuildKit takes what climbs out as if the context were the root. */
@@ -309,6 +314,7 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
     insecure: security === "insecure",
     mounts,
     proxyEnv: context.proxyEnv,
+    volumes: context.style === "classic" ? Object.keys(config.Volumes ?? {}).sort() : [],
   };
   const shown = shownCommand(state, instruction);
   const tree = step(state, instruction, context, op, inputs.list, `RUN ${shown}`);

@@ -1,4 +1,5 @@
 /** Texts of history, by builder. */
+import { createHash } from "node:crypto";
 import type { StageState } from "./stage-state.ts";
 
 export function buildkitHistory(text: string, kind: "run" | "copy" | "config"): string {
@@ -14,6 +15,31 @@ export function classicHistory(
   if (kind === "run") return text.slice("RUN ".length);
   return `${shellOf(state).join(" ")} ${noOperation}${kind === "copy" ? "" : " "}${text}`;
 }
+
+const sourcesMark = "\0";
+
+/** A COPY, whose sources stand there as their sum: {@link withSourcesSum} puts it in. */
+export function classicCopy(
+  kind: "COPY" | "ADD",
+  chown: string | undefined,
+  destination: string,
+): string {
+  const owner = chown === undefined ? "" : `--chown=${chown} `;
+  return `${kind} ${owner}${sourcesMark} in ${destination} `;
+}
+
+/** One source's sum, or that of several: `multi:<hex>`. */
+export function sourcesText(sums: readonly string[]): string {
+  const [only] = sums;
+  if (only !== undefined && sums.length === 1) return only;
+  return `multi:${createHash("sha256").update(sums.join(",")).digest("hex")}`;
+}
+
+/** Whether the text waits for a sum. */
+export const wantsSourcesSum = (text: string): boolean => text.includes(sourcesMark);
+
+export const withSourcesSum = (text: string, sum: string): string =>
+  text.replace(sourcesMark, () => sum);
 
 /** The command of the container that the classic builder makes of a step which runs nothing, from its history. */
 export function classicCommand(state: StageState): string[] {

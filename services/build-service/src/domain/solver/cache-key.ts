@@ -9,9 +9,10 @@ export function keyOf(...parts: readonly unknown[]): string {
 
 /** What of a RUN counts. Secrets, agents, proxies and who else uses a cache mount do not. */
 export function runIdentity(op: RunOp): unknown {
-  const { args, env, cwd, user, network, hostname, insecure, mounts } = op;
+  const { args, env, cwd, user, network, hostname, insecure, mounts, volumes } = op;
   const words = [args, env, cwd, user, network, hostname, insecure];
-  return ["run", ...words, mounts.map(mountIdentity)];
+  const ofVolumes = volumes.length === 0 ? [] : [volumes];
+  return ["run", ...words, mounts.map(mountIdentity), ...ofVolumes];
 }
 
 function mountIdentity(mount: RunMount): unknown {

@@ -62,6 +62,8 @@ export interface RunOp {
   readonly mounts: readonly RunMount[];
   /** Variables that count for no cache key: proxies. */
   readonly proxyEnv: readonly string[];
+  /** Paths at which the container has a volume of its own, which goes with it. */
+  readonly volumes: readonly string[];
 }
 
 /** Who will own what is copied: `name|uid[:name|gid]`, looked up in the target; undefined: see `keepOwner`. */
