@@ -29,6 +29,9 @@ const { values, positionals } = parseArgs({
 });
 
 const minuteMs = 60_000;
+/** How long each file of integration and end-to-end tests took. */
+const elapsedMs = new Map<string, number>();
+const slowestShown = 10;
 const env = values.deep ? { GANTRY_TEST_DEEP: "1" } : {};
 
 async function runKind(kind: TestKind): Promise<TestLine[]> {
@@ -40,7 +43,9 @@ async function runKind(kind: TestKind): Promise<TestLine[]> {
   for (const file of files) {
     say(`\n${file}`);
     const timeoutMs = (values.deep ? 60 : 15) * minuteMs;
+    const startedMs = performance.now();
     lines.push(...(await runTests([file], { oneProcess: false, timeoutMs, env })));
+    elapsedMs.set(file, performance.now() - startedMs);
   }
   return lines;
 }
@@ -59,6 +64,10 @@ const before = await leftovers();
 for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));
 if (all.length > 0) all.push(await checkLeftovers(before));
 const lines = checkSkips(all, readSkips(values["skip-list"]));
+
+const slowest = [...elapsedMs].sort(([, one], [, other]) => other - one).slice(0, slowestShown);
+if (slowest.length > 0) say("\nslowest files:");
+for (const [file, ms] of slowest) say(`${(ms / 1000).toFixed(0).padStart(5)} s  ${file}`);
 
 const indented = (text: string): string => text.replaceAll(/^/gm, "    ");
 const count = (result: TestLine["result"]): number =>
