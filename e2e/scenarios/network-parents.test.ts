@@ -52,6 +52,20 @@ describe("networks on a parent link", () => {
     );
   });
 
+  it("have no gateway where the parent routes: ipvlan in its modes of layer 3", async () => {
+    for (const [mode, hasGateway] of [
+      ["l2", true],
+      ["l3", false],
+      ["l3s", false],
+    ] as const) {
+      await docker(...create("ipvlan", ...on(parent), "-o", `ipvlan_mode=${mode}`, "routed"));
+      const format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
+      const shown = await docker("network", "inspect", "-f", format, "routed");
+      assert.equal(shown !== "", hasGateway, mode);
+      await docker("network", "rm", "routed");
+    }
+  });
+
   it("have no gateway when they are internal, unless one is asked for", async () => {
     const gateways = async (...args: string[]): Promise<string> => {
       await docker(...create("macvlan", "--internal", ...on(parent), ...args, "shut"));

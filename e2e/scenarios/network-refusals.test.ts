@@ -163,7 +163,7 @@ describe("bad input of networks", () => {
       const wish = `name=taken,driver-opt=com.docker.network.endpoint.ifname=${name}`;
       assert.match(
         await refusal("run", "--network", wish, "busybox", "true"),
-        new RegExp(`error renaming interface to "${name}": ${why}\n`),
+        new RegExp(`error renaming interface "gtr\\S+" to "${name}": ${why}\n`),
       );
     }
     // Of no bridge: whichever subnet the default one has found free.

@@ -41,6 +41,8 @@ export interface HostLinks {
   ephemeralPorts(): Promise<EphemeralPorts | undefined>;
   /** Whether the kernel has SCTP, or has it as a module. */
   hasSctp(): Promise<boolean>;
+  /** Whether the kernel has a sysctl, by its path below /proc/sys. */
+  hasSysctl(path: string): Promise<boolean>;
   /** Whether the host has IPv6 at all. */
   hasIpv6(): Promise<boolean>;
   /**
@@ -53,7 +55,10 @@ export interface HostLinks {
    * filter, a container reaches its own published port only so. No error when there is no such port.
    */
   setHairpin(hostName: string): Promise<void>;
-  /** Makes an interface in the network namespace of a running process. All or nothing. */
+  /**
+   * Makes an interface in the network namespace of a running process. All or nothing. Errors: internal
+   * (a sysctl's value), the kernel's.
+   */
   attach(pid: number, plan: InterfacePlan): Promise<void>;
   /** Removes an interface from the network namespace of a running process; no error when there is none. */
   detach(pid: number, interfaceName: string): Promise<void>;

@@ -87,6 +87,8 @@ export interface EndpointRequest {
   readonly driverOpts: Readonly<Record<string, string>>;
   readonly gwPriority: number;
   readonly macAddress: string;
+  /** ID of the network as the settings name it, before the name that they are given under. */
+  readonly networkId?: string;
   /** They were given, if only none: inspect tells the two apart. */
   readonly hasLinks?: boolean;
   readonly hasAliases?: boolean;
@@ -265,6 +267,9 @@ export interface Networking {
    * nothing that it shows has changed.
    */
   settings(containerId: string): NetworkSettingsView;
+
+  /** The MAC address asked of the endpoint in the network of the container's mode, or empty. From memory. */
+  askedMac(containerId: string): string;
 
   /**
    * Whether the container is on a network that `reference` (name or ID prefix) names: list filter

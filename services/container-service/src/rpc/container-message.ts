@@ -22,7 +22,7 @@ export interface Sizes {
 
 export function containerMessage(app: App, entry: Entry, sizes?: Sizes): ContainerMessage {
   const { record } = entry;
-  const { id, name, config, image } = record;
+  const { id, name, image } = record;
   return {
     id,
     name,
@@ -38,7 +38,7 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     apparmorProfile: apparmorOf(app, record),
     execIds: liveExecIds(app, id),
     hostConfig: hostConfigMessage(app, record),
-    config,
+    config: configMessage(app, record),
     networkSettings: networkMessage(app, id, endpointMessage),
     mounts: [...app.volumes.mountPoints(id)],
     snapshotName: id,
@@ -47,6 +47,12 @@ export function containerMessage(app: App, entry: Entry, sizes?: Sizes): Contain
     imageDisplay: entry.imageDisplay,
     manuallyStopped: record.manuallyStopped,
   };
+}
+
+/** The container's MAC address is the one that was asked of its primary endpoint. */
+function configMessage(app: App, { id, config }: ContainerRecord): ContainerMessage["config"] {
+  const macAddress = config.macAddress || app.networking.askedMac(id);
+  return { ...config, macAddress };
 }
 
 function hostConfigMessage(app: App, record: ContainerRecord): ContainerMessage["hostConfig"] {

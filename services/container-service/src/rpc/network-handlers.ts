@@ -13,8 +13,15 @@ import type { BridgeNetworking } from "../app/network/bridge-networking.ts";
 import type { NewNetwork } from "../app/network/create-network.ts";
 import { wishOf } from "../app/network/declare-networks.ts";
 import type { NetworkView } from "../app/network/network-views.ts";
+import { isFamilyEnabled } from "../domain/network/families.ts";
 import type { NetworkFilter } from "../domain/network/network-filters.ts";
-import { type EndpointWish, type SubnetRecord, shownDriver } from "../domain/network/records.ts";
+import {
+  type EndpointWish,
+  type SubnetRecord,
+  shownDriver,
+  shownScope,
+  shownSubnets,
+} from "../domain/network/records.ts";
 
 const noWish: EndpointWish = {
   links: [],
@@ -32,10 +39,11 @@ export function networkHandlers(networks: BridgeNetworking): Implementation {
       return { id, warning: "" };
     },
     inspectNetwork(request) {
-      if (request.scope !== "" && request.scope !== "local") {
+      const view = networks.inspect(request.network);
+      if (request.scope !== "" && request.scope !== shownScope(view.record)) {
         throw notFound("network", request.network);
       }
-      return Promise.resolve({ network: toMessage(networks.inspect(request.network)) });
+      return Promise.resolve({ network: toMessage(view) });
     },
     listNetworks(request) {
       return Promise.resolve({ networks: networks.list(toFilter(request.filters)).map(toMessage) });
@@ -47,7 +55,8 @@ export function networkHandlers(networks: BridgeNetworking): Implementation {
     async connectNetwork(request) {
       const { endpoint } = request;
       const wish = endpoint === undefined ? noWish : wishOf(endpoint);
-      await networks.connect(request.network, request.container, wish);
+      const networkId = endpoint?.networkId ?? "";
+      await networks.connect(request.network, request.container, { networkId, wish });
       return {};
     },
     async disconnectNetwork(request) {
@@ -71,8 +80,8 @@ function newNetwork(request: CreateNetworkRequest): NewNetwork {
     name: request.name,
     driver: request.driver,
     scope: request.scope,
-    enableIpv4: request.enableIpv4 ?? true,
-    enableIpv6: request.enableIpv6 ?? false,
+    enableIpv4: isFamilyEnabled(4, request.enableIpv4, request.options),
+    enableIpv6: isFamilyEnabled(6, request.enableIpv6, request.options),
     ipam: {
       driver: ipam?.driver ?? "",
       options: ipam?.options ?? {},
@@ -105,7 +114,7 @@ function toMessage({
     id: record.id,
     name: record.name,
     createdNano: BigInt(record.createdNano),
-    scope: "local",
+    scope: shownScope(record),
     // A configuration is of no driver.
     driver: shownDriver(record),
     enableIpv4: record.enableIpv4,
@@ -114,7 +123,7 @@ function toMessage({
       driver: record.ipam.driver,
       options: { ...record.ipam.options },
       hasOptions: record.ipam.hasOptions ?? false,
-      config: record.ipam.config.map(toConfig),
+      config: shownSubnets(record).map(toConfig),
     },
     internal: record.internal,
     attachable: record.attachable,

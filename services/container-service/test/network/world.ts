@@ -306,7 +306,10 @@ export class World {
 
   connect(network: string, container: string, wish: Partial<EndpointRequest> = {}): Promise<void> {
     const nothing = { links: [], aliases: [], driverOpts: {}, gwPriority: 0, macAddress: "" };
-    return this.networking.connect(network, container, { ...nothing, ...wish });
+    return this.networking.connect(network, container, {
+      networkId: "",
+      wish: { ...nothing, ...wish },
+    });
   }
 
   /** The process that listens on the relay's socket of this world. */

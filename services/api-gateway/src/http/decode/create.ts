@@ -8,20 +8,32 @@ import { decodeEndpoint, type EndpointInit } from "./endpoint.ts";
 import { Fields } from "./fields.ts";
 import { decodeHostConfig } from "./host-config.ts";
 import { given } from "./init.ts";
+import { placeMac } from "./mac-address.ts";
 
 type CreateInit = MessageInitShape<typeof CreateContainerRequestSchema>;
 
+/** The request, and what the client is to be told of it. */
+export interface DecodedCreate {
+  readonly request: CreateInit;
+  readonly warnings: readonly string[];
+}
+
 /** Decodes config, host config and endpoints: the whole body. */
-export function decodeCreate(body: Fields, version: number): CreateInit {
+export function decodeCreate(body: Fields, version: number): DecodedCreate {
   const host = body.object("HostConfig") ?? new Fields(new Map());
-  const endpoints = decodeEndpoints(body.object("NetworkingConfig"), version);
   const hostConfig = decodeHostConfig(host, version);
   if (opened("interfaceSysctls", version)) refuseInterfaceSysctls(hostConfig.sysctls ?? {});
-  return given({
-    config: decodeConfig(body, version),
-    hostConfig,
-    endpoints,
-  });
+  const config = decodeConfig(body, version);
+  const { container, endpoints, warnings } = placeMac(
+    {
+      container: config.macAddress ?? "",
+      networkMode: hostConfig.networkMode ?? "",
+      endpoints: decodeEndpoints(body.object("NetworkingConfig"), version),
+    },
+    version,
+  );
+  const request = given({ config: { ...config, macAddress: container }, hostConfig, endpoints });
+  return { request, warnings };
 }
 
 function refuseInterfaceSysctls(sysctls: Readonly<Record<string, string>>): void {
@@ -41,6 +53,15 @@ function decodeEndpoints(
     const names = endpoints.map(([name]) => name).sort();
     throw invalidArgument(
       `Container cannot be created with multiple network endpoints: ${names.join(", ")}`,
+    );
+  }
+  const nothing = endpoints.flatMap(([name, fields]) => (fields === undefined ? [name] : []));
+  if (nothing.length > 0) {
+    const problems = nothing.map(
+      (name) => `invalid config for network ${name}: EndpointsConfig is nil`,
+    );
+    throw invalidArgument(
+      problems.length === 1 ? problems.join("") : problems.map((each) => `* ${each}`).join("\n"),
     );
   }
   return Object.fromEntries(

@@ -19,9 +19,9 @@ function fields(object: unknown): Fields {
 
 describe("decodeCreate", () => {
   it("keeps absent and empty lists apart", () => {
-    const absent = decodeCreate(fields({ Image: "a" }), 52);
+    const absent = decodeCreate(fields({ Image: "a" }), 52).request;
     assert.equal(absent.config?.entrypoint, undefined);
-    const empty = decodeCreate(fields({ Image: "a", Entrypoint: [] }), 52);
+    const empty = decodeCreate(fields({ Image: "a", Entrypoint: [] }), 52).request;
     assert.deepEqual(empty.config?.entrypoint, { values: [] });
   });
 
@@ -31,24 +31,24 @@ describe("decodeCreate", () => {
       Healthcheck: { StartInterval: 5, Interval: 7 },
       HostConfig: { Annotations: { a: "b" }, ConsoleSize: [10, 20] },
     });
-    const old = decodeCreate(body, 41);
+    const old = decodeCreate(body, 41).request;
     assert.deepEqual(old.hostConfig?.annotations, {});
     assert.equal(old.hostConfig?.consoleHeight, 0);
     assert.equal(old.config?.healthcheck?.startIntervalNs, 0n);
     assert.equal(old.config?.healthcheck?.intervalNs, 7n);
-    const current = decodeCreate(body, 52);
+    const current = decodeCreate(body, 52).request;
     assert.deepEqual(current.hostConfig?.annotations, { a: "b" });
     assert.equal(current.hostConfig?.consoleWidth, 20);
-    const two = fields({ NetworkingConfig: { EndpointsConfig: { a: null, b: {} } } });
+    const two = fields({ NetworkingConfig: { EndpointsConfig: { a: {}, b: {} } } });
     const name = "net.ipv4.conf.eth0.forwarding";
     const sysctl = fields({ Image: "a", HostConfig: { Sysctls: { [name]: "1" } } });
-    assert.deepEqual(decodeCreate(sysctl, 47).hostConfig?.sysctls, { [name]: "1" });
+    assert.deepEqual(decodeCreate(sysctl, 47).request.hostConfig?.sysctls, { [name]: "1" });
     assert.throws(() => decodeCreate(sysctl, 48), {
       kind: "internal",
       message: `interface specific sysctl setting "${name}" must be supplied using driver option 'com.docker.network.endpoint.sysctls'`,
     });
     assert.throws(() => decodeCreate(two, 43), /multiple network endpoints: a, b/);
-    assert.deepEqual(Object.keys(decodeCreate(two, 44).endpoints ?? {}), ["a", "b"]);
+    assert.deepEqual(Object.keys(decodeCreate(two, 44).request.endpoints ?? {}), ["a", "b"]);
     const image = fields({ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } });
     assert.throws(() => decodeCreate(image, 47), /1\.48/);
   });
@@ -58,7 +58,7 @@ describe("decodeCreate", () => {
       const body = {
         HostConfig: { Mounts: [{ Type: "bind", Source: "/a", Target: "/b", ...mount }] },
       };
-      return decodeCreate(fields(body), version).hostConfig?.mounts?.[0]?.bindOptions;
+      return decodeCreate(fields(body), version).request.hostConfig?.mounts?.[0]?.bindOptions;
     };
     const all = { NonRecursive: true, CreateMountpoint: true, ReadOnlyNonRecursive: true };
     const words = (version: number) => {
@@ -82,7 +82,7 @@ describe("decodeCreate", () => {
       HostConfig: { PortBindings: { "80/tcp": null }, Ulimits: null, Mounts: null },
       NetworkingConfig: null,
     });
-    assert.deepEqual(decodeCreate(body, 52).hostConfig?.portBindings, [
+    assert.deepEqual(decodeCreate(body, 52).request.hostConfig?.portBindings, [
       { port: "80/tcp", bindings: [] },
     ]);
   });

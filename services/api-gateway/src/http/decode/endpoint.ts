@@ -31,5 +31,6 @@ export function decodeEndpoint(fields: Fields | undefined, version: number): End
     hasDriverOpts: driverOpts !== undefined,
     gwPriority: opened("gwPriority", version) ? fields.small("GwPriority") : 0,
     macAddress: fields.text("MacAddress"),
+    networkId: fields.text("NetworkID"),
   });
 }

@@ -129,6 +129,11 @@ export class Fields {
       .map((each) => this.#asFields(name, each));
   }
 
+  /** A Go slice of structs: null is one without any field. */
+  structs(name: string): Fields[] {
+    return (this.list(name) ?? []).map((each) => this.#asFields(name, each ?? new Map()));
+  }
+
   /** A Go map: keys are data, and their case counts. */
   map(name: string): JsonObject | undefined {
     const value = this.raw(name);

@@ -31,7 +31,7 @@ export const gates = {
   stopSignal: { since: 42, what: "stop and restart take a signal" },
   annotations: { since: 43, what: "HostConfig has annotations" },
   untaggedEmpty: { since: 43, what: "images without name have empty lists, not <none>" },
-  configMacWarned: { since: 44, what: "Config.MacAddress is warned of at create" },
+  endpointMac: { since: 44, what: "endpoints take a MAC address, Config.MacAddress is warned of" },
   dnsNames: { since: 44, what: "endpoints show DNSNames" },
   manyEndpoints: { since: 44, what: "create takes several endpoints" },
   noCreatedWhenAbsent: {

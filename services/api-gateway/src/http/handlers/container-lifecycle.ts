@@ -3,7 +3,6 @@
 import { invalidArgument } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
 import { decodeCreate } from "../decode/create.ts";
-import type { Fields } from "../decode/fields.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { decodeRestartPolicy } from "../decode/host-config.ts";
 import { given } from "../decode/init.ts";
@@ -18,23 +17,14 @@ export async function createContainer(call: ApiCall): Promise<void> {
   if (body === undefined || body.isEmpty) {
     throw invalidArgument("config cannot be empty in order to create a container");
   }
+  const { request, warnings } = decodeCreate(body, version);
   const created = await call.backends.containers.createContainer({
-    ...decodeCreate(body, version),
+    ...request,
     name: query.text("name"),
     platform: opened("createPlatform", version) ? query.text("platform") : "",
     apiVersion: call.apiVersion,
   });
-  const warnings = [...created.warnings, ...macWarning(body, version)];
-  call.json({ Id: created.id, Warnings: warnings }, 201);
-}
-
-/** The versions between endpoints with a MAC address and a container without. */
-function macWarning(body: Fields, version: number): string[] {
-  const isOld = opened("configMacWarned", version) && !opened("noConfigMac", version);
-  if (!isOld || body.text("MacAddress") === "") return [];
-  return [
-    "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.",
-  ];
+  call.json({ Id: created.id, Warnings: [...created.warnings, ...warnings] }, 201);
 }
 
 /** Longest body of a start: an empty object and some blanks, from clients that always send one. */

@@ -1,5 +1,6 @@
 /** Handlers of networks. */
 import { EngineError, invalidArgument } from "@gantry/errors";
+import { newestApiMinor } from "../../identity.ts";
 import type { ApiCall } from "../api-call.ts";
 import { decodeEndpoint } from "../decode/endpoint.ts";
 import type { Fields } from "../decode/fields.ts";
@@ -69,7 +70,7 @@ function decodeIpam(ipam: Fields | undefined) {
     driver: ipam.text("Driver"),
     options: ipam.textMap("Options") ?? {},
     hasOptions: ipam.textMap("Options") !== undefined,
-    config: ipam.objects("Config").map((each) => ({
+    config: ipam.structs("Config").map((each) => ({
       subnet: each.text("Subnet"),
       ipRange: each.text("IPRange"),
       gateway: each.text("Gateway"),
@@ -98,7 +99,8 @@ export async function connectNetwork(call: ApiCall): Promise<void> {
   await call.backends.networks.connectNetwork({
     network: call.name,
     container: body.text("Container"),
-    endpoint: { ...decodeEndpoint(endpoint, call.version), macAddress: "" },
+    // Unlike create, this takes a gateway priority in every version.
+    endpoint: { ...decodeEndpoint(endpoint, newestApiMinor), macAddress: "" },
     apiVersion: call.apiVersion,
   });
   call.empty(200);

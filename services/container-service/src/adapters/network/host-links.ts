@@ -133,6 +133,10 @@ export class KernelHostLinks implements HostLinks {
     return lists.some((list) => list?.includes("/net/sctp/sctp.ko"));
   }
 
+  async hasSysctl(path: string): Promise<boolean> {
+    return (await readIfPresent(`/proc/sys/${path}`)) !== undefined;
+  }
+
   async hasIpv6(): Promise<boolean> {
     const disabled = await readIfPresent(`${procNet}/ipv6/conf/all/disable_ipv6`);
     return disabled?.trim() === "0";
@@ -146,8 +150,12 @@ export class KernelHostLinks implements HostLinks {
     await writeIfPresent(`/sys/class/net/${hostName}/brport/hairpin_mode`, "1");
   }
 
-  attach(pid: number, plan: InterfacePlan): Promise<void> {
-    return this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
+  async attach(pid: number, plan: InterfacePlan): Promise<void> {
+    try {
+      await this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
+    } catch (error) {
+      throw unwritable(plan, error) ?? error;
+    }
   }
 
   detach(pid: number, interfaceName: string): Promise<void> {
@@ -157,6 +165,17 @@ export class KernelHostLinks implements HostLinks {
   setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void> {
     return this.#kernel.setDefaultRoutes(pid, gateway4, gateway6);
   }
+}
+
+/** The error of a sysctl that does not take its value, in Docker's words. */
+function unwritable({ hostName, name }: InterfacePlan, error: unknown): Error | undefined {
+  if (!(error instanceof Error) || !hasErrno(error, "EINVAL")) return undefined;
+  const [, path] = /write (\/proc\/sys\/[^:]+):/.exec(error.message) ?? [];
+  if (path === undefined) return undefined;
+  return internal(
+    `failed to add interface ${hostName || name} to sandbox: unable to write to '${path}': write ${path}: invalid argument`,
+    { cause: error },
+  );
 }
 
 const macvlanModes: Readonly<Record<string, number>> = {

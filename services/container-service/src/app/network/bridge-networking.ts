@@ -6,11 +6,7 @@ import {
   isListed,
   type NetworkFilter,
 } from "../../domain/network/network-filters.ts";
-import type {
-  ContainerNetworks,
-  EndpointWish,
-  NetworkRecord,
-} from "../../domain/network/records.ts";
+import type { ContainerNetworks, NetworkRecord } from "../../domain/network/records.ts";
 import { parseUntil } from "../../domain/until-time.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { ForeignFirewall, Held, PacketFilter } from "../../ports/network-host.ts";
@@ -25,12 +21,12 @@ import type {
 } from "../../ports/networking.ts";
 import { openNetworks, reconcileNetworks } from "./boot.ts";
 import { bridgeNetworks, ownLink } from "./bridge-state.ts";
-import { connectNetwork, disconnectNetwork } from "./connect-network.ts";
+import { type ConnectRequest, connectNetwork, disconnectNetwork } from "./connect-network.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { createNetwork, type NewNetwork } from "./create-network.ts";
 import { declareNetworks } from "./declare-networks.ts";
 import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
-import { type NetworkView, viewNetwork, viewSettings } from "./network-views.ts";
+import { askedMac, type NetworkView, viewNetwork, viewSettings } from "./network-views.ts";
 import { prepareStart } from "./prepare-start.ts";
 import { releaseNetworks } from "./release-networks.ts";
 import { pruneNetworks, removeNetwork } from "./remove-network.ts";
@@ -134,6 +130,10 @@ export class BridgeNetworking implements Networking {
     return viewSettings(this.#context.registry, containerId);
   }
 
+  askedMac(containerId: string): string {
+    return askedMac(this.#context.registry, containerId);
+  }
+
   isOnNetwork(containerId: string, reference: string): boolean {
     const { registry } = this.#context;
     const endpoints = registry.container(containerId)?.endpoints ?? [];
@@ -218,8 +218,8 @@ export class BridgeNetworking implements Networking {
   }
 
   /** Errors: see connectNetwork. */
-  connect(networkRef: string, containerRef: string, wish: EndpointWish): Promise<void> {
-    return connectNetwork(this.#context, networkRef, containerRef, wish);
+  connect(networkRef: string, containerRef: string, request: ConnectRequest): Promise<void> {
+    return connectNetwork(this.#context, networkRef, containerRef, request);
   }
 
   /** Errors: see disconnectNetwork. */

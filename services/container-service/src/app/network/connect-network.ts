@@ -1,5 +1,6 @@
 /** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
 import { conflict, internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import { checkNewcomer, sharedNamespace } from "../../domain/network/company.ts";
 import { textDigest } from "../../domain/network/container-files.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
@@ -16,6 +17,7 @@ import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import { askableSubnets } from "./declare-networks.ts";
 import {
+  checkSysctls,
   chooseGateways,
   type GatewayChoice,
   type PlacedEndpoint,
@@ -27,14 +29,15 @@ import { connectEvent } from "./prepare-start.ts";
 import { publishContainer, shownPorts } from "./publish-container.ts";
 import { unpublishPorts } from "./publish-ports.ts";
 
-const toHost =
-  "cannot connect container to host network - container must be created in host network mode";
 const fromHost =
   "cannot disconnect container from host network - container was created in host network mode";
-const shared =
-  "container sharing network namespace with another container or host cannot be connected to any other network";
-const withNone =
-  "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+
+/** What is asked of a new endpoint. */
+export interface ConnectRequest {
+  /** ID of the network as the endpoint's settings name it, or empty. */
+  readonly networkId: string;
+  readonly wish: EndpointWish;
+}
 
 /**
  * Errors: not_found, invalid_argument, permission_denied (already connected, address in use), conflict
@@ -44,24 +47,17 @@ export async function connectNetwork(
   context: NetworkContext,
   networkRef: string,
   containerRef: string,
-  wish: EndpointWish,
+  request: ConnectRequest,
 ): Promise<void> {
   checkReference(containerRef);
   const { id } = context.directory.find(containerRef);
   await context.directory.exclusively(id, async () => {
     const container = context.directory.find(id);
-    const network = context.registry.find(networkRef);
     const networks = networksOf(context, container);
-    checkConnectable(context, networks, network, container);
-    checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
-    checkNotIn(networks, network, container);
-    const endpoint: EndpointRecord = { networkRef: network.name, networkId: network.id, wish };
-    if (container.pid === 0 || !networks.started) {
-      const waiting = { ...endpoint, isWaiting: true };
-      await keep(context, { ...networks, endpoints: [...networks.endpoints, waiting] }, []);
-      return;
-    }
-    await connectRunning(context, container, networks, network, endpoint);
+    checkRemains(container);
+    const isRunning = container.pid !== 0 && networks.started;
+    if (isRunning) await connectRunning(context, container, networks, networkRef, request);
+    else await connectStopped(context, networks, networkRef, request);
   });
 }
 
@@ -76,59 +72,85 @@ function networksOf(context: NetworkContext, container: FoundContainer): Contain
   return networks;
 }
 
-function checkConnectable(
-  context: NetworkContext,
-  networks: ContainerNetworks,
-  network: NetworkRecord,
-  container: FoundContainer,
-): void {
-  if (container.removing) {
-    throw conflict(
-      "container is marked for removal and cannot be connected or disconnected to network",
-    );
-  }
-  const mode = parseMode(networks.mode);
-  if (mode.kind === "container") throw invalidArgument(shared);
-  const isOwn = networks.endpoints.some((endpoint) => isIn(endpoint, network));
-  if (isOwn) return;
-  if (mode.kind === "host") throw invalidArgument(shared);
-  if (network.driver === "host") throw invalidArgument(toHost);
-  // Of `none` it can be disconnected.
-  const isOnNone = networks.endpoints.some(
-    (endpoint) => context.registry.networkOf(endpoint)?.driver === "null",
+function checkRemains({ removing }: FoundContainer): void {
+  if (!removing) return;
+  throw conflict(
+    "container is marked for removal and cannot be connected or disconnected to network",
   );
-  if (isOnNone || network.driver === "null") throw invalidArgument(withNone);
-  if (network.configOnly) {
-    throw permissionDenied("cannot create endpoint on configuration-only network");
-  }
 }
 
-function checkNotIn(
+/** Networks of the other endpoints. */
+function othersOf(context: NetworkContext, { endpoints }: ContainerNetworks): NetworkRecord[] {
+  return endpoints.flatMap((endpoint) => context.registry.networkOf(endpoint) ?? []);
+}
+
+/** Takes note for the next start. In a network that it is in already, nothing changes. */
+async function connectStopped(
+  context: NetworkContext,
   networks: ContainerNetworks,
-  network: NetworkRecord,
-  container: FoundContainer,
-): void {
-  if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) {
-    throw permissionDenied(
-      `endpoint with name ${container.name} already exists in network ${network.name}`,
-    );
-  }
+  networkRef: string,
+  request: ConnectRequest,
+): Promise<void> {
+  const network = context.registry.find(networkRef);
+  const { networkId: askedNetworkId, wish } = request;
+  checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
+  if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) return;
+  checkNewcomer(parseMode(networks.mode), othersOf(context, networks), network);
+  const endpoint: EndpointRecord = {
+    networkRef: network.name,
+    networkId: network.id,
+    ...(askedNetworkId === "" ? {} : { askedNetworkId }),
+    wish,
+    isWaiting: true,
+  };
+  await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
 }
 
 function isIn(endpoint: EndpointRecord, network: NetworkRecord): boolean {
   return (
     endpoint.networkId === network.id ||
-    (endpoint.networkId === "" && endpoint.networkRef === network.name)
+    (endpoint.live === undefined && endpoint.networkRef === network.name)
   );
+}
+
+/** The network of a running container's new endpoint: an ID among its settings comes before the name. */
+function newcomerOf(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+  networkRef: string,
+  { networkId, wish }: ConnectRequest,
+): NetworkRecord {
+  const network = context.registry.find(networkId || networkRef);
+  const mode = parseMode(networks.mode);
+  if (mode.kind === "container") throw invalidArgument(sharedNamespace);
+  const isThere = networks.endpoints.some((endpoint) => isIn(endpoint, network));
+  if (!isThere) checkNewcomer(mode, othersOf(context, networks), network);
+  if (!isThere && network.configOnly) {
+    throw permissionDenied("cannot create endpoint on configuration-only network");
+  }
+  checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
+  if (isThere) {
+    throw permissionDenied(
+      `endpoint with name ${container.name} already exists in network ${network.name}`,
+    );
+  }
+  if (container.config.networkDisabled) {
+    const message = `network sandbox for container ${container.id} not found`;
+    throw notFound("sandbox", container.id, message);
+  }
+  return network;
 }
 
 async function connectRunning(
   context: NetworkContext,
   container: FoundContainer,
   networks: ContainerNetworks,
-  network: NetworkRecord,
-  endpoint: EndpointRecord,
+  networkRef: string,
+  request: ConnectRequest,
 ): Promise<void> {
+  const network = newcomerOf(context, container, networks, networkRef, request);
+  const endpoint = { networkRef: network.name, networkId: network.id, wish: request.wish };
   const names = new Set(networks.endpoints.flatMap(({ live }) => live?.interfaceName ?? []));
   const [added] = placeEndpoints(context, [{ network, endpoint }], names);
   if (added === undefined) throw internal("endpoint was not placed");
@@ -136,6 +158,7 @@ async function connectRunning(
   const placed = [...placedOf(context, others), added];
   const gateways = chooseGateways(placed);
   try {
+    await checkSysctls(context, [added]);
     const [plan] = planInterfaces([added], noGateways);
     if (plan !== undefined) await context.links.attach(container.pid, plan);
     const next = {
@@ -263,7 +286,7 @@ export async function disconnectNetwork(
         `container ${container.id} is not connected to ${article}network ${network.name}`,
       );
     }
-    if (network.driver === "host") throw invalidArgument(fromHost);
+    if (network.driver === "host" && container.pid !== 0) throw invalidArgument(fromHost);
     await disconnect(context, container, networks, network, endpoint);
   });
 }

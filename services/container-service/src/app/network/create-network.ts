@@ -10,7 +10,12 @@ import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/n
 import { checkIsolation, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
-import { checkVlanOptions, type MadeParent, vlanParent } from "../../domain/network/parent-link.ts";
+import {
+  checkVlanOptions,
+  isRoutedByParent,
+  type MadeParent,
+  vlanParent,
+} from "../../domain/network/parent-link.ts";
 import { joinProblems } from "../../domain/network/problems.ts";
 import type {
   IpamRecord,
@@ -27,7 +32,7 @@ export interface NewNetwork {
   readonly name: string;
   /** Empty: bridge. */
   readonly driver: string;
-  /** `local` or empty; others need a swarm. */
+  /** Empty: `local`. `swarm` needs one; whatever else is kept, and has no meaning. */
   readonly scope: string;
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
@@ -236,6 +241,7 @@ function recordOf(
     name: request.name,
     createdNano: String(context.ids.nowNano()),
     driver,
+    ...(["", "local"].includes(request.scope) ? {} : { scope: request.scope }),
     enableIpv4: request.enableIpv4,
     enableIpv6: request.enableIpv6,
     internal: request.internal,
@@ -247,6 +253,7 @@ function recordOf(
       options: request.ipam.options,
       ...(request.ipam.hasOptions === true ? { hasOptions: true } : {}),
       config: request.configOnly ? request.ipam.config : subnetsOf(context, request, driver, used),
+      ...(request.configOnly ? {} : unusedOf(request)),
     },
     options: request.options,
     labels: request.labels,
@@ -280,11 +287,18 @@ function subnetsOf(
     const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
     config.push({ ...completeSubnet(plainSubnet(subnet)), isChosen: true });
   }
-  // Nobody is the way out of an internal network without a bridge of ours.
-  if (!request.internal || driver === "bridge") return config;
+  // Nobody is the way out of an internal network without a bridge of ours, or where the parent itself routes.
+  const needsGateway =
+    driver === "bridge" || !(request.internal || isRoutedByParent(driver, request));
+  if (needsGateway) return config;
   return config.map((each) =>
     each.isChosen === true || each.isGatewayChosen === true ? { ...each, gateway: "" } : each,
   );
+}
+
+function unusedOf(request: NewNetwork): Pick<IpamRecord, "unused"> {
+  const unused = request.ipam.config.filter((each) => !isEnabled(each, request));
+  return unused.length === 0 ? {} : { unused };
 }
 
 function isEnabled(config: SubnetRecord, request: NewNetwork): boolean {

@@ -1,19 +1,16 @@
 /** Takes note of what a new container wants of networks. */
-import { invalidArgument } from "@gantry/errors";
+import { invalidArgument, isEngineError } from "@gantry/errors";
 import { parseSubnet, type Subnet } from "../../domain/network/address.ts";
 import {
   type AskedNetwork,
-  checkEndpointWish,
   checkNetworkChoice,
+  endpointProblem,
+  isWord,
   type NetworkChoice,
   parseLink,
 } from "../../domain/network/declare-rules.ts";
-import {
-  defaultBridge,
-  normalizeMode,
-  parseMode,
-  predefinedNames,
-} from "../../domain/network/network-modes.ts";
+import { defaultBridge, normalizeMode, parseMode } from "../../domain/network/network-modes.ts";
+import { joinProblems } from "../../domain/network/problems.ts";
 import type {
   ContainerNetworks,
   EndpointRecord,
@@ -74,28 +71,26 @@ function choiceOf(container: NetworkedContainer): NetworkChoice {
   };
 }
 
-/** On a network with names a link is a name, and may be of nobody yet. */
+/** On other networks links are the endpoint's: these have no effect there, as with Docker. */
 function checkLinks(context: NetworkContext, { mode, links }: NetworkChoice): void {
-  const isNamed = mode.kind === "network" && mode.reference !== defaultBridge;
-  for (const link of links) {
-    if (isNamed) parseLink(link);
-    else checkLinked(context, link);
-  }
+  if (mode.kind === "network" && mode.reference !== defaultBridge) return;
+  for (const link of links) checkLinked(context, link);
 }
 
 /** Never not_found: in the answer to create that means a missing image. */
 function checkLinked(context: NetworkContext, text: string): void {
-  const { container } = parseLink(text);
+  const { container, alias } = parseLink(text);
   try {
+    if (container === "") throw invalidArgument('invalid name or ID supplied: ""');
     context.directory.find(container);
   } catch (error) {
-    throw invalidArgument(
-      `could not get container for ${container}: No such container: ${container}`,
-      {
-        cause: error,
-      },
-    );
+    if (!isEngineError(error)) throw error;
+    throw invalidArgument(`could not get container for ${container}: ${error.message}`, {
+      cause: error,
+    });
   }
+  // Docker takes any; it is written into the hosts file.
+  if (!isWord(alias)) throw invalidArgument(`bad format for links: ${text}`);
 }
 
 const noWish: EndpointWish = {
@@ -106,69 +101,52 @@ const noWish: EndpointWish = {
   macAddress: "",
 };
 
+/**
+ * A container's endpoints: those that were asked for, else one in the network of its mode. A container
+ * that asks for endpoints elsewhere alone is not in the network of its mode.
+ */
 function endpointsOf(
   context: NetworkContext,
   container: NetworkedContainer,
   requests: Readonly<Record<string, EndpointRequest>>,
 ): EndpointRecord[] {
-  const mode = container.config.networkDisabled
-    ? ({ kind: "none" } as const)
-    : parseMode(normalizeMode(container.hostConfig.networkMode));
-  if (mode.kind === "container") {
-    refuseEndpoints(requests);
-    return [];
-  }
+  const mode = parseMode(normalizeMode(container.hostConfig.networkMode));
   const primary = mode.kind === "network" ? mode.reference : mode.kind;
-  const wishes = new Map<string, EndpointWish>([[primary, noWish]]);
+  const wishes = wishesOf(context, primary, requests);
+  if (container.config.networkDisabled || mode.kind === "container") return [];
+  return [...wishes].map(([reference, { networkId, wish }]) => ({
+    networkRef: reference,
+    networkId: idOf(context, reference),
+    ...(networkId === "" ? {} : { askedNetworkId: networkId }),
+    wish: reference === primary ? primaryWish(container, wish) : wish,
+  }));
+}
+
+/** What is asked of each network, by its reference. Errors: invalid_argument, with the problems of all. */
+function wishesOf(
+  context: NetworkContext,
+  primary: string,
+  requests: Readonly<Record<string, EndpointRequest>>,
+): ReadonlyMap<string, { readonly networkId: string; readonly wish: EndpointWish }> {
+  const wishes = new Map<string, { networkId: string; wish: EndpointWish }>();
+  const problems: string[] = [];
   for (const [name, request] of Object.entries(requests)) {
-    const reference = name === "default" || isSameNetwork(context, name, primary) ? primary : name;
-    wishes.set(reference, wishOf(request));
+    const isPrimary = name === "default" || isSameNetwork(context, name, primary);
+    const reference = isPrimary ? primary : name;
+    const wish = wishOf(request);
+    const problem = endpointProblem(askedNetwork(context, reference), wish);
+    if (problem !== "") {
+      problems.push(`invalid config for network ${nameOf(context, reference)}: ${problem}`);
+    }
+    wishes.set(reference, { networkId: request.networkId ?? "", wish });
   }
-  if (wishes.size > 1) checkSeveral(wishes);
-  return [...wishes].map(([reference, wish]) => {
-    const complete = reference === primary ? primaryWish(container, reference, wish) : wish;
-    checkEndpointWish(
-      askedNetwork(context, reference),
-      complete,
-      `invalid config for network ${nameOf(context, reference)}: `,
-    );
-    return { networkRef: reference, networkId: idOf(context, reference), wish: complete };
-  });
-}
-
-function refuseEndpoints(requests: Readonly<Record<string, EndpointRequest>>): void {
-  const names = Object.keys(requests).filter((name) => name !== "default");
-  const wished = names.filter((name) => !name.startsWith("container:"));
-  if (wished.length > 0) {
-    throw invalidArgument(
-      "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
-    );
-  }
-}
-
-function checkSeveral(wishes: ReadonlyMap<string, EndpointWish>): void {
-  const isAlone = (name: string): boolean => name === "host" || name === "none";
-  if ([...wishes.keys()].some(isAlone)) {
-    throw invalidArgument(
-      "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
-    );
-  }
+  if (problems.length > 0) throw invalidArgument(joinProblems(problems));
+  return wishes.size > 0 ? wishes : new Map([[primary, { networkId: "", wish: noWish }]]);
 }
 
 /** What is asked of the container as a whole goes to its primary endpoint. */
-function primaryWish(
-  container: NetworkedContainer,
-  reference: string,
-  wish: EndpointWish,
-): EndpointWish {
-  const links = container.hostConfig.links?.values ?? [];
-  return {
-    ...wish,
-    macAddress: wish.macAddress === "" ? container.config.macAddress : wish.macAddress,
-    links: predefinedNames.includes(reference)
-      ? wish.links
-      : [...new Set([...wish.links, ...links])],
-  };
+function primaryWish(container: NetworkedContainer, wish: EndpointWish): EndpointWish {
+  return wish.macAddress === "" ? { ...wish, macAddress: container.config.macAddress } : wish;
 }
 
 /** A copy without anything that is not asked for. */

@@ -1,9 +1,18 @@
 /** Gives a container its place in each of its networks: addresses, names and the plan of the interface. */
-import { internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import { invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { formatAddress, isLinkLocal, parseAddress } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
-import { checkEndpointWish, endpointSysctls } from "../../domain/network/declare-rules.ts";
+import { checkCompany } from "../../domain/network/company.ts";
+import { checkEndpointWish, parseLink } from "../../domain/network/declare-rules.ts";
+import {
+  interfaceSysctls,
+  isInterfaceSysctl,
+  sandboxError,
+  sysctlPath,
+} from "../../domain/network/interface-sysctls.ts";
 import { formatMac, parseMac } from "../../domain/network/mac-address.ts";
+import { parseMode } from "../../domain/network/network-modes.ts";
+import { isRoutedByParent } from "../../domain/network/parent-link.ts";
 import type {
   EndpointRecord,
   EndpointWish,
@@ -20,27 +29,54 @@ export interface PlacedEndpoint {
   readonly endpoint: EndpointRecord & { readonly live: LiveEndpoint };
 }
 
-/** The networks of the endpoints, in the order of their interfaces. Errors: not_found. */
+/**
+ * The networks of the endpoints, each once, in the order of their interfaces. Errors: not_found,
+ * invalid_argument (networks that don't go together).
+ */
 export function resolveEndpoints(
   context: NetworkContext,
   endpoints: readonly EndpointRecord[],
   mode: string,
 ): { network: NetworkRecord; endpoint: EndpointRecord }[] {
-  const resolved = endpoints.map((endpoint) => {
-    const network =
-      endpoint.networkId === ""
-        ? context.registry.find(endpoint.networkRef)
-        : context.registry.network(endpoint.networkId);
-    if (network === undefined) throw missing(endpoint, mode);
-    return { network, endpoint: { ...endpoint, networkId: network.id } };
-  });
+  const resolved = endpoints.map((endpoint) => resolveEndpoint(context, endpoint, mode));
   const isPrimary = (network: NetworkRecord): boolean =>
     network.name === mode || network.id.startsWith(mode);
-  return resolved.sort(
-    (one, other) =>
-      Number(isPrimary(other.network)) - Number(isPrimary(one.network)) ||
-      (one.network.name < other.network.name ? -1 : 1),
+  const ordered = resolved
+    .filter(isFirst)
+    .sort(
+      (one, other) =>
+        Number(isPrimary(other.network)) - Number(isPrimary(one.network)) ||
+        (one.network.name < other.network.name ? -1 : 1),
+    );
+  checkCompany(
+    parseMode(mode),
+    ordered.map(({ network }) => network),
   );
+  return ordered;
+}
+
+function resolveEndpoint(
+  context: NetworkContext,
+  { askedNetworkId, ...endpoint }: EndpointRecord,
+  mode: string,
+): { network: NetworkRecord; endpoint: EndpointRecord } {
+  const network =
+    askedNetworkId !== undefined
+      ? context.registry.find(askedNetworkId)
+      : endpoint.networkId === ""
+        ? context.registry.find(endpoint.networkRef)
+        : context.registry.network(endpoint.networkId);
+  if (network === undefined) throw missing(endpoint, mode);
+  return { network, endpoint: { ...endpoint, networkId: network.id } };
+}
+
+/** Whether it is the first one in its network: two references can mean the same. */
+function isFirst(
+  { network }: { network: NetworkRecord },
+  index: number,
+  all: readonly { network: NetworkRecord }[],
+): boolean {
+  return all.findIndex((each) => each.network.id === network.id) === index;
 }
 
 function missing({ networkRef, networkId }: EndpointRecord, mode: string): Error {
@@ -66,6 +102,7 @@ export function placeEndpoints(
         throw permissionDenied("cannot create endpoint on configuration-only network");
       }
       checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, endpoint.wish);
+      for (const link of endpoint.wish.links) parseLink(link);
       const live = takePlace(context, network, endpoint.wish, names);
       names.add(live.interfaceName);
       const { isWaiting: _over, ...lasting } = endpoint;
@@ -88,6 +125,9 @@ function takePlace(
 ): LiveEndpoint {
   const endpointId = context.ids.id();
   if (!hasInterface(network)) return { ...nowhere, endpointId };
+  const hostName =
+    network.driver === "bridge" ? hostLinkName(context.options.linkPrefix, endpointId) : "";
+  const interfaceName = freeName(network, wish, hostName, usedNames);
   const ipv4 = takeAddress(context, network, 4, wish);
   let ipv6 = "";
   try {
@@ -98,15 +138,19 @@ function takePlace(
   }
   return {
     endpointId,
-    interfaceName: freeName(network, wish, usedNames),
-    hostName:
-      network.driver === "bridge" ? hostLinkName(context.options.linkPrefix, endpointId) : "",
+    interfaceName,
+    hostName,
     macAddress: formatMac(parseMac(wish.macAddress) ?? context.ids.mac()),
     ipv4,
     ipv6,
-    gateway4: network.internal ? "" : gatewayOf(network, 4),
-    gateway6: network.internal ? "" : gatewayOf(network, 6),
+    gateway4: hasNextHop(network) ? gatewayOf(network, 4) : "",
+    gateway6: hasNextHop(network) ? gatewayOf(network, 6) : "",
   };
+}
+
+/** Whether a machine with an address is the way out, not a link nor nobody. */
+function hasNextHop(network: NetworkRecord): boolean {
+  return !network.internal && !isRoutedByParent(network.driver, network);
 }
 
 /** Names of links have at most 15 letters. */
@@ -153,11 +197,12 @@ const interfaceNameOption = "com.docker.network.endpoint.ifname";
 function freeName(
   network: NetworkRecord,
   wish: EndpointWish,
+  hostName: string,
   usedNames: ReadonlySet<string>,
 ): string {
   const wanted = wish.driverOpts[interfaceNameOption];
   if (wanted !== undefined && wanted !== "") {
-    checkInterfaceName(wanted, usedNames);
+    checkInterfaceName(wanted, hostName, usedNames);
     return wanted;
   }
   const prefix = parseBridgeOptions(network.options).interfacePrefix;
@@ -168,9 +213,13 @@ function freeName(
 }
 
 /** The kernel's reasons against a name, told before anything is made. Errors: internal. */
-function checkInterfaceName(name: string, usedNames: ReadonlySet<string>): void {
+function checkInterfaceName(name: string, hostName: string, usedNames: ReadonlySet<string>): void {
+  const texts = [hostName, name].map((text) => JSON.stringify(text));
   const refuse = (why: string): Error =>
-    internal(`error renaming interface to ${JSON.stringify(name)}: ${why}`);
+    sandboxError(
+      { hostName, interfaceName: name },
+      `error renaming interface ${texts.join(" to ")}: ${why}`,
+    );
   if (Buffer.byteLength(name) > 15) throw refuse("numerical result out of range");
   if (/[\s/:\0]/.test(name) || name === "." || name === "..") throw refuse("invalid argument");
   if (name === "lo" || usedNames.has(name)) throw refuse("file exists");
@@ -212,6 +261,20 @@ function defaultRoutes(each: PlacedEndpoint, gateways: GatewayChoice): RoutePlan
     routes.push({ destination: "0.0.0.0/0", gateway: gateway4, metric: 0 });
   }
   if (gateways.ipv6 === each) routes.push({ destination: "::/0", gateway: gateway6, metric: 0 });
+  return [...routes, ...linkRoutes(each, gateways)];
+}
+
+/** Where the parent itself routes, everything is sent to the link, unless another network has a gateway. */
+function linkRoutes({ network, endpoint }: PlacedEndpoint, gateways: GatewayChoice): RoutePlan[] {
+  if (network.internal || !isRoutedByParent(network.driver, network)) return [];
+  const { ipv4, ipv6 } = endpoint.live;
+  const routes: RoutePlan[] = [];
+  if (ipv4 !== "" && gateways.ipv4 === undefined) {
+    routes.push({ destination: "0.0.0.0/0", gateway: "", metric: 0 });
+  }
+  if (ipv6 !== "" && gateways.ipv6 === undefined) {
+    routes.push({ destination: "::/0", gateway: "", metric: 0 });
+  }
   return routes;
 }
 
@@ -229,7 +292,7 @@ function planInterface({ network, endpoint }: PlacedEndpoint, routes: RoutePlan[
     mtu: options.mtu,
     routes,
     mode: isBridge ? "" : (network.options[`${network.driver}_mode`] ?? ""),
-    sysctls: { ...interfaceSysctls(live), ...wantedSysctls(live, wish) },
+    sysctls: { ...ownSysctls(live), ...wantedSysctls(live, wish) },
     isolated: isBridge && !options.interContainer,
   };
 }
@@ -246,7 +309,7 @@ function linkLocals(wish: EndpointWish): string[] {
 }
 
 /** Neighbours that remember the address' last owner are told of the new one. */
-function interfaceSysctls(live: LiveEndpoint): Record<string, string> {
+function ownSysctls(live: LiveEndpoint): Record<string, string> {
   const name = live.interfaceName;
   const sysctls: Record<string, string> = { [`net/ipv4/conf/${name}/arp_notify`]: "1" };
   if (live.ipv6 === "") sysctls[`net/ipv6/conf/${name}/disable_ipv6`] = "1";
@@ -254,19 +317,25 @@ function interfaceSysctls(live: LiveEndpoint): Record<string, string> {
   return sysctls;
 }
 
-/** `net.ipv4.conf.IFNAME.log_martians=1,…`: only sysctls of this interface. Errors: invalid_argument. */
 function wantedSysctls(live: LiveEndpoint, wish: EndpointWish): Record<string, string> {
-  const sysctls: Record<string, string> = {};
-  for (const text of (wish.driverOpts[endpointSysctls] ?? "").split(",")) {
-    if (text === "") continue;
-    const [, path, value] =
-      /^(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.(?:IFNAME|ifname)\.[a-z0-9_]+)=(.*)$/.exec(
-        text,
-      ) ?? [];
-    if (path === undefined || value === undefined) {
-      throw invalidArgument(`invalid endpoint sysctl setting: ${JSON.stringify(text)}`);
+  return Object.fromEntries(
+    interfaceSysctls(live, wish).map((each) => [sysctlPath(each, live.interfaceName), each.value]),
+  );
+}
+
+/**
+ * Whether this kernel's interfaces have the sysctls that were asked for, told before anything is made.
+ * Errors: internal.
+ */
+export async function checkSysctls(
+  { links }: NetworkContext,
+  placed: readonly PlacedEndpoint[],
+): Promise<void> {
+  for (const { endpoint } of placed) {
+    for (const sysctl of interfaceSysctls(endpoint.live, endpoint.wish)) {
+      if (isInterfaceSysctl(sysctl) && (await links.hasSysctl(sysctlPath(sysctl, "lo")))) continue;
+      const path = sysctlPath(sysctl, endpoint.live.interfaceName);
+      throw sandboxError(endpoint.live, `/proc/sys/${path} is not a sysctl file`);
     }
-    sysctls[path.replaceAll(".", "/").replace(/IFNAME|ifname/, live.interfaceName)] = value;
   }
-  return sysctls;
 }

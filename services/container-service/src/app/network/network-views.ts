@@ -85,6 +85,16 @@ export function viewSettings(registry: NetworkRegistry, containerId: string): Ne
   return view;
 }
 
+/** The MAC address asked of the endpoint in the network of the container's mode, or empty. */
+export function askedMac(registry: NetworkRegistry, containerId: string): string {
+  const container = registry.container(containerId);
+  const primary = container?.endpoints.find((endpoint) => {
+    const { name, id } = registry.networkOf(endpoint) ?? { name: endpoint.networkRef, id: "" };
+    return name === container.mode || id === container.mode;
+  });
+  return primary?.wish.macAddress ?? "";
+}
+
 function makeSettings(
   container: ContainerNetworks,
   networks: readonly (NetworkRecord | undefined)[],
@@ -121,7 +131,7 @@ function viewEndpoint(
   const [globalIpv6Address = "", prefix6 = "0"] = live?.ipv6.split("/") ?? [];
   return {
     ...wish,
-    macAddress: live?.macAddress || wish.macAddress,
+    macAddress: viewMac(container, endpoint),
     ...viewIdentity(container, endpoint, network),
     endpointId: live?.endpointId ?? "",
     gateway: live?.gateway4 ?? "",
@@ -133,18 +143,31 @@ function viewEndpoint(
   };
 }
 
+/** Of a container that was started and is no more, not even what was asked for is shown. */
+function viewMac(container: ContainerNetworks, { wish, live }: EndpointRecord): string {
+  if (live === undefined && wasStarted(container)) return "";
+  return live?.macAddress || wish.macAddress;
+}
+
+function wasStarted({ resolvConfDigest }: ContainerNetworks): boolean {
+  return resolvConfDigest !== undefined;
+}
+
 /** Before its first start a container knows its networks by name only; its own names, when it was connected. */
 function viewIdentity(
   container: ContainerNetworks,
   endpoint: EndpointRecord,
   network: NetworkRecord | undefined,
 ): Pick<EndpointView, "networkId" | "dnsNames"> {
-  const wasStarted = endpoint.live !== undefined || container.resolvConfDigest !== undefined;
+  const isKnown = endpoint.live !== undefined || wasStarted(container);
   const isWaiting = endpoint.isWaiting === true;
-  if (network === undefined || !(wasStarted || isWaiting)) return { networkId: "", dnsNames: [] };
+  const { askedNetworkId = "" } = endpoint;
+  if (network === undefined || !(isKnown || isWaiting)) {
+    return { networkId: askedNetworkId, dnsNames: [] };
+  }
   const isNamed = network.name !== defaultBridge && network.ipam.config.length > 0;
   return {
-    networkId: isWaiting ? "" : network.id,
+    networkId: isWaiting ? askedNetworkId : network.id,
     dnsNames: isNamed ? dnsNamesOf({ container, endpoint }) : [],
   };
 }

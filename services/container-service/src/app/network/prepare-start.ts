@@ -10,6 +10,7 @@ import type { NetworkedContainer, PreparedNetwork } from "../../ports/networking
 import { hostModeFiles, hostnameOf, type OwnTexts, ownTexts } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import {
+  checkSysctls,
   chooseGateways,
   type GatewayChoice,
   type PlacedEndpoint,
@@ -71,6 +72,7 @@ async function prepareOwn(
   };
   context.registry.putContainer(networks);
   try {
+    await setUp(() => checkSysctls(context, placed));
     const gateways = chooseGateways(placed);
     const published = await setUp(() => publishContainer(context, container, placed, gateways));
     networks = { ...networks, published, exposed: shownPorts(container, placed) };

@@ -1,6 +1,7 @@
 /** Options of the bridge driver, as Docker names them. */
 import { internal, invalidArgument } from "@gantry/errors";
 import { type Address, type Family, parseAddress } from "./address.ts";
+import { parseFlag } from "./families.ts";
 
 /** Docker's option names. */
 export const bridgeOptionNames = {
@@ -66,8 +67,8 @@ export function parseBridgeOptions(options: Readonly<Record<string, string>>): B
 function flag(options: Readonly<Record<string, string>>, name: string, fallback: boolean): boolean {
   const text = options[name];
   if (text === undefined) return fallback;
-  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
-  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
+  const value = parseFlag(text);
+  if (value !== undefined) return value;
   throw unreadable(
     name,
     text,

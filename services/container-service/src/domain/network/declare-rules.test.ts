@@ -145,13 +145,9 @@ describe("endpoint settings of a network that is there", () => {
     it(`are refused: ${problem}`, () => {
       assert.throws(
         () => {
-          checkEndpointWish(
-            network,
-            wish({ ipamConfig: { ...ipamConfig, linkLocalIps: [] } }),
-            "x: ",
-          );
+          checkEndpointWish(network, wish({ ipamConfig: { ...ipamConfig, linkLocalIps: [] } }));
         },
-        { kind: "invalid_argument", message: `x: invalid endpoint settings:\n${problem}` },
+        { kind: "invalid_argument", message: `invalid endpoint settings:\n${problem}` },
       );
     });
   }
@@ -178,4 +174,13 @@ describe("legacy notations", () => {
     assert.deepEqual(parseLink("db:d"), { container: "db", alias: "d" });
     assert.deepEqual(parseLink("/db:/web/d"), { container: "db", alias: "d" });
   });
+
+  for (const [text, message] of [
+    ["a:b:c", "bad format for links: a:b:c"],
+    ["", "empty string specified for links"],
+  ] as const) {
+    it(`refuses the link ${JSON.stringify(text)}, as nobody's fault but the engine's`, () => {
+      assert.throws(() => parseLink(text), { kind: "internal", message });
+    });
+  }
 });

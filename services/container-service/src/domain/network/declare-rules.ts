@@ -1,6 +1,7 @@
 /** What a new container may ask of its networks. Texts are Docker's. */
-import { invalidArgument } from "@gantry/errors";
+import { internal, invalidArgument } from "@gantry/errors";
 import { containsAddress, parseAddress, type Subnet } from "./address.ts";
+import { sysctlProblems } from "./interface-sysctls.ts";
 import { parseMac } from "./mac-address.ts";
 import { defaultBridge, type NetworkMode } from "./network-modes.ts";
 import { type BindingsRequest, expandContainerPorts, wantedPorts } from "./port-spec.ts";
@@ -32,9 +33,11 @@ export function checkNetworkChoice(choice: NetworkChoice): void {
   checkNames(choice);
   for (const port of choice.exposedPorts) expandContainerPorts(port);
   wantedPorts(choice.portBindings, choice.exposedPorts, choice.publishAllPorts);
-  if (choice.macAddress !== "") {
+  if (choice.macAddress !== "" && parseMac(choice.macAddress) === undefined) {
     const name = choice.mode.kind === "network" ? choice.mode.reference : choice.mode.kind;
-    checkMac(choice.macAddress, `invalid config for network ${name}: `);
+    throw invalidArgument(
+      `invalid config for network ${name}: invalid MAC address ${choice.macAddress}`,
+    );
   }
 }
 
@@ -85,6 +88,11 @@ function checkSharedNamespace(choice: NetworkChoice, reference: string): void {
 // What is written into hosts and resolv.conf must stay one word.
 const word = /^[^\s\0-\x1f\x7f#]+$/;
 
+/** Whether a text stays one word in hosts and resolv.conf. */
+export function isWord(text: string): boolean {
+  return word.test(text);
+}
+
 function checkNames(choice: NetworkChoice): void {
   for (const name of [choice.hostname, choice.domainname]) {
     if (name !== "" && !word.test(name))
@@ -127,10 +135,6 @@ export function parseExtraHost(text: string): ExtraHost {
   return { name, address };
 }
 
-function checkMac(text: string, prefix = ""): void {
-  if (parseMac(text) === undefined) throw invalidArgument(`${prefix}invalid MAC address ${text}`);
-}
-
 /** The network that an endpoint is asked of: its name, and when it exists the subnets that addresses may be asked of. */
 export interface AskedNetwork {
   readonly name: string;
@@ -138,21 +142,22 @@ export interface AskedNetwork {
 }
 
 /** What an endpoint may ask of its network. Errors: invalid_argument with all problems. */
-export function checkEndpointWish(network: AskedNetwork, wish: EndpointWish, prefix = ""): void {
+export function checkEndpointWish(network: AskedNetwork, wish: EndpointWish): void {
+  const problem = endpointProblem(network, wish);
+  if (problem !== "") throw invalidArgument(problem);
+}
+
+/** What is wrong with an endpoint's settings, or empty. */
+export function endpointProblem(network: AskedNetwork, wish: EndpointWish): string {
   const problems = [
     ...defaultBridgeProblems(network.name, wish),
     ...addressProblems(wish),
     ...(network.subnets === undefined ? [] : rangeProblems(network.subnets, wish)),
     ...sysctlProblems(wish),
   ];
-  for (const alias of wish.aliases) {
-    if (!word.test(alias)) problems.push(`invalid alias: ${JSON.stringify(alias)}`);
-  }
-  if (problems.length > 0) {
-    throw invalidArgument(`${prefix}invalid endpoint settings:\n${joinProblems(problems)}`);
-  }
-  if (wish.macAddress !== "") checkMac(wish.macAddress, prefix);
-  for (const link of wish.links) parseLink(link);
+  if (problems.length > 0) return `invalid endpoint settings:\n${joinProblems(problems)}`;
+  const isMac = wish.macAddress === "" || parseMac(wish.macAddress) !== undefined;
+  return isMac ? "" : `invalid MAC address ${wish.macAddress}`;
 }
 
 function addressProblems(wish: EndpointWish): string[] {
@@ -195,19 +200,6 @@ function outsideProblem(all: readonly Subnet[], text: string, family: 4 | 6): st
   ];
 }
 
-/** Driver option: sysctls of the endpoint's interface, separated by commas. */
-export const endpointSysctls = "com.docker.network.endpoint.sysctls";
-
-function sysctlProblems(wish: EndpointWish): string[] {
-  const texts = (wish.driverOpts[endpointSysctls] ?? "").split(",").filter((text) => text !== "");
-  return texts
-    .filter((text) => !/^[^.]*\.(?:ipv4|ipv6|mpls)\.[^.]*\.(?:IFNAME|ifname)\../.test(text))
-    .map(
-      (text) =>
-        `unrecognised network interface sysctl '${text}'; represent 'net.X.Y.ethN.Z=V' as 'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'`,
-    );
-}
-
 function defaultBridgeProblems(networkRef: string, wish: EndpointWish): string[] {
   if (networkRef !== defaultBridge && networkRef !== "host" && networkRef !== "none") return [];
   const problems: string[] = [];
@@ -227,13 +219,11 @@ export interface Link {
   readonly alias: string;
 }
 
-/** `container[:alias]`; `/container:/parent/alias` as inspect shows it is read, too. Errors: invalid_argument. */
+/** `container[:alias]`; `/container:/parent/alias` as inspect shows it is read, too. Errors: internal. */
 export function parseLink(text: string): Link {
-  if (text === "") throw invalidArgument("empty string specified for links");
+  if (text === "") throw internal("empty string specified for links");
   const [container = "", alias = container, ...rest] = text.split(":");
-  const shortAlias = alias.slice(alias.lastIndexOf("/") + 1);
-  if (container === "" || shortAlias === "" || rest.length > 0 || !word.test(shortAlias)) {
-    throw invalidArgument(`bad format for links: ${text}`);
-  }
-  return { container: container.replace(/^\//, ""), alias: shortAlias };
+  if (rest.length > 0) throw internal(`bad format for links: ${text}`);
+  if (!container.startsWith("/")) return { container, alias };
+  return { container: container.slice(1), alias: alias.slice(alias.lastIndexOf("/") + 1) };
 }

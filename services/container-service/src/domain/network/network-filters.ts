@@ -1,7 +1,7 @@
 /** Docker's filters of networks. */
 import { internal, invalidArgument } from "@gantry/errors";
 import { predefinedNames } from "./network-modes.ts";
-import { type NetworkRecord, shownDriver } from "./records.ts";
+import { type NetworkRecord, shownDriver, shownScope } from "./records.ts";
 
 /** For each key the values; within a key any may match (labels: all must). */
 export type NetworkFilter = ReadonlyMap<string, readonly string[]>;
@@ -48,7 +48,7 @@ export function isListed(network: NetworkRecord, filter: NetworkFilter, inUse: b
     any("driver", (value) => shownDriver(network) === value) &&
     any("id", (value) => matches(network.id, value)) &&
     any("name", (value) => matches(network.name, value)) &&
-    any("scope", (value) => value === "local") &&
+    any("scope", (value) => value === shownScope(network)) &&
     any("type", (value) => (value === "builtin") === builtin) &&
     hasLabels(network.labels, filter.get("label") ?? []) &&
     (!filter.get("dangling")?.length ||

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { checkVlanOptions, vlanParent } from "./parent-link.ts";
+import { checkVlanOptions, isRoutedByParent, vlanParent } from "./parent-link.ts";
 
 describe("the parent of a macvlan network", () => {
   it("may be a VLAN of a link that is there", () => {
@@ -31,5 +31,18 @@ describe("the parent of a macvlan network", () => {
     assert.throws(() => {
       checkVlanOptions("macvlan", { macvlan_mode: "l2" });
     }, /requested macvlan mode 'l2' is not valid, 'bridge' mode is the macvlan driver default/);
+  });
+
+  it("routes itself for ipvlan in the modes of layer 3 alone", () => {
+    for (const [driver, mode, isRouted] of [
+      ["ipvlan", "l3", true],
+      ["ipvlan", "l3s", true],
+      ["ipvlan", "l2", false],
+      ["macvlan", "bridge", false],
+    ] as const) {
+      const options = { [`${driver}_mode`]: mode };
+      assert.equal(isRoutedByParent(driver, { options }), isRouted, mode);
+    }
+    assert.equal(isRoutedByParent("ipvlan", { options: {} }), false);
   });
 });

@@ -1,5 +1,6 @@
 /** The link below a macvlan or ipvlan network. Texts are Docker's. */
 import { internal } from "@gantry/errors";
+import type { NetworkDriver, NetworkRecord } from "./records.ts";
 
 /** A link that is made for a network whose parent does not exist. */
 export type MadeParent =
@@ -34,6 +35,14 @@ export function checkVlanOptions(
   if (options["parent"] === "lo") {
     throw internal(`loopback interface is not a valid ${driver} parent link`);
   }
+}
+
+/** Whether containers leave by the parent's own routes, without a gateway: ipvlan in its modes of layer 3. */
+export function isRoutedByParent(
+  driver: NetworkDriver,
+  { options }: Pick<NetworkRecord, "options">,
+): boolean {
+  return driver === "ipvlan" && ["l3", "l3s"].includes(options["ipvlan_mode"] ?? "");
 }
 
 /** What to make for a parent that is not there, `below` being in `links`. Errors: internal. */

@@ -11,6 +11,8 @@ export interface NetworkRecord {
   /** Nanoseconds since the epoch, decimal. */
   readonly createdNano: string;
   readonly driver: NetworkDriver;
+  /** As it was asked for, where that is neither nothing nor `local`: it has no meaning here. */
+  readonly scope?: string;
   readonly enableIpv4: boolean;
   readonly enableIpv6: boolean;
   readonly internal: boolean;
@@ -32,6 +34,17 @@ export function shownDriver({ driver, configOnly }: NetworkRecord): NetworkDrive
   return configOnly ? "null" : driver;
 }
 
+export function shownScope({ scope = "local" }: NetworkRecord): string {
+  return scope;
+}
+
+/** What was asked for, IPv4 first and whether it is used or not; then what the engine chose. */
+export function shownSubnets({ ipam }: NetworkRecord): SubnetRecord[] {
+  const rank = ({ subnet, isChosen }: SubnetRecord): number =>
+    (isChosen === true ? 2 : 0) + (subnet.includes(":") ? 1 : 0);
+  return [...(ipam.unused ?? []), ...ipam.config].sort((one, other) => rank(one) - rank(other));
+}
+
 export type NetworkDriver = "bridge" | "host" | "null" | "macvlan" | "ipvlan";
 
 export interface IpamRecord {
@@ -41,6 +54,8 @@ export interface IpamRecord {
   readonly hasOptions?: boolean;
   /** Filled in: each has a subnet, and a gateway unless there can be none. */
   readonly config: readonly SubnetRecord[];
+  /** Subnets of a family that the network does not have, as they were asked for: only inspect knows them. */
+  readonly unused?: readonly SubnetRecord[];
 }
 
 /** Texts in canonical form; empty when there is none. */
@@ -81,6 +96,8 @@ export interface EndpointRecord {
   readonly networkRef: string;
   /** Empty until the first start finds the network. */
   readonly networkId: string;
+  /** ID of the network among the settings that were asked for: the start looks for it, not for the name. */
+  readonly askedNetworkId?: string;
   readonly wish: EndpointWish;
   /** Connected while the container did not run, and not started since. */
   readonly isWaiting?: boolean;
