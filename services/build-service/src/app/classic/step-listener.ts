@@ -145,9 +145,9 @@ export class ClassicTeller implements StepListener {
       head(stage.from.original);
       const begun = await planner.begin(stage);
       let id = startOf(begun, ids);
-      this.#say(` ---> ${shortOf(id)}\n`);
       const { instructions, triggers } = begun;
-      if (triggers > 0) {
+      if (triggers === 0) this.#arrow(id);
+      else {
         this.#say(`# Executing ${String(triggers)} build trigger${triggers === 1 ? "" : "s"}\n`);
       }
       for (const [index, { original }] of instructions.entries()) {
@@ -158,6 +158,8 @@ export class ClassicTeller implements StepListener {
         const before = id;
         try {
           id = await this.#step(step, before, session, tracker, containers);
+          // Triggers are part of FROM, whose ID is that of the last one.
+          if (index + 1 >= triggers) this.#arrow(id);
         } catch (error) {
           await this.#leaveFailed(error, before, containers);
           throw error;
@@ -211,7 +213,6 @@ export class ClassicTeller implements StepListener {
     }
     const id = await this.#images.add(step, parent, session);
     if (isConfig) await this.#configStep(keyOf("step", id, [...step.state.args]), pretend);
-    this.#say(` ---> ${shortOf(id)}\n`);
     return id;
   }
 
@@ -282,6 +283,10 @@ export class ClassicTeller implements StepListener {
   #output(stream: LogStream, bytes: Uint8Array): void {
     const text = Buffer.from(bytes).toString("utf8");
     this.#say(stream === 2 ? `\u001b[91m${text}\u001b[0m` : text);
+  }
+
+  #arrow(id: string): void {
+    this.#say(` ---> ${shortOf(id)}\n`);
   }
 
   #say(text: string): void {
