@@ -4,6 +4,7 @@ import { fstatSync, mkdtempSync, readdirSync, readlinkSync, readSync, rmSync } f
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before } from "node:test";
+import { rejection as rejectionOf } from "@gantry/testkit/rejection";
 import { type ChildExit, type Kernel, type KernelError, loadKernel } from "../lib/index.ts";
 
 export const kernel: Kernel = loadKernel();
@@ -33,14 +34,7 @@ export function failure(act: () => unknown): KernelError {
 }
 
 /** What a promise was rejected with. */
-export async function rejection(promise: Promise<unknown>): Promise<KernelError> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as KernelError;
-  }
-  throw new assert.AssertionError({ message: "was not refused" });
-}
+export const rejection = rejectionOf<KernelError>;
 
 /** What every descriptor is; others than ours may close meanwhile, but none may be added. */
 export function openFds(): Set<string> {

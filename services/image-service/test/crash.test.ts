@@ -3,6 +3,7 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { openTempDir } from "@gantry/fs";
+import { mediaTypes, sha256Digest } from "@gantry/oci";
 import { eventually } from "@gantry/testkit";
 import { putImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
@@ -19,7 +20,7 @@ const fewSteps = isDeep ? allSteps : [2, 9];
 
 /** Every image that is listed can be run and saved, and no row lacks its files. */
 async function assertSound(service: TestService): Promise<void> {
-  const { images } = await service.images.listImages({});
+  const { images } = await service.images.listImages({ all: true });
   for (const { id } of images) {
     await service.images.resolveImage({ image: id });
     assert.ok((await save(service, [id])).length > 0);
@@ -126,7 +127,74 @@ describe("kill -9 at a step of what makes and removes images here", () => {
   });
 });
 
+describe("kill -9 at a step of what a classic build does", () => {
+  it("leaves a store that opens: the layer, the images of steps and the kept container's tree", async () => {
+    await using service = await openImageService();
+    const leaseOwner = "build-cache-x";
+    const run = async (): Promise<unknown> => {
+      const layerKey = "build/x";
+      await service.snapshots.commitSnapshot({ key: "c1", layerKey, leaseOwner, keep: true });
+      const { diffId, layer } = await service.snapshots.packSnapshot({ layerKey, leaseOwner });
+      const { mediaType = "", digest = "", sizeBytes = 0n } = layer ?? {};
+      const first = stepImage("", []);
+      const second = stepImage(first.id, [{ mediaType, digest, size: Number(sizeBytes), diffId }]);
+      const images = [first, second].map(({ id: _id, ...image }) => image);
+      return await service.images.storeStepImages({ images, namedId: second.id, names: ["s:1"] });
+    };
+    await killedAtSteps(service, run, {
+      steps: isDeep ? allSteps : [1, 4, 8, 12, 16, 20, 24],
+      prepare: async () => {
+        const place = { key: "c1", parentChainId: "", leaseOwner: "c1" };
+        const { mount } = await service.snapshots.prepareSnapshot(place);
+        writeFileSync(path.join(mount?.upperDir ?? "", "added"), "by the step");
+      },
+      check: async () => {
+        const { changes } = await service.snapshots.listSnapshotChanges({ key: "c1" });
+        assert.ok(changes.some((change) => change.path === "/added"));
+        // Whatever was written is seen by who looks for it, parents first.
+        const { images } = await service.images.listImages({ all: true });
+        const ids = images.map(({ id }) => id);
+        assert.ok(images.every(({ parentId }) => parentId === "" || ids.includes(parentId)));
+      },
+      finish: async () => {
+        for (const owner of ["c1", leaseOwner]) await service.content.releaseLease({ owner });
+      },
+    });
+  });
+});
+
+interface LayerOfStep {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+  readonly diffId: string;
+}
+
+function stepImage(parentId: string, layers: readonly LayerOfStep[]) {
+  const history = [{ created: "2026-01-01T00:00:00Z", created_by: "step", empty_layer: true }];
+  const config = Buffer.from(
+    JSON.stringify({
+      ...{ os: "linux", architecture: "amd64", config: {} },
+      history: layers.length === 0 ? history : [...history, { created_by: "RUN" }],
+      rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
+    }),
+  );
+  const manifest = Buffer.from(
+    JSON.stringify({
+      ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
+      config: {
+        mediaType: mediaTypes.ociConfig,
+        digest: sha256Digest(config),
+        size: config.length,
+      },
+      layers: layers.map(({ diffId: _diffId, ...layer }) => layer),
+    }),
+  );
+  return { id: sha256Digest(manifest) as string, manifest, config, parentId };
+}
+
 interface Around {
+  readonly steps?: readonly number[];
   readonly prepare?: () => Promise<void>;
   /** After the kill. */
   readonly check?: () => Promise<void>;
@@ -136,10 +204,10 @@ interface Around {
 async function killedAtSteps(
   service: TestService,
   run: () => Promise<unknown>,
-  { prepare, check, finish }: Around = {},
+  { steps = fewSteps, prepare, check, finish }: Around = {},
 ): Promise<void> {
   let killed = 0;
-  for (const step of fewSteps) {
+  for (const step of steps) {
     await prepare?.();
     await service.restart("SIGKILL", { GANTRY_FAILPOINT: `step:${step}` });
     await run().catch(() => {

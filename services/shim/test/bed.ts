@@ -6,6 +6,7 @@ import { after, before } from "node:test";
 import { type EngineError } from "@gantry/errors";
 import { type LaunchResponse } from "@gantry/proto/shim";
 import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
+import { rejection as rejectionOf } from "@gantry/testkit/rejection";
 import { type Bundle, type BundleChanges, makeBundle, makeLower } from "./bundle.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
 import type { ShimClient, ShimForm } from "./forms.ts";
@@ -128,11 +129,4 @@ export async function readStream(socketPath: string, ticket: Uint8Array): Promis
 }
 
 /** What a call was refused with. */
-export async function rejection(promise: Promise<unknown>): Promise<EngineError> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as EngineError;
-  }
-  throw new assert.AssertionError({ message: "was not refused" });
-}
+export const rejection = rejectionOf<EngineError>;

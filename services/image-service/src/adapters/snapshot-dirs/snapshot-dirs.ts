@@ -15,6 +15,7 @@ import {
   mkdirSync,
   readdirSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -133,10 +134,17 @@ class NumberedDirs implements DiskSnapshotDirs {
   create(kind: "layer" | "active" | "view", like: string | undefined): number {
     this.#last += 1;
     const id = this.#last;
-    mkdirSync(path.join(this.#root, String(id)), { mode: 0o700 });
-    if (kind !== "view") this.#createTree(this.treeOf(id), like);
-    if (kind === "active") mkdirSync(this.workOf(id), { mode: 0o700 });
-    if (kind !== "layer") mkdirSync(this.mountpointOf(id), { mode: 0o700 });
+    const folder = path.join(this.#root, String(id));
+    mkdirSync(folder, { mode: 0o700 });
+    try {
+      if (kind !== "view") this.#createTree(this.treeOf(id), like);
+      if (kind === "active") mkdirSync(this.workOf(id), { mode: 0o700 });
+      if (kind !== "layer") mkdirSync(this.mountpointOf(id), { mode: 0o700 });
+    } catch (error) {
+      // Empty as it is, it needs no room in the trash, which a full disk has not.
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
     return id;
   }
 
