@@ -250,6 +250,18 @@ describe("connect", () => {
     }
   });
 
+  it("is refused where the network namespace is another container's", async () => {
+    await docker("network", "create", "quay");
+    await docker("run", "-d", "--name", "up", "busybox", "sleep", "1000");
+    assert.deepEqual(await create("joined", "container:up"), [201, ""]);
+    assert.deepEqual(await start("joined"), [204, ""]);
+    assert.deepEqual(await call("POST", "/networks/quay/connect", { Container: "joined" }), [
+      400,
+      "container sharing network namespace with another container or host cannot be connected to any other network",
+    ]);
+    assert.deepEqual(await networksOf("joined"), []);
+  });
+
   it("of a container that does not run changes nothing where it is already", async () => {
     await docker("network", "create", "quay");
     assert.deepEqual(await create("down", "quay"), [201, ""]);

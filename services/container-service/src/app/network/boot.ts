@@ -13,6 +13,7 @@ import { plainSubnet } from "./create-network.ts";
 import { refreshHosts } from "./neighbours.ts";
 import { adoptPorts, redirectOf, relayPorts } from "./publish-ports.ts";
 import { releaseNetworks } from "./release-networks.ts";
+import { placedOf, settle } from "./settle-endpoints.ts";
 
 /** Reads the records, makes what every engine has, and puts bridges and rules in place. */
 export async function openNetworks(context: NetworkContext): Promise<void> {
@@ -212,6 +213,7 @@ export async function reconcileNetworks(
       await context.store.commit([context.registry.removeContainer(networks.containerId)], []);
     }
   }
+  const hadStrays = await removeStrayPorts(context);
   const published = publishedNow(context);
   const lost = await context.relay.restore(relayPorts(published));
   if (lost.length > 0) context.logger.error({ ports: lost }, "published ports are held by others");
@@ -219,7 +221,34 @@ export async function reconcileNetworks(
   for (const { container } of live) {
     refreshHosts(context, container.id);
     await renewNames(context, container);
+    if (hadStrays) await settleAgain(context, container.id);
   }
+}
+
+/**
+ * Host ends of interfaces that no record knows: of connects and disconnects that a crash cut short. Their other
+ * ends are in running containers, whose next interface could not have the name. Whether there were any.
+ */
+async function removeStrayPorts(context: NetworkContext): Promise<boolean> {
+  const prefix = `${context.options.linkPrefix}_`;
+  const endpoints = context.registry.containers().flatMap((each) => each.endpoints);
+  const owned = new Set(endpoints.flatMap(({ live }) => live?.hostName ?? []));
+  const strays = (await context.links.linkNames()).filter(
+    (name) => name.length === 15 && name.startsWith(prefix) && !owned.has(name),
+  );
+  for (const name of strays) {
+    context.logger.warn({ link: name }, "removing an interface that no container has");
+    await context.links.removeLink(name);
+  }
+  return strays.length > 0;
+}
+
+/** Routes and ports may have followed an interface that is gone. */
+async function settleAgain(context: NetworkContext, id: string): Promise<void> {
+  const networks = context.registry.container(id);
+  if (networks === undefined || parseMode(networks.mode).kind !== "network") return;
+  const placed = placedOf(context, networks.endpoints);
+  await settle(context, context.directory.find(id), networks, placed, []);
 }
 
 /** What came and went while nobody told its name server. */

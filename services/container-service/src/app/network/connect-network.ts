@@ -1,33 +1,27 @@
 /** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
 import { conflict, internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { checkNewcomer, sharedNamespace } from "../../domain/network/company.ts";
-import { textDigest } from "../../domain/network/container-files.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
 import type {
   ContainerNetworks,
   EndpointRecord,
   EndpointWish,
-  LiveEndpoint,
   NetworkRecord,
 } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
-import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import { askableSubnets } from "./declare-networks.ts";
 import {
   checkSysctls,
-  chooseGateways,
   type GatewayChoice,
-  type PlacedEndpoint,
   placeEndpoints,
   planInterfaces,
 } from "./endpoint-plan.ts";
-import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
+import { refreshNeighbours } from "./neighbours.ts";
 import { connectEvent } from "./prepare-start.ts";
-import { publishContainer, shownPorts } from "./publish-container.ts";
-import { unpublishPorts } from "./publish-ports.ts";
+import { keep, placedOf, settle } from "./settle-endpoints.ts";
 
 const fromHost =
   "cannot disconnect container from host network - container was created in host network mode";
@@ -55,8 +49,10 @@ export async function connectNetwork(
     const container = context.directory.find(id);
     const networks = networksOf(context, container);
     checkRemains(container);
-    const isRunning = container.pid !== 0 && networks.started;
-    if (isRunning) await connectRunning(context, container, networks, networkRef, request);
+    // In another container's namespace it holds nothing of its own.
+    const isJoined = parseMode(networks.mode).kind === "container";
+    if (container.pid !== 0 && (networks.started || isJoined))
+      await connectRunning(context, container, networks, networkRef, request);
     else await connectStopped(context, networks, networkRef, request);
   });
 }
@@ -156,7 +152,6 @@ async function connectRunning(
   if (added === undefined) throw internal("endpoint was not placed");
   const others = networks.endpoints;
   const placed = [...placedOf(context, others), added];
-  const gateways = chooseGateways(placed);
   try {
     await checkSysctls(context, [added]);
     const [plan] = planInterfaces([added], noGateways);
@@ -165,7 +160,7 @@ async function connectRunning(
       ...networks,
       endpoints: [...others, added.endpoint],
     };
-    await settle(context, container, next, placed, gateways, [connectEvent(container.id, added)]);
+    await settle(context, container, next, placed, [connectEvent(container.id, added)]);
   } catch (error) {
     context.registry.giveBackAddresses(network.id, added.endpoint.live);
     await context.links.detach(container.pid, added.endpoint.live.interfaceName);
@@ -174,90 +169,6 @@ async function connectRunning(
 }
 
 const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };
-
-function placedOf(context: NetworkContext, endpoints: readonly EndpointRecord[]): PlacedEndpoint[] {
-  return endpoints.flatMap((endpoint) => {
-    const network = context.registry.networkOf(endpoint);
-    return network === undefined || endpoint.live === undefined
-      ? []
-      : [{ network, endpoint: { ...endpoint, live: endpoint.live } }];
-  });
-}
-
-/** Default routes, published ports, names and records follow the endpoints. */
-async function settle(
-  context: NetworkContext,
-  container: FoundContainer,
-  networks: ContainerNetworks,
-  placed: readonly PlacedEndpoint[],
-  gateways: GatewayChoice,
-  events: readonly NewEvent[],
-): Promise<void> {
-  await context.links.setDefaultRoutes(
-    container.pid,
-    gateways.ipv4?.endpoint.live.gateway4 ?? "",
-    gateways.ipv6?.endpoint.live.gateway6 ?? "",
-  );
-  let next = networks;
-  if (!leadToGateways(networks, gateways)) {
-    unpublishPorts(context, networks.published);
-    next = { ...networks, published: [] };
-    context.registry.putContainer(next);
-    const published = await publishContainer(context, container, placed, gateways);
-    next = { ...next, published, exposed: shownPorts(container, placed) };
-    for (const { endpoint } of published.length === 0 ? [] : placed) {
-      if (endpoint.live.hostName !== "") await context.links.setHairpin(endpoint.live.hostName);
-    }
-  }
-  next = await renewResolver(context, container, next);
-  await keep(context, next, events);
-  refreshHosts(context, container.id);
-  refreshNeighbours(context, next);
-}
-
-/**
- * A container that comes into its first network with names gets a name server, and a resolv.conf that names it
- * unless somebody has changed that file. Both stay when it leaves.
- */
-async function renewResolver(
-  context: NetworkContext,
-  container: FoundContainer,
-  networks: ContainerNetworks,
-): Promise<ContainerNetworks> {
-  context.registry.putContainer(networks);
-  const { resolvConf, names } = await resolverTexts(context, container, networks);
-  const isNew = names !== undefined && !context.names.has(container.id);
-  context.names.renew(container.id, names);
-  if (!isNew) return networks;
-  const { resolvConfDigest = "" } = networks;
-  const isWritten = await context.files.rewriteResolvConf(
-    container.id,
-    resolvConfDigest,
-    resolvConf,
-  );
-  return isWritten ? { ...networks, resolvConfDigest: textDigest(resolvConf) } : networks;
-}
-
-/** Whether published ports lead to the endpoints that now have the default routes. */
-function leadToGateways(networks: ContainerNetworks, gateways: GatewayChoice): boolean {
-  const address = (
-    each: PlacedEndpoint | undefined,
-    pick: (live: LiveEndpoint) => string,
-  ): string =>
-    each?.network.driver === "bridge" ? pick(each.endpoint.live).replace(/\/.*$/, "") : "";
-  const ipv4 = address(gateways.ipv4, (live) => live.ipv4);
-  const ipv6 = address(gateways.ipv6, (live) => live.ipv6);
-  if (networks.published.length === 0) return ipv4 === "" && ipv6 === "";
-  return networks.published.every((port) => port.targetIpv4 === ipv4 && port.targetIpv6 === ipv6);
-}
-
-async function keep(
-  context: NetworkContext,
-  networks: ContainerNetworks,
-  events: readonly NewEvent[],
-): Promise<void> {
-  await context.store.commit([context.registry.putContainer(networks)], events);
-}
 
 /** Errors: not_found, invalid_argument (host), internal (not connected, Docker's text). */
 export async function disconnectNetwork(
@@ -305,6 +216,8 @@ async function disconnect(
     return;
   }
   const { interfaceName } = endpoint.live;
+  // Kept first: whatever is left of the interface after a crash is removed at the next start.
+  await keep(context, next, []);
   // `none` has none.
   if (interfaceName !== "") await context.links.detach(container.pid, interfaceName);
   context.registry.giveBackAddresses(network.id, endpoint.live);
@@ -314,9 +227,7 @@ async function disconnect(
     actorId: network.id,
     attributes: { container: container.id, name: network.name, type: network.driver },
   };
-  context.registry.putContainer(next);
-  const placed = placedOf(context, left);
-  await settle(context, container, next, placed, chooseGateways(placed), [event]);
+  await settle(context, container, next, placedOf(context, left), [event]);
   refreshNeighbours(context, { ...networks, endpoints: [endpoint] });
 }
 
