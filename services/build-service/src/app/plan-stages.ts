@@ -1,7 +1,7 @@
 /** A Dockerfile's stages as states: base images are looked up, instructions dispatched. */
-import { formatPlatform, type Platform, parsePlatform } from "@gantry/oci";
+import { formatPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { expandWord, type Lookup } from "../domain/dockerfile/expand.ts";
+import type { Lookup } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
@@ -10,7 +10,6 @@ import { dispatch } from "../domain/frontend/dispatch.ts";
 import type { DispatchContext } from "../domain/frontend/dispatch-context.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import { buildkitHistory, classicHistory } from "../domain/frontend/history-texts.ts";
-import { shownPlatforms } from "../domain/frontend/shown-platforms.ts";
 import { lookupIn, type StageState, withConfig } from "../domain/frontend/stage-state.ts";
 import { type Stage, stageCalled } from "../domain/frontend/stages.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
@@ -21,6 +20,7 @@ import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-sta
 import { globalArguments } from "./global-arguments.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "./planned-stage.ts";
+import { StageFacts } from "./stage-facts.ts";
 
 const nothing: Lookup = () => undefined;
 
@@ -29,11 +29,13 @@ export class StagePlanner {
   readonly #context: PlanContext;
   readonly #stages = new Map<number, Promise<PlannedStage>>();
   readonly #global: ReadonlyMap<string, string>;
+  readonly #facts: StageFacts;
   readonly #proxyEnv: readonly string[];
 
   constructor(context: PlanContext) {
     this.#context = context;
     this.#global = globalArguments(context);
+    this.#facts = new StageFacts(context, this.#global);
     this.#proxyEnv = proxyEnvironment(context.request.buildArgs);
   }
 
@@ -84,11 +86,11 @@ export class StagePlanner {
     const { state: base, image, triggers, parent } = await this.#base(stage, path);
     const instructions = [...triggers, ...stage.instructions];
     const from = new Map(needed === "at once" ? await this.#dependencies(instructions, path) : []);
-    const count = this.#countSteps(stage, instructions);
+    const count = this.#facts.countSteps(stage, instructions);
     let number = count.first;
     const stepName = (text: string, state: StageState): string => {
       number += 1;
-      const prefix = this.#prefix(stage, lookupIn(state));
+      const prefix = this.#facts.prefixOf(stage, lookupIn(state));
       const place = String(number).padStart(String(count.all).length);
       return `[${prefix}${place}/${String(count.all)}] ${text}`;
     };
@@ -137,67 +139,6 @@ export class StagePlanner {
     return stageCalled(file.stages.slice(0, built), name.toLowerCase());
   }
 
-  /** Platforms are told apart where there are several. @param lookup finds what a step is told to build for */
-  #prefix(stage: Stage, lookup: Lookup): string {
-    const { file, request } = this.#context;
-    const platforms =
-      request.platforms.length > 1 ? `${shownPlatforms(this.#platformOf(stage), lookup)} ` : "";
-    const name = file.stages.length > 1 || stage.named ? `${stage.name} ` : "";
-    return `${platforms}${name}`;
-  }
-
-  #countSteps(
-    stage: Stage,
-    instructions: readonly Instruction[],
-  ): { readonly first: number; readonly all: number } {
-    const steps = ["RUN", "COPY", "ADD", "WORKDIR"];
-    const first = this.#isImage(stage) ? 1 : 0;
-    return { first, all: first + instructions.filter(({ kind }) => steps.includes(kind)).length };
-  }
-
-  #isImage(stage: Stage): boolean {
-    const name = this.#baseName(stage);
-    return name !== "scratch" && this.#earlierStage(stage, name) === undefined;
-  }
-
-  #earlierStage(stage: Stage, name: string): Stage | undefined {
-    const earlier = this.#context.file.stages.slice(0, stage.index);
-    return earlier.findLast((each) => each.named && each.name === name.toLowerCase());
-  }
-
-  #expandGlobal(word: string, stage: Stage): string {
-    const { escape } = this.#context;
-    try {
-      return expandWord(word, (name) => this.#global.get(name), { escape }).text;
-    } catch (error) {
-      throw new BuildFailure(
-        error instanceof Error ? error.message : String(error),
-        stage.from.lines,
-      );
-    }
-  }
-
-  #baseName(stage: Stage): string {
-    const name = this.#expandGlobal(stage.from.image, stage);
-    if (name !== "") return name;
-    throw new BuildFailure(`base name (${stage.from.image}) should not be blank`, stage.from.lines);
-  }
-
-  #platformOf(stage: Stage): Platform {
-    const { platform } = stage.from;
-    if (platform === undefined) return this.#context.platform;
-    const text = this.#expandGlobal(platform, stage);
-    if (text === "") {
-      throw new BuildFailure("empty platform value from expression " + platform, stage.from.lines);
-    }
-    try {
-      return parsePlatform(text);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new BuildFailure(`failed to parse platform ${text}: ${reason}`, stage.from.lines);
-    }
-  }
-
   async #base(
     stage: Stage,
     path: readonly Stage[],
@@ -207,9 +148,9 @@ export class StagePlanner {
     readonly triggers: readonly Instruction[];
     readonly parent?: number;
   }> {
-    const name = this.#baseName(stage);
-    const platform = this.#platformOf(stage);
-    const earlier = this.#earlierStage(stage, name);
+    const name = this.#facts.baseName(stage);
+    const platform = this.#facts.platformOf(stage);
+    const earlier = this.#facts.earlierStage(stage, name);
     const named = this.#namedContext(name);
     if (named === undefined && earlier !== undefined) {
       const { state } = await this.plan(earlier, path);
@@ -239,11 +180,11 @@ export class StagePlanner {
 
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
     const image = await this.#find(reference, platform, stage.from);
-    const all = this.#countSteps(stage, stage.instructions).all;
+    const all = this.#facts.countSteps(stage, stage.instructions).all;
     const place = `${"1".padStart(String(all).length)}/${String(all)}`;
     const resolved = this.#resolvedName(reference, image);
     const tree = imageVertex(image, reference, platform, {
-      name: `[${this.#prefix(stage, nothing)}${place}] FROM ${resolved}`,
+      name: `[${this.#facts.prefixOf(stage, nothing)}${place}] FROM ${resolved}`,
       lines: stage.from.lines,
       resolved,
     });
@@ -290,7 +231,7 @@ export class StagePlanner {
       result.platforms.find((each) => formatPlatform(each.platform) === formatPlatform(platform)) ??
       result.platforms[0];
     if (found === undefined) throw new BuildFailure("the named context has no result");
-    const name = `[${this.#prefix(stage, nothing)}] FROM ${stage.from.image}`;
+    const name = `[${this.#facts.prefixOf(stage, nothing)}] FROM ${stage.from.image}`;
     const tree = vertexOf({ kind: "layer", snapshot: found.snapshot }, [], { name });
     const state: StageState = {
       ...{ tree, document: startingDocument(found.config), args: new Map(), hasCommand: false },
@@ -354,7 +295,7 @@ export class StagePlanner {
     const reference = named?.kind === "image" ? named.reference : name;
     if (reference === "scratch") return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
     const stage = path.at(-1);
-    const platform = stage === undefined ? this.#context.platform : this.#platformOf(stage);
+    const platform = stage === undefined ? this.#context.platform : this.#facts.platformOf(stage);
     const image = await this.#find(reference, platform, by);
     const resolved = this.#resolvedName(reference, image);
     const told = { name: `FROM ${resolved}`, lines: undefined, resolved };
