@@ -19,6 +19,7 @@ const files = [
   "services/shim/test/loaded.test.ts",
   "e2e/scenarios/hostconfig.test.ts",
   "e2e/scenarios/cgroup2.guest.ts",
+  "e2e/scenarios/ipvlan.guest.ts",
 ];
 
 const filters = process.argv.slice(2);
