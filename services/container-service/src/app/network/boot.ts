@@ -3,7 +3,11 @@ import { parseInterfaceAddress, parseSubnet } from "../../domain/network/address
 import { bridgeOptionNames } from "../../domain/network/bridge-options.ts";
 import { completeSubnet } from "../../domain/network/ipam-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
-import type { ContainerNetworks, NetworkRecord } from "../../domain/network/records.ts";
+import {
+  type ContainerNetworks,
+  keptPort,
+  type NetworkRecord,
+} from "../../domain/network/records.ts";
 import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
 import type { LiveContainer, NetworkedContainer } from "../../ports/networking.ts";
 import { bridgeNetworks, bridgeSpec } from "./bridge-state.ts";
@@ -45,7 +49,8 @@ function loadRecords(context: NetworkContext): void {
     context.registry.putNetwork(value as NetworkRecord);
   }
   for (const value of context.store.load("endpoint").values()) {
-    const networks = value as ContainerNetworks;
+    const kept = value as ContainerNetworks;
+    const networks = { ...kept, published: kept.published.map(keptPort) };
     context.registry.putContainer(networks);
     if (!networks.started) continue;
     for (const { networkId, live } of networks.endpoints) {

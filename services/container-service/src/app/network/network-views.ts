@@ -179,7 +179,7 @@ function viewPorts(container: ContainerNetworks): PortBindings[] {
     port,
     bindings: (byPort.get(port) ?? []).map(({ hostIp, hostPort }) => ({
       hostIp,
-      hostPort: hostPort === 0 ? "" : String(hostPort),
+      hostPort: hostPort === undefined ? "" : String(hostPort),
     })),
   }));
 }

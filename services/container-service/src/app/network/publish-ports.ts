@@ -70,21 +70,26 @@ async function changeRules(
 ): Promise<void> {
   if (added.some(isUdp)) await udpFlows.forgotten();
   const changed = rules.change(added, removed);
-  const ports = [...added, ...removed].filter(isUdp).map(({ hostPort }) => hostPort);
+  const ports = [...added, ...removed]
+    .filter(isUdp)
+    .flatMap(({ hostPort }) => (hostPort === undefined ? [] : [hostPort]));
   if (ports.length === 0) await changed;
   else await udpFlows.forget(changed.then(() => links.forgetUdpFlows(ports)));
 }
 
 function isUdp({ protocol, hostPort }: RedirectedPort): boolean {
-  return protocol === "udp" && hostPort !== 0;
+  return protocol === "udp" && hostPort !== undefined;
 }
 
 function giveBack(context: PublishContext, published: readonly PublishedPort[]): void {
   for (const port of published.filter(isOfHost)) context.ports.giveBack(heldOf(port));
 }
 
-function isOfHost({ hostPort }: PublishedPort): boolean {
-  return hostPort !== 0;
+/** A port that the host has, not only the container. */
+type HostPort = PublishedPort & { readonly hostPort: number };
+
+function isOfHost(port: PublishedPort): port is HostPort {
+  return port.hostPort !== undefined;
 }
 
 /** First all at once, which nearly always goes well; then one by one, to find out what is in the way. */
@@ -120,7 +125,7 @@ function holdNext(
 ): PublishedPort[] {
   const sides = hostSides(context, wish, target);
   const addresses = boundAddresses(sides);
-  if (addresses.length === 0) return hold(context, wish, sides, 0, target);
+  if (addresses.length === 0) return routedPorts(wish, sides, target);
   for (const port of context.ports.candidates(wish.hostPorts)) {
     if (isHeld(context, wish, addresses, port)) continue;
     return hold(context, wish, sides, port, target);
@@ -135,7 +140,7 @@ async function bindOne(
 ): Promise<PublishedPort[]> {
   const sides = hostSides(context, wish, target);
   const addresses = boundAddresses(sides);
-  if (addresses.length === 0) return hold(context, wish, sides, 0, target);
+  if (addresses.length === 0) return routedPorts(wish, sides, target);
   let refused: Error | undefined;
   let attempts = 0;
   for (const port of context.ports.candidates(wish.hostPorts)) {
@@ -183,14 +188,37 @@ function hold(
   if (addresses.length > 0) {
     context.ports.hold(protocol, addresses, port, wish.hostPorts === undefined);
   }
-  return sides.map(({ address, isRouted }) => ({
-    container: wish.container,
-    protocol,
-    hostIp: formatAddress(isRouted ? { family: address.family, value: 0n } : address),
-    hostPort: isRouted ? 0 : port,
-    targetIpv4: plainAddress(target.live.ipv4),
-    targetIpv6: plainAddress(target.live.ipv6),
-  }));
+  return sides.map((side) =>
+    side.isRouted
+      ? routedPort(wish, side, target)
+      : { ...targetOf(wish, target), hostIp: formatAddress(side.address), hostPort: port },
+  );
+}
+
+/** Nothing of the host is needed for them. */
+function routedPorts(
+  wish: WantedPort,
+  sides: readonly HostSide[],
+  target: PublishTarget,
+): PublishedPort[] {
+  return sides.map((side) => routedPort(wish, side, target));
+}
+
+function routedPort(wish: WantedPort, { address }: HostSide, target: PublishTarget): PublishedPort {
+  const hostIp = formatAddress({ family: address.family, value: 0n });
+  return { ...targetOf(wish, target), hostIp };
+}
+
+function targetOf(
+  { container }: WantedPort,
+  { live }: PublishTarget,
+): Pick<PublishedPort, "container" | "protocol" | "targetIpv4" | "targetIpv6"> {
+  return {
+    container,
+    protocol: container.protocol,
+    targetIpv4: plainAddress(live.ipv4),
+    targetIpv6: plainAddress(live.ipv6),
+  };
 }
 
 function plainAddress(text: string): string {
@@ -256,7 +284,7 @@ function inUseByHost(wish: WantedPort, addresses: readonly Address[], port: numb
   );
 }
 
-function heldOf(port: PublishedPort): {
+function heldOf(port: HostPort): {
   protocol: PublishedPort["protocol"];
   address: Address;
   port: number;
@@ -288,7 +316,7 @@ export function redirectOf(port: PublishedPort): RedirectedPort[] {
     {
       protocol: port.protocol,
       hostAddress: host.value === 0n ? undefined : host,
-      hostPort: port.hostPort,
+      ...(port.hostPort === undefined ? {} : { hostPort: port.hostPort }),
       containerAddress: addressOf(target),
       containerPort: port.container.port,
     },
@@ -298,7 +326,8 @@ export function redirectOf(port: PublishedPort): RedirectedPort[] {
 /** What the relay holds: everything that it can speak. */
 export function relayPorts(published: readonly PublishedPort[]): RelayPort[] {
   return published
-    .filter((port) => isOfHost(port) && port.protocol !== "sctp")
+    .filter(isOfHost)
+    .filter(({ protocol }) => protocol !== "sctp")
     .map((port) => {
       const isIpv4 = addressOf(port.hostIp).family === 4;
       const [same, other] = isIpv4

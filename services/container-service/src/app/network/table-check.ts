@@ -13,7 +13,7 @@ import type { TableListing } from "../../ports/network-host.ts";
 export function redirectKey(port: RedirectedPort): string {
   const host = port.hostAddress === undefined ? "*" : formatAddress(port.hostAddress);
   const target = formatAddress(port.containerAddress);
-  return `${port.protocol} ${host} ${port.hostPort} ${target} ${port.containerPort}`;
+  return `${port.protocol} ${host} ${port.hostPort ?? "routed"} ${target} ${port.containerPort}`;
 }
 
 /** What is wrong; empty when the table is as it was written. */

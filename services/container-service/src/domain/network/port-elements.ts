@@ -36,13 +36,13 @@ function elementsOf(ports: readonly RedirectedPort[], remove: boolean): PortElem
 function keyOf(port: RedirectedPort): Buffer {
   const { protocol, hostAddress, hostPort } = port;
   const part = Buffer.of(protocolNumbers[protocol], 0, 0, 0);
-  if (hostPort === 0) return Buffer.concat([part, placeOf(port)]);
+  if (hostPort === undefined) return Buffer.concat([part, placeOf(port)]);
   const address = hostAddress === undefined ? [] : [addressPart(hostAddress)];
   return Buffer.concat([part, ...address, portPart(hostPort)]);
 }
 
 function valueOf(port: RedirectedPort): Buffer {
-  return port.hostPort === 0 ? Buffer.alloc(0) : placeOf(port);
+  return port.hostPort === undefined ? Buffer.alloc(0) : placeOf(port);
 }
 
 function placeOf({ containerAddress, containerPort }: RedirectedPort): Buffer {

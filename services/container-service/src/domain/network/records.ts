@@ -128,11 +128,16 @@ export interface PublishedPort {
   readonly protocol: Protocol;
   /** Canonical address. */
   readonly hostIp: string;
-  /** 0: none of the host's, the container's own port is reached by a route (gateway mode `routed`). */
-  readonly hostPort: number;
+  /** Absent: none of the host's, the container's own port is reached by a route (gateway mode `routed`). */
+  readonly hostPort?: number;
   /** Addresses of the container that it leads to; empty when it has none of that family. */
   readonly targetIpv4: string;
   readonly targetIpv6: string;
+}
+
+/** A port as it was kept: earlier versions wrote 0 for none of the host's. */
+export function keptPort({ hostPort, ...port }: PublishedPort): PublishedPort {
+  return hostPort === undefined || hostPort === 0 ? port : { ...port, hostPort };
 }
 
 /** Collection `endpoint`, key: container ID. */

@@ -4,11 +4,12 @@ import { parseAddress, parseSubnet } from "./address.ts";
 import { portElements } from "./port-elements.ts";
 import { type BridgeRules, countRules, type RedirectedPort, renderRuleset } from "./ruleset.ts";
 
-function port(host: string, hostPort: number, container: string): RedirectedPort {
+/** Without a port of the host it is let through as it is. */
+function port(host: string, hostPort: number | undefined, container: string): RedirectedPort {
   return {
     protocol: "tcp",
     hostAddress: host === "" ? undefined : parseAddress(host),
-    hostPort,
+    ...(hostPort === undefined ? {} : { hostPort }),
     containerAddress: parseAddress(container) ?? assert.fail(container),
     containerPort: 80,
   };
@@ -76,7 +77,7 @@ describe("rules", () => {
         bridge("b", "10.2.0.0/16", { direct: { 4: "everything", 6: "published" } }),
         bridge("c", "10.3.0.0/16", { direct: { 4: "everything" }, internal: true }),
       ],
-      [port("", 0, "10.1.0.2")],
+      [port("", undefined, "10.1.0.2")],
     );
     assert.match(text, /set routed4 \{ type ifname; elements = \{ "a" \} \}/);
     assert.match(text, /set open4 \{ type ifname; elements = \{ "b" \} \}/);
@@ -120,7 +121,7 @@ describe("elements of published ports", () => {
   });
 
   it("have no value where a port is let through as it is", () => {
-    const [change] = portElements([port("", 0, "10.0.0.2")], []);
+    const [change] = portElements([port("", undefined, "10.0.0.2")], []);
     assert.equal(change?.map, "direct4");
     assert.equal(hex(change.keys), "060000000a00000200500000");
     assert.equal(change.values.length, 0);

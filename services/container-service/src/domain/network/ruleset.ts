@@ -37,8 +37,8 @@ export interface RedirectedPort {
   readonly protocol: Protocol;
   /** Absent: every address of the host but the loopback. */
   readonly hostAddress?: Address | undefined;
-  /** 0: not redirected, the container's address and port may be called from outside. */
-  readonly hostPort: number;
+  /** Absent: not redirected, the container's address and port may be called from outside. */
+  readonly hostPort?: number;
   readonly containerAddress: Address;
   readonly containerPort: number;
 }
@@ -78,14 +78,14 @@ export function renderRemoval(table: string): string {
 
 /** Name of the map, or set, that a published port is in. */
 export function mapName(port: RedirectedPort): string {
-  if (port.hostPort === 0) return `direct${port.containerAddress.family}`;
+  if (port.hostPort === undefined) return `direct${port.containerAddress.family}`;
   const scope = port.hostAddress === undefined ? "any" : "one";
   return `dnat${port.containerAddress.family}${scope}`;
 }
 
 function element(port: RedirectedPort): string {
   const own = `${formatAddress(port.containerAddress)} . ${port.containerPort}`;
-  if (port.hostPort === 0) return `${port.protocol} . ${own}`;
+  if (port.hostPort === undefined) return `${port.protocol} . ${own}`;
   const host = port.hostAddress === undefined ? "" : `${formatAddress(port.hostAddress)} . `;
   return `${port.protocol} . ${host}${port.hostPort} : ${own}`;
 }
