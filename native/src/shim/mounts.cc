@@ -10,6 +10,7 @@
 
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "kernel/in_root.h"
 #include "kernel/mount.h"
@@ -30,7 +31,16 @@ constexpr const char* kProcFiles[] = {
     "/proc/uptime",  "/proc/loadavg",   "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
     "/proc/sys/crypto/fips_enabled"};
 
+// What mount(2) takes as flags and is the file system's, not the mount's.
+constexpr std::pair<uint64_t, const char*> kFilesystemFlags[] = {
+    {MS_SYNCHRONOUS, "sync"}, {MS_DIRSYNC, "dirsync"}, {MS_LAZYTIME, "lazytime"}};
+
 constexpr uint64_t kAccessTimes = MS_NOATIME | MS_RELATIME | MS_STRICTATIME;
+
+bool is_directory(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISDIR(info.st_mode);
+}
 
 bool may_cover(const std::string& destination) {
   for (const char* file : kProcFiles) {
@@ -81,6 +91,9 @@ int Rootfs::open_filesystem(const MountPlan& mount) {
   // cgroup v1 refuses a source of more than its own name in some kernels; it has no use for one.
   if (!mount.source.empty() && mount.type != "cgroup") error = filesystem.set("source", mount.source.c_str());
   if (error >= 0 && !mount.data.empty()) error = filesystem.set_all(mount.data.c_str());
+  for (const auto& [flag, word] : kFilesystemFlags) {
+    if (error >= 0 && (mount.flags & flag) != 0) error = filesystem.set(word, nullptr);
+  }
   const bool readonly = (mount.flags & MS_RDONLY) != 0;
   if (error >= 0 && readonly && !is_shared_filesystem(mount.type) && mount.type != "tmpfs") {
     error = filesystem.set("ro", nullptr);
@@ -108,15 +121,19 @@ int Rootfs::protect_bind(const MountPlan& mount, int source) {
 }
 
 // The destination as a descriptor: what is mounted is put on exactly this, wherever its name leads meanwhile.
-int Rootfs::open_destination(const MountPlan& mount, int source) {
+int Rootfs::open_destination(const MountPlan& mount, int source, bool& made) {
   const char* path = mount.destination.c_str();
+  made = false;
   if (mount.type == "proc" || mount.type == "sysfs") {
     const int plain = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS);
     return plain == -ENOENT ? make_directory_in_root(root_.get(), path) : plain;
   }
-  bool file = mount.is_file;
-  struct stat info;
-  if (is_bind(mount) && fstat(source, &info) == 0) file = !S_ISDIR(info.st_mode);
+  if (mount.type == "tmpfs" && !mount.is_file) {
+    const int there = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+    made = there == -ENOENT;
+    return made ? make_directory_in_root(root_.get(), path) : there;
+  }
+  const bool file = is_bind(mount) ? !is_directory(source) : mount.is_file;
   return file ? make_file_in_root(root_.get(), path) : make_directory_in_root(root_.get(), path);
 }
 
@@ -133,13 +150,13 @@ bool Rootfs::refuse_on_proc(const MountPlan& mount, const char* why) {
   return failure_.about(mount.destination);
 }
 
-bool Rootfs::finish_tmpfs(const MountPlan& mount, int source, int destination) {
+bool Rootfs::finish_tmpfs(const MountPlan& mount, int source, int destination, bool made) {
   if (mount.type != "tmpfs") return true;
   const UniqueFd top(openat(source, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!top) return mount_failed(mount, "open", errno);
   struct stat info;
-  // Without a mode of its own it looks like the directory that it covers.
-  if (mount.data.find("mode=") == std::string::npos && fstat(destination, &info) == 0) {
+  // Without a mode of its own it looks like the directory that it covers; one that was made for it has nothing to show.
+  if (!made && mount.data.find("mode=") == std::string::npos && fstat(destination, &info) == 0) {
     if (fchmod(top.get(), info.st_mode & 07777) != 0) return mount_failed(mount, "chmod", errno);
   }
   if (mount.tmpcopyup) {
@@ -166,7 +183,8 @@ bool Rootfs::mount(size_t index) {
   if (bind && mount.destination == "/proc" && filesystem_of(opened) != PROC_SUPER_MAGIC) {
     return refuse_on_proc(mount, "not of type proc");
   }
-  const int target = open_destination(mount, opened);
+  bool made = false;
+  const int target = open_destination(mount, opened, made);
   if (target == -ELOOP && !bind) {
     failure_.say("mount", ELOOP, "filesystem \"%s\" must be mounted on ordinary directory", mount.type.c_str());
     return failure_.about(mount.destination);
@@ -174,7 +192,9 @@ bool Rootfs::mount(size_t index) {
   if (target == -ENOENT && mount.destination.starts_with("/proc/")) return refuse_on_proc(mount, "inside /proc");
   if (target < 0) return mount_failed(mount, "create mount point", -target);
   const UniqueFd destination(target);
-  if (!check_destination(mount, target) || !finish_tmpfs(mount, opened, target)) return false;
+  // The kernel says "invalid argument" of a file that is put on a directory.
+  if (bind && is_directory(opened) != is_directory(target)) return mount_failed(mount, "mount", ENOTDIR);
+  if (!check_destination(mount, target) || !finish_tmpfs(mount, opened, target, made)) return false;
   error = attach_mount(opened, target);
   if (error < 0) return mount_failed(mount, "mount", -error);
   if (mount.propagation == 0) return true;

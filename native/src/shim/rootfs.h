@@ -58,11 +58,11 @@ class Rootfs {
   bool attach_root();
   int mount_by_option_string(const RootfsPlan& root);
   int open_filesystem(const MountPlan& mount);
-  int open_destination(const MountPlan& mount, int source);
+  int open_destination(const MountPlan& mount, int source, bool& made);
   bool check_destination(const MountPlan& mount, int destination);
   bool refuse_on_proc(const MountPlan& mount, const char* why);
   int protect_bind(const MountPlan& mount, int source);
-  bool finish_tmpfs(const MountPlan& mount, int source, int destination);
+  bool finish_tmpfs(const MountPlan& mount, int source, int destination, bool made);
   bool make_device(const DevicePlan& device);
   bool bind_host_device(const DevicePlan& device);
   bool make_link(const char* target, const char* path);

@@ -18,6 +18,16 @@ const userStep = "user";
 /** The step of an interface on a parent, which dockerd makes before there is a runtime. */
 const portStep = "port";
 
+/** What dockerd adds where a path is no directory, which is mostly a file bound on one. */
+const directoryHint =
+  "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type";
+
+function ended(message: string): string {
+  return message.includes("not a directory")
+    ? `${message}: ${directoryHint}`
+    : `${message}: unknown`;
+}
+
 function launchMessage({ step, message }: StartFailed): string {
   switch (step) {
     case userStep:
@@ -25,7 +35,7 @@ function launchMessage({ step, message }: StartFailed): string {
     case portStep:
       return `failed to set up container networking: ${message}`;
     default:
-      return `${startPrefix}${message}: unknown`;
+      return ended(`${startPrefix}${message}`);
   }
 }
 
@@ -42,7 +52,7 @@ export function toLaunchError(failed: StartFailed): EngineError {
 export function toEngineErrorOf(failure: ProcessFailure): EngineError {
   if (failure.exitCode !== 0) {
     const message =
-      failure.step === userStep ? failure.message : `${execPrefix}${failure.message}: unknown`;
+      failure.step === userStep ? failure.message : ended(`${execPrefix}${failure.message}`);
     const details = { exitCode: failure.exitCode };
     return isUsersFault(failure.exitCode)
       ? invalidArgument(message, { details })
