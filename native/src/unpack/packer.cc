@@ -50,7 +50,10 @@ TarEntry describe(const struct stat& st, EntryType type, const std::string& arch
   return entry;
 }
 
-std::string join(const std::string& above, const std::string& name) { return above.empty() ? name : above + "/" + name; }
+// The root's own name ends with its slash.
+std::string as_directory(const std::string& name) { return name.ends_with('/') ? name : name + "/"; }
+
+std::string join(const std::string& above, const std::string& name) { return above.empty() ? name : as_directory(above) + name; }
 
 }  // namespace
 
@@ -118,12 +121,12 @@ void Packer::pack_directory(int directory, const std::string& name, const std::s
 }
 
 void Packer::pack_open_directory(int fd, const std::string& archive_name, const struct stat& st) {
-  TarEntry entry = describe(st, EntryType::kDirectory, archive_name + "/");
+  TarEntry entry = describe(st, EntryType::kDirectory, as_directory(archive_name));
   Attributes attributes = attributes_of(fd, archive_name);
   entry.xattrs = std::move(attributes.packed);
   write_header(entry);
   if (attributes.opaque) {
-    TarEntry whiteout = describe(st, EntryType::kRegular, archive_name + "/.wh..wh..opq");
+    TarEntry whiteout = describe(st, EntryType::kRegular, join(archive_name, ".wh..wh..opq"));
     whiteout.mode = kWhiteoutMode;
     write_header(whiteout);
   }
