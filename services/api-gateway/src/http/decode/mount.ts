@@ -53,6 +53,7 @@ function volumeOptions(fields: Fields | undefined, version: number) {
   return {
     noCopy: fields.flag("NoCopy"),
     labels: fields.textMap("Labels") ?? {},
+    driverGiven: driver !== undefined,
     driverName: driver?.text("Name") ?? "",
     driverOptions: driver?.textMap("Options") ?? {},
     subpath,

@@ -94,9 +94,11 @@ function encodeMount(mount: Mount): JsonOut {
       NoCopy: volume.noCopy || undefined,
       Labels: unlessEmptyMap(volume.labels),
       DriverConfig:
-        volume.driverName === "" && Object.keys(volume.driverOptions).length === 0
-          ? undefined
-          : { Name: volume.driverName || undefined, Options: unlessEmptyMap(volume.driverOptions) },
+        volume.driverGiven ||
+        volume.driverName !== "" ||
+        Object.keys(volume.driverOptions).length > 0
+          ? { Name: volume.driverName || undefined, Options: unlessEmptyMap(volume.driverOptions) }
+          : undefined,
       Subpath: volume.subpath === "" ? undefined : volume.subpath,
     },
     ImageOptions: imageOptions && {

@@ -88,12 +88,15 @@ const pruneKeys = new Set(["all", "label", "label!"]);
 /** POST /volumes/prune */
 export async function pruneVolumes(call: ApiCall): Promise<void> {
   const filters = new Map(readFilters(call.query, pruneKeys));
-  const words = filters.get("all") ?? [];
+  const old = !opened("pruneVolumesAll", call.version);
+  // Below 1.42 dockerd adds a word of its own to those that were given.
+  const given = filters.get("all") ?? [];
+  const words = old ? [...new Set([...given, "true"])] : given;
   if (words.length > 1) {
     throw invalidArgument(`invalid filter 'all=[${words.join(" ")}]': only one value is expected`);
   }
   filters.delete("all");
-  const all = !opened("pruneVolumesAll", call.version) || words.some(isTrue);
+  const all = words.some(isTrue);
   const pruned = await call.backends.volumes.pruneVolumes({ filters: filterSet(filters), all });
   call.json({ VolumesDeleted: pruned.deleted, SpaceReclaimed: pruned.spaceReclaimedBytes });
 }
