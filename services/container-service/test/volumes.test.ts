@@ -125,12 +125,12 @@ describe("volumes", () => {
     assert.ok(existsSync(path.join(mountPoint("a", "/climbing").source, "new")));
   });
 
-  it("stay empty with nocopy, for a path that is no directory, and when they hold something", async () => {
+  it("stay empty with nocopy, for a path that is not there, and when they hold something", async () => {
     await volumes.create({ name: "used", driver: "", options: {}, labels: {} });
     writeFileSync(path.join(dir, "volumes/used/_data/mine"), "");
     await attach("a", {
       binds: {
-        values: ["plain:/data:nocopy", "file:/etc/passwd", "nowhere:/nowhere", "used:/etc"],
+        values: ["plain:/data:nocopy", "file:/etc/passwd:nocopy", "nowhere:/nowhere", "used:/etc"],
       },
     });
     const files = (destination: string): string[] =>
@@ -139,6 +139,98 @@ describe("volumes", () => {
     assert.deepEqual(files("/etc/passwd"), []);
     assert.deepEqual(files("/nowhere"), []);
     assert.deepEqual(files("/etc"), ["mine"]);
+  });
+
+  it("are not put over a file of the image, and the words say who asked", async () => {
+    const refused = async (choice: Partial<MountedContainer>, message: RegExp): Promise<void> => {
+      await assert.rejects(attach("a", choice), { kind: "internal", message });
+      assert.deepEqual(volumeNames(), []);
+    };
+    await refused(
+      { binds: { values: ["file:/etc/passwd"] } },
+      /^source .*\/etc\/passwd is not directory$/,
+    );
+    await refused(
+      { volumes: ["/etc/passwd"] },
+      /^cannot mount volume over existing file, file exists .*\/etc\/passwd$/,
+    );
+    await refused({ volumes: ["/etc/passwd/x"] }, /^lstat .*\/etc\/passwd\/x: not a directory$/);
+  });
+
+  it("with driver options are filled where they are mounted, and let go of then", async () => {
+    const device = path.join(dir, "device");
+    mkdirSync(device);
+    const bound = { name: "bound", driver: "", labels: {} };
+    await volumes.create({ ...bound, options: { type: "none", o: "bind", device } });
+    await attach("a", { binds: { values: ["bound:/data"] } });
+    assert.deepEqual(readdirSync(device).sort(), ["hard", "link", "new", "old", "sub"]);
+    const top = statSync(device);
+    assert.deepEqual([top.uid, top.gid, top.mode & 0o7777], [33, 34, 0o1777]);
+    assert.deepEqual(readdirSync(path.join(dir, "volumes/bound/_data")), []);
+    // What it holds stays as it is.
+    writeFileSync(path.join(device, "old"), "changed");
+    await attach("b", { binds: { values: ["bound:/data"] } });
+    assert.equal(readFileSync(path.join(device, "old"), "utf8"), "changed");
+  });
+
+  it("with driver options that cannot be mounted refuse a container that they are to be filled for", async () => {
+    const missing = { type: "none", o: "bind", device: path.join(dir, "missing") };
+    await volumes.create({ name: "gone", driver: "", labels: {}, options: missing });
+    await assert.rejects(attach("a", { binds: { values: ["gone:/data"] } }), {
+      kind: "internal",
+      message:
+        /^failed to populate volume: error while mounting volume '.*': failed to mount local/,
+    });
+    await attach("b", { binds: { values: ["gone:/nowhere"] } });
+  });
+
+  it("show a subpath as dockerd finds it: by links inside, and never outside", async () => {
+    await volumes.create({ name: "used", driver: "", options: {}, labels: {} });
+    const files = path.join(dir, "volumes/used/_data");
+    mkdirSync(path.join(files, "sub/deep"), { recursive: true });
+    for (const [link, target] of [
+      ["in", "sub"],
+      ["up", "../../.."],
+      ["outside", "/etc"],
+      ["loop", "loop"],
+    ] as const)
+      symlinkSync(target, path.join(files, link));
+    writeFileSync(path.join(files, "file"), "");
+    const start = async (subpath: string): Promise<readonly string[]> => {
+      const volumeOptions = {
+        noCopy: false,
+        labels: {},
+        driverName: "",
+        driverOptions: {},
+        subpath,
+      };
+      const mount = { type: "volume", source: "used", target: "/m", readOnly: false };
+      await attach("a", { mounts: [{ ...mount, consistency: "", volumeOptions }] });
+      const { mounts } = await volumes.prepareStart("a", signal);
+      volumes.release("a");
+      return mounts[0]?.options ?? [];
+    };
+    assert.ok((await start("in/deep")).includes("x-gantry.subpath=sub/deep"));
+    const escapes = (subpath: string): object => ({
+      kind: "invalid_argument",
+      message: `path concatenation escapes the base directory, base: ${files}, subpath: ${subpath}`,
+    });
+    await assert.rejects(start("up"), escapes("up"));
+    await assert.rejects(start("outside"), escapes("outside"));
+    await assert.rejects(start("in/nope"), {
+      kind: "not_found",
+      message: `cannot access path ${files}/in/nope: lstat ${files}/sub/nope: no such file or directory`,
+    });
+    const combined = (name: string): string =>
+      `error while resolving symlinks in combined path "${files}/${name}": `;
+    await assert.rejects(start("loop"), {
+      kind: "internal",
+      message: `${combined("loop")}EvalSymlinks: too many links`,
+    });
+    await assert.rejects(start("file/x"), {
+      kind: "internal",
+      message: `${combined("file/x")}not a directory`,
+    });
   });
 
   it("leave nothing behind when the container is refused", async () => {
@@ -209,7 +301,7 @@ describe("volumes", () => {
         destination: "/t",
         type: "tmpfs",
         source: "tmpfs",
-        options: ["noexec", "nosuid", "nodev", "size=1m", "rprivate"],
+        options: ["rprivate", "noexec", "nosuid", "nodev", "size=1m"],
       },
       {
         destination: "/data/inner",

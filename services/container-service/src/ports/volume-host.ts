@@ -27,6 +27,17 @@ export interface VolumeRemoval {
   finish(): void;
 }
 
+/** What a volume is filled from. */
+export interface FillSource {
+  readonly image: ImageRootfs;
+  /** In the image. */
+  readonly path: string;
+  /** The image or the configuration declares the volume: that there is a file is told in other words. */
+  readonly declared: boolean;
+  /** Of a volume with driver options: what is filled. It stays mounted, for the caller to unmount. */
+  readonly mount?: VolumeMount | undefined;
+}
+
 /** The folder of volumes, and mounts on the host. Nothing here waits for a disk more than it must. */
 export interface VolumeHost {
   /** Makes the folder; ends what a crash left half done (trash, mounts of images). */
@@ -44,19 +55,22 @@ export interface VolumeHost {
   /** Takes a volume away with its record. */
   removing(name: string): VolumeRemoval;
   /**
-   * Fills a volume from a path of the image, if the volume is empty and the path is a directory there:
+   * Fills a volume from a path of the image, if the volume is empty and the path is there:
    * with owners, modes, times, links, extended attributes.
-   * Errors: internal; the volume is as it was before.
+   * Errors: internal (also for what is no directory); a volume without driver options is as it was before.
    */
-  fill(name: string, image: ImageRootfs, path: string, signal: AbortSignal): Promise<void>;
+  fill(name: string, from: FillSource, signal: AbortSignal): Promise<void>;
   /** Mounts a volume that has driver options, unless it is mounted. Errors: internal with the kernel's words. */
   mount(name: string, mount: VolumeMount): Promise<void>;
   /** Unmounts it; no error when nothing is mounted. */
   unmount(name: string): Promise<void>;
   /** Bytes that the files take. */
   sizeBytes(name: string, signal: AbortSignal): Promise<bigint>;
-  /** The first part of a path in a volume that is not there. */
-  firstMissing(name: string, subpath: string): Promise<string | undefined>;
+  /**
+   * A path below a volume's or an image's files with its links followed, relative to them.
+   * Errors: not_found, invalid_argument (it leads out), internal; with Docker's texts.
+   */
+  resolveSubpath(base: string, subpath: string): Promise<string>;
   sourceMount(source: string): Promise<SourceMount>;
   /** Whether a bind source exists. */
   exists(path: string): Promise<boolean>;

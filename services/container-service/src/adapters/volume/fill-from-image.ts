@@ -1,10 +1,19 @@
 /**
  * Copies a directory of an image into a new volume. The copying is done by two sandboxed programs of native/
  * (`unpack pack | unpack apply`); paths of the image are only ever resolved inside it. The copy grows beside the
- * volume's directory and takes its place when it is whole, so a crash leaves the volume as it was.
+ * volume's directory and takes its place when it is whole, so a crash leaves the volume as it was. What is mounted
+ * there has no beside: it is filled where it is.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, constants, fchownSync, fstatSync, openSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  type Stats,
+} from "node:fs";
 import { chmod, mkdir, readdir, rename, utimes } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
@@ -27,18 +36,30 @@ export interface Filling {
   readonly view: string;
   /** Path in the image. */
   readonly source: string;
-  /** The volume's directory, empty. */
+  /** The image or the configuration declares the volume. */
+  readonly declared: boolean;
+  /** The volume's directory. */
   readonly target: string;
+  /** Something is mounted on it. */
+  readonly inPlace: boolean;
+  /** Called once it is known that the image has something at the path, before the volume is looked at. */
+  readonly makeReady: () => Promise<void>;
   readonly signal: AbortSignal;
 }
 
-/** Nothing happens when the path is no directory in the image. Errors: internal. */
+/** O_PATH of fcntl.h: whatever is there, without opening it. */
+const pathOnly = 0o10000000;
+
+/** Nothing happens when the image has nothing at the path, or the volume something. Errors: internal. */
 export async function fillFromImage(filling: Filling): Promise<void> {
   const root = openSync(filling.view, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const source = openDirectory(filling.kernel, root, filling.source);
+    const source = openSource(filling, root);
     if (source === undefined) return;
     try {
+      await filling.makeReady();
+      if ((await readdir(filling.target)).length > 0) return;
+      checkDirectory(filling, source);
       await fillFrom(filling, root, source);
     } finally {
       closeSync(source);
@@ -48,20 +69,38 @@ export async function fillFromImage(filling: Filling): Promise<void> {
   }
 }
 
-/** Undefined when there is no directory at that path. */
-function openDirectory(kernel: PathKernel, root: number, source: string): number | undefined {
-  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+/** Undefined when there is nothing at that path. Errors: internal (a file on the way). */
+function openSource({ kernel, source, view }: Filling, root: number): number | undefined {
   try {
-    return kernel.openInRoot(root, source, flags, 0);
+    return kernel.openInRoot(root, source, pathOnly, 0);
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP"].some((code) => hasErrno(error, code))) return undefined;
+    if (hasErrno(error, "ENOTDIR")) {
+      throw internal(`lstat ${path.join(view, source)}: not a directory`, { cause: error });
+    }
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ELOOP")) return undefined;
     throw error;
   }
+}
+
+/** In dockerd's words, which name the place on the host. */
+function checkDirectory({ declared }: Filling, source: number): void {
+  if (fstatSync(source).isDirectory()) return;
+  const place = readlinkSync(`/proc/self/fd/${String(source)}`);
+  throw internal(
+    declared
+      ? `cannot mount volume over existing file, file exists ${place}`
+      : `source ${place} is not directory`,
+  );
 }
 
 async function fillFrom(filling: Filling, root: number, source: number): Promise<void> {
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
+  if (filling.inPlace) {
+    if (!isEmpty) await copyContents(filling, root, filling.target);
+    await takeAttributes(filling.target, facts);
+    return;
+  }
   const copy = path.join(path.dirname(filling.target), `${fillPrefix}${String(process.pid)}`);
   await removeTree(copy);
   await mkdir(copy, { mode: 0o700 });
@@ -138,7 +177,7 @@ async function finished(child: ChildProcess, kill: () => void): Promise<void> {
   });
   if (exitCode === 0) return;
   kill();
-  throw internal(`copy the image's files into the volume: ${reason(await report, exitCode)}`);
+  throw internal(`failed to copy files: ${reason(await report, exitCode)}`);
 }
 
 async function readAll(stream: Readable): Promise<string> {

@@ -1,7 +1,5 @@
 /** What the kernel says of a mount's source. */
-import { lstat, readFile, realpath } from "node:fs/promises";
-import path from "node:path";
-import { hasErrno } from "@gantry/errors";
+import { readFile, realpath } from "node:fs/promises";
 import type { SourceMount } from "../../ports/volume-host.ts";
 
 /** mountinfo's fields: the place, and the words between the options and the hyphen. */
@@ -35,23 +33,4 @@ export function unescapePath(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, code: string) =>
     String.fromCharCode(Number.parseInt(code, 8)),
   );
-}
-
-/**
- * The first part of a relative path that is not there. Behind a link nothing is looked for: where that
- * leads is known only inside the folder, to whoever opens it.
- */
-export async function firstMissing(folder: string, below: string): Promise<string | undefined> {
-  let at = folder;
-  for (const part of path.normalize(below).split("/")) {
-    at = path.join(at, part);
-    try {
-      const facts = await lstat(at);
-      if (facts.isSymbolicLink()) return undefined;
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return at;
-      throw error;
-    }
-  }
-  return undefined;
 }

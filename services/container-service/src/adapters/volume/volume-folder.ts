@@ -17,6 +17,7 @@ import { type Kernel, removeTree } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FolderWork } from "../../ports/metadata.ts";
 import type {
+  FillSource,
   FoundVolume,
   SourceMount,
   VolumeHost,
@@ -27,7 +28,8 @@ import { diskUsageBytes } from "./disk-usage.ts";
 import { fillFromImage, isFilling } from "./fill-from-image.ts";
 import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
-import { firstMissing, sourceMount, unescapePath } from "./source-facts.ts";
+import { sourceMount, unescapePath } from "./source-facts.ts";
+import { resolveSubpath } from "./subpath.ts";
 import { Turns } from "./turns.ts";
 
 /** What the folder needs. */
@@ -144,21 +146,40 @@ export class VolumeFolder implements VolumeHost {
     });
   }
 
-  async fill(name: string, image: ImageRootfs, source: string, signal: AbortSignal): Promise<void> {
-    await this.#filling.take(name, () => this.#fillNow(name, image, source, signal));
+  async fill(name: string, from: FillSource, signal: AbortSignal): Promise<void> {
+    await this.#filling.take(name, () => this.#fillNow(name, from, signal));
   }
 
-  async #fillNow(
-    name: string,
-    image: ImageRootfs,
-    source: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #fillNow(name: string, from: FillSource, signal: AbortSignal): Promise<void> {
     const target = this.mountpoint(name);
-    if ((await readdir(target)).length > 0) return;
+    const { mount } = from;
+    // Most that are used again hold something: that needs no look at the image.
+    if (mount === undefined && (await readdir(target)).length > 0) return;
     const { kernel, unpackProgram, dataDir } = this.#options;
-    await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), image);
-    await fillFromImage({ kernel, unpackProgram, view: view.path, source, target, signal });
+    await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), from.image);
+    await fillFromImage({
+      kernel,
+      unpackProgram,
+      view: view.path,
+      source: from.path,
+      declared: from.declared,
+      target,
+      inPlace: mount !== undefined,
+      makeReady: async () => {
+        if (mount !== undefined) await this.#mountToFill(name, mount);
+      },
+      signal,
+    });
+  }
+
+  async #mountToFill(name: string, mount: VolumeMount): Promise<void> {
+    try {
+      await this.mount(name, mount);
+    } catch (error) {
+      throw internal(`failed to populate volume: ${toEngineError(error).message}`, {
+        cause: error,
+      });
+    }
   }
 
   async mount(name: string, mount: VolumeMount): Promise<void> {
@@ -190,8 +211,8 @@ export class VolumeFolder implements VolumeHost {
     return (await statOrNothing(file)) !== undefined;
   }
 
-  firstMissing(name: string, subpath: string): Promise<string | undefined> {
-    return firstMissing(this.mountpoint(name), subpath);
+  resolveSubpath(base: string, subpath: string): Promise<string> {
+    return resolveSubpath(base, subpath);
   }
 
   sourceMount(source: string): Promise<SourceMount> {
@@ -242,9 +263,12 @@ async function makeOne(folder: string): Promise<void> {
   try {
     await mkdir(folder, { mode: 0o755 });
   } catch (error) {
-    if (hasErrno(error, "EEXIST")) return;
+    // A link that leads nowhere is there, too.
+    if (hasErrno(error, "EEXIST") && (await statOrNothing(folder)) !== undefined) return;
     const { errno = 0 } = error as NodeJS.ErrnoException;
-    throw internal(`mkdir ${folder}: ${getSystemErrorMessage(errno)}`, { cause: error });
+    // Node has its own words for this one.
+    const reason = hasErrno(error, "EEXIST") ? "file exists" : getSystemErrorMessage(errno);
+    throw internal(`mkdir ${folder}: ${reason}`, { cause: error });
   }
 }
 

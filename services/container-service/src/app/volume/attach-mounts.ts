@@ -2,7 +2,9 @@
 import { hasKind, invalidArgument, toEngineError } from "@gantry/errors";
 import { isBelow } from "../../domain/api-version.ts";
 import type { MountRules, MountWish } from "../../domain/volume/mount-spec.ts";
-import type { MountRecord } from "../../domain/volume/records.ts";
+import type { MountRecord, VolumeRecord } from "../../domain/volume/records.ts";
+import { volumeMount } from "../../domain/volume/volume-rules.ts";
+import type { FillSource } from "../../ports/volume-host.ts";
 import type {
   AttachedMounts,
   ImageRootfs,
@@ -14,10 +16,15 @@ import { type CreatedVolume, createVolume } from "./create-volume.ts";
 import { viewMounts } from "./mount-views.ts";
 import { dropVolume } from "./remove-volume.ts";
 import { resolveMounts } from "./resolve-mounts.ts";
+import type { LiveMounts } from "./start-mounts.ts";
+
+/** What a mount of a new container needs. */
+type AttachContext = VolumeContext & { readonly live: LiveMounts };
 
 /** Errors: invalid_argument with Docker's texts, internal. After an error nothing that this call made is left. */
 export async function attachMounts(
   context: VolumeContext,
+  live: LiveMounts,
   container: MountedContainer,
   image: ImageRootfs,
   apiVersion: string,
@@ -34,7 +41,7 @@ export async function attachMounts(
     const mounts: MountRecord[] = [];
     for (const wish of wishes) {
       signal.throwIfAborted();
-      mounts.push(await attachOne(context, container, wish, image, made, signal));
+      mounts.push(await attachOne({ ...context, live }, container, wish, image, made, signal));
     }
     mounts.sort((one, other) => (one.destination < other.destination ? -1 : 1));
     const change = context.registry.putMounts({ containerId: container.id, mounts });
@@ -69,7 +76,7 @@ async function checkSource(context: VolumeContext, wish: MountWish): Promise<voi
 }
 
 async function attachOne(
-  context: VolumeContext,
+  context: AttachContext,
   container: MountedContainer,
   wish: MountWish,
   image: ImageRootfs,
@@ -83,14 +90,36 @@ async function attachOne(
   const anonymous = wish.name === "";
   const { volume, created } = await makeVolume(context, wish, container.id);
   if (created) made.push(volume.name);
-  if (!wish.noCopy && wish.subpath === "" && Object.keys(volume.options).length === 0) {
-    await context.host.fill(volume.name, image, wish.destination, signal);
+  if (!wish.noCopy && wish.subpath === "") {
+    const { destination: path, declared } = wish;
+    await fillVolume(context, volume, container.id, { image, path, declared }, signal);
   }
   return { ...recordOf(wish), name: volume.name, driver: volume.driver, anonymous };
 }
 
+/** One with driver options is mounted for it, unless a container has it mounted already. */
+async function fillVolume(
+  { host, live }: AttachContext,
+  { name, options }: VolumeRecord,
+  containerId: string,
+  from: FillSource,
+  signal: AbortSignal,
+): Promise<void> {
+  const mount = volumeMount(options);
+  if (mount === undefined) {
+    await host.fill(name, from, signal);
+    return;
+  }
+  live.hold(name, containerId);
+  try {
+    await host.fill(name, { ...from, mount }, signal);
+  } finally {
+    if (live.letGo(name, containerId)) await host.unmount(name);
+  }
+}
+
 function recordOf(wish: MountWish): MountRecord {
-  const { noCopy, volumeLabels, volumeOptions, sourceMustExist, ...record } = wish;
+  const { noCopy, volumeLabels, volumeOptions, sourceMustExist, declared, ...record } = wish;
   return record;
 }
 

@@ -86,9 +86,9 @@ const maxNameBytes = 255;
 
 function checkLength(context: VolumeContext, name: string): void {
   if (Buffer.byteLength(name) <= maxNameBytes) return;
-  const folder = context.host.mountpoint(name);
+  const folder = path.dirname(context.host.mountpoint(name));
   throw internal(
-    `create ${name}: error while creating volume root path '${folder}': mkdir ${path.dirname(folder)}: file name too long`,
+    `create ${name}: error while creating volume root path '${folder}': mkdir ${folder}: file name too long`,
   );
 }
 

@@ -106,7 +106,7 @@ export class LocalVolumes implements Volumes {
     apiVersion: string,
     signal: AbortSignal,
   ): Promise<AttachedMounts> {
-    return attachMounts(this.#context, container, image, apiVersion, signal);
+    return attachMounts(this.#context, this.#live, container, image, apiVersion, signal);
   }
 
   prepareStart(containerId: string, signal: AbortSignal): Promise<PreparedMounts> {

@@ -23,9 +23,9 @@ export function resolveMounts(
   rules: MountRules,
 ): MountWish[] {
   const wishes = new Map<string, MountWish>();
-  const add = (wish: MountWish): void => {
+  const add = (wish: MountWish, asGiven = wish.destination): void => {
     if (wishes.has(wish.destination)) {
-      throw invalidArgument(`Duplicate mount point: ${wish.destination}`);
+      throw invalidArgument(`Duplicate mount point: ${asGiven}`);
     }
     wishes.set(wish.destination, wish);
   };
@@ -33,7 +33,7 @@ export function resolveMounts(
     add(besideEngineRoot(wishOfBind(text, container.volumeDriver, rules), context.engineRoot));
   }
   for (const mount of container.mounts) {
-    add(besideEngineRoot(parseMount(mount, rules), context.engineRoot));
+    add(besideEngineRoot(parseMount(mount, rules), context.engineRoot), mount.target);
   }
   for (const [destination, options] of Object.entries(container.tmpfs)) {
     add(parseTmpfs(destination, options));
@@ -74,6 +74,7 @@ function wishesFrom(context: VolumeContext, text: string): MountWish[] {
       volumeLabels: {},
       volumeOptions: {},
       sourceMustExist: false,
+      declared: false,
     }));
 }
 

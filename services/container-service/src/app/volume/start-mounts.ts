@@ -1,6 +1,5 @@
 /** Makes a container's mounts ready before its launch, and lets them go after its end. */
-import nodePath from "node:path";
-import { internal, invalidArgument, notFound, toEngineError } from "@gantry/errors";
+import { internal, invalidArgument, toEngineError } from "@gantry/errors";
 import {
   byDepth,
   type OciMountPlan,
@@ -65,7 +64,8 @@ export async function prepareMounts(
     const plans: OciMountPlan[] = [];
     for (const [index, mount] of mounts.entries()) {
       const source = await sourceOf(context, live, containerId, mount, index, signal);
-      plans.push(ociMount(mount, source));
+      const subpath = mount.subpath && (await context.host.resolveSubpath(source, mount.subpath));
+      plans.push(ociMount({ ...mount, subpath }, source));
     }
     return {
       mounts: plans.sort(byDepth),
@@ -100,7 +100,6 @@ async function sourceOf(
       return mount.source;
     case "volume":
       await makeVolumeReady(context, live, containerId, mount.name);
-      await checkSubpath(context, mount);
       return context.host.mountpoint(mount.name);
     case "image": {
       const image = await context.images.open(mount.image?.id ?? mount.source, containerId, signal);
@@ -135,18 +134,6 @@ async function checkPropagation({ host }: VolumeContext, mount: MountRecord): Pr
   if (found.isShared || (found.isSlave && !isShared)) return;
   throw internal(
     `path ${mount.source} is mounted on ${found.place} but it is not a ${isShared ? "shared" : "shared or slave"} mount`,
-  );
-}
-
-async function checkSubpath({ host }: VolumeContext, mount: MountRecord): Promise<void> {
-  if (mount.subpath === "") return;
-  const missing = await host.firstMissing(mount.name, mount.subpath);
-  if (missing === undefined) return;
-  const wanted = nodePath.join(host.mountpoint(mount.name), mount.subpath);
-  throw notFound(
-    "path",
-    wanted,
-    `cannot access path ${wanted}: lstat ${missing}: no such file or directory`,
   );
 }
 

@@ -2,7 +2,6 @@
 import path from "node:path/posix";
 import { invalidArgument } from "@gantry/errors";
 import type { MountRecord, MountType, ReadOnlyMode } from "./records.ts";
-import { tmpfsOptions } from "./tmpfs-options.ts";
 
 /** Rules that depend on the caller's API version. */
 export interface MountRules {
@@ -21,6 +20,8 @@ export interface MountWish extends MountRecord {
   readonly volumeOptions: Readonly<Record<string, string>>;
   /** The source must exist already. */
   readonly sourceMustExist: boolean;
+  /** A volume of Config.Volumes: of the image, or asked for without a source. */
+  readonly declared: boolean;
 }
 
 /** The long form. */
@@ -89,6 +90,7 @@ export function plainWish(type: MountType, destination: string): MountWish {
     volumeLabels: {},
     volumeOptions: {},
     sourceMustExist: false,
+    declared: false,
   };
 }
 
@@ -332,8 +334,8 @@ function parseTmpfsMount(
 function longTmpfsOptions(mount: LongMount, describe: Describe): string[] {
   const words: string[] = [];
   const { sizeBytes = 0n, mode = 0, options = [] } = mount.tmpfsOptions ?? {};
-  if (sizeBytes < 0n) throw invalidArgument(describe("size must not be negative"));
-  if (sizeBytes > 0n) words.push(`size=${sizeBytes}`);
+  // A size that makes no sense is the kernel's to refuse.
+  if (sizeBytes !== 0n) words.push(`size=${sizeBytes}`);
   if (mode > 0) words.push(`mode=${mode.toString(8)}`);
   for (const { values } of options) {
     if (values.length === 0 || values.length > 2) {
@@ -345,7 +347,7 @@ function longTmpfsOptions(mount: LongMount, describe: Describe): string[] {
     words.push(values.join("="));
   }
   if (mount.readOnly) words.push("ro");
-  return tmpfsOptions(words);
+  return words;
 }
 
 function parseImageMount(
@@ -388,6 +390,7 @@ export function parseAnonymous(destination: string, volumeDriver: string): Mount
     `invalid volume specification: '${destination}': ${problem}`;
   return {
     ...plainWish("volume", checkTarget(path.resolve("/", destination), describe)),
+    declared: true,
     driver: volumeDriver || "local",
   };
 }

@@ -23,7 +23,8 @@ export function ociMount(mount: MountRecord, source: string): OciMountPlan {
       destination: mount.destination,
       type: "tmpfs",
       source: "tmpfs",
-      options: [...tmpfsOptions(mount.tmpfsOptions, internal), "rprivate"],
+      // Of several words about propagation the last one holds.
+      options: ["rprivate", ...tmpfsOptions(mount.tmpfsOptions, internal)],
     };
   }
   const options = [mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate"];

@@ -1,0 +1,105 @@
+/** Corners of mounts and copies that applications do meet, as a dockerd 28.5 answers them. */
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { after, afterEach, before, it } from "node:test";
+import { mustRun, run } from "@gantry/testkit/run";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { ask } from "../src/http.ts";
+
+let engine: TestEngine;
+let folder: string;
+const hint =
+  "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type";
+
+before(async () => {
+  engine = await TestEngine.start();
+  folder = path.join(engine.root, "corners");
+  await mkdir(path.join(folder, "dir"), { recursive: true });
+  await writeFile(path.join(folder, "file"), "");
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  assert.equal(await engine.docker(["ps", "-aq"]), "");
+});
+
+it("a tmpfs on a new directory belongs to everybody, one on an existing directory looks like it", async () => {
+  const show = "stat -c %a /new /root && touch /new/file";
+  const tmpfs = ["--tmpfs", "/new:size=1m", "--tmpfs", "/root"];
+  assert.equal(
+    await engine.docker(["run", "--rm", "-u", "1000", ...tmpfs, "busybox", "sh", "-c", show]),
+    "1777\n755",
+  );
+  const long = ["--mount", "type=tmpfs,dst=/new"];
+  const shown = ["busybox", "stat", "-c", "%a", "/new"];
+  assert.equal(await engine.docker(["run", "--rm", ...long, ...shown]), "1777");
+});
+
+it("a tmpfs takes the words of its file system and its own propagation", async () => {
+  const options = "/new:sync,dirsync,shared";
+  const line = await engine.docker([
+    ...["run", "--rm", "--tmpfs", options, "busybox"],
+    ...["grep", " /new ", "/proc/self/mountinfo"],
+  ]);
+  assert.match(line, / shared:\d+ .* rw,sync,dirsync/);
+});
+
+it("a file on a directory, or the other way round, is told as such", async () => {
+  for (const [source, target] of [
+    ["file", "/etc"],
+    ["dir", "/etc/passwd"],
+  ] as const) {
+    const mount = `type=bind,src=${path.join(folder, source)},dst=${target}`;
+    const ran = await engine.tryDocker(["run", "--rm", "--mount", mount, "busybox", "true"]);
+    assert.ok(ran.stderr.includes(hint), ran.stderr);
+    assert.equal(ran.code, 125);
+  }
+});
+
+it("a link to nowhere is no source", async () => {
+  const link = path.join(folder, "dangling");
+  await mustRun(["ln", "-s", "/nonexistent", link]);
+  const ran = await engine.tryDocker(["run", "--rm", "-v", `${link}:/m`, "busybox", "true"]);
+  assert.ok(
+    ran.stderr.includes(
+      `error while creating mount source path '${link}': mkdir ${link}: file exists`,
+    ),
+    ran.stderr,
+  );
+});
+
+it("the root's archive names each path once from the root", async () => {
+  await engine.docker(["create", "--name", "whole", "busybox", "true"]);
+  const { stdout } = await run(["sh", "-c", "docker cp whole:/ - | tar -tPf -"], {
+    env: engine.clientEnv(),
+  });
+  await engine.docker(["rm", "whole"]);
+  const names = stdout.split("\n");
+  assert.equal(names[0], "/");
+  assert.ok(names.includes("/bin/busybox"), stdout.slice(0, 300));
+});
+
+it("an empty driver is shown again, and a duplicate in the words that were given", async () => {
+  const create = async (mounts: readonly object[]): Promise<unknown> =>
+    JSON.parse(
+      (
+        await ask(engine, {
+          method: "POST",
+          path: "/v1.51/containers/create?name=driven",
+          body: { Image: "busybox", HostConfig: { Mounts: mounts } },
+        })
+      ).body,
+    );
+  const mount = { Type: "volume", Source: "driven", Target: "/m" };
+  await create([{ ...mount, VolumeOptions: { DriverConfig: {} } }]);
+  assert.equal(
+    await engine.docker(["inspect", "-f", "{{json .HostConfig.Mounts}}", "driven"]),
+    '[{"Type":"volume","Source":"driven","Target":"/m","VolumeOptions":{"DriverConfig":{}}}]',
+  );
+  await engine.docker(["rm", "driven"]);
+  assert.deepEqual(await create([mount, { ...mount, Target: "/m/" }]), {
+    message: "Duplicate mount point: /m/",
+  });
+});
