@@ -103,3 +103,46 @@ it("an empty driver is shown again, and a duplicate in the words that were given
     message: "Duplicate mount point: /m/",
   });
 });
+
+it("a name that no file system takes, and a filter that old versions add to, are refused in dockerd's words", async () => {
+  const name = "a".repeat(300);
+  const long = await ask(engine, {
+    method: "POST",
+    path: "/volumes/create",
+    body: { Name: name },
+  });
+  const root = path.join(engine.dataRoot, "container-service/volumes", name);
+  assert.deepEqual(
+    [long.status, JSON.parse(long.body)],
+    [
+      500,
+      {
+        message: `create ${name}: error while creating volume root path '${root}': mkdir ${root}: file name too long`,
+      },
+    ],
+  );
+  const filters = encodeURIComponent('{"all":["1"]}');
+  const old = await ask(engine, {
+    method: "POST",
+    path: `/v1.41/volumes/prune?filters=${filters}`,
+  });
+  assert.deepEqual(
+    [old.status, JSON.parse(old.body)],
+    [400, { message: "invalid filter 'all=[1 true]': only one value is expected" }],
+  );
+});
+
+it("the size of a tmpfs is the kernel's to refuse, at the start", async () => {
+  const created = await ask(engine, {
+    method: "POST",
+    path: "/v1.51/containers/create?name=negative",
+    body: {
+      Image: "busybox",
+      HostConfig: { Mounts: [{ Type: "tmpfs", Target: "/m", TmpfsOptions: { SizeBytes: -1 } }] },
+    },
+  });
+  assert.equal(created.status, 201, created.body);
+  const started = await ask(engine, { method: "POST", path: "/containers/negative/start" });
+  await engine.docker(["rm", "negative"]);
+  assert.equal(started.status, 500, started.body);
+});
