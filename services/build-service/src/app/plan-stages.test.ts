@@ -114,6 +114,25 @@ describe("stages", () => {
       "[linux/two stage-1 2/2] COPY --from=a /x /",
     ]);
   });
+  it("are named when a mount or --from takes from elsewhere; steps read as the Dockerfile does", async () => {
+    const lines = [
+      ...["FROM busybox", "ARG V=/q", "copy   --chmod=644   a   $V/x", 'COPY ["a", "/b c"]'],
+      ...["RUN   --mount=type=cache,target=/c   echo   $V", "WORKDIR  $V/z"],
+    ];
+    const { planned } = await plan(lines, {});
+    assert.deepEqual(
+      names(planned)
+        .filter((name) => name.startsWith("[stage-0 "))
+        .slice(1),
+      [
+        "[stage-0 2/5] COPY   --chmod=644   a   /q/x",
+        "[stage-0 3/5] COPY [a, /b c]",
+        "[stage-0 4/5] RUN   --mount=type=cache,target=/c   echo   /q",
+        "[stage-0 5/5] WORKDIR  /q/z",
+      ],
+    );
+  });
+
   it("may be named before they come, but not in a circle", async () => {
     const { planned } = await plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], {
       target: "a",

@@ -4,6 +4,7 @@ import { BuildFailure } from "../domain/build-failure.ts";
 import type { Lookup } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
+import { nearest } from "../domain/dockerfile/nearest.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
 import { proxyEnvironment } from "../domain/frontend/arguments.ts";
 import { dispatch } from "../domain/frontend/dispatch.ts";
@@ -219,7 +220,10 @@ export class StagePlanner {
     const name = fullName(reference);
     if (name === undefined)
       return `failed to parse stage name ${JSON.stringify(reference)}: ${message}`;
-    return `${reference}: failed to resolve source metadata for ${name}: ${message}`;
+    const names = this.#context.file.stages.flatMap((each) => (each.named ? [each.name] : []));
+    const near = nearest(reference, names);
+    const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
+    return `${reference}: failed to resolve source metadata for ${name}: ${message}${hint}`;
   }
 
   #fromResult(

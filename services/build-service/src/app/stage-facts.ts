@@ -30,11 +30,21 @@ export class StageFacts {
 
   /** Platforms are told apart where there are several. @param lookup finds what a step is told to build for */
   prefixOf(stage: Stage, lookup: Lookup): string {
-    const { file, request } = this.#context;
+    const { request } = this.#context;
     const platforms =
       request.platforms.length > 1 ? `${shownPlatforms(this.platformOf(stage), lookup)} ` : "";
-    const name = file.stages.length > 1 || stage.named ? `${stage.name} ` : "";
+    const name = stage.named || this.#hasSeveralTrees() ? `${stage.name} ` : "";
     return `${platforms}${name}`;
+  }
+
+  /** Other stages, and what mounts and COPY --from take from: that of a mount without a source counts as well. */
+  #hasSeveralTrees(): boolean {
+    const { stages } = this.#context.file;
+    const isTaking = (instruction: Instruction): boolean =>
+      instruction.kind === "RUN"
+        ? instruction.mounts.length > 0
+        : instruction.kind === "COPY" && instruction.from !== undefined;
+    return stages.length > 1 || stages.some(({ instructions }) => instructions.some(isTaking));
   }
 
   /** @param instructions the stage's, with the triggers of its base */

@@ -13,8 +13,9 @@ import { changeConfig } from "./config-instructions.ts";
 import { type DispatchContext, Inputs } from "./dispatch-context.ts";
 import { classicCopy } from "./history-texts.ts";
 import { mountFields } from "./mounts.ts";
-import { runCommand, shownCommand } from "./run-command.ts";
+import { runCommand, shownRun } from "./run-command.ts";
 import { runMounts } from "./run-mounts.ts";
+import { shownStep } from "./shown-step.ts";
 import {
   joinPath,
   lookupIn,
@@ -117,7 +118,8 @@ function workdir(
   // The classic builder makes it for root, whoever the user is.
   const owner = context.style === "classic" ? "" : (state.document.config.User ?? "");
   const op: Op = { kind: "mkdir", path: WorkingDir, owner };
-  const tree = step(state, instruction, context, op, [], `WORKDIR ${given}`);
+  const name = shownStep(state, instruction, escape);
+  const tree = step(state, instruction, context, op, [], name);
   const shown = context.style === "buildkit" && given.startsWith("/") ? given : WorkingDir;
   return record({ ...next, tree }, `WORKDIR ${shown}`, "copy", context, false);
 }
@@ -188,7 +190,8 @@ function copy(
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
   const flags = copyFlags(instruction, chown, chmod);
   const text = `${kind} ${flags}${shown} ${expand(instruction.destination)}`;
-  const tree = step(state, instruction, context, op, inputs.list, text);
+  const name = shownStep(state, instruction, context.escape);
+  const tree = step(state, instruction, context, op, inputs.list, name);
   const told =
     context.style === "buildkit" ? text : classicCopy(kind, chown, expand(instruction.destination));
   return record({ ...state, tree }, told, "copy", context, false);
@@ -211,16 +214,15 @@ function isOutside(path: string): boolean {
   return false;
 }
 
+/** Those that history tells of: what a flag takes from elsewhere, or how it does, it leaves out. */
 function copyFlags(
-  { from, link, parents }: CopyInstruction,
+  { parents }: CopyInstruction,
   chown: string | undefined,
   chmod: string | undefined,
 ): string {
   const flags = [
-    ...(from === undefined ? [] : [`--from=${from}`]),
     ...(chown === undefined ? [] : [`--chown=${chown}`]),
     ...(chmod === undefined ? [] : [`--chmod=${chmod}`]),
-    ...(link ? ["--link"] : []),
     ...(parents ? ["--parents"] : []),
   ];
   return flags.map((flag) => `${flag} `).join("");
@@ -269,11 +271,24 @@ function sourceOf(
 
 function downloaded(scheme: "git" | "http", url: string, instruction: CopyInstruction): Vertex {
   const { checksum = "", keepGitDir, lines } = instruction;
-  if (scheme === "http" && checksum !== "" && !/^sha256:[0-9a-f]{64}$/.test(checksum)) {
-    throw new BuildFailure("invalid checksum digest format");
-  }
+  if (scheme === "http" && checksum !== "") refuseDigest(checksum);
   const source = `${scheme}:${url}`;
   return vertexOf({ kind: "files", source, checksum, keepGitDir }, [], { name: url, lines });
+}
+
+/** In the words of Go's package digest. */
+function refuseDigest(checksum: string): void {
+  const [, algorithm, hex = ""] = /^([a-z0-9]+):([a-zA-Z0-9=_-]+)$/.exec(checksum) ?? [];
+  if (algorithm === undefined) throw new BuildFailure("invalid checksum digest format");
+  const digits = new Map([
+    ["sha256", 64],
+    ["sha384", 96],
+    ["sha512", 128],
+  ]).get(algorithm);
+  if (digits === undefined) throw new BuildFailure("unsupported digest algorithm");
+  if (hex.length !== digits) throw new BuildFailure("invalid checksum digest length");
+  if (algorithm !== "sha256" || !/^[0-9a-f]+$/.test(hex))
+    throw new BuildFailure("invalid checksum digest format");
 }
 
 /** Whether a URL is that of a git repository. */
@@ -316,8 +331,8 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
     proxyEnv: context.proxyEnv,
     volumes: context.style === "classic" ? Object.keys(config.Volumes ?? {}).sort() : [],
   };
-  const shown = shownCommand(state, instruction);
-  const tree = step(state, instruction, context, op, inputs.list, `RUN ${shown}`);
+  const shown = shownRun(state, instruction);
+  const tree = step(state, instruction, context, op, inputs.list, shown);
   return record({ ...state, tree }, text, "run", context, false);
 }
 

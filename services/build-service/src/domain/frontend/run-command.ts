@@ -6,15 +6,17 @@ import type { DispatchStyle, Inputs } from "./dispatch-context.ts";
 import { lookupIn, type StageState, setArguments } from "./stage-state.ts";
 
 /** The text as it is displayed, flags included: variables that are set are filled in, quotes stay. */
-export function shownCommand(state: StageState, instruction: RunInstruction): string {
+export function shownRun(state: StageState, instruction: RunInstruction): string {
   const { original, heredocs } = instruction;
   const lookup = lookupIn(state);
-  const text = original.replace(/^\S+\s*/, "");
-  const first = heredocs[0]?.content.split("\n")[0];
+  const text = original.replace(/^\S+/, (keyword) => keyword.toUpperCase());
+  const [first = "", ...others] = (heredocs[0]?.content ?? "").replace(/\n$/, "").split("\n");
   const filled = text.replaceAll(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (whole, braced, plain) => {
     return lookup(String(braced ?? plain)) ?? whole;
   });
-  return isBareHeredoc(instruction) ? `${filled} (${first ?? ""}...)` : filled;
+  return isBareHeredoc(instruction)
+    ? `${filled} (${first}${others.length > 0 ? "..." : ""})`
+    : filled;
 }
 
 interface RunCommand {
