@@ -2,13 +2,17 @@
 import { conflict } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { subpathOption } from "../domain/volume/oci-mounts.ts";
-import type { RootBind, RootView } from "../ports/archives.ts";
+import { type RootBind, RootGoneError, type RootView } from "../ports/archives.ts";
 import type { OciMount } from "../ports/volumes.ts";
 import type { App } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
+import { untilExit } from "./until-exit.ts";
+
+/** The end of a process that is gone is told within this time, or something hangs. */
+const endTimeoutMs = 10_000;
 
 /**
- * Calls back with the view. A container that does not run is kept from starting meanwhile: its
+ * Calls back with the view, once more where that finds a process that has just ended. A container that does not run is kept from starting meanwhile: its
  * overlay must not be mounted twice.
  */
 export async function withRoot<T>(
@@ -17,7 +21,14 @@ export async function withRoot<T>(
   use: (view: RootView) => Promise<T>,
 ): Promise<T> {
   const live = liveView(entry);
-  if (live !== undefined) return await use(live);
+  if (live !== undefined) {
+    try {
+      return await use(live);
+    } catch (error) {
+      // It has ended, and that is about to be told: its files are there all the same.
+      if (!(error instanceof RootGoneError) || !(await untilExit(entry, endTimeoutMs))) throw error;
+    }
+  }
   return await entry.serial.run(async () => {
     const started = liveView(entry);
     if (started !== undefined) return await use(started);

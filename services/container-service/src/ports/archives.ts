@@ -1,4 +1,6 @@
 /** Archives of files in a container's root, made and read by the sandboxed unpack program. */
+import { EngineError } from "@gantry/errors";
+
 /**
  * A container's file system as the program sees it: the mount namespace of a running process, or a
  * folder on the host with everything mounted below it.
@@ -57,7 +59,16 @@ export class ArchiveError extends Error {
   }
 }
 
-/** The program. All throw ArchiveError, or internal when it did not do its work at all. */
+/** The process whose file system was to be looked at has ended: a conflict, unless its end is waited for. */
+export class RootGoneError extends EngineError {
+  override readonly name = "RootGoneError";
+
+  constructor(options: { readonly cause?: unknown } = {}) {
+    super("conflict", "container is not running", options);
+  }
+}
+
+/** The program. All throw RootGoneError, ArchiveError, or internal when it did not do its work at all. */
 export interface Archives {
   stat(view: RootView, path: string, signal: AbortSignal): Promise<StatResult>;
   /**

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { conflict, hasErrno, internal } from "@gantry/errors";
+import { hasErrno, internal } from "@gantry/errors";
 import type { Kernel } from "@gantry/native";
 import {
   type ApplyOptions,
@@ -21,6 +21,7 @@ import {
   type Archives,
   type OfferedWork,
   type PackOptions,
+  RootGoneError,
   type RootView,
   type StatResult,
 } from "../../ports/archives.ts";
@@ -43,15 +44,15 @@ export function openUnpackProgram({ program, runDir, kernel }: UnpackProgramOpti
   const offer = (args: string[], view: RootView, signal: AbortSignal): OfferedWork => {
     const ticket = randomBytes(ticketBytes);
     const socketPath = path.join(folder, randomBytes(16).toString("hex"));
-    const listener = kernel.listenUnix(socketPath, 0o600, 1);
-    const work = async (): Promise<void> => {
-      try {
-        await runProgram(program, args, { view, signal, listener, ticket });
-      } finally {
-        rmSync(socketPath, { force: true });
-      }
+    const remove = (): void => {
+      rmSync(socketPath, { force: true });
     };
-    const done = work();
+    const listener = kernel.listenUnix(socketPath, 0o600, 1);
+    const done = orUndo(remove, () => {
+      // What cannot be started is not offered.
+      const child = startProgram(program, args, { view, signal, listener, ticket });
+      return reportOf(child).then(() => undefined);
+    }).finally(remove);
     // Whoever offers may be gone before the end: that is no unhandled rejection.
     done.catch(() => undefined);
     return { endpoint: { path: socketPath, ticket }, done };
@@ -114,14 +115,20 @@ interface RunOptions {
   readonly ticket?: Uint8Array;
 }
 
-async function runProgram(program: string, args: string[], options: RunOptions): Promise<Report> {
-  const { listener } = options;
-  let child: ChildProcess;
+function orUndo<T>(undo: () => void, act: () => T): T {
   try {
-    child = startProgram(program, args, options);
-  } finally {
-    if (listener !== undefined) closeSync(listener);
+    return act();
+  } catch (error) {
+    undo();
+    throw error;
   }
+}
+
+async function runProgram(program: string, args: string[], options: RunOptions): Promise<Report> {
+  return await reportOf(startProgram(program, args, options));
+}
+
+async function reportOf(child: ChildProcess): Promise<Report> {
   const [exit, report, complaint] = await Promise.all([
     ended(child),
     text(child.stdio[4] as Readable),
@@ -130,7 +137,17 @@ async function runProgram(program: string, args: string[], options: RunOptions):
   return readReport(exit, report, complaint);
 }
 
+/** Throws RootGoneError. */
 function startProgram(program: string, args: string[], options: RunOptions): ChildProcess {
+  const { listener } = options;
+  try {
+    return spawnProgram(program, args, options);
+  } finally {
+    if (listener !== undefined) closeSync(listener);
+  }
+}
+
+function spawnProgram(program: string, args: string[], options: RunOptions): ChildProcess {
   const { view, signal, listener, ticket } = options;
   const inside = view.kind === "process";
   const fd = openView(view);
@@ -155,7 +172,7 @@ function openView(view: RootView): number {
     return openNamespace(view);
   } catch (error) {
     if (!hasErrno(error, "ENOENT") && !hasErrno(error, "ESRCH")) throw error;
-    throw conflict("container is not running", { cause: error });
+    throw new RootGoneError({ cause: error });
   }
 }
 
@@ -168,7 +185,7 @@ function openNamespace({ pid, startTicks }: Extract<RootView, { kind: "process" 
   const isOurs = fstatSync(fd).ino === statSync("/proc/self/ns/mnt").ino;
   if (found === String(startTicks) && !isOurs) return fd;
   closeSync(fd);
-  throw conflict("container is not running");
+  throw new RootGoneError();
 }
 
 function ended(child: ChildProcess): Promise<string> {
