@@ -72,3 +72,28 @@ describe("a program that cannot be noted", () => {
     assert.equal(logOf(folder.path), "");
   });
 });
+
+describe("a program that is started when it is wanted", () => {
+  it("is not started for ever when it ends before it is ready, and whoever wants it is told", async () => {
+    await using folder = await openTempDir("gantry-supervised-");
+    const begun = path.join(folder.path, "begun");
+    const program = {
+      name: "sleeper",
+      command: () => ["/bin/sh", "-c", `echo begun >> ${begun}; exit 1`],
+      env: {},
+      probe: () => Promise.reject(new Error("is not there")),
+      stopTimeoutMs: 1000,
+      endsByItself: true,
+    };
+    const supervised = new SupervisedProcess({
+      ...{ program, recordDir: path.join(folder.path, "records"), dataRoot: folder.path },
+      logger: silentLogger(),
+    });
+    await assert.rejects(supervised.ensure(), { kind: "unavailable" });
+    const starts = readFileSync(begun, "utf8");
+    assert.equal(starts, "begun\n".repeat(3));
+    await assert.rejects(supervised.ensure(), { kind: "unavailable" });
+    assert.equal(readFileSync(begun, "utf8"), starts.repeat(2));
+    await supervised.stop();
+  });
+});

@@ -38,6 +38,8 @@ const steadyAfterMs = 10_000;
 const minBackoffMs = 50;
 const maxBackoffMs = 5000;
 const probeIntervalMs = 15;
+/** Who wants a program is told after so many starts in vain. */
+const startsOnDemand = 3;
 /** Whoever runs answers a probe within this time. */
 const probeTimeoutMs = 2000;
 /**
@@ -55,6 +57,8 @@ export class SupervisedProcess {
   #restarting = false;
   #backoffMs = minBackoffMs;
   #ensuring: Promise<void> | undefined;
+  /** The current process has been ready. */
+  #wasReady = false;
   /** Resolves with the run of the process that is current. */
   #exited: Promise<void> = Promise.resolve();
   readonly #halt = new AbortController();
@@ -77,7 +81,7 @@ export class SupervisedProcess {
 
   /**
    * For a program that ends by itself: starts it unless it answers, and waits until it is ready. Calls at
-   * once share one start.
+   * once share one start. Errors: unavailable, also when it keeps ending before it is ready (a full disk).
    */
   ensure(): Promise<void> {
     this.#ensuring ??= this.#ensureNow().finally(() => {
@@ -96,8 +100,17 @@ export class SupervisedProcess {
     // It may be just ending, or just starting after a crash.
     if (this.#isRunning()) await Promise.race([this.#exited, this.#untilReady()]);
     if (this.#isRunning()) return;
-    if (this.#halt.signal.aborted) throw unavailable(`${this.name} is being stopped`);
-    await this.start();
+    await this.#endLeftover();
+    for (let tries = 0; tries < startsOnDemand; tries++) {
+      if (this.#halt.signal.aborted) throw unavailable(`${this.name} is being stopped`);
+      await this.#launch();
+      const given = new AbortController();
+      await Promise.race([this.#untilReady(given.signal), this.#exited]).finally(() => {
+        given.abort();
+      });
+      if (this.#wasReady) return;
+    }
+    throw unavailable(`${this.name} ends before it is ready`);
   }
 
   #isRunning(): boolean {
@@ -142,6 +155,7 @@ export class SupervisedProcess {
     const startedAt = performance.now();
     const child = this.#spawn();
     this.#child = child;
+    this.#wasReady = false;
     this.#exited = new Promise((resolve) => {
       child.once("error", (error) => {
         this.#logger.error({ err: error }, "program cannot be started");
@@ -196,7 +210,9 @@ export class SupervisedProcess {
 
   async #onExit(ranMs: number): Promise<void> {
     if (this.#stopping) return;
-    if (this.#options.program.endsByItself && this.#child?.exitCode === 0) return;
+    // One that was never ready is started again by who wants it, not for ever.
+    const { endsByItself } = this.#options.program;
+    if (endsByItself && (this.#child?.exitCode === 0 || !this.#wasReady)) return;
     const delayMs = ranMs > steadyAfterMs ? minBackoffMs : this.#backoffMs;
     this.#backoffMs = Math.min(Math.max(delayMs, minBackoffMs) * 2, maxBackoffMs);
     await pause(delayMs, undefined, { signal: this.#halt.signal }).catch(() => undefined);
@@ -207,15 +223,17 @@ export class SupervisedProcess {
     if (!this.#restarting) await this.#untilReady();
   }
 
-  async #untilReady(): Promise<void> {
+  /** @param given aborts when nobody waits any more. */
+  async #untilReady(given = new AbortController().signal): Promise<void> {
     const timeoutMs = this.#options.readyTimeoutMs ?? 3 * 60_000;
-    const limit = AbortSignal.any([this.#halt.signal, AbortSignal.timeout(timeoutMs)]);
+    const limit = AbortSignal.any([this.#halt.signal, given, AbortSignal.timeout(timeoutMs)]);
     for (;;) {
       const failure = await this.#options.program.probe(limit).then(
         () => undefined,
         (error: unknown) => ({ error }),
       );
       if (failure === undefined) {
+        this.#wasReady = true;
         this.#logger.info({}, "program is ready");
         return;
       }
