@@ -28,4 +28,5 @@ export type {
 } from "./kernel.ts";
 export { loadKernel } from "./load.ts";
 export { removeTree } from "./remove-tree.ts";
+export { reserveLogSpace } from "./reserve-log-space.ts";
 export { type OciSeccomp, parseSeccomp, seccompFlags } from "./seccomp.ts";

@@ -346,6 +346,11 @@ export interface PathKernel {
   /** syncfs(2) of the file system that holds `path`: all that was written to it up to now is on disk. */
   syncFileSystem(path: string): Promise<void>;
   /**
+   * fallocate(2) from the start of a file, which keeps its size: writes to these bytes need no more space. ENOSPC when
+   * there is not so much; EOPNOTSUPP where the file system cannot.
+   */
+  reserveSpace(path: string, sizeBytes: number): Promise<void>;
+  /**
    * Removes a file, or a folder with what is in it, but no more than `limit` entries: true when nothing is left. See
    * {@link removeTree}, which goes on until then.
    */

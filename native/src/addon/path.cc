@@ -109,6 +109,15 @@ Napi::Value sync_file_system_js(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value reserve_space_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [path = info[0].As<Napi::String>().Utf8Value(),
+                                 size = info[1].As<Napi::Number>().Int64Value()] {
+    const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) throw_errno("open", path);
+    if (fallocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, size) != 0) throw_errno("fallocate", path);
+  });
+}
+
 Napi::Value remove_tree_part_js(const Napi::CallbackInfo& info) {
   return PromiseWorker<bool>::start(
       info.Env(),
@@ -143,6 +152,7 @@ void export_path(Napi::Env env, Napi::Object exports) {
   exports.Set("listXattrs", Napi::Function::New(env, list_xattrs_js, "listXattrs"));
   exports.Set("setXattr", Napi::Function::New(env, set_xattr_js, "setXattr"));
   exports.Set("syncFileSystem", Napi::Function::New(env, sync_file_system_js, "syncFileSystem"));
+  exports.Set("reserveSpace", Napi::Function::New(env, reserve_space_js, "reserveSpace"));
   exports.Set("removeTreePart", Napi::Function::New(env, remove_tree_part_js, "removeTreePart"));
   exports.Set("copyFiles", Napi::Function::New(env, copy_files_js, "copyFiles"));
   exports.Set("makeNode", Napi::Function::New(env, make_node_js, "makeNode"));

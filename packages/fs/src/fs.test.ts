@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
-import { isInside, joinInside, openTempDir, writeFileAtomic } from "./index.ts";
+import { isInside, joinInside, openTempDir, overwriteFile, writeFileAtomic } from "./index.ts";
 
 describe("writeFileAtomic", () => {
   it("replaces a file and leaves nothing beside it", async () => {
@@ -24,6 +24,21 @@ describe("writeFileAtomic", () => {
       code: "ENOENT",
     });
     assert.deepEqual(readdirSync(dir.path), []);
+  });
+});
+
+describe("overwriteFile", () => {
+  it("makes a file, and writes over the same one, shorter and longer", async () => {
+    await using dir = await openTempDir("gantry-fs-");
+    const file = path.join(dir.path, "config.json");
+    await overwriteFile(file, "long enough", 0o640);
+    const { ino, mode } = statSync(file);
+    assert.equal(mode & 0o777, 0o640);
+    for (const text of ["short", "", "longer than before: ü"]) {
+      await overwriteFile(file, text, 0o600);
+      assert.equal(readFileSync(file, "utf8"), text);
+    }
+    assert.equal(statSync(file).ino, ino);
   });
 });
 

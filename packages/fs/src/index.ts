@@ -3,6 +3,7 @@ export {
   syncFolder,
   writeFileAtomic,
 } from "./atomic-write.ts";
+export { openOverwritten, overwriteFile } from "./overwrite.ts";
 export { isInside, joinInside } from "./safe-path.ts";
 export { sharedWork } from "./shared-work.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";

@@ -4,7 +4,7 @@ import path from "node:path";
 import { cleanEnvironment, type EngineConfig, loadConfig, servicePaths } from "@gantry/config";
 import { implementEventService } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
-import { type Kernel, loadKernel, nativeArtifact } from "@gantry/native";
+import { type Kernel, loadKernel, nativeArtifact, reserveLogSpace } from "@gantry/native";
 import { type Channel, type DataListener, type Implementation, openChannel } from "@gantry/rpc";
 import { createShim } from "@gantry/shim";
 import { openRootMounts } from "./adapters/archive/root-mounts.ts";
@@ -57,6 +57,9 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   const stepping = openStepping(cleanEnvironment());
   const kernel = stepping(loadKernel(), ["mount", "mountOverlay", "bind", "unmount"]);
   const database = await openDatabase(paths.dataDir, logger);
+  reserveLogSpace(database.file).catch((error: unknown) => {
+    logger.warn({ err: error }, "there is no space for state to come: a full disk will refuse it");
+  });
   const store = stepping(openContainerStore(database, logger), [
     ...(["insert", "replace", "replaceSurely", "remove"] as const),
   ]);

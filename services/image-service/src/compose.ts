@@ -4,7 +4,7 @@ import path from "node:path";
 import { cleanEnvironment, type EngineConfig, type ServicePaths } from "@gantry/config";
 import { type EventLog, implementEventService, nowNano } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
-import { loadKernel, nativeArtifact } from "@gantry/native";
+import { loadKernel, nativeArtifact, reserveLogSpace } from "@gantry/native";
 import { hostPlatform } from "@gantry/oci";
 import { ContentService, ImageService, SnapshotService } from "@gantry/proto/image";
 import { type DataListener, type Implementation, implement } from "@gantry/rpc";
@@ -51,6 +51,12 @@ export async function compose(
     chmodSync(folder, 0o700);
   }
   const metadata = await openMetadata(paths.dataDir, "image-service");
+  reserveLogSpace(path.join(paths.dataDir, "metadata.db")).catch((error: unknown) => {
+    logger.warn(
+      { err: error },
+      "there is no space for records to come: a full disk will refuse them",
+    );
+  });
   const content = openContentStore(paths.dataDir);
   const owned = new Set([...metadata.snapshots.values()].map(({ id }) => id));
   const dirs = openSnapshotDirs({

@@ -1,4 +1,5 @@
 /** What a shim process says about a failure, as errors in Docker's words. */
+import { getSystemErrorName } from "node:util";
 import { conflict, type EngineError, internal, invalidArgument, notFound } from "@gantry/errors";
 import type { Error as ProcessFailure, StartFailed } from "@gantry/proto/shim";
 
@@ -42,10 +43,17 @@ function launchMessage({ step, message }: StartFailed): string {
 /** A failed launch: invalid_argument where command, user or directory were at fault, else internal. */
 export function toLaunchError(failed: StartFailed): EngineError {
   const message = launchMessage(failed);
-  const details = { exitCode: failed.exitCode };
+  const options = { details: { exitCode: failed.exitCode }, cause: systemError(failed) };
   return isUsersFault(failed.exitCode)
-    ? invalidArgument(message, { details })
-    : internal(message, { details });
+    ? invalidArgument(message, options)
+    : internal(message, options);
+}
+
+/** What the kernel said, as Node would have it; undefined when it was not asked. */
+function systemError({ errnoValue, step, subject }: StartFailed): Error | undefined {
+  if (errnoValue <= 0) return undefined;
+  const code = getSystemErrorName(-errnoValue);
+  return Object.assign(new Error(`${step} ${subject}: ${code}`), { code });
 }
 
 /** A refused request. */

@@ -6,6 +6,7 @@ import { type ExecRecord, execCommandText } from "../domain/exec-record.ts";
 import { validateEnv } from "../domain/validate/validate-config.ts";
 import { type App, containerEvent, expectProcess } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { saveExec } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
 import { settled } from "./settled.ts";
 
@@ -74,7 +75,8 @@ export async function declareExec(
   };
   const action = `exec_create: ${execCommandText(record)}`;
   const event = containerEvent(entry.record, action, { execID: record.id });
-  if (transient) app.store.append([event]);
-  else await app.store.putExec(record, [event]);
-  return app.execs.add(record, transient);
+  const exec = app.execs.add(record, transient);
+  // A full disk is looked at, and tidied up, from inside of a container, too.
+  await saveExec(app, exec, [event]);
+  return exec;
 }

@@ -1,6 +1,6 @@
 /** Pause and unpause: the container's cgroup is frozen and thawed. */
 import { conflict, internal } from "@gantry/errors";
-import { type App, advance, containerEvent } from "./context.ts";
+import { type App, advanceSurely, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { pauseHealthCheck, startHealthCheck } from "./health-check.ts";
 
@@ -22,7 +22,7 @@ export async function pauseContainer(app: App, reference: string): Promise<void>
     await app.shim.pause({ id });
     // It may have ended while it was being frozen.
     if (entry.record.state.status !== "running") return;
-    await advance(app, entry, { type: "pause" }, [containerEvent(entry.record, "pause")]);
+    await advanceSurely(app, entry, { type: "pause" }, [containerEvent(entry.record, "pause")]);
     pauseHealthCheck(app, entry);
   });
 }
@@ -40,7 +40,7 @@ export async function thaw(app: App, entry: Entry): Promise<void> {
     if (entry.record.state.status !== "paused") return;
     await app.shim.resume({ id: entry.id });
     if (entry.record.state.status !== "paused") return;
-    await advance(app, entry, { type: "unpause" }, [containerEvent(entry.record, "unpause")]);
+    await advanceSurely(app, entry, { type: "unpause" }, [containerEvent(entry.record, "unpause")]);
     startHealthCheck(app, entry);
   });
 }

@@ -13,7 +13,7 @@ export function scheduleRestart(app: App, entry: Entry, runMs: number): void {
   }, entry.restartPauseMs);
 }
 
-/** Starts a container that is `restarting`; a failure ends in `exited`, and is logged here. */
+/** Starts a container that is `restarting`; a failure ends in `exited`, unless the disk was full, and is logged here. */
 export async function restartNow(app: App, entry: Entry): Promise<void> {
   await entry.serial.run(async () => {
     if (entry.record.state.status !== "restarting" || entry.removing || app.shuttingDown) return;
@@ -22,7 +22,7 @@ export async function restartNow(app: App, entry: Entry): Promise<void> {
       await launch(app, entry, { restartCount, manuallyStopped: false });
     } catch (error) {
       app.logger.warn({ err: error, container: entry.id }, "restart by policy has failed");
-      // Not even begun, since the disk refused: it is tried again.
+      // The disk was full: it is tried again.
       if (entry.record.state.status === "restarting") scheduleRestart(app, entry, 0);
     }
   });

@@ -23,6 +23,7 @@ import {
 import type { Entry } from "./entry.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { prepareLaunch } from "./launch-request.ts";
+import { isNoSpace } from "./no-space.ts";
 import { removeAfterExit } from "./remove-container.ts";
 import { releaseShm } from "./shareable-shm.ts";
 
@@ -155,9 +156,16 @@ export function runOf(launched: LaunchResponse, bootId: string): Run {
 async function failStart(app: App, entry: Entry, error: unknown): Promise<EngineError> {
   const failure = toEngineError(error);
   const events = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
-  const exitCode = failure.details.exitCode ?? failedStartCode;
-  const message = failure.message;
-  await advanceSurely(app, entry, { type: "launch-failed", error: message, exitCode }, events);
+  const { state, restartCount } = entry.record;
+  if (state.status === "starting" && state.from === "restarting" && isNoSpace(error)) {
+    // Not the container's fault, and it passes: still `restarting`, for the same restart once more.
+    const lost = { type: "launch-lost", error: failure.message } as const;
+    await advanceSurely(app, entry, lost, events, { restartCount: restartCount - 1 });
+  } else {
+    const exitCode = failure.details.exitCode ?? failedStartCode;
+    const failed = { type: "launch-failed", error: failure.message, exitCode } as const;
+    await advanceSurely(app, entry, failed, events);
+  }
   await releaseShm(app, entry.record);
   if (entry.record.hostConfig.autoRemove) removeAfterExit(app, entry);
   return isEngineError(error) ? error : failure;

@@ -33,7 +33,7 @@ export interface ContainerFolders {
   containerDir(id: string): string;
   /** Makes the container's folder, 0710. */
   make(id: string): Promise<void>;
-  /** Writes config.json, and waits for no flush. */
+  /** Writes config.json, and waits for no flush. A second start needs no more space on the disk than the first. */
   writeBundle(id: string, json: string): Promise<void>;
   /** Moves the folder out of the way and deletes it after. Idempotent. */
   remove(id: string): Promise<void>;

@@ -1,9 +1,9 @@
 /** The record of a run that its shim process writes before it tells anybody. */
-import { type FileHandle, open, readFile } from "node:fs/promises";
+import { type FileHandle, readFile } from "node:fs/promises";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { hasErrno } from "@gantry/errors";
-import { syncFolder } from "@gantry/fs";
+import { openOverwritten, syncFolder } from "@gantry/fs";
 import { type Exited, ExitedSchema } from "@gantry/proto/shim";
 import type { ExitRecord, ExitRecords } from "../ports.ts";
 
@@ -60,13 +60,7 @@ const reservedBytes = 512;
 
 async function reserveExitRecord(file: string): Promise<void> {
   if (file === "") return;
-  const handle = await open(file, "w", 0o600);
-  try {
-    await handle.write(" ".repeat(reservedBytes));
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+  const handle = await openOverwritten(file, " ".repeat(reservedBytes), 0o600);
   void makeDurable(handle, path.dirname(file));
 }
 

@@ -1,9 +1,10 @@
 /** Folders of containers: `<data>/container-service/containers/<id>`. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync } from "node:fs";
-import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
+import { overwriteFile } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
 import type { ContainerFolders, ContainerPaths } from "../../ports/host.ts";
@@ -44,7 +45,7 @@ export function openContainerFolders(
       await mkdir(pathsOf(id).dir, { mode: 0o710 });
     },
     async writeBundle(id, json) {
-      await writeFile(path.join(pathsOf(id).bundle, "config.json"), json, { mode: 0o600 });
+      await overwriteFile(path.join(pathsOf(id).bundle, "config.json"), json, 0o600);
     },
     async remove(id) {
       const away = path.join(trash, `${id}.${randomBytes(4).toString("hex")}`);

@@ -1,6 +1,7 @@
 /** hosts, hostname and resolv.conf of containers on disk, and the host's own. */
-import { type FileHandle, open, readFile, writeFile } from "node:fs/promises";
+import { type FileHandle, open, readFile } from "node:fs/promises";
 import { hasErrno } from "@gantry/errors";
+import { overwriteFile } from "@gantry/fs";
 import { textDigest } from "../../domain/network/container-files.ts";
 import type { HostFiles, NetworkFileStore, NetworkFiles } from "../../ports/network-host.ts";
 import type { ContainerFolders } from "../../ports/networking.ts";
@@ -33,9 +34,9 @@ export class DiskNetworkFiles implements NetworkFileStore {
     // Readable by every user of the container, whatever our umask.
     const mode = 0o644;
     await Promise.all([
-      writeFile(paths.resolvConf, files.resolvConf, { mode }),
-      writeFile(paths.hosts, files.hosts, { mode }),
-      writeFile(paths.hostname, files.hostname, { mode }),
+      overwriteFile(paths.resolvConf, files.resolvConf, mode),
+      overwriteFile(paths.hosts, files.hosts, mode),
+      overwriteFile(paths.hostname, files.hostname, mode),
     ]);
   }
 

@@ -57,6 +57,7 @@ export interface StoredRows {
 
 /** The open database. */
 export interface Database {
+  readonly file: string;
   readonly writer: StateWriter;
   readonly log: EventSource;
   /** Random, made with the database: the engine's ID as long as its data lives. */
@@ -112,6 +113,7 @@ export async function openDatabase(dataDir: string, logger: Logger): Promise<Dat
   };
   const feed = new EventFeed({ pages: writerPages(writer, pages), lastSeq });
   return {
+    file,
     writer,
     log: feed,
     storeId,
