@@ -4,7 +4,7 @@ import path from "node:path";
 import { type EngineConfig, type ServicePaths, servicePaths } from "@gantry/config";
 import { hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import { loadKernel, nativeArtifact, removeTree } from "@gantry/native";
+import { loadKernel, nativeArtifact, removeTree, reserveLogSpace } from "@gantry/native";
 import { canonicalName, chainIds, parseDigest, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildService } from "@gantry/proto/build";
 import { ImageService } from "@gantry/proto/image";
@@ -76,6 +76,12 @@ export function compose(
   });
   const kernel = loadKernel();
   const cache = openSqliteCache(paths.dataDir);
+  reserveLogSpace(path.join(paths.dataDir, "cache.db")).catch((error: unknown) => {
+    logger.warn(
+      { err: error },
+      "there is no space for the cache to come: a full disk will refuse it",
+    );
+  });
   const inUse = new InUse();
   const cacheMounts = openCacheMounts(paths.dataDir, cache, (id) => {
     inUse.add(id);

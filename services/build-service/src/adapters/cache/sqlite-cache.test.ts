@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { openLoopFilesystem } from "@gantry/testkit/loop-filesystem";
 import { openSqliteCache } from "./sqlite-cache.ts";
 
 describe("the cache's blobs that a layer may be like", () => {
@@ -56,5 +57,24 @@ describe("a record's uses", () => {
     cache.find("key");
     cache.use("one");
     assert.equal(cache.list()[0]?.usageCount, 2);
+  });
+});
+
+describe("a full disk", () => {
+  it("is told of as everywhere else, whatever was to be written", async () => {
+    await using disk = await openLoopFilesystem(16 * 2 ** 20);
+    using cache = openSqliteCache(disk.path);
+    cache.sawStep("kept");
+    await disk.fill();
+    const fixed = { key: "k", type: "regular", sizeBytes: 1, createdNano: 1n } as const;
+    const description = "RUN true".repeat(10_000);
+    const text = { kind: "internal", message: "no space left on device" };
+    assert.throws(() => {
+      cache.put({ ...fixed, id: "i", snapshot: "s", description }, ["i"]);
+    }, text);
+    const layer = { digest: description, diffId: "", mediaType: "", sizeBytes: 1 };
+    assert.throws(() => {
+      cache.putLayer("chain", layer);
+    }, text);
   });
 });

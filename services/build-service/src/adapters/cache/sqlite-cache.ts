@@ -12,6 +12,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { internal } from "@gantry/errors";
 import { nowNano } from "@gantry/events";
 import type { BuildCache, CacheEntry } from "../../ports/build-cache.ts";
 
@@ -32,6 +33,8 @@ const tables = `
     STRICT;
 `;
 
+/** SQLite's result code of a full disk. */
+const sqliteFull = 13;
 /** Sums of files that are remembered. */
 const maxFileSums = 200_000;
 
@@ -134,7 +137,7 @@ class SqliteCache implements BuildCache {
   }
 
   addKey(key: string, id: string): void {
-    this.#statements.putKey.run(key, id);
+    this.#write(() => this.#statements.putKey.run(key, id));
   }
 
   remove(id: string): void {
@@ -150,11 +153,11 @@ class SqliteCache implements BuildCache {
   }
 
   renameLayer(from: string, to: string): void {
-    this.#statements.rename.run(to, from);
+    this.#write(() => this.#statements.rename.run(to, from));
   }
 
   resize(id: string, sizeBytes: number): void {
-    this.#statements.resize.run(sizeBytes, id);
+    this.#write(() => this.#statements.resize.run(sizeBytes, id));
   }
 
   layer(chainId: string): ReturnType<BuildCache["layer"]> {
@@ -174,11 +177,11 @@ class SqliteCache implements BuildCache {
 
   putLayer(chainId: string, layer: Parameters<BuildCache["putLayer"]>[1]): void {
     const { diffId, digest, mediaType, sizeBytes } = layer;
-    this.#statements.putLayer.run(chainId, diffId, digest, mediaType, sizeBytes);
+    this.#write(() => this.#statements.putLayer.run(chainId, diffId, digest, mediaType, sizeBytes));
   }
 
   sawStep(id: string): boolean {
-    return this.#statements.step.run(id).changes === 0;
+    return this.#write(() => this.#statements.step.run(id)).changes === 0;
   }
 
   [Symbol.dispose](): void {
@@ -187,13 +190,26 @@ class SqliteCache implements BuildCache {
   }
 
   #transaction(change: () => void): void {
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#write(() => {
+      this.#db.exec("BEGIN IMMEDIATE");
+      try {
+        change();
+        this.#db.exec("COMMIT");
+      } catch (error) {
+        // A full disk ends the transaction by itself.
+        if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+        throw error;
+      }
+    });
+  }
+
+  /** Says of a full disk what everything else says of it. */
+  #write<T>(change: () => T): T {
     try {
-      change();
-      this.#db.exec("COMMIT");
+      return change();
     } catch (error) {
-      this.#db.exec("ROLLBACK");
-      throw error;
+      const full = error instanceof Error && "errcode" in error && error.errcode === sqliteFull;
+      throw full ? internal("no space left on device", { cause: error }) : error;
     }
   }
 }
