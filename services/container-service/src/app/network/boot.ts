@@ -253,7 +253,12 @@ async function settleAgain(context: NetworkContext, id: string): Promise<void> {
   const networks = context.registry.container(id);
   if (networks === undefined || parseMode(networks.mode).kind !== "network") return;
   const placed = placedOf(context, networks.endpoints);
-  await settle(context, context.directory.find(id), networks, placed, []);
+  try {
+    await settle(context, context.directory.find(id), networks, placed, []);
+  } catch (error) {
+    // It may be ending just now; the others are to be served all the same.
+    context.logger.error({ err: error, container: id }, "routes and ports were not set anew");
+  }
 }
 
 /** What came and went while nobody told its name server. */
