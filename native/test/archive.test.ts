@@ -192,6 +192,20 @@ for (const build of builds) {
         { extra: [namespace] },
       );
       assert.equal(magic.report?.ok, false);
+      const hidden = succeeded(
+        await runUnpack(
+          build,
+          work,
+          ["pack", "--mntns", "--with-mounts", "--hide", "/proc", "--hide", "/nowhere"],
+          { extra: [namespace] },
+        ),
+      );
+      const found = names(t, hidden.stdout);
+      assert.deepEqual(
+        found.filter((name) => name.startsWith("proc/") || name.startsWith("vol/")),
+        ["proc/", "vol/", "vol/in-volume"],
+      );
+      assert.ok(readdirSync(`${seen}/proc`).includes("version"), "the holder has lost its /proc");
       assert.equal(sh("cat /proc/self/mountinfo", work).includes(work), false);
     });
   });

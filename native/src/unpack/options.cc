@@ -88,6 +88,11 @@ const std::map<std::string_view, Setter> kValues = {
        o.path = v;
        return !v.empty();
      }},
+    {"--hide",
+     [](Options& o, std::string_view v) {
+       o.hidden.emplace_back(v);
+       return v.starts_with('/');
+     }},
     {"--name",
      [](Options& o, std::string_view v) {
        o.name = v;
@@ -118,6 +123,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
       return std::nullopt;
     }
     i++;
+  }
+  if (!options.hidden.empty() && !options.mount_namespace) {
+    fprintf(stderr, "unpack: --hide is for --mntns only\n");
+    return std::nullopt;
   }
   if (options.mount_namespace && options.lowers > 0) {
     fprintf(stderr, "unpack: --mntns and --lowers exclude each other\n");

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace gantry::unpack {
 
@@ -41,6 +42,8 @@ struct Options {
   std::string path = "/";
   bool mount_namespace = false;
   bool with_mounts = false;
+  // With --mntns: absolute paths whose mounts, and all below them, are left out of the view.
+  std::vector<std::string> hidden;
   // apply
   // Descriptor 0 listens for the connection that brings the archive.
   bool accept = false;

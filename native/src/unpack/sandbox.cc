@@ -68,18 +68,40 @@ void confine_mount(int mount, bool read_only, bool recursive) {
   if (syscall(SYS_mount_setattr, mount, "", flags, &attributes, sizeof attributes) != 0) fail_step("mount_setattr");
 }
 
-// A mount of the directory we were given. One that is the root of a detached mount already is taken as it is.
+// Namespaces of our own. What is mounted and unmounted in them is seen nowhere else.
+void leave_namespaces() {
+  if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) fail_step("unshare");
+  mount_attr attributes{};
+  attributes.propagation = MS_PRIVATE;
+  if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attributes, sizeof attributes) != 0)
+    fail_step("private mounts");
+}
+
+// Mounts may lie on top of each other. A container may have taken them off itself (EINVAL), and their directory (ENOENT,
+// ENOTDIR), but what it put there instead is its own.
+void hide_mounts(const std::string& path) {
+  while (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+  }
+  if (errno != EINVAL && errno != ENOENT && errno != ENOTDIR) fail_step("hide");
+}
+
+// A mount of what is to be worked on, still to be attached to the namespaces of our own that we are in afterwards.
 UniqueFd open_root_mount(const Options& options) {
+  UniqueFd mount;
   if (options.mount_namespace) {
-    // From here on "/" is the root of that namespace.
+    // From here on "/" is the root of that namespace, and then of our copy of it.
     if (setns(kExtraFd, CLONE_NEWNS) != 0) fail_step("setns");
-    UniqueFd mount(open_tree_clone(AT_FDCWD, "/", options.with_mounts));
+    leave_namespaces();
+    for (const std::string& path : options.hidden) hide_mounts(path);
+    mount.reset(open_tree_clone(AT_FDCWD, "/", options.with_mounts));
     if (!mount) fail_step("open_tree");
     return mount;
   }
-  UniqueFd mount(open_tree_clone(kRootFd, "", options.with_mounts));
+  mount.reset(open_tree_clone(kRootFd, "", options.with_mounts));
+  // The root of a detached mount already is taken as it is.
   if (!mount && errno == EINVAL) mount.reset(fcntl(kRootFd, F_DUPFD_CLOEXEC, kExtraFd));
   if (!mount) fail_step("open_tree");
+  leave_namespaces();
   return mount;
 }
 
@@ -181,11 +203,6 @@ Sandbox enter_sandbox(const Options& options) {
   umask(0);
   std::vector<UniqueFd> lowers = open_lowers(options);
   UniqueFd mount = open_root_mount(options);
-  if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) fail_step("unshare");
-  mount_attr private_attributes{};
-  private_attributes.propagation = MS_PRIVATE;
-  if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &private_attributes, sizeof private_attributes) != 0)
-    fail_step("private mounts");
   confine_mount(mount.get(), !writes(options.mode), recursive);
   become_root(mount.get());
   mount.reset();

@@ -20,7 +20,7 @@ export async function withRoot<T>(
   entry: Entry,
   use: (view: RootView) => Promise<T>,
 ): Promise<T> {
-  const live = liveView(entry);
+  const live = liveView(app, entry);
   if (live !== undefined) {
     try {
       return await use(live);
@@ -30,7 +30,7 @@ export async function withRoot<T>(
     }
   }
   return await entry.serial.run(async () => {
-    const started = liveView(entry);
+    const started = liveView(app, entry);
     if (started !== undefined) return await use(started);
     const { status } = entry.record.state;
     if (status === "dead" || status === "removing" || entry.removing) {
@@ -64,10 +64,26 @@ function ourFiles(dir: string, mounts: readonly OciMount[]): RootBind[] {
     .filter(({ destination }) => !taken.has(destination));
 }
 
-function liveView(entry: Entry): RootView | undefined {
+/**
+ * What a start mounts on its own. It is of the kernel and the processes, not of the container's files: a file of /proc
+ * has no size and would be copied as an empty one.
+ */
+const ofTheKernel = ["/proc", "/sys", "/dev"];
+
+function liveView(app: App, entry: Entry): RootView | undefined {
   const { state } = entry.record;
   if (!isLive(state)) return undefined;
-  return { kind: "process", pid: pidOf(entry), startTicks: state.run.launched.pidStartTicks };
+  const { pidStartTicks: startTicks } = state.run.launched;
+  return { kind: "process", pid: pidOf(entry), startTicks, hidden: hiddenOf(app, entry) };
+}
+
+/** A volume or bind in one of them is to be seen, and with it that directory as the container has it. */
+function hiddenOf(app: App, entry: Entry): string[] {
+  const mounted = app.volumes
+    .mountPoints(entry.id)
+    .filter(({ type }) => type !== "tmpfs")
+    .map(({ destination }) => `${destination}/`);
+  return ofTheKernel.filter((each) => !mounted.some((point) => point.startsWith(`${each}/`)));
 }
 
 async function withMounted<T>(

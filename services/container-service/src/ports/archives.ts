@@ -6,7 +6,13 @@ import { EngineError } from "@gantry/errors";
  * folder on the host with everything mounted below it.
  */
 export type RootView =
-  | { readonly kind: "process"; readonly pid: number; readonly startTicks: bigint }
+  | {
+      readonly kind: "process";
+      readonly pid: number;
+      readonly startTicks: bigint;
+      /** Directories that are seen without what is mounted on and below them. */
+      readonly hidden: readonly string[];
+    }
   | { readonly kind: "folder"; readonly path: string };
 
 /** A path of a container. */

@@ -153,7 +153,7 @@ function spawnProgram(program: string, args: string[], options: RunOptions): Chi
   const fd = openView(view);
   // The program wants a directory there even where the namespace says what it works on.
   const root = inside ? openSync("/", constants.O_RDONLY | constants.O_DIRECTORY) : fd;
-  const child = spawn(program, inside ? [...args, "--mntns"] : args, {
+  const child = spawn(program, [...args, ...viewArguments(view)], {
     cwd: "/",
     env: ticket === undefined ? {} : { GANTRY_TICKET: Buffer.from(ticket).toString("hex") },
     signal,
@@ -163,6 +163,11 @@ function spawnProgram(program: string, args: string[], options: RunOptions): Chi
   closeSync(fd);
   if (root !== fd) closeSync(root);
   return child;
+}
+
+function viewArguments(view: RootView): string[] {
+  if (view.kind === "folder") return [];
+  return ["--mntns", ...view.hidden.flatMap((each) => ["--hide", each])];
 }
 
 function openView(view: RootView): number {
