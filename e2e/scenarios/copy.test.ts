@@ -312,6 +312,24 @@ describe("docker cp with paths", () => {
 });
 
 describe("bad copies", () => {
+  it("tells of an entry in whose place something is mounted", async () => {
+    const id = await docker("run", "-d", "busybox", "sleep", "1000");
+    await sh(
+      "mkdir -p busy/etc && echo mine > busy/etc/hosts && tar -C busy -cf busy.tar etc/hosts",
+    );
+    const answer = await ask(engine, {
+      method: "PUT",
+      path: `/v1.47/containers/${id}/archive?path=/`,
+      headers: { "content-type": "application/x-tar" },
+      body: await readFile(path.join(work, "busy.tar")),
+    });
+    assert.deepEqual(
+      [answer.status, messageOf(answer)],
+      [500, "RemoveAll etc/hosts: device or resource busy"],
+    );
+    await docker("rm", "-f", id);
+  });
+
   let id: string;
   before(async () => {
     id = await docker(

@@ -5,7 +5,7 @@ import { toEngineError } from "@gantry/errors";
 import { ArchiveError } from "../ports/archives.ts";
 import { type ArchiveWork, archiveError } from "./archive-errors.ts";
 
-const { ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS } = constants.errno;
+const { EBUSY, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS } = constants.errno;
 
 function told(
   failure: Partial<ArchiveError["failure"]>,
@@ -33,6 +33,20 @@ describe("failures of the unpack program", () => {
       "mounted volume is marked read-only",
     ]);
     assert.deepEqual(told({ errno: ENAMETOOLONG }), ["internal", "lstat /a/b: file name too long"]);
+    const message = "remove etc/hosts: Device or resource busy";
+    assert.deepEqual(told({ step: "remove", errno: EBUSY, path: "etc/hosts", message }, "write"), [
+      "internal",
+      "RemoveAll etc/hosts: device or resource busy",
+    ]);
+  });
+  it("say step and path once", () => {
+    const failure = {
+      step: "write",
+      errno: EIO,
+      path: "f",
+      message: "write f: Input/output error",
+    };
+    assert.deepEqual(told(failure), ["internal", "write f: Input/output error"]);
   });
   for (const [path, message, text] of [
     ["../x", '"../x" is outside of "/w"', 'invalid entry name "../x"'],

@@ -4,7 +4,7 @@ import nodePath from "node:path/posix";
 import { internal, invalidArgument, notFound } from "@gantry/errors";
 import { ArchiveError, type ArchiveFailure } from "../ports/archives.ts";
 
-const { ENAMETOOLONG, ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
+const { EBUSY, ENAMETOOLONG, ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = constants.errno;
 
 /** What was being done. */
 export type ArchiveWork = "read" | "write";
@@ -42,6 +42,11 @@ export function archiveError(
     case EROFS:
       // A read-only root is refused before: this is a mount below another one.
       return invalidArgument("mounted volume is marked read-only", { cause: error });
+    case EBUSY:
+      // A mount point (a container's /etc/hosts) in the place of an entry.
+      return internal(step === "remove" ? busyEntry(error.failure) : error.message, {
+        cause: error,
+      });
     case ENOSPC:
     case EDQUOT:
       return internal("no space left on device", { cause: error });
@@ -56,6 +61,11 @@ export function archiveError(
     default:
       return internal(error.message, { cause: error });
   }
+}
+
+/** As Go's os.Root.RemoveAll says it. */
+function busyEntry({ path }: ArchiveFailure): string {
+  return `RemoveAll ${nodePath.join(path).replace(/\/$/, "")}: device or resource busy`;
 }
 
 /** What is wrong with an archive, or with what it would overwrite. */

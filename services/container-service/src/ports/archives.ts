@@ -60,7 +60,10 @@ export class ArchiveError extends Error {
   readonly failure: ArchiveFailure;
 
   constructor(failure: ArchiveFailure) {
-    super(`${failure.step} ${failure.path}: ${failure.message}`);
+    // Of a system call that failed the program says step and path itself.
+    super(
+      failure.errno === 0 ? `${failure.step} ${failure.path}: ${failure.message}` : failure.message,
+    );
     this.failure = failure;
   }
 }
