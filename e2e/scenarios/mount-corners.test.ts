@@ -146,3 +146,15 @@ it("the size of a tmpfs is the kernel's to refuse, at the start", async () => {
   await engine.docker(["rm", "negative"]);
   assert.equal(started.status, 500, started.body);
 });
+
+it("null is a mount without any field", async () => {
+  const answer = await ask(engine, {
+    method: "POST",
+    path: "/v1.47/containers/create",
+    body: { Image: "busybox", HostConfig: { Mounts: [null] } },
+  });
+  assert.deepEqual(
+    [answer.status, JSON.parse(answer.body)],
+    [400, { message: 'invalid mount config for type "": field Target must not be empty' }],
+  );
+});

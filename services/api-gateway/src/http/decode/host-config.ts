@@ -18,7 +18,7 @@ export function decodeHostConfig(fields: Fields, version: number): HostConfigIni
     ...lists(fields),
     portBindings: portBindings(fields),
     resources: decodeResources(fields),
-    mounts: fields.objects("Mounts").map((mount) => decodeMount(mount, version)),
+    mounts: fields.structs("Mounts").map((mount) => decodeMount(mount, version)),
     emptyLists: messageLists.filter((name) => fields.list(name)?.length === 0),
   });
 }
