@@ -312,6 +312,25 @@ describe("docker cp with paths", () => {
 });
 
 describe("bad copies", () => {
+  it("through a link of the archive that leads out end inside of the container", async () => {
+    const id = await docker("run", "-d", "busybox", "sleep", "1000");
+    const name = `escaped-${path.basename(engine.root)}`;
+    await sh(
+      `mkdir -p out/real && echo mine > out/real/${name} && ln -s ../../../../../../tmp out/climbing && ` +
+        `tar -C out -cf out.tar climbing && tar -C out --transform s/real/climbing/ -rf out.tar real/${name}`,
+    );
+    const answer = await ask(engine, {
+      method: "PUT",
+      path: `/v1.47/containers/${id}/archive?path=/home`,
+      headers: { "content-type": "application/x-tar" },
+      body: await readFile(path.join(work, "out.tar")),
+    });
+    assert.equal(answer.status, 200, answer.body);
+    assert.equal(await docker("exec", id, "cat", `/tmp/${name}`), "mine");
+    assert.equal(existsSync(`/tmp/${name}`), false);
+    await docker("rm", "-f", id);
+  });
+
   it("tells of an entry in whose place something is mounted", async () => {
     const id = await docker("run", "-d", "busybox", "sleep", "1000");
     await sh(
