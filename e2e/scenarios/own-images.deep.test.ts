@@ -69,6 +69,7 @@ describe("the repository's images", () => {
 
   it("are an engine that runs hello-world, in containers of the engine that built them", async () => {
     await using inner = await openEngineRoots();
+    await using _ = await shareMounts(inner.path);
     const compose = await composeOf(inner);
     try {
       await compose("up", "--detach");
@@ -96,6 +97,16 @@ describe("the repository's images", () => {
     assert.deepEqual(await findEngineLeaks(inner.config), []);
   });
 });
+
+/** Makes a folder a shared mount, as everything is where systemd runs: services see each other's mounts below it. */
+async function shareMounts(folder: string): Promise<AsyncDisposable> {
+  await mustRun(["mount", "--bind", "--make-shared", folder, folder]);
+  return {
+    async [Symbol.asyncDispose]() {
+      await mustRun(["umount", folder]);
+    },
+  };
+}
 
 /** docker compose over deploy's file, for an engine with these roots. */
 async function composeOf({
