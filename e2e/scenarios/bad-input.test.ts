@@ -352,7 +352,7 @@ const httpCases: readonly HttpCase[] = [
   {
     name: "an empty link",
     question: newContainer({ Links: [""] }),
-    status: 400,
+    status: 500,
     message: /^empty string specified for links$/,
   },
   {
