@@ -111,6 +111,37 @@ describe("a Dockerfile that is wrong", () => {
     }
   }
 
+  it("lacks a source of a step, which is blamed, and not the one that waits for it", async () => {
+    const copied = await build("buildkit", "FROM busybox\nCOPY none /\nRUN false\n");
+    const reference = "[0-9a-z]{25}::[0-9a-z]{25}";
+    const reason = `failed to calculate checksum of ref ${reference}: "/none": not found`;
+    assert.match(
+      copied.stderr,
+      new RegExp(`^#\\d+ \\[2/3\\] COPY none /\\n#\\d+ ERROR: ${reason}$`, "m"),
+    );
+    assert.match(
+      copied.stderr,
+      /^Dockerfile:2\n-+\n {3}1 \| {5}FROM busybox\n {3}2 \| >>> COPY none/m,
+    );
+    const solved = new RegExp(
+      `^ERROR: failed to solve: failed to compute cache key: ${reason}$`,
+      "m",
+    );
+    assert.match(copied.stderr, solved);
+    const mounted = await build(
+      "buildkit",
+      "FROM busybox\nRUN --mount=source=none,target=/n true\nRUN false\n",
+    );
+    assert.match(
+      mounted.stderr,
+      new RegExp(
+        `^#\\d+ \\[stage-0 2/3\\] RUN --mount=source=none,target=/n true\\n#\\d+ ERROR: ${reason}$`,
+        "m",
+      ),
+    );
+    assert.match(mounted.stderr, /^ {3}2 \| >>> RUN --mount=source=none/m);
+  });
+
   it("has stages in a circle, of which the first is named", async () => {
     const text = "FROM busybox AS a\nCOPY --from=b /x /\nFROM busybox AS b\nCOPY --from=a /x /\n";
     const { stderr } = await build("buildkit", text);

@@ -187,9 +187,19 @@ export class SolveSession {
       }
       return await this.#compute(vertex, key);
     } catch (error) {
-      const failure = this.#work.failure(vertex, error);
       const own = !(error instanceof BuildError) || error.vertex === vertex.digest;
-      if (own) this.#tracker.end(vertex.digest, failure);
+      if (own) this.#tracker.end(vertex.digest, error);
+      throw this.#work.failure(vertex, error);
+    }
+  }
+
+  /** What is wrong with the sources of a vertex is its own failure, also when others ask for its key. */
+  async #asItsOwn<T>(vertex: Vertex, sums: Promise<T>): Promise<T> {
+    try {
+      return await sums;
+    } catch (error) {
+      const failure = this.#work.failure(vertex, error);
+      if (failure !== error) this.#tracker.end(vertex.digest, error);
       throw failure;
     }
   }
@@ -296,13 +306,13 @@ export class SolveSession {
 
   async #mountKeys(vertex: Vertex): Promise<string[]> {
     if (vertex.op.kind !== "run") return [];
-    const keys = vertex.op.mounts.map(async (mount) => {
+    const keys = vertex.op.mounts.map(async (mount): Promise<string> => {
       if (mount.type !== "bind") return "";
       const input = inputOf(vertex, mount.input);
       if (SolveSession.isTree(input)) return await this.#key(input);
       return await this.#work.contentSum(vertex, input, mount.source, this.#signal);
     });
-    return await Promise.all(keys);
+    return await this.#asItsOwn(vertex, Promise.all(keys));
   }
 
   async #inputKey(vertex: Vertex, index: number): Promise<string> {
@@ -375,7 +385,9 @@ export class SolveSession {
   async #slowKey(vertex: Vertex, op: CopyOp): Promise<string> {
     const [parent, ...sums] = await Promise.all([
       this.#inputKey(vertex, 0),
-      ...op.sources.map((source) => this.#sourceSum(vertex, source.input, source.path)),
+      ...op.sources.map((source) =>
+        this.#asItsOwn(vertex, this.#sourceSum(vertex, source.input, source.path)),
+      ),
     ]);
     return keyOf(copyIdentity(op), parent, sums);
   }

@@ -172,8 +172,13 @@ export class StepMounts {
   }
 }
 
-/** BuildKit's words for a source that is not there. */
+/** BuildKit's words for a source that is not there, as its vertex shows them. */
 export function missingSource(error: MissingSource): MissingSource {
-  const text = `failed to compute cache key: failed to calculate checksum of ref ${randomUUID().replaceAll("-", "").slice(0, 25)}: ${JSON.stringify(error.path)}: not found`;
+  const text = `failed to calculate checksum of ref ${referenceId()}::${referenceId()}: ${JSON.stringify(error.path)}: not found`;
   return Object.assign(new MissingSource(error.path), { message: text });
+}
+
+/** As BuildKit's identifiers of snapshots: 25 letters and digits. */
+function referenceId(): string {
+  return randomUUID().replaceAll("-", "").slice(0, 25);
 }

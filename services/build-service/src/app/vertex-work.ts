@@ -135,8 +135,8 @@ export class BoundWork implements VertexWork {
     if (error.name === "AbortError") return error;
     const lines = error instanceof BuildFailure ? (error.lines ?? vertex.lines) : vertex.lines;
     const place = lines && this.#placeOf(lines);
-    const prefix = error instanceof DownloadFailure ? "failed to load cache key: " : "";
-    return new BuildError(prefix + error.message, { place, vertex: vertex.digest, cause: error });
+    const message = whatFailed(error) + error.message;
+    return new BuildError(message, { place, vertex: vertex.digest, cause: error });
   }
 
   #placeOf(lines: ErrorPlace["lines"]): ErrorPlace {
@@ -334,6 +334,12 @@ export class BoundWork implements VertexWork {
       },
     );
   }
+}
+
+/** What BuildKit was about when a source failed: the error tells it, the vertex does not. */
+function whatFailed(error: Error): string {
+  if (error instanceof DownloadFailure) return "failed to load cache key: ";
+  return error instanceof MissingSource ? "failed to compute cache key: " : "";
 }
 
 /** Why a program could not be executed; undefined when it was something else that failed. */
