@@ -216,7 +216,7 @@ function renderForward(): string[] {
     "    meta l4proto . ip daddr . th dport @direct4 accept",
     "    meta l4proto . ip6 daddr . th dport @direct6 accept",
     "    meta nfproto ipv4 oifname @routed4 meta l4proto icmp accept",
-    "    meta nfproto ipv6 oifname @routed6 meta l4proto ipv6-icmp accept",
+    "    meta nfproto ipv6 oifname @routed6 meta l4proto icmpv6 accept",
     // Our other networks stay apart.
     "    meta nfproto ipv4 oifname @open4 iifname != @bridges accept",
     "    meta nfproto ipv6 oifname @open6 iifname != @bridges accept",
