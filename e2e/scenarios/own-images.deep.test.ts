@@ -88,6 +88,9 @@ describe("the repository's images", () => {
       await docker("load", "--input", path.join(repository, "dist/hello-world.tar"));
       const ran = await docker("run", "--rm", "hello-world");
       assert.match(ran.stdout, /^Hello from Gantry!/);
+    } catch (error) {
+      const { stdout } = await compose("logs", "--no-color", "--tail", "20");
+      throw new Error(`the engine's services say:\n${stdout}`, { cause: error });
     } finally {
       await compose("down", "--volumes");
       // What stays in the kernel when services end; the supervisor's part, which has none here.
