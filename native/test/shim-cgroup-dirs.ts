@@ -1,7 +1,7 @@
 /** Cgroups for a container of a test, named after this process. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { CgroupInit } from "./shim-driver.ts";
+import type { CgroupInit } from "./shim-plan.ts";
 
 export const cgroupRoot = "/sys/fs/cgroup";
 export const unified = existsSync(`${cgroupRoot}/unified`) ? `${cgroupRoot}/unified` : cgroupRoot;

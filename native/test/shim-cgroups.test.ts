@@ -4,15 +4,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { cgroupName, cgroupRoot, cgroups, leftCgroups, unified, v1 } from "./shim-cgroup-dirs.ts";
-import {
-  holds,
-  ms,
-  ns,
-  type PlanInit,
-  Playground,
-  processOf,
-  standardMounts,
-} from "./shim-driver.ts";
+import { holds, Playground } from "./shim-driver.ts";
+import { ms, ns, type PlanInit, processOf, standardMounts } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 const logged = (playground: Playground): string =>

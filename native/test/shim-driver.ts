@@ -13,20 +13,9 @@ import {
 import { connect, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  toBinary,
-} from "@bufbuild/protobuf";
-import {
-  type CgroupPlanSchema,
-  type HookPlanSchema,
-  type LaunchPlan,
   LaunchPlanSchema,
-  type MountPlanSchema,
-  type ProcessPlanSchema,
   type ShimMessage,
   ShimMessageSchema,
   ShimRequestSchema,
@@ -34,18 +23,15 @@ import {
 import { eventually } from "@gantry/testkit";
 import { debianProgram } from "@gantry/testkit/debian";
 import { type Kernel, loadKernel } from "../lib/index.ts";
+import {
+  type PlanInit,
+  type ProcessInit,
+  processOf,
+  type RequestInit,
+  standardPlan,
+} from "./shim-plan.ts";
+import { Stream } from "./shim-stream.ts";
 
-/** A message as plain fields. */
-type Fields<Desc extends DescMessage> = Exclude<MessageInitShape<Desc>, { $typeName: string }>;
-export type PlanInit = Fields<typeof LaunchPlanSchema> & Pick<LaunchPlan, "$unknown">;
-export type ProcessInit = Fields<typeof ProcessPlanSchema>;
-export type CgroupInit = Fields<typeof CgroupPlanSchema>;
-export type HookInit = Fields<typeof HookPlanSchema>;
-export type MountInit = Fields<typeof MountPlanSchema>;
-export type RequestInit = Exclude<
-  Fields<typeof ShimRequestSchema>["request"],
-  undefined | { case: undefined }
->;
 type MessageCase = Exclude<ShimMessage["message"]["case"], undefined>;
 type MessageOf<C extends MessageCase> = Extract<ShimMessage["message"], { case: C }>["value"];
 
@@ -56,31 +42,6 @@ const applets =
   "sh cat echo ls id sleep true false env head tail dd wc grep stat stty tty touch mkdir rm mv ln kill ps ip hostname yes printf seq sync mount readlink pwd test od tr sort mknod chmod nproc timeout".split(
     " ",
   );
-
-export const ns = {
-  mount: 0x20000n,
-  cgroup: 0x2000000n,
-  uts: 0x4000000n,
-  ipc: 0x8000000n,
-  user: 0x10000000n,
-  pid: 0x20000000n,
-  net: 0x40000000n,
-};
-
-export const ms = {
-  rdonly: 1n,
-  nosuid: 2n,
-  nodev: 4n,
-  noexec: 8n,
-  bind: 4096n,
-  rec: 16384n,
-  relatime: 0x200000n,
-  private: 1n << 18n,
-  strictatime: 1n << 24n,
-};
-
-/** Docker's default capabilities. */
-export const defaultCapabilities = 0xa80425fbn;
 
 /** Waits until something is true. */
 export async function holds(check: () => boolean, timeoutMs = 10_000): Promise<void> {
@@ -159,77 +120,6 @@ export class Playground {
   }
 }
 
-/** A process plan for a command line. */
-export function processOf(args: string[], changes: ProcessInit = {}): ProcessInit {
-  const mask = defaultCapabilities;
-  return {
-    args,
-    env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-    cwd: "/",
-    capabilities: { bounding: mask, effective: mask, permitted: mask },
-    ...changes,
-  };
-}
-
-export const standardMounts: MountInit[] = [
-  { destination: "/proc", type: "proc", source: "proc", flags: ms.nosuid | ms.noexec | ms.nodev },
-  {
-    destination: "/dev",
-    type: "tmpfs",
-    source: "tmpfs",
-    flags: ms.nosuid | ms.strictatime,
-    data: "mode=755,size=65536k",
-  },
-  {
-    destination: "/dev/pts",
-    type: "devpts",
-    source: "devpts",
-    flags: ms.nosuid | ms.noexec,
-    data: "newinstance,ptmxmode=0666,mode=0620,gid=5",
-  },
-  {
-    destination: "/sys",
-    type: "sysfs",
-    source: "sysfs",
-    flags: ms.nosuid | ms.noexec | ms.nodev | ms.rdonly,
-  },
-  {
-    destination: "/dev/mqueue",
-    type: "mqueue",
-    source: "mqueue",
-    flags: ms.nosuid | ms.noexec | ms.nodev,
-  },
-  {
-    destination: "/dev/shm",
-    type: "tmpfs",
-    source: "shm",
-    flags: ms.nosuid | ms.noexec | ms.nodev,
-    data: "mode=1777,size=67108864",
-  },
-];
-
-function standardPlan(playground: Playground): PlanInit {
-  return {
-    protocolVersion: 1,
-    id: "c".repeat(64),
-    nonce: new Uint8Array([1, 2, 3]),
-    exitRecordPath: playground.path("exit.json"),
-    namespaces: [ns.mount, ns.pid, ns.uts, ns.ipc, ns.net].map((cloneFlag) => ({ cloneFlag })),
-    rootfs: {
-      mountpoint: playground.path("root"),
-      lowerDirs: [playground.path("lower")],
-      upperDir: playground.path("upper"),
-      workDir: playground.path("work"),
-    },
-    mounts: standardMounts,
-    maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/acpi", "/sys/firmware"],
-    readonlyPaths: ["/proc/sys", "/proc/bus"],
-    hostname: "box",
-    process: processOf(["true"]),
-    log: { driver: "json-file", path: playground.path("json.log") },
-  };
-}
-
 /** The two listening sockets that a shim is given. */
 class Listeners {
   readonly control: number;
@@ -257,7 +147,10 @@ export class Shim {
 
   constructor(playground: Playground, changes: PlanInit, listeners = new Listeners(playground)) {
     this.#playground = playground;
-    const plan = create(LaunchPlanSchema, { ...standardPlan(playground), ...changes });
+    const plan = create(LaunchPlanSchema, {
+      ...standardPlan((name) => playground.path(name)),
+      ...changes,
+    });
     if (changes.$unknown !== undefined) plan.$unknown = changes.$unknown;
     const memfd = kernel.memfd("plan", toBinary(LaunchPlanSchema, plan), true);
     const { control, io } = listeners;
@@ -460,73 +353,5 @@ export class Shim {
     await this.exitOfProcess();
     this.#control.destroy();
     kernel.closeFd(this.pidfd);
-  }
-}
-
-/** A client of io.sock. */
-export class Stream {
-  readonly socket: Socket;
-  readonly closed: Promise<void>;
-  readonly ticketSent: Promise<void>;
-  #chunks: Buffer[] = [];
-  #wake: (() => void)[] = [];
-
-  constructor(path: string, ticket: Uint8Array) {
-    this.socket = connect({ path, allowHalfOpen: true });
-    this.ticketSent = new Promise((resolve) => {
-      this.socket.write(ticket, () => {
-        resolve();
-      });
-    });
-    this.socket.on("data", (chunk: Buffer) => {
-      this.#chunks.push(chunk);
-      for (const wake of this.#wake.splice(0)) wake();
-    });
-    this.socket.on("error", () => undefined);
-    this.closed = new Promise((resolve) => {
-      this.socket.on("close", resolve);
-      this.socket.on("end", () => {
-        this.socket.end();
-      });
-    });
-  }
-
-  bytes(): Buffer {
-    return Buffer.concat(this.#chunks);
-  }
-
-  /** Frames joined per stream. */
-  frames(): { stdout: string; stderr: string } {
-    const out = { stdout: "", stderr: "" };
-    const bytes = this.bytes();
-    for (let at = 0; at + 8 <= bytes.length; ) {
-      const length = bytes.readUInt32BE(at + 4);
-      const text = bytes.subarray(at + 8, at + 8 + length).toString();
-      if (bytes[at] === 2) out.stderr += text;
-      else out.stdout += text;
-      at += 8 + length;
-    }
-    return out;
-  }
-
-  text(): string {
-    const { stdout, stderr } = this.frames();
-    return stdout + stderr;
-  }
-
-  /** Waits until the bytes hold a text. */
-  async until(text: string): Promise<void> {
-    const deadline = Date.now() + 10_000;
-    while (!this.bytes().includes(text)) {
-      if (Date.now() > deadline)
-        throw new Error(`no ${JSON.stringify(text)} in ${JSON.stringify(this.bytes().toString())}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 500);
-        this.#wake.push(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-    }
   }
 }

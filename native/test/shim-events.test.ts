@@ -5,7 +5,8 @@ import { writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { startNats } from "@gantry/testkit";
-import { holds, type PlanInit, Playground, processOf } from "./shim-driver.ts";
+import { holds, Playground } from "./shim-driver.ts";
+import { type PlanInit, processOf } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { describe, it } from "node:test";
-import { holds, type PlanInit, Playground, processOf, type Shim } from "./shim-driver.ts";
+import { holds, Playground, type Shim } from "./shim-driver.ts";
+import { type PlanInit, processOf } from "./shim-plan.ts";
 
 const sleeper: PlanInit = { process: processOf(["sleep", "1000"], {}) };
 

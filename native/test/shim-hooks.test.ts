@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { type HookInit, type PlanInit, Playground, processOf } from "./shim-driver.ts";
+import { Playground } from "./shim-driver.ts";
+import { type HookInit, type PlanInit, processOf } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { cgroups } from "./shim-cgroup-dirs.ts";
-import { holds, kernel, ms, type PlanInit, Playground, processOf } from "./shim-driver.ts";
+import { holds, kernel, Playground } from "./shim-driver.ts";
+import { ms, type PlanInit, processOf } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 const interfaceName = `gtryt${process.pid % 100000}`;

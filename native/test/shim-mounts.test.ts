@@ -9,8 +9,9 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { holds, ms, Playground, processOf, standardMounts } from "./shim-driver.ts";
+import { holds, Playground } from "./shim-driver.ts";
 import { failure, output, sh } from "./shim-output.ts";
+import { ms, processOf, standardMounts } from "./shim-plan.ts";
 
 describe("mounts", () => {
   it("bind directories and files, also below a volume", async () => {

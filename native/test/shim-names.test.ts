@@ -5,7 +5,8 @@ import { once } from "node:events";
 import path from "node:path";
 import { describe, it } from "node:test";
 import type { Order } from "./name-client.ts";
-import { type PlanInit, Playground, processOf, type Shim } from "./shim-driver.ts";
+import { Playground, type Shim } from "./shim-driver.ts";
+import { type PlanInit, processOf } from "./shim-plan.ts";
 
 type Table = NonNullable<PlanInit["names"]>;
 

@@ -1,6 +1,7 @@
 /** What a container prints, and how it fails to start. */
 import assert from "node:assert/strict";
-import { type PlanInit, Playground, processOf } from "./shim-driver.ts";
+import { Playground } from "./shim-driver.ts";
+import { type PlanInit, processOf } from "./shim-plan.ts";
 
 /** Runs a command to its end and gives back what it printed. */
 export async function output(

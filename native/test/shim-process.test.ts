@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { rmSync, symlinkSync } from "node:fs";
 import { describe, it } from "node:test";
-import { kernel, Playground, processOf } from "./shim-driver.ts";
+import { kernel, Playground } from "./shim-driver.ts";
 import { failure, output, sh } from "./shim-output.ts";
+import { processOf } from "./shim-plan.ts";
 
 describe("the process", () => {
   it("has nothing open but its streams", async () => {

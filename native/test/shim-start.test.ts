@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { describe, it } from "node:test";
-import { holds, kernel, Playground, processOf } from "./shim-driver.ts";
+import { holds, kernel, Playground } from "./shim-driver.ts";
 import { failure, output, sh } from "./shim-output.ts";
+import { processOf } from "./shim-plan.ts";
 
 /** Gone, or only waiting to be reaped by the machine's init. */
 function isDead(pid: number): boolean {

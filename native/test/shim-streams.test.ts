@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { describe, it } from "node:test";
 import { gunzipSync } from "node:zlib";
-import { holds, type PlanInit, Playground, processOf, type Shim } from "./shim-driver.ts";
+import { holds, Playground, type Shim } from "./shim-driver.ts";
+import { type PlanInit, processOf } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
 const ticket = new Uint8Array(32).fill(9);
