@@ -24,4 +24,5 @@ export {
 export { type ErrorKind, isErrorKind, type KindRow, kinds } from "./kinds.ts";
 export { errnoKind, hasErrno } from "./node-errno.ts";
 export { resolveKind, toEngineError } from "./resolve.ts";
+export { sqliteError, sqliteFull } from "./sqlite.ts";
 export { grpcCode, httpStatus, kindNames, kindOfGrpcCode } from "./wire.ts";

@@ -12,7 +12,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { internal } from "@gantry/errors";
+import { sqliteError } from "@gantry/errors";
 import { nowNano } from "@gantry/events";
 import type { BuildCache, CacheEntry } from "../../ports/build-cache.ts";
 
@@ -33,8 +33,6 @@ const tables = `
     STRICT;
 `;
 
-/** SQLite's result code of a full disk. */
-const sqliteFull = 13;
 /** Sums of files that are remembered. */
 const maxFileSums = 200_000;
 
@@ -208,8 +206,7 @@ class SqliteCache implements BuildCache {
     try {
       return change();
     } catch (error) {
-      const full = error instanceof Error && "errcode" in error && error.errcode === sqliteFull;
-      throw full ? internal("no space left on device", { cause: error }) : error;
+      throw sqliteError(error);
     }
   }
 }

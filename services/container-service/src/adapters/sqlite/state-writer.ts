@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import path from "node:path";
 import { Worker } from "node:worker_threads";
-import { type EngineError, internal, toEngineError } from "@gantry/errors";
+import { type EngineError, internal, sqliteFull, toEngineError } from "@gantry/errors";
 import type { LoggedEvent, NewEvent } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import { FoldersMissing, type FolderWork } from "../../ports/metadata.ts";
@@ -70,9 +70,6 @@ export async function openStateWriter(options: StateWriterOptions): Promise<Stat
 
 /** How far NATS has got is written so much later, once for all that it got meanwhile. */
 const publishedDelayMs = 500;
-
-/** SQLite's result code of a full disk. */
-const sqliteFull = 13;
 
 function errorOf(failure: WriterFailure): EngineError {
   const error = kindOf(failure);

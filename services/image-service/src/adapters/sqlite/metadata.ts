@@ -2,7 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import path from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { internal } from "@gantry/errors";
+import { sqliteError } from "@gantry/errors";
 import { type EventLog, type NewEvent, openEventLog } from "@gantry/events";
 import { sharedWork } from "@gantry/fs";
 import type { Digest } from "@gantry/oci";
@@ -20,9 +20,6 @@ import { loadBlobs, loadImages, loadLeases, loadNames, loadSnapshots } from "./l
 import { openDatabase } from "./schema.ts";
 
 const noChildren: ReadonlySet<Digest> = new Set();
-
-/** SQLite's result code of a full disk. */
-const sqliteFull = 13;
 
 /** The store and the event log beside it. */
 export interface SqliteMetadata extends Metadata, AsyncDisposable {
@@ -107,8 +104,7 @@ class MirroredMetadata implements SqliteMetadata {
     try {
       return this.events.transaction(work);
     } catch (error) {
-      const full = error instanceof Error && "errcode" in error && error.errcode === sqliteFull;
-      throw full ? internal("no space left on device", { cause: error }) : error;
+      throw sqliteError(error);
     }
   }
 
