@@ -5,7 +5,6 @@ import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gant
 import { BuildFailure } from "../domain/build-failure.ts";
 import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
-import type { StageState } from "../domain/frontend/stage-state.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
 import { reachable } from "../domain/solver/vertex.ts";
@@ -22,6 +21,7 @@ import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
 import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { ContainersOfSteps } from "./classic/containers-of-steps.ts";
 import { withLabelSteps } from "./classic/label-steps.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
@@ -32,16 +32,6 @@ import { platformResult } from "./platform-result.ts";
 import { SolveSession } from "./solver.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
 import { BoundWork } from "./vertex-work.ts";
-
-/** What the classic builder does with containers, which it shows to the user. */
-export interface ContainersOfSteps {
-  /** Keeps a container that was left, over the image of what was there before its step. */
-  keep(container: string, image: string): Promise<void>;
-  /** Takes a container away that was left, if it was. */
-  discard(container: string): Promise<void>;
-  /** Makes a container of a step that runs nothing. @returns its ID */
-  declare(state: StageState, args: readonly string[], image: string): Promise<string>;
-}
 
 /** The classic builder goes through stages itself, and hears of containers. */
 export interface StepListener {
@@ -287,6 +277,10 @@ export class RunningBuild {
     const session = this.#session(opened);
     const upToTarget = withLabelSteps(file, target, this.#request.labels, escape);
     listener.onParsed(dockerfile);
+    const { containers: ofSteps, logger } = this.#parts;
+    const containers = new ContainersOfSteps({
+      ...{ containers: ofSteps, logger, request: this.#request, signal: this.#signal },
+    });
     const results: PlatformResult[] = [];
     for (const planner of planners) {
       const { state } = await listener.walk(
@@ -294,36 +288,11 @@ export class RunningBuild {
         planner,
         session,
         this.#tracker,
-        this.#containersOfSteps,
+        containers,
       );
       results.push(await platformResult(this.#request, state, session));
     }
     return results;
-  }
-
-  readonly #containersOfSteps: ContainersOfSteps = {
-    keep: (container, image) => this.#keep(container, image),
-    discard: (container) => this.#parts.containers.discard(container),
-    declare: (state, args, image) => this.#declare(state, args, image),
-  };
-
-  /** A failure of this is told in the log: the step's own is what the client hears of. */
-  async #keep(container: string, image: string): Promise<void> {
-    const { containers, logger } = this.#parts;
-    try {
-      await containers.keep(container, image);
-    } catch (error) {
-      logger.warn({ err: error, container }, "container of a step is not kept");
-      await containers.discard(container);
-    }
-  }
-
-  async #declare(state: StageState, args: readonly string[], image: string): Promise<string> {
-    const { limits, extraHosts, networkMode } = this.#request;
-    const network = networkMode === "default" ? "" : networkMode;
-    const { config } = state.document;
-    const container = { image, args, config, limits, extraHosts, network };
-    return await this.#parts.containers.declare(container, this.#signal);
   }
 
   #openInputs(needs: ContextNeeds): OpenedInputs {

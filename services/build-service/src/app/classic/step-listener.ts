@@ -16,9 +16,10 @@ import type { PullStep } from "../../ports/layers.ts";
 import type { LogStream, ProgressSink } from "../../ports/progress.ts";
 import type { StagePlanner } from "../plan-stages.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "../planned-stage.ts";
-import type { ContainersOfSteps, StepListener } from "../run-build.ts";
+import type { StepListener } from "../run-build.ts";
 import type { SolveSession } from "../solver.ts";
 import type { VertexTracker } from "../vertex-tracker.ts";
+import type { ContainersOfSteps } from "./containers-of-steps.ts";
 import type { StepImages } from "./step-images.ts";
 
 /** A message of the stream. */
