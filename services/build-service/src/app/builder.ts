@@ -4,7 +4,7 @@ import type { Builder } from "../ports/build.ts";
 import { lintBuild, outlineBuild, targetsOfDockerfile } from "./ask-dockerfile.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { listRecords, pruneRecords } from "./cache-records.ts";
-import { exportArchive } from "./export-archive.ts";
+import { exportArchive, exportBlobs } from "./export-archive.ts";
 import { exportCache } from "./export-cache.ts";
 import { exportImage } from "./export-image.ts";
 import { importCache } from "./import-cache.ts";
@@ -26,6 +26,8 @@ export function createBuilder(parts: BuilderParts): Builder {
       exportImage(parts, result, options, newLease(), signal),
     exportArchive: (result, options, signal) =>
       exportArchive(parts, result, options, newLease(), signal),
+    exportBlobs: (result, options, signal) =>
+      exportBlobs(parts, result, options, newLease(), signal),
     exportCache: (result, options, signal) =>
       exportCache(parts, result, options, newLease(), signal),
     importCache: (source, signal) => importCache(parts, source, signal),

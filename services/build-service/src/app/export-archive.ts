@@ -1,9 +1,28 @@
 /** Results as archives: `docker save`'s form and OCI layouts are one tar with both indexes. */
-import { familiarName, parseReference } from "@gantry/oci";
-import type { ArchiveExport, BuildResult } from "../ports/build.ts";
+import { familiarName, mediaTypes, parseReference } from "@gantry/oci";
+import type { ArchiveExport, BuildResult, ExportedBlobs, StoredImage } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
-import { storedImage, writeImage } from "./export-image.ts";
-import { tarEnd, tarHead, tarPadding } from "./tar-entries.ts";
+import { storedImage, writeKept } from "./export-image.ts";
+import { tarEnd, tarFolder, tarHead, tarPadding } from "./tar-entries.ts";
+
+/** Writes a result's blobs, to be read until they are disposed. */
+export async function exportBlobs(
+  parts: BuilderParts,
+  result: Pick<BuildResult, "platforms">,
+  options: Omit<ArchiveExport, "layout">,
+  leaseOwner: string,
+  signal: AbortSignal,
+): Promise<ExportedBlobs> {
+  const written = await writeKept(parts, result, options, leaseOwner, signal);
+  const created = options.created.toISOString().replace(/\.\d+Z$/, "Z");
+  const annotations = { ...written.annotations, "org.opencontainers.image.created": created };
+  return {
+    image: storedImage({ ...written, annotations }),
+    blobs: written.blobs,
+    read: (digest, until) => parts.layers.readBlob(digest, until),
+    [Symbol.asyncDispose]: () => parts.layers.release(leaseOwner),
+  };
+}
 
 export async function* exportArchive(
   parts: BuilderParts,
@@ -12,52 +31,59 @@ export async function* exportArchive(
   leaseOwner: string,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const written = await writeImage(parts, result, options, leaseOwner, signal);
-  try {
-    options.onWritten?.(storedImage(written));
-    yield* entry("oci-layout", Buffer.from(JSON.stringify({ imageLayoutVersion: "1.0.0" })));
-    const { mediaType, digest, sizeBytes: size } = written.target;
-    const names = options.names.map((name) => familiarName(parseReference(name)));
-    const manifests = (names.length === 0 ? [""] : names).map((name) => ({
-      ...{ mediaType, digest, size },
-      ...(name !== "" && {
-        annotations: {
-          "io.containerd.image.name": parts.fullName(name),
-          "org.opencontainers.image.ref.name": name.split(":").at(-1) ?? "",
-        },
-      }),
-    }));
-    const index = {
-      schemaVersion: 2,
-      mediaType: "application/vnd.oci.image.index.v1+json",
-      manifests,
-    };
-    yield* entry("index.json", Buffer.from(JSON.stringify(index)));
-    if (options.format === "docker") {
-      const docker = written.manifests.map(({ configDigest, layers }) => ({
-        Config: blobPath(configDigest),
-        RepoTags: names,
-        Layers: layers.map((layer) => blobPath(layer.digest)),
-      }));
-      yield* entry("manifest.json", Buffer.from(JSON.stringify(docker)));
-    }
-    const blobs = new Map(written.blobs.map((blob) => [blob.digest, blob.sizeBytes]));
-    for (const [blob, bytes] of blobs) {
-      yield tarHead(blobPath(blob), bytes);
-      yield* parts.layers.readBlob(blob, signal);
-      yield tarPadding(bytes);
-    }
-    yield tarEnd;
-  } finally {
-    await parts.layers.release(leaseOwner);
+  await using exported = await exportBlobs(parts, result, options, leaseOwner, signal);
+  const { image } = exported;
+  options.onWritten?.(image);
+  yield tarFolder("blobs/");
+  yield tarFolder("blobs/sha256/");
+  const blobs = new Map(exported.blobs.map((blob) => [blob.digest, blob.sizeBytes]));
+  for (const [blob, bytes] of blobs) {
+    yield tarHead(blobPath(blob), bytes);
+    yield* exported.read(blob, signal);
+    yield tarPadding(bytes);
   }
+  const names = options.names.map((name) => familiarName(parseReference(name)));
+  yield* document("index.json", indexOf(parts, image, names));
+  if (options.layout === "docker") yield* document("manifest.json", dockerManifest(image, names));
+  yield* document("oci-layout", { imageLayoutVersion: "1.0.0" });
+  yield tarEnd;
+}
+
+function indexOf(parts: BuilderParts, image: StoredImage, names: readonly string[]): object {
+  const descriptor = descriptorOf(image);
+  const manifests = (names.length === 0 ? [""] : names).map((name) => ({
+    ...descriptor,
+    annotations: {
+      ...image.annotations,
+      ...(name !== "" && {
+        "io.containerd.image.name": parts.fullName(name),
+        "org.opencontainers.image.ref.name": name.split(":").at(-1) ?? "",
+      }),
+    },
+  }));
+  return { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests };
+}
+
+/** A single platform's manifest is named with its platform. */
+function descriptorOf({ mediaType, digest, sizeBytes: size, manifests }: StoredImage): object {
+  const platform = manifests.find((each) => each.digest === digest)?.platform;
+  return { mediaType, digest, size, ...(platform && { platform }) };
+}
+
+function dockerManifest({ manifests }: StoredImage, names: readonly string[]): object {
+  return manifests.map(({ configDigest, layers }) => ({
+    Config: blobPath(configDigest),
+    RepoTags: names,
+    Layers: layers.map((layer) => blobPath(layer.digest)),
+  }));
 }
 
 function blobPath(digest: string): string {
   return `blobs/${digest.replace(":", "/")}`;
 }
 
-function* entry(name: string, bytes: Buffer): Generator<Uint8Array> {
+function* document(name: string, content: object): Generator<Uint8Array> {
+  const bytes = Buffer.from(JSON.stringify(content));
   yield tarHead(name, bytes.length);
   yield bytes;
   yield tarPadding(bytes.length);

@@ -2,24 +2,32 @@
 
 import { hostPlatform, mediaTypes, type Platform, samePlatform } from "@gantry/oci";
 import { inlineCacheField } from "../domain/cache-config.ts";
-import type {
-  BuildResult,
-  ExportedLayer,
-  ExportedManifest,
-  ImageExport,
-  PlatformResult,
-  StoredImage,
-  WrittenBlob,
+import { type DocumentTypes, documentTypes, type ImageFormat } from "../domain/image-format.ts";
+import {
+  type AnnotationPlace,
+  BuildError,
+  type BuildResult,
+  type ExportedLayer,
+  type ExportedManifest,
+  type ImageExport,
+  type PlatformResult,
+  type StoredImage,
+  type WrittenBlob,
 } from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
+import { convertLayers } from "./convert-layers.ts";
 import { Documents } from "./documents.ts";
 import { inlineCacheOf, packChain } from "./pack-layers.ts";
 
 const inTotoType = "application/vnd.in-toto+json";
 
+type Annotations = Readonly<Record<string, string>>;
+
 /** Blobs of an image, all in the content store. */
 export interface WrittenImage {
   readonly target: WrittenBlob;
+  /** Of what names the target. */
+  readonly annotations: Annotations;
   readonly manifests: readonly ExportedManifest[];
   /** All of them, layers first. */
   readonly blobs: readonly WrittenBlob[];
@@ -33,7 +41,7 @@ export async function exportImage(
   leaseOwner: string,
   signal: AbortSignal,
 ): Promise<StoredImage> {
-  const written = await writeImage(parts, result, options, leaseOwner, signal);
+  const written = await writeKept(parts, result, options, leaseOwner, signal);
   const { target, manifests } = written;
   await parts.layers.storeImage(target, options.names, leaseOwner);
   const unpacked = manifests.some(isOfHost);
@@ -48,12 +56,27 @@ export async function exportImage(
 }
 
 /** What clients are told of it. */
-export function storedImage({ target, manifests }: WrittenImage): StoredImage {
-  return { ...target, configDigest: manifests[0]?.configDigest ?? "", manifests };
+export function storedImage({ target, annotations, manifests }: WrittenImage): StoredImage {
+  return { ...target, annotations, configDigest: manifests[0]?.configDigest ?? "", manifests };
 }
 
-/** Writes all blobs of an image, kept by a lease. */
-export async function writeImage(
+/** Writes all blobs of an image, kept by a lease; of one that fails nothing is kept. */
+export async function writeKept(
+  parts: BuilderParts,
+  result: Pick<BuildResult, "platforms">,
+  options: ImageExport,
+  leaseOwner: string,
+  signal: AbortSignal,
+): Promise<WrittenImage> {
+  try {
+    return await writeImage(parts, result, options, leaseOwner, signal);
+  } catch (error) {
+    await parts.layers.release(leaseOwner);
+    throw error;
+  }
+}
+
+async function writeImage(
   parts: BuilderParts,
   result: Pick<BuildResult, "platforms">,
   options: ImageExport,
@@ -64,36 +87,74 @@ export async function writeImage(
   const documents = new Documents();
   const manifests: ExportedManifest[] = [];
   const attestations: object[] = [];
+  const writing = { parts, options, documents, leaseOwner, signal };
   for (const each of result.platforms) {
-    const manifest = await addManifest(parts, each, options, documents, signal);
+    const manifest = await addManifest(writing, each);
     manifests.push(manifest);
     const attestation = addAttestations(manifest, options, documents);
     if (attestation !== undefined) attestations.push(attestation);
   }
-  const entries = [...manifests.map(entryOf), ...attestations];
+  const entries = [...manifests.map((each) => entryOf(each, options)), ...attestations];
   const [only] = manifests;
-  const isIndex = entries.length > 1 || only === undefined;
-  const target = isIndex ? addIndex(entries, options, documents) : only;
+  const isIndex = options.isIndex === true || entries.length > 1 || only === undefined;
+  if (!isIndex) refuseIndexAnnotations(options);
   const layers = manifests.flatMap((each) => each.layers);
+  const target = isIndex ? addIndex(entries, layers, options, documents) : only;
+  const annotations = isIndex
+    ? annotationsOf(options, "index-descriptor")
+    : annotationsOf(options, "manifest-descriptor", only.platform);
   await documents.write(parts.layers, layers, leaseOwner);
-  return { target, manifests, blobs: [...layers, ...documents.blobs] };
+  return { target, annotations, manifests, blobs: [...layers, ...documents.blobs] };
+}
+
+/** What documents are written with. */
+interface Writing {
+  readonly parts: BuilderParts;
+  readonly options: ImageExport;
+  readonly documents: Documents;
+  readonly leaseOwner: string;
+  readonly signal: AbortSignal;
+}
+
+function refuseIndexAnnotations({ annotations }: ImageExport): void {
+  if (annotations.some(({ place }) => place === "index" || place === "index-descriptor"))
+    throw new BuildError("index annotations not supported for single platform export");
+}
+
+/** Docker's media types know of no attestations. */
+function isOci(options: ImageExport, layers: readonly ExportedLayer[]): boolean {
+  return options.format.oci || isAttested(options, layers);
+}
+
+/** There is nothing to attest of an image without files. */
+function isAttested({ attestations }: ImageExport, layers: readonly ExportedLayer[]): boolean {
+  return attestations !== undefined && layers.length > 0;
 }
 
 function addIndex(
   manifests: readonly object[],
-  { indexAnnotations, onStep }: ImageExport,
+  layers: readonly ExportedLayer[],
+  options: ImageExport,
   documents: Documents,
 ): WrittenBlob {
-  const index = documents.add(mediaTypes.ociIndex, {
-    ...{ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
-    ...annotationsOf(indexAnnotations),
+  const mediaType = documentTypes[isOci(options, layers) ? "oci" : "docker"].index;
+  const index = documents.add(mediaType, {
+    ...{ schemaVersion: 2, mediaType, manifests },
+    ...fieldOf(annotationsOf(options, "index")),
   });
-  onStep(`exporting manifest list ${index.digest}`, true);
+  options.onStep(`exporting manifest list ${index.digest}`, true);
   return index;
 }
 
-function entryOf({ mediaType, digest, sizeBytes, platform }: ExportedManifest): object {
-  return { mediaType, digest, size: sizeBytes, platform: wirePlatform(platform) };
+function entryOf(
+  { mediaType, digest, sizeBytes, platform }: ExportedManifest,
+  options: ImageExport,
+): object {
+  return {
+    ...{ mediaType, digest, size: sizeBytes },
+    ...fieldOf(annotationsOf(options, "manifest-descriptor", platform)),
+    platform: wirePlatform(platform),
+  };
 }
 
 function isOfHost({ platform, layers }: ExportedManifest): boolean {
@@ -104,27 +165,56 @@ function wirePlatform({ architecture, os, variant }: Platform): object {
   return { architecture, os, ...(variant !== undefined && { variant }) };
 }
 
-function annotationsOf(annotations: ReadonlyMap<string, string>): object {
-  return annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) };
+/** Those for all platforms, then those for this one. */
+function annotationsOf(
+  { annotations }: ImageExport,
+  place: AnnotationPlace,
+  platform?: Platform,
+): Annotations {
+  const here = annotations.filter((each) => each.place === place);
+  const general = here.filter((each) => each.platform === undefined);
+  const special = here.filter(
+    (each) => each.platform && platform && samePlatform(each.platform, platform),
+  );
+  return Object.fromEntries([...general, ...special].map(({ key, value }) => [key, value]));
 }
 
-async function addManifest(
-  parts: BuilderParts,
-  result: PlatformResult,
-  options: ImageExport,
-  documents: Documents,
-  signal: AbortSignal,
-): Promise<ExportedManifest> {
-  const layers = await packChain(parts, result.snapshot, signal);
+function fieldOf(annotations: Annotations): object {
+  return Object.keys(annotations).length === 0 ? {} : { annotations };
+}
+
+async function addManifest(writing: Writing, result: PlatformResult): Promise<ExportedManifest> {
+  const { parts, options, documents, signal } = writing;
+  const packed = await packChain(parts, result.snapshot, signal);
   options.onStep("exporting layers", true);
-  const inlineCache = options.inlineCache === true && (await inlineCacheOf(parts, result, layers));
+  const format = { ...options.format, oci: isOci(options, packed) };
+  const layers = await formedLayers(writing, packed, format);
+  const inlineCache =
+    options.inlineCache === true && (await inlineCacheOf(parts, result, packed, layers));
+  if (inlineCache !== false) options.onStep("preparing layers for inline cache", true);
   const { config, manifest } = addDocuments(documents, result.config, layers, {
     ...(inlineCache !== false && { fields: { [inlineCacheField]: inlineCache } }),
-    annotations: options.annotations,
+    annotations: annotationsOf(options, "manifest", result.platform),
+    types: documentTypes[format.oci ? "oci" : "docker"],
   });
   options.onStep(`exporting manifest ${manifest.digest}`, true);
   options.onStep(`exporting config ${config.digest}`, true);
   return { platform: result.platform, ...manifest, configDigest: config.digest, layers };
+}
+
+async function formedLayers(
+  { parts, options, leaseOwner, signal }: Writing,
+  packed: readonly ExportedLayer[],
+  format: ImageFormat,
+): Promise<ExportedLayer[]> {
+  const { notAfter } = format;
+  const date = notAfter === undefined ? "" : new Date(notAfter * 1000).toISOString();
+  const shown = date.replace("T", " ").replace(/\.000Z$/, " +0000 UTC");
+  const step = `rewriting layers with source-date-epoch ${String(notAfter)} (${shown})`;
+  if (notAfter !== undefined) options.onStep(step, false);
+  const layers = await convertLayers(parts, packed, format, leaseOwner, signal);
+  if (notAfter !== undefined) options.onStep(step, true);
+  return layers;
 }
 
 /** Config and manifest of an image of some layers. */
@@ -135,30 +225,33 @@ export function addDocuments(
   more: {
     /** Fields of the config that are no others' business. */
     readonly fields?: object;
-    readonly annotations?: ReadonlyMap<string, string>;
+    readonly annotations?: Annotations;
+    /** Default OCI's. */
+    readonly types?: DocumentTypes;
   } = {},
 ): { readonly config: WrittenBlob; readonly manifest: WrittenBlob } {
   // What the base image knew of its steps is not true of ours.
   const { [inlineCacheField]: _ofBase, ...document } = ofResult;
   const { history } = document;
+  const types = more.types ?? documentTypes.oci;
   const created = history.at(-1)?.created ?? new Date().toISOString();
-  const config = documents.add(mediaTypes.ociConfig, {
+  const config = documents.add(types.config, {
     created,
     ...document,
     ...more.fields,
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
     history,
   });
-  const manifest = documents.add(mediaTypes.ociManifest, {
+  const manifest = documents.add(types.manifest, {
     schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
+    mediaType: types.manifest,
     config: { mediaType: config.mediaType, digest: config.digest, size: config.sizeBytes },
     layers: layers.map(({ mediaType, digest, sizeBytes }) => ({
       mediaType,
       digest,
       size: sizeBytes,
     })),
-    ...annotationsOf(more.annotations ?? new Map()),
+    ...fieldOf(more.annotations ?? {}),
   });
   return { config, manifest };
 }
@@ -168,9 +261,8 @@ function addAttestations(
   options: ImageExport,
   documents: Documents,
 ): object | undefined {
-  // There is nothing to attest of an image without files.
-  const attestations = manifest.layers.length === 0 ? [] : options.attestations(manifest);
-  if (attestations.length === 0) return undefined;
+  if (!isAttested(options, manifest.layers)) return undefined;
+  const attestations = options.attestations?.(manifest) ?? [];
   const layers: object[] = [];
   const diffIds: string[] = [];
   for (const { predicateType, statement } of attestations) {

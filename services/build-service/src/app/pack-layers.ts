@@ -101,11 +101,15 @@ async function pack(
   return packed;
 }
 
-/** Which steps the layers of a packed chain are, for its config. */
+/**
+ * Which steps the layers of a packed chain are, for its config.
+ * @param shown the layers in the form in which the image has them
+ */
 export async function inlineCacheOf(
   { cache, layers }: BuilderParts,
   { snapshot, cacheKeys }: Pick<PlatformResult, "snapshot" | "cacheKeys">,
   blobs: readonly ExportedLayer[],
+  shown: readonly ExportedLayer[] = blobs,
 ): Promise<string> {
   const chain = chainBelow(await layers.list(), topOf(blobs, snapshot));
   const results = cacheKeys.flatMap((key): CachedLayer[] => {
@@ -116,7 +120,7 @@ export async function inlineCacheOf(
     return [{ key, keys: cache.keysOf(entry.id), layer, createdNano }];
   });
   return writeInlineCache(
-    blobs.map(({ digest }) => digest),
+    shown.map(({ digest }) => digest),
     results,
   );
 }

@@ -19,18 +19,32 @@ export async function* withoutEnd(archive: AsyncIterable<Uint8Array>): AsyncGene
 
 /** Head of a file, readable for all, without time. Names are at most 100 bytes long. */
 export function tarHead(name: string, sizeBytes: number): Uint8Array {
+  return headOf({ name, sizeBytes, mode: 0o644, type: "0" });
+}
+
+/** A folder. Its name ends in a slash. */
+export function tarFolder(name: string): Uint8Array {
+  return headOf({ name, sizeBytes: 0, mode: 0o755, type: "5" });
+}
+
+function headOf(entry: {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly mode: number;
+  readonly type: string;
+}): Uint8Array {
   const head = Buffer.alloc(blockBytes);
-  head.write(name, 0, 100, "utf8");
+  head.write(entry.name, 0, 100, "utf8");
   const octal = (value: number, at: number, length: number): void => {
     head.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
   };
-  octal(0o644, 100, 8);
+  octal(entry.mode, 100, 8);
   octal(0, 108, 8);
   octal(0, 116, 8);
-  octal(sizeBytes, 124, 12);
+  octal(entry.sizeBytes, 124, 12);
   octal(0, 136, 12);
   head.write("        ", 148, "latin1");
-  head.write("0", 156, "latin1");
+  head.write(entry.type, 156, "latin1");
   head.write("ustar\x0000", 257, "latin1");
   const sum = head.reduce((total, byte) => total + byte, 0);
   head.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");

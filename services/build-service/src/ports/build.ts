@@ -3,6 +3,7 @@
 import type { Platform } from "@gantry/oci";
 import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
+import type { ImageFormat } from "../domain/image-format.ts";
 import type { BuildInputs, Credential } from "./build-inputs.ts";
 import type { LeftContainers } from "./containers.ts";
 import type { LintReport, Outline, TargetFacts } from "./dockerfile-facts.ts";
@@ -159,16 +160,29 @@ export interface Attestation {
   readonly statement: Uint8Array;
 }
 
+/** What an annotation is put on. */
+export type AnnotationPlace = "manifest" | "manifest-descriptor" | "index" | "index-descriptor";
+
+/** An annotation of an image. */
+export interface ImageAnnotation {
+  readonly place: AnnotationPlace;
+  /** Undefined: all. */
+  readonly platform: Platform | undefined;
+  readonly key: string;
+  readonly value: string;
+}
+
 /** How an image is stored. */
 export interface ImageExport {
   /** References with tag; empty: an untagged image. */
   readonly names: readonly string[];
-  /** Made for each platform's manifest; empty: the image is a plain manifest for one platform. */
-  readonly attestations: (manifest: ExportedManifest) => readonly Attestation[];
-  /** Annotations of manifests. */
-  readonly annotations: ReadonlyMap<string, string>;
-  /** Of the index, if there is one. */
-  readonly indexAnnotations: ReadonlyMap<string, string>;
+  /** Made for each platform's manifest; undefined: the image of one platform is a plain manifest. */
+  readonly attestations: ((manifest: ExportedManifest) => readonly Attestation[]) | undefined;
+  readonly annotations: readonly ImageAnnotation[];
+  /** An index, even of one manifest. Default false. */
+  readonly isIndex?: boolean;
+  /** Attestations need OCI's media types, whatever it says. */
+  readonly format: ImageFormat;
   /** Called as each part is done: `exporting layers`, `exporting manifest sha256:…`, `naming to …`. */
   readonly onStep: (text: string, done: boolean) => void;
   /** Whether the image's config tells which steps its layers are. Default false. */
@@ -177,7 +191,9 @@ export interface ImageExport {
 
 /** How an image is written as an archive. */
 export interface ArchiveExport extends ImageExport {
-  readonly format: "docker" | "oci";
+  readonly layout: "docker" | "oci";
+  /** When it was made, for what names it. */
+  readonly created: Date;
   /** Called before the first byte. */
   readonly onWritten?: (image: StoredImage) => void;
 }
@@ -226,12 +242,22 @@ export interface WrittenCache extends AsyncDisposable {
   read(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+/** An image that is nowhere but in the content store, until it is disposed. */
+export interface ExportedBlobs extends AsyncDisposable {
+  readonly image: StoredImage;
+  /** All blobs, each after what it refers to. */
+  readonly blobs: readonly WrittenBlob[];
+  read(digest: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
 /** A stored image. */
 export interface StoredImage {
   /** Digest of the manifest or index: the image's ID. */
   readonly digest: string;
   readonly mediaType: string;
   readonly sizeBytes: number;
+  /** Of the descriptor that names it. */
+  readonly annotations: Readonly<Record<string, string>>;
   /** Config of the only, or the first, platform. */
   readonly configDigest: string;
   readonly manifests: readonly ExportedManifest[];
@@ -315,6 +341,12 @@ export interface Builder {
     options: ArchiveExport,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
+  /** Writes a result's blobs, readable until they are disposed, without naming it in the engine. */
+  exportBlobs(
+    result: Pick<BuildResult, "platforms">,
+    options: Omit<ArchiveExport, "layout">,
+    signal: AbortSignal,
+  ): Promise<ExportedBlobs>;
   /** Mounts the tree of one platform's result for reading: directory exports. */
   mount(result: PlatformResult, signal: AbortSignal): Promise<MountedResult>;
   /** Writes trees as a tar, each in a folder of that name; empty: at the top. */

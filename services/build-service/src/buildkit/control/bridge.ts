@@ -8,7 +8,9 @@ import type { AttestationMaker } from "../solve/provenance.ts";
 export interface Solved {
   readonly result: BuildResult;
   /** Provenance for images of these names. @param stored whether they become images of the engine */
-  readonly attest: (names: readonly string[], stored: boolean) => AttestationMaker;
+  readonly attest: (names: readonly string[], stored: boolean) => AttestationMaker | undefined;
+  /** Seconds since the epoch that times are set to; undefined: they are real. */
+  readonly sourceDateEpoch: number | undefined;
   /** Results are told apart by platform even if there is only one. */
   readonly multiPlatform: boolean;
 }

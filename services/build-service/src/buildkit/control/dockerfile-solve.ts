@@ -1,5 +1,4 @@
 /** A solve by the Dockerfile frontend, from the client's attributes to a result. */
-import { EngineError } from "@gantry/errors";
 import { lexDockerfile } from "../../domain/dockerfile/lexer.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import type { Builder, BuildResult } from "../../ports/build.ts";
@@ -78,6 +77,7 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
       return provenanceMaker({ ref, options, attrs, materials, names, inline, startedMs });
     },
     multiPlatform: options.multiPlatform,
+    sourceDateEpoch: options.request.sourceDateEpoch,
   };
 }
 
@@ -115,7 +115,7 @@ async function openSolve(tools: SolveTools, input: SolveInput): Promise<OpenSolv
   const { job, attrs } = input;
   const options = readFrontendOptions(job.ref, attrs, input.entitlements);
   if (options.sbom !== undefined) {
-    throw new EngineError("not_implemented", "attestations of kind sbom are not supported");
+    throw new WireFailure(codes.unknown, "attestations of kind sbom are not supported");
   }
   const signal = AbortSignal.any([job.signal, asCancellation(input.signal)]);
   // Builds that bring their context along need no session.

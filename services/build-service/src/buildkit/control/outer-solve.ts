@@ -4,10 +4,10 @@ import { checkCacheTargets, exportCaches } from "../solve/cache-exports.ts";
 import { importCaches } from "../solve/cache-imports.ts";
 import { csvFields } from "../solve/csv.ts";
 import {
+  checkExporter,
   type ExportContext,
   type ExporterRequest,
   type ExporterResponse,
-  exporterOf,
   type ImagePusher,
   isStoring,
   runExporter,
@@ -109,6 +109,7 @@ function contextOf(
     inlineCache: solved.inlineCache,
     attest: solved.attest(names, isStoring(exporter.type)),
     split: solved.multiPlatform,
+    sourceDateEpoch: solved.sourceDateEpoch,
     progress: job.progress,
     signal: job.signal,
   };
@@ -134,7 +135,7 @@ function entitlementsOf(asked: readonly string[]): string[] {
 }
 
 function refuseUnsupported(request: SolveRequest, exporters: readonly ExporterRequest[]): void {
-  for (const { type } of exporters) exporterOf(type);
+  for (const exporter of exporters) checkExporter(exporter);
   if (request.sourcePolicySession !== "" || (request.sourcePolicy?.rules.length ?? 0) > 0) {
     throw new WireFailure(codes.unimplemented, "source policies are not supported");
   }

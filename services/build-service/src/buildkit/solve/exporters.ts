@@ -1,6 +1,12 @@
 /** What is made of a result: images, archives, folders. */
-import { invalidArgument, notImplemented } from "@gantry/errors";
-import { canonicalName, formatPlatform, parseReference, withDefaultTag } from "@gantry/oci";
+import { invalidArgument } from "@gantry/errors";
+import {
+  canonicalName,
+  formatPlatform,
+  parseReference,
+  type Reference,
+  withDefaultTag,
+} from "@gantry/oci";
 import type {
   ArchiveExport,
   Builder,
@@ -12,10 +18,12 @@ import type {
 } from "../../ports/build.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
 import { asVertex, type OwnVertex, TransferLine } from "../progress/own-vertex.ts";
+import { ClientStore } from "../session/content-store.ts";
 import { sendFile, sendFolders } from "../session/send-file.ts";
 import type { Session } from "../session/session.ts";
-import { codes, WireFailure } from "../wire/failure.ts";
+import { codes, toWireFailure, WireFailure } from "../wire/failure.ts";
 import { csvFields } from "./csv.ts";
+import { type ImageAttributes, readImageAttributes } from "./image-attributes.ts";
 import { folderOf } from "./platform-folder.ts";
 import type { AttestationMaker } from "./provenance.ts";
 
@@ -47,7 +55,9 @@ export interface ExportContext {
   readonly result: BuildResult;
   readonly session: () => Promise<Session>;
   readonly pusher: ImagePusher;
-  readonly attest: AttestationMaker;
+  readonly attest: AttestationMaker | undefined;
+  /** Seconds since the epoch that times are set to. */
+  readonly sourceDateEpoch: number | undefined;
   /** Images tell which steps their layers are. */
   readonly inlineCache: boolean;
   /** Whether results are put in folders of their platforms. */
@@ -88,8 +98,15 @@ export const isStoring = (type: string): boolean => exporters.get(type) === expo
 
 export const isExporter = (type: string): boolean => exporters.has(type);
 
-/** Throws for a type that there isn't: asked before the build begins. */
-export function exporterOf(type: string): Exporter {
+/** Throws for what can't be done: asked before the build begins. */
+export function checkExporter({ type, attrs }: ExporterRequest): void {
+  exporterOf(type);
+  if (type === "local" || type === "tar") return;
+  readImageAttributes(attrs);
+  namesOf(attrs["name"] ?? "");
+}
+
+function exporterOf(type: string): Exporter {
   const exporter = exporters.get(type);
   if (exporter !== undefined) return exporter;
   throw new WireFailure(codes.unknown, `exporter ${JSON.stringify(type)} could not be found`);
@@ -100,12 +117,18 @@ async function exportImage(
   { attrs }: ExporterRequest,
 ): Promise<ExporterResponse> {
   const names = namesOf(attrs["name"] ?? "");
+  const attributes = readImageAttributes(attrs);
   const { builder, signal } = context;
   return await vertexOf(context, "exporting to image", async (vertex) => {
-    const options = imageExport(context, names, attrs, vertex);
+    const options = imageExport(
+      context,
+      names,
+      { ...attributes, oci: attributes.oci ?? false },
+      vertex,
+    );
     const result = eachPlatformOnce(context, vertex);
     const stored = await builder.exportImage(result, options, signal);
-    if (isTrue(attrs["push"])) await push(context, names, vertex);
+    if (attributes.push) await push(context, names, stored, vertex);
     return imageResponse(stored, names);
   });
 }
@@ -113,14 +136,22 @@ async function exportImage(
 async function push(
   { pusher, session, signal }: ExportContext,
   names: readonly string[],
+  { digest }: StoredImage,
   vertex: OwnVertex,
 ): Promise<void> {
   if (names.length === 0) throw invalidArgument("tag is needed when pushing to registry");
   const from = await session();
   for (const name of names) {
-    await vertex.step(`pushing manifest for ${name}`, "pushing", () =>
-      pusher.push(name, { session: from, vertex, signal }),
-    );
+    const layersPushed = vertex.begin("pushing layers", "");
+    try {
+      await pusher.push(name, { session: from, vertex, signal });
+    } catch (error) {
+      const { code, message, failureDetails } = toWireFailure(error);
+      throw new WireFailure(code, `failed to push ${name}: ${message}`, failureDetails, error);
+    } finally {
+      layersPushed();
+    }
+    vertex.begin(`pushing manifest for ${name}@${digest}`, "")();
   }
 }
 
@@ -129,23 +160,43 @@ async function exportArchive(
   { type, attrs }: ExporterRequest,
   index: number,
 ): Promise<ExporterResponse> {
-  const format = type === "oci" ? "oci" : "docker";
-  if (attrs["tar"] === "false")
-    throw notImplemented(`exporter ${type} with tar=false is not supported`);
+  const layout = type === "oci" ? "oci" : "docker";
   const names = namesOf(attrs["name"] ?? "");
-  const { builder, signal } = context;
-  return await vertexOf(context, `exporting to ${format} image format`, async (vertex) => {
+  const attributes = readImageAttributes(attrs);
+  const oci = attributes.oci ?? layout === "oci";
+  const { builder, signal, sourceDateEpoch } = context;
+  return await vertexOf(context, `exporting to ${layout} image format`, async (vertex) => {
+    const result = eachPlatformOnce(context, vertex);
+    const created = sourceDateEpoch === undefined ? new Date() : new Date(sourceDateEpoch * 1000);
+    const options = { ...imageExport(context, names, { ...attributes, oci }, vertex), created };
+    if (!attributes.tar) return await exportLayout(context, names, result, options);
     let response: ExporterResponse = {};
-    const options: ArchiveExport = {
-      ...{ ...imageExport(context, names, attrs, vertex), format },
-      onWritten(image: StoredImage) {
+    const archiveOptions: ArchiveExport = {
+      ...options,
+      layout,
+      onWritten(image) {
         response = imageResponse(image, names);
       },
     };
-    const archive = builder.exportArchive(eachPlatformOnce(context, vertex), options, signal);
+    const archive = builder.exportArchive(result, archiveOptions, signal);
     await sendTarball(context, archive, index, vertex);
     return response;
   });
+}
+
+/** Writes blobs into the client's folder; the client writes the index. */
+async function exportLayout(
+  { builder, session, signal }: ExportContext,
+  names: readonly string[],
+  result: Pick<BuildResult, "platforms">,
+  options: Omit<ArchiveExport, "layout">,
+): Promise<ExporterResponse> {
+  await using exported = await builder.exportBlobs(result, options, signal);
+  const store = new ClientStore(await session(), "export");
+  for (const blob of exported.blobs) {
+    await store.write(blob, exported.read(blob.digest, signal), signal);
+  }
+  return imageResponse(exported.image, names);
 }
 
 async function exportFolders(
@@ -240,18 +291,21 @@ function vertexOf<T>(
 }
 
 function imageExport(
-  { attest, inlineCache }: ExportContext,
+  { attest, inlineCache, sourceDateEpoch, split }: ExportContext,
   names: readonly string[],
-  attrs: ExporterRequest["attrs"],
+  attributes: ImageAttributes & { readonly oci: boolean },
   vertex: OwnVertex,
 ): ImageExport {
   const open = new Map<string, () => void>();
+  const { annotations, oci, compression, level, force, rewriteTimestamp } = attributes;
+  const notAfter = rewriteTimestamp ? sourceDateEpoch : undefined;
   return {
     names,
     inlineCache,
     attestations: attest,
-    annotations: annotationsOf(attrs, ["annotation.", "annotation-manifest."]),
-    indexAnnotations: annotationsOf(attrs, ["annotation-index."]),
+    annotations,
+    isIndex: split,
+    format: { oci, compression, level, force, notAfter },
     onStep(text, done) {
       if (!open.has(text)) open.set(text, vertex.begin(text, ""));
       if (done) open.get(text)?.();
@@ -259,25 +313,15 @@ function imageExport(
   };
 }
 
-function annotationsOf(
-  attrs: ExporterRequest["attrs"],
-  prefixes: readonly string[],
-): ReadonlyMap<string, string> {
-  return new Map(
-    prefixes.flatMap((prefix) =>
-      Object.entries(attrs)
-        .filter(([key]) => key.startsWith(prefix))
-        .map(([key, value]) => [key.slice(prefix.length), value] as const),
-    ),
-  );
-}
-
 function imageResponse(stored: StoredImage, names: readonly string[]): ExporterResponse {
   const { digest, mediaType, sizeBytes, configDigest } = stored;
   const manifest = stored.manifests.find((each) => each.digest === digest);
   const { architecture, os, variant } = manifest?.platform ?? {};
   const platform = manifest && { platform: { architecture, os, variant } };
-  const descriptor = JSON.stringify({ mediaType, digest, size: sizeBytes, ...platform });
+  const hasAnnotations = Object.keys(stored.annotations).length > 0;
+  const annotations = hasAnnotations && { annotations: stored.annotations };
+  const document = { mediaType, digest, size: sizeBytes, ...annotations, ...platform };
+  const descriptor = JSON.stringify(document);
   return {
     "containerimage.digest": digest,
     ...(manifest && { "containerimage.config.digest": configDigest }),
@@ -286,15 +330,20 @@ function imageResponse(stored: StoredImage, names: readonly string[]): ExporterR
   };
 }
 
-/** Names with registry and tag. Throws invalid_argument for what no image can be called. */
+/** Names with registry and tag. Throws for what no image can be called. */
 function namesOf(list: string): string[] {
   return csvFields(list).map((name) => {
-    const reference = parseReference(name);
-    if (reference.digest !== undefined) {
-      throw invalidArgument(`invalid tag ${name}: build tag cannot contain a digest`);
-    }
+    const reference = parsedName(name);
+    if (reference.digest !== undefined)
+      throw new WireFailure(codes.unknown, "build tag cannot contain a digest");
     return canonicalName(withDefaultTag(reference));
   });
 }
 
-const isTrue = (text: string | undefined): boolean => /^(1|t|true)$/i.test(text ?? "");
+function parsedName(name: string): Reference {
+  try {
+    return parseReference(name);
+  } catch (error) {
+    throw new WireFailure(codes.unknown, toWireFailure(error).message, [], error);
+  }
+}

@@ -22,10 +22,10 @@ export interface ProvenanceInput {
 const privateAttributes = /^(build-arg:|label:|add-hosts|ulimit|context:|vcs:)/;
 
 /** Makes provenance where the build asks for it. */
-export function provenanceMaker(input: ProvenanceInput): AttestationMaker {
+export function provenanceMaker(input: ProvenanceInput): AttestationMaker | undefined {
   const { provenance } = input.options;
   const isLeftOut = !input.inline && provenance?.get("inline-only") === "true";
-  if (provenance === undefined || isLeftOut) return () => [];
+  if (provenance === undefined || isLeftOut) return undefined;
   const isOld = provenance.get("version") === "v0.2";
   return (manifest) => {
     const predicate = isOld ? predicateV02(input) : predicateV1(input);
