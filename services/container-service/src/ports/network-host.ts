@@ -15,6 +15,8 @@ export interface BridgeSpec {
   readonly mtu: number;
   /** False: IPv6 is off on the bridge. */
   readonly ipv6: boolean;
+  /** It is somebody else's: what the network does not need is left as it is. */
+  readonly isFound: boolean;
 }
 
 /** Links, addresses and sysctls of the host. */

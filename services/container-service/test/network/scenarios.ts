@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 import { untilPasses } from "@gantry/testkit/until-passes";
+import type { NewNetwork } from "../../src/app/network/create-network.ts";
 import { World } from "./world.ts";
 
 type Scenario = (world: World) => Promise<void>;
@@ -283,6 +284,45 @@ const relayKilled: Scenario = async (world) => {
   });
 };
 
+const foundBridge: Scenario = async (world) => {
+  const ip = (...args: readonly string[]): string => execFileSync("ip", args, { encoding: "utf8" });
+  const addresses = (): string[] =>
+    [...ip("-o", "addr", "show", "theirs").matchAll(/inet6? (\S+) .*scope global/g)]
+      .map(([, cidr = ""]) => cidr)
+      .toSorted();
+  const config = [{ subnet: "10.80.0.0/24", ipRange: "", gateway: "", auxiliaryAddresses: {} }];
+  const over = (link: string): Partial<NewNetwork> => ({
+    ipam: { driver: "", options: {}, config },
+    options: { "com.docker.network.bridge.name": link },
+  });
+  ip("link", "add", "theirs", "type", "bridge");
+  for (const cidr of ["10.80.0.7/24", "10.81.0.7/24", "fd81::7/64"]) {
+    ip("addr", "add", cidr, "dev", "theirs");
+  }
+  const after = ["10.80.0.1/24", "10.81.0.7/24", "fd81::7/64"];
+  await world.createNetwork("net", over("theirs"));
+  assert.deepEqual(addresses(), after);
+  const web = await world.run("web", { network: "net" });
+  await web.place.serve("tcp", 80);
+  assert.equal(await world.ask("tcp", web.address("net"), 80), "10.80.0.1");
+  await web.stop();
+  await world.networking.teardownHost();
+  assert.deepEqual(addresses(), after);
+  await world.restart();
+  await world.createNetwork("ours");
+  await world.networking.remove("net");
+  await world.networking.remove("ours");
+  await untilPasses(() => {
+    assert.doesNotMatch(ip("-br", "link"), /gtryt-/);
+  });
+  assert.deepEqual(addresses(), after);
+  await assert.rejects(world.createNetwork("net", over("out0")), {
+    kind: "internal",
+    message: "existing interface out0 is not a bridge",
+  });
+  assert.match(ip("-br", "addr", "show", "out0"), /10\.99\.0\.1/);
+};
+
 const tornDown: Scenario = async (world) => {
   await world.createNetwork("net");
   const web = await world.run("web", { network: "net", publish: ["8080:80/tcp"] });
@@ -379,6 +419,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   flushed,
   restarted,
   relayKilled,
+  foundBridge,
   tornDown,
   besideDockerd,
   manyPorts,

@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Link, NetworkKernel } from "@gantry/native";
+import { addressChanges } from "../../domain/network/bridge-addresses.ts";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
 import type { BridgeSpec, EphemeralPorts, HostLinks } from "../../ports/network-host.ts";
@@ -64,7 +65,7 @@ export class KernelHostLinks implements HostLinks {
       await this.#kernel.setLinkMtu(spec.name, spec.mtu);
     }
     // Before the first address and before it is up: else it would take a link-local address for a moment.
-    await this.#setIpv6(spec.name, spec.ipv6);
+    if (spec.ipv6 || !spec.isFound) await this.#setIpv6(spec.name, spec.ipv6);
     await this.#setAddresses(spec, found);
     if (found?.up !== true) await this.#kernel.setLinkUp(spec.name, true);
   }
@@ -84,15 +85,12 @@ export class KernelHostLinks implements HostLinks {
   }
 
   async #setAddresses(spec: BridgeSpec, found: Link | undefined): Promise<void> {
-    const has = new Set(
-      (found?.addresses ?? []).filter(({ scope }) => scope === globalScope).map(({ cidr }) => cidr),
-    );
-    for (const cidr of has) {
-      if (!spec.addresses.includes(cidr)) await this.#kernel.removeAddress(spec.name, cidr);
-    }
-    for (const cidr of spec.addresses) {
-      if (!has.has(cidr)) await this.#kernel.addAddress(spec.name, cidr);
-    }
+    const has = (found?.addresses ?? [])
+      .filter(({ scope }) => scope === globalScope)
+      .map(({ cidr }) => cidr);
+    const { remove, add } = addressChanges(spec, has);
+    for (const cidr of remove) await this.#kernel.removeAddress(spec.name, cidr);
+    for (const cidr of add) await this.#kernel.addAddress(spec.name, cidr);
   }
 
   async removeLink(name: string): Promise<void> {

@@ -19,7 +19,7 @@ export function bridgeNetworks(registry: NetworkRegistry): NetworkRecord[] {
 
 /** The link that was made for a network and goes with it, or empty. */
 export function ownLink(network: NetworkRecord): string {
-  if (network.configOnly) return "";
+  if (network.configOnly || network.isFoundBridge === true) return "";
   return network.driver === "bridge" ? network.link : (network.madeParent?.name ?? "");
 }
 
@@ -37,6 +37,7 @@ export function bridgeSpec(network: NetworkRecord): BridgeSpec {
     ),
     mtu,
     ipv6: network.enableIpv6,
+    isFound: network.isFoundBridge === true,
   };
 }
 

@@ -62,10 +62,11 @@ export async function createNetwork(
   if (driver !== "bridge") checkVlanOptions(driver, wanted.options);
   else if (!wanted.configOnly) checkBridge(wanted);
   const used = await context.links.usedSubnets(ourLinks(context));
-  const links = driver === "bridge" ? [] : await context.links.linkNames();
+  const links = await context.links.linkNames();
+  const bridges = await context.links.linkNames("bridge");
   // From here to the registry nothing waits: two creations never see the same free subnet or name.
   checkName(context, request);
-  const record = withParent(recordOf(context, wanted, driver, used), links);
+  const record = withLink(recordOf(context, wanted, driver, used), links, bridges);
   if (driver === "bridge") checkBridgeSubnets(record);
   checkLink(context, record);
   const change = context.registry.putNetwork(record);
@@ -163,9 +164,21 @@ function checkConfiguration(request: NewNetwork): void {
   }
 }
 
-function withParent(record: NetworkRecord, links: readonly string[]): NetworkRecord {
+/** What is there of its link already. Errors: internal (a bridge's name is another link's). */
+function withLink(
+  record: NetworkRecord,
+  links: readonly string[],
+  bridges: readonly string[],
+): NetworkRecord {
   const { link, driver, options } = record;
-  if (driver === "bridge" || link === "" || links.includes(link)) return record;
+  const isThere = links.includes(link);
+  if (driver === "bridge") {
+    if (isThere && !bridges.includes(link)) {
+      throw internal(`existing interface ${link} is not a bridge`);
+    }
+    return isThere ? { ...record, isFoundBridge: true } : record;
+  }
+  if (link === "" || isThere) return record;
   const madeParent: MadeParent =
     (options["parent"] ?? "") === "" ? { kind: "dummy", name: link } : vlanParent(link, links);
   return { ...record, madeParent };
@@ -386,9 +399,8 @@ async function makeBridge({ links }: NetworkContext, record: NetworkRecord): Pro
 async function abandon(context: NetworkContext, record: NetworkRecord): Promise<void> {
   context.registry.removeNetwork(record.id);
   const link = ownLink(record);
-  if (link === "") return;
   try {
-    await context.links.removeLink(link);
+    if (link !== "") await context.links.removeLink(link);
     if (record.driver === "bridge") await context.rules.rewrite();
   } catch (error) {
     context.logger.error({ err: error, network: record.id }, "network could not be taken back");

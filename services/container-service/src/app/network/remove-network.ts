@@ -50,11 +50,11 @@ async function remove(
     attributes: { name: network.name, type: network.driver },
   };
   await context.store.commit([change], [event], { durable: true });
-  const link = ownLink(network);
-  if (link === "") return;
   if (network.driver === "bridge") {
     inBackground(context, "rewrite rules", context.rules.rewrite());
   }
+  const link = ownLink(network);
+  if (link === "") return;
   // Deleting a link waits for the kernel's grace period: the answer does not.
   inBackground(context, "remove link", context.links.removeLink(link));
 }

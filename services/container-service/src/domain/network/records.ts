@@ -25,6 +25,8 @@ export interface NetworkRecord {
   readonly labels: Readonly<Record<string, string>>;
   /** Name of the bridge (bridge), the parent link (macvlan, ipvlan), or empty. */
   readonly link: string;
+  /** The bridge was there before the network, and stays when that goes. */
+  readonly isFoundBridge?: boolean;
   /** The parent link, when it was made for this network. */
   readonly madeParent?: MadeParent;
 }
