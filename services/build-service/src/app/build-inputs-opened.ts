@@ -68,8 +68,12 @@ export class OpenedInputs implements AsyncDisposable {
     const source: ContextSource | undefined =
       name === "" ? this.#inputs.context : this.#inputs.namedContexts.get(name);
     if (source === undefined) throw new BuildFailure("no build context");
-    const request = this.#needs.get(name) ?? { include: [], exclude: [] };
-    if (source.kind === "local") return await source.context.open(request, vertex, signal);
+    const needs = this.#needs.get(name) ?? { include: [], exclude: [] };
+    if (source.kind === "local") {
+      const ignore = await source.ignore?.();
+      const request = ignore === undefined ? needs : { ...needs, exclude: ignore.split("\n") };
+      return await source.context.open(request, vertex, signal);
+    }
     if (source.kind !== "remote") throw new TypeError(`context ${name} has no files`);
     return await this.#downloads.context(source.url, this.#scratch(), vertex, signal);
   }

@@ -38,6 +38,7 @@ async function warningsOf(
       style: "buildkit",
     },
     ...{ platform: hostPlatform(), fullName: (reference) => reference },
+    layout: () => Promise.reject(new Error("there is no layout")),
     base: (reference) =>
       Promise.resolve({
         ...{ id: "sha256:1", reference, chainId: "chain", layers: [], platform: hostPlatform() },

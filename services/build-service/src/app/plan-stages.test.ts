@@ -53,6 +53,7 @@ async function plan(
   const target = findTarget(file.stages, options.target ?? "");
   const asked: string[] = [];
   const planner = new StagePlanner({
+    layout: () => Promise.reject(new Error("there is no layout")),
     request: {
       ...request,
       buildArgs: new Map(Object.entries(options.args ?? {})),

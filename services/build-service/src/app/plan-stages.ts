@@ -88,7 +88,9 @@ export class StagePlanner {
     const instructions = [...triggers, ...stage.instructions];
     const from = new Map(needed === "at once" ? await this.#dependencies(instructions, path) : []);
     const count = this.#facts.countSteps(stage, instructions);
-    let number = count.first;
+    // BuildKit counts a named context in a base's place, and gives it no number.
+    const isNamed = this.#namedContext(this.#facts.baseName(stage)) !== undefined;
+    let number = isNamed ? 0 : count.first;
     const stepName = (text: string, state: StageState): string => {
       number += 1;
       const prefix = this.#facts.prefixOf(stage, lookupIn(state));
@@ -160,7 +162,7 @@ export class StagePlanner {
     }
     if (named?.kind === "result") return this.#fromResult(named, stage, platform);
     if (named?.kind === "local" || named?.kind === "remote") {
-      const tree = this.#filesVertex(`context:${name.toLowerCase()}`, `[context ${name}] load`);
+      const tree = await this.#contextFiles(name, named);
       return {
         state: emptyState(copiedAll(tree, name), platform, this.#context.style),
         image: undefined,
@@ -175,8 +177,11 @@ export class StagePlanner {
         triggers: [],
       };
     }
-    const reference = named?.kind === "image" ? named.reference : name;
-    return await this.#fromImage(reference, stage, platform);
+    if (named !== undefined) {
+      const { image, tree } = await this.#contextImage(name, named, platform, stage.from);
+      return this.#overImage(image, { ...tree, lines: stage.from.lines }, stage);
+    }
+    return await this.#fromImage(name, stage, platform);
   }
 
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
@@ -189,6 +194,10 @@ export class StagePlanner {
       lines: stage.from.lines,
       resolved,
     });
+    return this.#overImage(image, tree, stage);
+  }
+
+  #overImage(image: BaseImage, tree: Vertex, stage: Stage) {
     const document = startingDocument(image.document);
     const state: StageState = {
       ...{ tree, document, args: new Map(), hasCommand: false },
@@ -202,17 +211,50 @@ export class StagePlanner {
     return name.includes("@") ? name : `${name}@${id}`;
   }
 
+  /** The image of a named context, as a vertex of its own. */
+  async #contextImage(
+    name: string,
+    source: Extract<ContextSource, { kind: "image" | "layout" }>,
+    platform: Platform,
+    by: Instruction,
+  ): Promise<{ readonly image: BaseImage; readonly tree: Vertex }> {
+    const inContext = `[context ${name}]`;
+    if (source.kind === "image") {
+      const { reference } = source;
+      const image = await this.#find(reference, platform, by, name);
+      const resolved = this.#context.fullName(reference) ?? reference;
+      const told = { name: `${inContext} ${reference}`, lines: undefined, resolved };
+      return { image, tree: imageVertex(image, reference, platform, told) };
+    }
+    const image = await this.#context.layout(source, name, platform);
+    const resolved = `${this.#context.fullName(name) ?? name}@${source.digest}`;
+    const told = { name: `${inContext} OCI load from client`, lines: undefined, resolved };
+    return { image, tree: imageVertex(image, resolved, platform, told) };
+  }
+
   /** @param by the instruction that wants it */
-  async #find(reference: string, platform: Platform, by: Instruction): Promise<BaseImage> {
+  async #find(
+    reference: string,
+    platform: Platform,
+    by: Instruction,
+    contextName?: string,
+  ): Promise<BaseImage> {
     try {
-      return await this.#context.base(reference, platform);
+      return await this.#context.base(reference, platform, contextName);
     } catch (error) {
       if (!(error instanceof Error) || error.name === "AbortError") throw error;
-      throw new BuildFailure(this.#notFound(reference, by, error), by.lines, { cause: error });
+      throw new BuildFailure(this.#notFound(reference, by, error, contextName), by.lines, {
+        cause: error,
+      });
     }
   }
 
-  #notFound(reference: string, by: Instruction, { message }: Error): string {
+  #notFound(
+    reference: string,
+    by: Instruction,
+    { message }: Error,
+    contextName: string | undefined,
+  ): string {
     const { style, fullName } = this.#context;
     if (style === "classic") {
       return by.kind === "FROM" ? message : `invalid from flag value ${reference}: ${message}`;
@@ -220,10 +262,12 @@ export class StagePlanner {
     const name = fullName(reference);
     if (name === undefined)
       return `failed to parse stage name ${JSON.stringify(reference)}: ${message}`;
+    const failure = `failed to resolve source metadata for ${name}: ${message}`;
+    if (contextName !== undefined) return failure;
     const names = this.#context.file.stages.flatMap((each) => (each.named ? [each.name] : []));
     const near = nearest(reference, names);
     const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
-    return `${reference}: failed to resolve source metadata for ${name}: ${message}${hint}`;
+    return `${reference}: ${failure}${hint}`;
   }
 
   #fromResult(
@@ -280,10 +324,7 @@ export class StagePlanner {
   async #tree(name: string, by: Instruction, path: readonly Stage[]): Promise<Vertex> {
     const named = this.#namedContext(name);
     if (named?.kind === "local" || named?.kind === "remote") {
-      return this.#filesVertex(
-        `context:${name.toLowerCase()}`,
-        `[context ${name}] load from client`,
-      );
+      return await this.#contextFiles(name, named);
     }
     if (named?.kind === "result") {
       const snapshot = named.result.platforms[0]?.snapshot ?? "";
@@ -296,14 +337,25 @@ export class StagePlanner {
       const text = isClassic ? `invalid from flag value ${name}: index out of bounds` : "";
       throw new BuildFailure(text || `invalid stage index ${name}`);
     }
-    const reference = named?.kind === "image" ? named.reference : name;
-    if (reference === "scratch") return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
+    if (named === undefined && name === "scratch")
+      return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
     const stage = path.at(-1);
     const platform = stage === undefined ? this.#context.platform : this.#facts.platformOf(stage);
-    const image = await this.#find(reference, platform, by);
-    const resolved = this.#resolvedName(reference, image);
+    if (named !== undefined) return (await this.#contextImage(name, named, platform, by)).tree;
+    const image = await this.#find(name, platform, by);
+    const resolved = this.#resolvedName(name, image);
     const told = { name: `FROM ${resolved}`, lines: undefined, resolved };
-    return imageVertex(image, reference, platform, told);
+    return imageVertex(image, name, platform, told);
+  }
+
+  /** A named context of files. What it leaves out is known before it is opened. */
+  async #contextFiles(
+    name: string,
+    source: Extract<ContextSource, { kind: "local" | "remote" }>,
+  ): Promise<Vertex> {
+    if (source.kind === "local") await source.ignore?.();
+    const load = `[context ${name}] load from client`;
+    return this.#filesVertex(`context:${name.toLowerCase()}`, load);
   }
 
   #filesVertex(source: string, name: string): Vertex {

@@ -15,7 +15,7 @@ import {
   type BuildResult,
   type PlatformResult,
 } from "../ports/build.ts";
-import type { BuildInputs } from "../ports/build-inputs.ts";
+import type { BuildInputs, LayoutImage } from "../ports/build-inputs.ts";
 import type { LintReport, Outline } from "../ports/dockerfile-facts.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
@@ -30,6 +30,7 @@ import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 import { platformResult } from "./platform-result.ts";
 import { SolveSession } from "./solver.ts";
+import { takeLayout } from "./take-layout.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
 import { BoundWork } from "./vertex-work.ts";
 
@@ -219,7 +220,8 @@ export class RunningBuild {
   #planner({ file, escape, target }: ReadDockerfile, platform: Platform): StagePlanner {
     return new StagePlanner({
       ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
-      base: (reference, wanted) => this.#base(reference, wanted),
+      base: (reference, wanted, context) => this.#base(reference, wanted, context),
+      layout: (image, name, wanted) => this.#layout(image, name, wanted),
       fullName: (reference) => fullNameOf(this.#parts, reference),
       style: this.#listener === undefined ? "buildkit" : "classic",
     });
@@ -325,18 +327,45 @@ export class RunningBuild {
     return this.#listener === undefined || isAsked ? platform : undefined;
   }
 
-  #base(reference: string, platform: Platform): Promise<BaseImage> {
-    const key = JSON.stringify([reference, platform]);
-    const known = this.#images.get(key);
+  #base(reference: string, platform: Platform, context?: string): Promise<BaseImage> {
+    const shown = this.#request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
+    const name =
+      context === undefined
+        ? `[${shown}internal] load metadata for ${this.#parts.fullName(reference)}`
+        : `[context ${context}] load metadata for ${reference}`;
+    return this.#once([reference, context, platform], () =>
+      this.#resolve(name, reference, platform),
+    );
+  }
+
+  #layout(image: LayoutImage, context: string, platform: Platform): Promise<BaseImage> {
+    const reference = `${this.#parts.fullName(context).replace(/:latest$/, "")}@${image.digest}`;
+    const name = `[context ${context}] load metadata for ${reference}`;
+    return this.#once([reference, platform], async () => {
+      const digest = internalDigest(this.#request.id, name, platform);
+      const vertex = this.#tracker.internal(digest, name);
+      try {
+        const wanted = { ...image, reference, platform };
+        const taken = await takeLayout(this.#parts, wanted, this.#leaseOwner, this.#signal);
+        vertex.end();
+        return taken;
+      } catch (error) {
+        vertex.end(error);
+        throw error;
+      }
+    });
+  }
+
+  #once(key: readonly unknown[], find: () => Promise<BaseImage>): Promise<BaseImage> {
+    const name = JSON.stringify(key);
+    const known = this.#images.get(name);
     if (known !== undefined) return known;
-    const found = this.#resolve(reference, platform);
-    this.#images.set(key, found);
+    const found = find();
+    this.#images.set(name, found);
     return found;
   }
 
-  async #resolve(reference: string, platform: Platform): Promise<BaseImage> {
-    const shown = this.#request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
-    const name = `[${shown}internal] load metadata for ${this.#parts.fullName(reference)}`;
+  async #resolve(name: string, reference: string, platform: Platform): Promise<BaseImage> {
     const vertex = this.#tracker.internal(internalDigest(this.#request.id, name, platform), name);
     const started = nowNano();
     try {
@@ -360,7 +389,7 @@ export class RunningBuild {
       });
       this.#parts.knowLayers(image);
       this.#materials.push({
-        uri: `pkg:docker/${image.reference.replace(":", "@")}`,
+        uri: `pkg:docker/${image.reference.replace(/:([^:/]+)$/, "@$1")}?platform=${encodeURIComponent(formatPlatform(image.platform))}`,
         digest: image.id,
       });
       vertex.end();

@@ -53,14 +53,28 @@ export interface BuildContext {
   open(request: ContextRequest, vertex: RunningVertex, signal: AbortSignal): Promise<ContextTree>;
 }
 
+/** Blobs of an image that is not the engine's. */
+export interface LayoutImage {
+  /** Of a manifest or an index. */
+  readonly digest: string;
+  /** Throws not_found. Whoever reads checks the digest. */
+  readonly read: (digest: string, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
 /** Where files may come from that are not a stage. */
 export type ContextSource =
-  /** Files of the client. */
-  | { readonly kind: "local"; readonly context: BuildContext }
+  /** Files of the client. A named context brings the lines of its own `.dockerignore`; empty: none. */
+  | {
+      readonly kind: "local";
+      readonly context: BuildContext;
+      readonly ignore?: () => Promise<string>;
+    }
   /** A git or http(s) URL, fetched here. */
   | { readonly kind: "remote"; readonly url: string }
   /** An image, by reference; `FROM name` and `--from=name` then mean it. */
   | { readonly kind: "image"; readonly reference: string }
+  /** An image in a layout that the client has. */
+  | ({ readonly kind: "layout" } & LayoutImage)
   /** The result of a build that ran before, not disposed while this one runs (bake's linked targets). */
   | { readonly kind: "result"; readonly result: BuildResult };
 

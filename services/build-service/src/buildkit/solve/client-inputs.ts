@@ -5,6 +5,7 @@ import type { BuildInputs, ContextSource } from "../../ports/build-inputs.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
 import { asVertex, TransferLine } from "../progress/own-vertex.ts";
 import type { AgentSockets } from "../session/agent-sockets.ts";
+import { ClientStore } from "../session/content-store.ts";
 import { findCredential, findSecret } from "../session/lent.ts";
 import type { Session } from "../session/session.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
@@ -115,21 +116,55 @@ function mainContext({ options, directories, remote }: ClientInputsOptions): Con
 
 function namedContexts(from: ClientInputsOptions): ReadonlyMap<string, ContextSource> {
   const sources = [...from.options.namedContexts].map(
-    ([name, value]) => [name.toLowerCase(), namedContext(from, value)] as const,
+    ([name, value]) => [name.toLowerCase(), namedContext(from, name, value)] as const,
   );
   return new Map(sources);
 }
 
-function namedContext({ directories, results }: ClientInputsOptions, value: string): ContextSource {
+function namedContext(from: ClientInputsOptions, name: string, value: string): ContextSource {
+  const { directories, results } = from;
   const after = (scheme: string): string | undefined =>
     value.startsWith(scheme) ? value.slice(scheme.length) : undefined;
   const image = after("docker-image://");
   if (image !== undefined) return { kind: "image", reference: image };
   const directory = after("local:");
-  if (directory !== undefined) return { kind: "local", context: directories.context(directory) };
+  if (directory !== undefined) {
+    let ignore: Promise<string> | undefined;
+    const context = directories.context(directory);
+    return { kind: "local", context, ignore: () => (ignore ??= ignoreOf(from, name, directory)) };
+  }
+  const layout = after("oci-layout://");
+  if (layout !== undefined) return clientLayout(from, layout);
   const input = after("input:");
   const result = input === undefined ? undefined : results.get(input);
   if (result !== undefined) return { kind: "result", result };
   if (/^(git|https?):\/\/|^git@/.test(value)) return { kind: "remote", url: value };
   throw notImplemented(`unsupported context source ${value}`);
+}
+
+/** Lines of a named context's own `.dockerignore`. */
+async function ignoreOf(
+  { ref, directories, progress, signal }: ClientInputsOptions,
+  name: string,
+  directory: string,
+): Promise<string> {
+  const shown = `[context ${name}] load .dockerignore`;
+  return await asVertex(progress, { key: `${ref} ${shown}`, name: shown }, async (vertex) => {
+    const line = new TransferLine(vertex, `transferring ${directory}:`, "transferring");
+    const tree = await directories.files(directory, [".dockerignore"], line, signal);
+    return new TextDecoder().decode(tree.read(".dockerignore"));
+  });
+}
+
+/** @param text name of the client's store, perhaps a tag, and the digest */
+function clientLayout({ session }: ClientInputsOptions, text: string): ContextSource {
+  const [, store = "", digest] =
+    /^([^:@]+)(?::[^@]*)?(?:@(sha256:[0-9a-f]{64}))?$/.exec(text) ?? [];
+  if (session === undefined || digest === undefined)
+    throw new WireFailure(
+      codes.unknown,
+      `oci-layout reference ${JSON.stringify(text)} has no digest`,
+    );
+  const blobs = new ClientStore(session, `oci:${store}`);
+  return { kind: "layout", digest, read: (blob, signal) => blobs.read(blob, signal) };
 }

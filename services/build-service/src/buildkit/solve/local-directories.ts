@@ -70,7 +70,7 @@ export class LocalDirectories {
     vertex: RunningVertex,
     signal: AbortSignal,
   ): Promise<ContextTree> {
-    const line = new TransferLine(vertex, "transferring context:", "transferring");
+    const line = new TransferLine(vertex, `transferring ${directory}:`, "transferring");
     const hint = this.#options.sharedKeys.get(directory) ?? "";
     const key = `${directory}:${hint}:${session.sharedKey}`;
     const sync = {

@@ -197,13 +197,15 @@ export function vertexOf(
 /** All vertices below some, each once, inputs first. */
 export function reachable(roots: readonly Vertex[]): Vertex[] {
   const seen = new Set<string>();
-  const found: Vertex[] = [];
+  const found = new Map<string, Vertex>();
   const visit = (vertex: Vertex): void => {
-    if (seen.has(vertex.digest)) return;
-    seen.add(vertex.digest);
-    for (const input of vertex.inputs) visit(input);
-    found.push(vertex);
+    if (!seen.has(vertex.digest)) {
+      seen.add(vertex.digest);
+      for (const input of vertex.inputs) visit(input);
+    }
+    // Equal vertices of several stages have the last one's name, as BuildKit shows them.
+    found.set(vertex.digest, vertex);
   };
   for (const root of roots) visit(root);
-  return found;
+  return [...found.values()];
 }
