@@ -440,6 +440,26 @@ describe("mounts", () => {
       await mustRun(["umount", "-R", folder]);
     }
   });
+  it("come into volumes, too, when they are made later", async () => {
+    const folder = path.join(engine.root, "volume-propagates");
+    await mkdir(folder);
+    await mustRun(["mount", "-t", "tmpfs", "shared", folder]);
+    try {
+      await mustRun(["mount", "--make-shared", folder]);
+      await mkdir(path.join(folder, "below"));
+      const options = ["-o", "type=none", "-o", "o=bind", "-o", `device=${folder}`];
+      await docker("volume", "create", ...options, "passing");
+      const id = await docker("run", "-d", "-v", "passing:/v", "busybox", "sleep", "1000");
+      await mustRun(["mount", "-t", "tmpfs", "new", path.join(folder, "below")]);
+      await docker("exec", id, "grep", "-q", "^new /v/below tmpfs", "/proc/mounts");
+      await mustRun(["umount", path.join(folder, "below")]);
+      assert.equal((await engine.tryDocker(["exec", id, "grep", "^new ", "/proc/mounts"])).code, 1);
+      await docker("rm", "-f", id);
+      await docker("volume", "rm", "passing");
+    } finally {
+      await mustRun(["umount", "-R", folder]);
+    }
+  });
   it("are refused where nothing could pass, and on /proc, in dockerd's words", async () => {
     const folder = path.join(engine.root, "keeps");
     await mkdir(folder);

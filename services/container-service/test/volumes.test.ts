@@ -295,7 +295,7 @@ describe("volumes", () => {
         destination: "/data",
         type: "bind",
         source: path.join(dir, "volumes/named/_data"),
-        options: ["rbind", "rprivate"],
+        options: ["rbind", "rslave"],
       },
       {
         destination: "/t",

@@ -27,10 +27,16 @@ export function ociMount(mount: MountRecord, source: string): OciMountPlan {
       options: ["rprivate", ...tmpfsOptions(mount.tmpfsOptions, internal)],
     };
   }
-  const options = [mount.nonRecursive ? "bind" : "rbind", mount.propagation || "rprivate"];
+  const options = [mount.nonRecursive ? "bind" : "rbind", propagationOf(mount)];
   if (!mount.rw) options.push(...readOnlyOptions(mount));
   if (mount.subpath !== "") options.push(`${subpathOption}${mount.subpath}`);
   return { destination: mount.destination, type: "bind", source, options };
+}
+
+/** What is mounted later below a volume's directory comes into the container, where the host's mount passes it on. */
+function propagationOf(mount: MountRecord): string {
+  if (mount.propagation !== "") return mount.propagation;
+  return mount.type === "volume" ? "rslave" : "rprivate";
 }
 
 function readOnlyOptions(mount: MountRecord): string[] {
@@ -58,7 +64,7 @@ function depth(destination: string): number {
 
 /** Propagation that the root file system needs for these mounts: `rshared`, `rslave` or empty. */
 export function rootPropagation(mounts: readonly MountRecord[]): string {
-  const words = mounts.map((mount) => mount.propagation);
+  const words = mounts.map(propagationOf);
   if (words.some((word) => word === "shared" || word === "rshared")) return "rshared";
   return words.some((word) => word === "slave" || word === "rslave") ? "rslave" : "";
 }
