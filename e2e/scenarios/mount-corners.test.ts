@@ -46,6 +46,18 @@ it("a tmpfs takes the words of its file system and its own propagation", async (
   assert.match(line, / shared:\d+ .* rw,sync,dirsync/);
 });
 
+it("the network's files are read-only where the root is, unless the user has one of them", async () => {
+  const own = ["-v", `${folder}/file:/etc/hosts`];
+  const show = "grep -o ' /etc/[a-z.]* r[ow]' /proc/self/mountinfo | sort";
+  const shown = async (...args: string[]): Promise<string> =>
+    await engine.docker(["run", "--rm", ...args, "busybox", "sh", "-c", show]);
+  const rest = " /etc/hostname ro\n /etc/hosts ro\n /etc/resolv.conf ro";
+  assert.equal(await shown("--read-only"), rest);
+  assert.equal(await shown("--read-only", "--network", "none"), rest);
+  assert.equal(await shown("--read-only", ...own), rest.replace("hosts ro", "hosts rw"));
+  assert.equal(await shown(), rest.replaceAll(" ro", " rw"));
+});
+
 it("a file on a directory, or the other way round, is told as such", async () => {
   for (const [source, target] of [
     ["file", "/etc"],

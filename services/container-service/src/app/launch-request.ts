@@ -80,7 +80,9 @@ async function bundleInput(
     pid: sharedNamespace(app, hostConfig.pidMode, "PID"),
     hostname: network.hostname || record.config.hostname,
     // A volume at /etc must not hide the files in it.
-    mounts: [...fileMounts(network, mounts), ...mounts.mounts].sort(byDepth),
+    mounts: [...fileMounts(network, mounts, hostConfig.readonlyRootfs), ...mounts.mounts].sort(
+      byDepth,
+    ),
     rootfsPropagation: mounts.rootfsPropagation,
     shmPath: await takeShm(app, record),
     devices,
@@ -123,8 +125,12 @@ function runningPid(app: App, id: string, what: string): number {
   return pidOf(entry);
 }
 
-/** resolv.conf, hosts and hostname, unless the user has something of their own there. */
-function fileMounts(network: PreparedNetwork, mounts: PreparedMounts): RuntimeMount[] {
+/** resolv.conf, hosts and hostname, unless the user has something of their own there; as writable as the root is. */
+function fileMounts(
+  network: PreparedNetwork,
+  mounts: PreparedMounts,
+  readonly: boolean,
+): RuntimeMount[] {
   const taken = new Set(mounts.mounts.map((mount) => mount.destination));
   const files = [
     ["/etc/resolv.conf", network.resolvConfPath],
@@ -137,7 +143,7 @@ function fileMounts(network: PreparedNetwork, mounts: PreparedMounts): RuntimeMo
       destination,
       type: "bind",
       source,
-      options: ["rbind", "rprivate"],
+      options: ["rbind", "rprivate", ...(readonly ? ["ro"] : [])],
     }));
 }
 
