@@ -319,10 +319,10 @@ const cgroup: readonly CgroupCase[] = [
   },
   {
     fields: "DeviceCgroupRules",
-    args: ["--device-cgroup-rule", "c 10:200 rw"],
+    args: ["--device-cgroup-rule", "c 10:229 rw"],
     controller: "devices",
     file: "devices.list",
-    holds: /^c 10:200 rw$/m,
+    holds: /^c 10:229 rw$/m,
   },
   {
     fields: "MemorySwap",
