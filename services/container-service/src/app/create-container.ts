@@ -177,8 +177,7 @@ function withoutMounts(app: App, draft: Draft, resolved: ResolvedImage): Contain
 }
 
 function defaultHostname(app: App, id: string, hostConfig: HostConfig): string {
-  const ofHost = hostConfig.networkMode === "host" || hostConfig.utsMode === "host";
-  return ofHost ? app.host.hostname : shortId(id);
+  return hostConfig.networkMode === "host" ? app.host.hostname : shortId(id);
 }
 
 function mountedContainer(record: ContainerRecord) {

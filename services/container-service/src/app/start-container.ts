@@ -10,6 +10,7 @@ import {
   unavailable,
 } from "@gantry/errors";
 import type { LaunchResponse } from "@gantry/proto/shim";
+import type { ContainerRecord } from "../domain/container-record.ts";
 import type { Run } from "../domain/container-state.ts";
 import { validateEnv } from "../domain/validate/validate-config.ts";
 import {
@@ -23,6 +24,7 @@ import {
 import type { Entry } from "./entry.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { prepareLaunch } from "./launch-request.ts";
+import { referencedContainer } from "./namespace-references.ts";
 import { isNoSpace } from "./no-space.ts";
 import { removeAfterExit } from "./remove-container.ts";
 import { releaseShm } from "./shareable-shm.ts";
@@ -93,7 +95,7 @@ export async function launch(
   const nonce = randomBytes(nonceBytes);
   const start = { type: "start", bootId: app.host.bootId, nonce: nonce.toString("hex") } as const;
   const [written, preparing] = await Promise.allSettled([
-    advance(app, entry, start, [], changes),
+    advance(app, entry, start, [], { ...changes, config: configOfStart(app, record) }),
     prepareLaunch(app, record, secretEnv, app.lifetime),
   ]);
   if (written.status === "rejected") {
@@ -130,6 +132,17 @@ export async function launch(
   app.networking.launched(entry.id, pidOfRun(entry));
   startHealthCheck(app, entry);
   announceImageUse(app);
+}
+
+/** In another container's network a container has that one's name, too, from its start on. */
+function configOfStart(
+  app: App,
+  { config, hostConfig }: ContainerRecord,
+): ContainerRecord["config"] {
+  const joined = app.registry.byId(referencedContainer(hostConfig.networkMode) ?? "");
+  if (joined === undefined) return config;
+  const { hostname, domainname } = joined.record.config;
+  return { ...config, hostname, domainname };
 }
 
 function pidOfRun(entry: Entry): number {

@@ -58,8 +58,9 @@ function configMessage(app: App, { id, config }: ContainerRecord): ContainerMess
 function hostConfigMessage(app: App, record: ContainerRecord): ContainerMessage["hostConfig"] {
   const { hostConfig } = record;
   const { links, networkMode } = hostConfig;
-  // On other networks links are the endpoint's.
-  if (links === undefined || networkMode !== "bridge") return hostConfig;
+  if (links === undefined) return hostConfig;
+  // On other networks links are the endpoint's, and only that shows them.
+  if (networkMode !== "bridge") return { ...hostConfig, links: undefined };
   const all = app.registry.all().map((each) => each.record);
   return { ...hostConfig, links: { ...links, values: shownLinks(all, record) } };
 }

@@ -68,6 +68,7 @@ function wishesFrom(context: VolumeContext, text: string): MountWish[] {
     .filter(({ type }) => type === "bind" || type === "volume")
     .map((mount) => ({
       ...mount,
+      mode: "",
       rw: mount.rw && !readOnly,
       anonymous: false,
       noCopy: true,

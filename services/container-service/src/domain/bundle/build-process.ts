@@ -3,7 +3,6 @@ import type { RuntimeProcess, RuntimeRlimit } from "@gantry/oci";
 import { capabilityNames } from "@gantry/oci/capabilities";
 import { chooseCapabilities } from "../capability-names.ts";
 import type { ContainerRecord } from "../container-record.ts";
-import { mergeEnv } from "../image-config.ts";
 import type { SecurityOptions } from "../security-options.ts";
 import type { BundleInput, RuntimeDefaults } from "./bundle-input.ts";
 
@@ -23,7 +22,7 @@ export function buildProcess(input: BundleInput, security: SecurityOptions): Run
     ...(config.tty && size.height > 0 && size.width > 0 ? { consoleSize: size } : {}),
     user: { uid: 0, gid: 0 },
     args: input.init ? [initPath, "--", ...command] : command,
-    env: processEnv(record, input.hostname),
+    env: processEnv(record, input.hostname, record.config.tty),
     cwd: config.workingDir || "/",
     capabilities: capabilitySets(capabilitiesFor(input)),
     rlimits: rlimits(record, defaults),
@@ -52,8 +51,7 @@ export function buildExecProcess(
   security: SecurityOptions,
 ): RuntimeProcess {
   const size = { height: exec.consoleHeight, width: exec.consoleWidth };
-  const base = processEnv(record, record.config.hostname);
-  const withTerm = exec.tty && !record.config.tty ? mergeEnv(base, ["TERM=xterm"]) : base;
+  const base = processEnv(record, record.config.hostname, exec.tty);
   const capabilities =
     exec.privileged || record.hostConfig.privileged
       ? capabilityNames
@@ -63,7 +61,7 @@ export function buildExecProcess(
     ...(exec.tty && size.height > 0 && size.width > 0 ? { consoleSize: size } : {}),
     user: { uid: 0, gid: 0 },
     args: [...exec.cmd],
-    env: overlay(withTerm, exec.env),
+    env: overlay(base, exec.env),
     cwd: exec.workingDir || record.config.workingDir || "/",
     capabilities: capabilitySets(capabilities),
     rlimits: rlimits(record, defaults),
@@ -92,9 +90,8 @@ function apparmor(
   return profile === "" || profile === "unconfined" ? {} : { apparmorProfile: profile };
 }
 
-function processEnv(record: ContainerRecord, hostname: string): string[] {
-  const { config } = record;
-  const base = [defaultPath, `HOSTNAME=${hostname}`, ...(config.tty ? ["TERM=xterm"] : [])];
+function processEnv({ config }: ContainerRecord, hostname: string, tty: boolean): string[] {
+  const base = [defaultPath, `HOSTNAME=${hostname}`, ...(tty ? ["TERM=xterm"] : [])];
   return overlay(base, config.env);
 }
 

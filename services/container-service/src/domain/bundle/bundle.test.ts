@@ -238,5 +238,12 @@ describe("bundle", () => {
     assert.equal(process.noNewPrivileges, true);
     assert.equal(process.capabilities?.bounding?.length, 41);
     assert.deepEqual(process.consoleSize, { height: 5, width: 6 });
+    const own = record({ config: { env: ["TERM=mine"], tty: true } });
+    const termOf = (of: ContainerRecord, tty: boolean): string | undefined =>
+      buildExecProcess(of, { ...exec, tty }, defaults, security).env?.find((variable) =>
+        variable.startsWith("TERM="),
+      );
+    assert.equal(termOf(record({ config: { tty: true } }), false), undefined);
+    assert.equal(termOf(own, true), "TERM=mine");
   });
 });

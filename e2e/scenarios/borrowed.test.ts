@@ -1,0 +1,93 @@
+/** What a container has of others, of its host and of its terminal, as a dockerd 28.5 gives it. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, it } from "node:test";
+import { TestEngine } from "@gantry/testkit/test-engine";
+
+let engine: TestEngine;
+
+before(async () => {
+  engine = await TestEngine.start();
+  await engine.docker(["network", "create", "street"]);
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+afterEach(async () => {
+  const ids = (await engine.docker(["ps", "-aq"])).split("\n");
+  await engine.docker(["rm", "-f", "-v", ...ids]);
+});
+
+const sleep = ["busybox", "sleep", "100000"];
+
+async function inspected(name: string, format: string): Promise<unknown> {
+  return JSON.parse(await engine.docker(["inspect", "-f", `{{json ${format}}}`, name]));
+}
+
+it("mounts of another container have no mode of their own", async () => {
+  const mounts = ["-v", "named:/n:ro", "-v", "/etc:/b:ro,rslave", "-v", "/anonymous"];
+  await engine.docker(["create", "--name", "owner", ...mounts, ...sleep]);
+  await engine.docker(["create", "--name", "borrower", "--volumes-from", "owner:ro", ...sleep]);
+  const shown = (await inspected("borrower", ".Mounts")) as {
+    readonly Destination: string;
+    readonly Mode: string;
+    readonly RW: boolean;
+    readonly Propagation: string;
+  }[];
+  assert.deepEqual(
+    shown.map(({ Destination, Mode, RW, Propagation }) => [Destination, Mode, RW, Propagation]),
+    [
+      ["/anonymous", "", false, ""],
+      ["/b", "", false, "rslave"],
+      ["/n", "", false, ""],
+    ],
+  );
+});
+
+it("the name of the one whose network it joins, from its start on", async () => {
+  const name = ["--hostname", "house", "--domainname", "example.org"];
+  await engine.docker(["run", "-d", "--name", "owner", ...name, ...sleep]);
+  await engine.docker(["create", "--name", "guest", "--network", "container:owner", ...sleep]);
+  const names = 'printf "%s %s" (slice .Config.Hostname 0 5) .Config.Domainname';
+  const own = await engine.docker(["inspect", "-f", "{{slice .Id 0 5}}", "guest"]);
+  assert.equal(await inspected("guest", `(${names})`), `${own} `);
+  await engine.docker(["start", "guest"]);
+  assert.equal(await inspected("guest", `(${names})`), "house example.org");
+  const shown = await engine.docker(["exec", "guest", "sh", "-c", "hostname; echo $HOSTNAME"]);
+  assert.equal(shown, "house\nhouse");
+});
+
+it("the host's name in the host's network only", async () => {
+  const of = async (...options: string[]): Promise<string> => {
+    const id = await engine.docker(["run", "-d", ...options, ...sleep]);
+    const name = await engine.docker(["exec", id, "sh", "-c", "echo $HOSTNAME; hostname"]);
+    return name.replaceAll(id.slice(0, 12), "ID");
+  };
+  const host = await of("--network", "host");
+  const [hostname] = host.split("\n");
+  assert.equal(host, `${hostname ?? ""}\n${hostname ?? ""}`);
+  assert.equal(await of("--uts", "host"), `ID\n${hostname ?? ""}`);
+});
+
+it("links of a network of the user's stand with the endpoint only", async () => {
+  await engine.docker(["run", "-d", "--name", "owner", "--network", "street", ...sleep]);
+  const link = ["--network", "street", "--link", "owner:dear"];
+  await engine.docker(["create", "--name", "linked", ...link, ...sleep]);
+  assert.equal(await inspected("linked", ".HostConfig.Links"), null);
+  const links = await inspected("linked", ".NetworkSettings.Networks.street.Links");
+  assert.deepEqual(links, ["owner:dear"]);
+});
+
+it("a terminal's variable for what runs in one", async () => {
+  await engine.docker(["run", "-dt", "--name", "terminal", ...sleep]);
+  await engine.docker(["run", "-d", "--name", "plain", ...sleep]);
+  const term = ["sh", "-c", "echo TERM=$TERM"];
+  assert.equal(await engine.docker(["exec", "terminal", ...term]), "TERM=");
+  assert.match(await engine.docker(["exec", "-t", "plain", ...term]), /TERM=xterm/);
+});
+
+it("the tunnel device, once it has made its node", async () => {
+  const use = "mknod /tun c 10 200 && exec 3<>/tun";
+  const { stderr } = await engine.tryDocker(["run", "--name", "vpn", "busybox", "sh", "-c", use]);
+  // A kernel without tunnels has another word for it.
+  assert.doesNotMatch(stderr, /not permitted/);
+});
