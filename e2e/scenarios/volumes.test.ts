@@ -273,6 +273,14 @@ describe("a new volume", () => {
     );
     await docker("rm", "filler");
   });
+  it("is filled under a running container that has it already, and stays one volume", async () => {
+    const id = await docker("run", "-d", "-v", "early:/x", "busybox", "sleep", "1000");
+    await docker("create", "--name", "filler", "-v", "early:/data", image);
+    assert.equal(await docker("exec", id, "cat", "/x/file"), "of the image");
+    await docker("exec", id, "touch", "/x/written");
+    await docker("rm", "-f", id, "filler");
+    assert.equal(await run("-v", "early:/x", "busybox", "ls", "/x/written"), "/x/written");
+  });
   it("is filled where a link of the image leads, and stays empty with nocopy or when it has something", async () => {
     assert.equal(await run("-v", "linked:/todata", image, "ls", "/todata/"), "file\nlink");
     assert.equal(await run("-v", "empty:/data:nocopy", image, "ls", "/data"), "");

@@ -157,6 +157,34 @@ describe("volumes", () => {
     await refused({ volumes: ["/etc/passwd/x"] }, /^lstat .*\/etc\/passwd\/x: not a directory$/);
   });
 
+  it("stay the directory that they were when they are filled, since others may have it mounted", async () => {
+    await attach("user", { binds: { values: ["used:/nowhere"] } });
+    const files = mountPoint("user", "/nowhere").source;
+    const { ino } = statSync(files);
+    await attach("filler", { binds: { values: ["used:/data"] } });
+    assert.deepEqual(readdirSync(files), ["hard", "link", "new", "old", "sub"]);
+    const facts = statSync(files);
+    assert.deepEqual([facts.ino, facts.uid, facts.mode & 0o7777], [ino, 33, 0o1777]);
+    assert.deepEqual(readdirSync(path.dirname(files)), ["_data"]);
+  });
+
+  it("have all of a whole copy after a crash, and nothing of another one", async () => {
+    await attach("c", { binds: { values: ["whole:/nowhere", "other:/nothing"] } });
+    const [whole, other] = ["/nowhere", "/nothing"].map((at) => mountPoint("c", at).source);
+    const folder = path.dirname(whole ?? "");
+    mkdirSync(path.join(folder, "fill-whole/sub"), { recursive: true });
+    writeFileSync(path.join(folder, "fill-whole/sub/left"), "");
+    writeFileSync(path.join(folder, "fill-whole/moved"), "the image's");
+    writeFileSync(path.join(folder, "_data/moved"), "the container's");
+    mkdirSync(path.join(other ?? "", "../fill-17/sub"), { recursive: true });
+    await create().open();
+    assert.deepEqual(readdirSync(folder), ["_data"]);
+    assert.equal(readFileSync(path.join(folder, "_data/moved"), "utf8"), "the container's");
+    assert.ok(existsSync(path.join(folder, "_data/sub/left")));
+    assert.deepEqual(readdirSync(path.join(other ?? "", "..")), ["_data"]);
+    assert.deepEqual(readdirSync(other ?? ""), []);
+  });
+
   it("with driver options are filled where they are mounted, and let go of then", async () => {
     const device = path.join(dir, "device");
     mkdirSync(device);

@@ -1,8 +1,9 @@
 /**
  * Copies a directory of an image into a new volume. The copying is done by two sandboxed programs of native/
  * (`unpack pack | unpack apply`); paths of the image are only ever resolved inside it. The copy grows beside the
- * volume's directory and takes its place when it is whole, so a crash leaves the volume as it was. What is mounted
- * there has no beside: it is filled where it is.
+ * volume's directory, and what it holds goes there when it is whole, so a crash leaves the volume as it was or is made
+ * good at the next start. The directory itself stays, since running containers may have it. What is mounted there has
+ * no beside: it is filled where it is.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import {
@@ -14,13 +15,15 @@ import {
   readlinkSync,
   type Stats,
 } from "node:fs";
-import { chmod, mkdir, readdir, rename, utimes } from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, rename, stat, utimes } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
 import { type DescriptorKernel, type PathKernel, removeTree } from "@gantry/native";
 
 const fillPrefix = "fill-";
+/** A copy that is whole. */
+const wholeName = `${fillPrefix}whole`;
 
 /** Whether a name in a volume's folder is of a copy under way. */
 export function isFilling(name: string): boolean {
@@ -96,20 +99,46 @@ function checkDirectory({ declared }: Filling, source: number): void {
 async function fillFrom(filling: Filling, root: number, source: number): Promise<void> {
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
-  if (filling.inPlace) {
+  if (filling.inPlace || isEmpty) {
     if (!isEmpty) await copyContents(filling, root, filling.target);
     await takeAttributes(filling.target, facts);
     return;
   }
-  const copy = path.join(path.dirname(filling.target), `${fillPrefix}${String(process.pid)}`);
+  const folder = path.dirname(filling.target);
+  const copy = path.join(folder, `${fillPrefix}${String(process.pid)}`);
   await removeTree(copy);
   await mkdir(copy, { mode: 0o700 });
   try {
-    if (!isEmpty) await copyContents(filling, root, copy);
+    await copyContents(filling, root, copy);
     await takeAttributes(copy, facts);
-    await rename(copy, filling.target);
+    await rename(copy, path.join(folder, wholeName));
   } catch (error) {
     await removeTree(copy);
+    throw error;
+  }
+  await finishFilling(folder, filling.target);
+}
+
+/** Moves what a whole copy in a volume's folder holds into the volume, if there is one. What is there already stays. */
+export async function finishFilling(folder: string, target: string): Promise<void> {
+  const whole = path.join(folder, wholeName);
+  const facts = await orNothing(stat(whole));
+  if (facts === undefined) return;
+  for (const name of await readdir(whole, { encoding: "buffer" })) {
+    // Names need not be UTF-8.
+    const to = Buffer.concat([Buffer.from(`${target}/`), name]);
+    if ((await orNothing(lstat(to))) !== undefined) continue;
+    await rename(Buffer.concat([Buffer.from(`${whole}/`), name]), to);
+  }
+  await takeAttributes(target, facts);
+  await removeTree(whole);
+}
+
+async function orNothing(found: Promise<Stats>): Promise<Stats | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -2,7 +2,7 @@
  * Volumes on disk, and mounts on the host for them:
  *
  *   <data>/volumes/<name>/_data        a volume's files; mount point of one with driver options
- *   <data>/volumes/<name>/fill-…       the image's files on their way to become _data
+ *   <data>/volumes/<name>/fill-…       the image's files on their way into _data
  *   <data>/volumes-trash/<id>          removed volumes whose files are being deleted
  *   <data>/image-mounts/<container>/…  views of images for containers
  */
@@ -25,7 +25,7 @@ import type {
 } from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
-import { fillFromImage, isFilling } from "./fill-from-image.ts";
+import { fillFromImage, finishFilling, isFilling } from "./fill-from-image.ts";
 import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
 import { sourceMount, unescapePath } from "./source-facts.ts";
@@ -78,9 +78,10 @@ export class VolumeFolder implements VolumeHost {
     }
   }
 
-  /** A copy that a crash cut short, its volume is as it was; or a volume whose making was. */
+  /** A copy that a crash cut short, its volume is as it was, or has all of it; or a volume whose making was. */
   async #endHalfDone(name: string): Promise<void> {
     const folder = path.join(this.#volumes, name);
+    await finishFilling(folder, this.mountpoint(name));
     const entries = await readdir(folder);
     for (const entry of entries) {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
