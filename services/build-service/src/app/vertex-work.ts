@@ -195,7 +195,7 @@ export class BoundWork implements VertexWork {
       let found = 0;
       for (const source of op.sources) {
         await using from = await this.#openSource(vertex, source.input, inputs, signal);
-        found += files.count(from.root, source.path);
+        found += files.count(from.root, source.path, op.classic === true);
         await this.#copySource(op, source, from.root, root, owner, signal);
       }
       if (found > 0 || this.#context.request.order === "parallel") return;
@@ -246,6 +246,7 @@ export class BoundWork implements VertexWork {
       from: { root: fromRoot, path: source.path, name: source.name },
       ...{ toRoot, destination: op.destination, owner, chmod: op.chmod, signal },
       ...{ parents: op.parents, exclude: op.exclude, link: op.link },
+      classic: op.classic === true,
     });
   }
 

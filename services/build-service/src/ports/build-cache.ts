@@ -48,6 +48,11 @@ export interface BuildCache extends Disposable {
   putLayer(chainId: string, layer: KnownLayer): void;
   /** Steps that change no files, seen before? Remembers it. */
   sawStep(id: string): boolean;
+  /**
+   * When a step that changes no files was done. What is unknown is done now.
+   * @param anew it is done again
+   */
+  stepTimeMs(id: string, anew: boolean): number;
   /** Sums of unchanged files. */
   readonly fileSums: {
     get(identity: string): string | undefined;

@@ -24,6 +24,11 @@ export interface CopyRequest {
   readonly parents: boolean;
   readonly exclude: readonly string[];
   readonly link: boolean;
+  /**
+   * As of the classic builder: a destination that is made is like any parent, and a new owner takes
+   * set-user-ID and set-group-ID bits from programs. Default false.
+   */
+  readonly classic?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -33,8 +38,11 @@ export interface FileWork {
   copy(request: CopyRequest): Promise<void>;
   /** Plain files that a source means, as real paths: for archives. Throws MissingSource. */
   plainFiles(root: string, path: string): readonly string[];
-  /** How many files and folders a source means. Throws MissingSource. */
-  count(root: string, path: string): number;
+  /**
+   * How many files and folders a source means. Throws MissingSource.
+   * @param whole also for links that lead nowhere among those that match a pattern
+   */
+  count(root: string, path: string, whole: boolean): number;
   /** Checksum of what a source takes, with names and owners but without times. Throws MissingSource. */
   sum(
     root: string,

@@ -5,6 +5,7 @@
  *   keys        key, id
  *   layers      chain_id, diff_id, digest, media_type, size_bytes
  *   steps       id                                     steps without files
+ *   step_times  id, time_ms                            when they were done
  *   file_sums   identity, sum                          newest ten thousands
  *
  * Commits go to the write-ahead log: they survive a kill, and what a power cut takes is built again.
@@ -29,6 +30,7 @@ const tables = `
     size_bytes INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS steps (id TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS step_times (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS file_sums (number INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, sum TEXT NOT NULL)
     STRICT;
 `;
@@ -182,6 +184,15 @@ class SqliteCache implements BuildCache {
     return this.#write(() => this.#statements.step.run(id)).changes === 0;
   }
 
+  stepTimeMs(id: string, anew: boolean): number {
+    const { putStepTime, getStepTime } = this.#statements;
+    const known = anew ? undefined : getStepTime.get(id)?.["time_ms"];
+    if (typeof known === "number") return known;
+    const timeMs = Date.now();
+    this.#write(() => putStepTime.run(id, timeMs));
+    return timeMs;
+  }
+
   [Symbol.dispose](): void {
     this.#touch();
     this.#db.close();
@@ -238,6 +249,8 @@ function prepare(db: DatabaseSync) {
     ),
     putLayer: db.prepare("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)"),
     step: db.prepare("INSERT OR IGNORE INTO steps VALUES (?)"),
+    getStepTime: db.prepare("SELECT time_ms FROM step_times WHERE id = ?"),
+    putStepTime: db.prepare("INSERT OR REPLACE INTO step_times VALUES (?, ?)"),
     getSum: db.prepare("SELECT sum FROM file_sums WHERE identity = ?"),
     putSum: db.prepare("INSERT OR REPLACE INTO file_sums (identity, sum) VALUES (?, ?)"),
   };

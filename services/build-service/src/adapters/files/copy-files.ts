@@ -37,6 +37,11 @@ export interface CopyOptions {
   readonly exclude: readonly string[];
   /** Links in the destination are not followed but replaced. */
   readonly link: boolean;
+  /**
+   * As of the classic builder: a destination that is made is like any parent, and a new owner takes
+   * set-user-ID and set-group-ID bits from programs, as chown(2) does. Default false.
+   */
+  readonly classic?: boolean;
   readonly signal: AbortSignal;
   readonly kernel: Pick<
     PathKernel,
@@ -154,6 +159,12 @@ class Copier {
     const asDirectory = destination.endsWith("/");
     const parent = asDirectory ? destination : parentOf(destination);
     makeDirectories(this.#root, parent, this.#owner);
+    if (this.#options.classic === true) {
+      const isNew = placeIn(this.#root, destination, true).stat === undefined;
+      const made = makeDirectories(this.#root, destination, this.#owner);
+      await this.#merge(path, made, "", isNew);
+      return;
+    }
     const target = placeIn(this.#root, destination, !this.#options.link);
     if (target.stat !== undefined && !target.stat.isDirectory()) {
       throw new BuildFailure(`cannot copy to non-directory: ${destination}`);
@@ -277,8 +288,12 @@ class Copier {
 
   #modeOf(stat: Stats): number {
     const { chmod } = this.#options;
-    const mode = stat.mode & 0o7777;
+    const mode = this.#isLosingBits(stat) ? bitsLost(stat.mode) : stat.mode & 0o7777;
     return chmod === undefined ? mode : changedMode(mode, chmod, stat.isDirectory());
+  }
+
+  #isLosingBits(stat: Stats): boolean {
+    return this.#options.classic === true && this.#options.owner !== undefined && stat.isFile();
   }
 
   /** A directory has its time when all is in it. */
@@ -295,6 +310,11 @@ class Copier {
     if (from !== undefined) this.#copyXattrs(from, path);
     lutimesSync(path, stat.atime, stat.mtime);
   }
+}
+
+/** What chown(2) leaves of a file's mode: set-group-ID without the right to execute means locks. */
+function bitsLost(mode: number): number {
+  return mode & 0o7777 & ~0o4000 & ((mode & 0o010) === 0 ? ~0 : ~0o2000);
 }
 
 const identityOf = ({ dev, ino }: Stats): string => `${String(dev)} ${String(ino)}`;

@@ -17,7 +17,12 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
     },
     plainFiles: (root, path) =>
       matchSources(root, path).flatMap(({ place }) => (place.stat?.isFile() ? [place.path] : [])),
-    count: (root, path) => matchSources(root, path).length,
+    count(root, path, whole) {
+      const matched = matchSources(root, path);
+      const broken = whole ? matched.find(({ place }) => place.stat === undefined) : undefined;
+      if (broken !== undefined) throw new MissingSource(`/${broken.name}`);
+      return matched.length;
+    },
     sum: (root, path, { exclude, ...options }) =>
       sumOfSource(root, path, exclude, { ...options, sums }),
     tarSums,

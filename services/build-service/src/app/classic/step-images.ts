@@ -6,8 +6,9 @@
 import type { Logger } from "@gantry/logging";
 import { chainIds, parseDigest } from "@gantry/oci";
 import type { StageState } from "../../domain/frontend/stage-state.ts";
+import { keyOf } from "../../domain/solver/cache-key.ts";
 import type { Vertex } from "../../domain/solver/vertex.ts";
-import type { BuildRequest } from "../../ports/build.ts";
+import type { BuildRequest, PlatformResult } from "../../ports/build.ts";
 import type { PackedLayer, StepImage } from "../../ports/layers.ts";
 import type { BuilderParts } from "../builder-parts.ts";
 import { Documents } from "../documents.ts";
@@ -30,6 +31,8 @@ export class StepImages {
   readonly #signal: AbortSignal;
   /** By the digest of the tree's vertex. */
   readonly #chains = new Map<string, Chain>();
+  /** By the ID of the image. */
+  readonly #histories = new Map<string, PlatformResult["config"]["history"]>();
   #waiting: StepImage[] = [];
   #writing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -46,11 +49,12 @@ export class StepImages {
   async add(step: PlannedStep, parent: string, session: SolveSession): Promise<string> {
     const { state } = step;
     const layers = await this.#layers(state, step.before, session);
-    const config = await finishedConfig(this.#request, state, session);
+    const config = this.#dated(step, parent, await finishedConfig(this.#request, state, session));
     const documents = new Documents();
     const blobs = addDocuments(documents, config, layers);
     const { digest } = blobs.manifest;
     if (digest === parent) return parent;
+    this.#histories.set(digest, config.history);
     this.#waiting.push({
       manifest: documents.bytesOf(blobs.manifest),
       config: documents.bytesOf(blobs.config),
@@ -64,6 +68,23 @@ export class StepImages {
       });
     }, writeAfterMs).unref();
     return digest;
+  }
+
+  /** What its parent's history has is the parent's; a step without files has the time at which it was done. */
+  #dated(
+    { before, state }: PlannedStep,
+    parent: string,
+    config: PlatformResult["config"],
+  ): PlatformResult["config"] {
+    const known = this.#histories.get(parent) ?? [];
+    const history = config.history.map((item, index) => known[index] ?? item);
+    const last = history.at(-1);
+    const isConfig = state.tree === before.tree && history.length > before.document.history.length;
+    if (last === undefined || !isConfig) return { ...config, history };
+    const id = keyOf("time", parent, state.document, [...state.args]);
+    const timeMs = this.#parts.cache.stepTimeMs(id, this.#request.noCache);
+    const created = new Date(timeMs).toISOString();
+    return { ...config, history: [...history.slice(0, -1), { ...last, created }] };
   }
 
   /** Writes what waits, and gives names. @param named image that gets them, or empty */

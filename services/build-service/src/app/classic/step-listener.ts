@@ -75,7 +75,12 @@ export class ClassicTeller implements StepListener {
   /** Takes the output of the step that runs. */
   readonly sink: ProgressSink = {
     vertex: () => undefined,
-    status: () => undefined,
+    status: (_vertex, { id, current, total, completedNano }) => {
+      if (completedNano === undefined || !id.startsWith("transferring http")) return;
+      const step = { id: "", status: "Downloading", current, total, hasDetail: true };
+      this.#emit({ kind: "pull", step });
+      this.#say("\n");
+    },
     warning: () => undefined,
     log: (vertex, stream, bytes) => {
       if (vertex === this.#running) this.#output(stream, bytes);

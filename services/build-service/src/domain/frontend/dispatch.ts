@@ -144,7 +144,11 @@ function copy(
   instruction: CopyInstruction,
   context: DispatchContext,
 ): StageState {
-  const { kind, heredocs } = instruction;
+  const { kind } = instruction;
+  // The classic builder passes heredocs over.
+  const heredocs = context.style === "classic" ? [] : instruction.heredocs;
+  if (heredocs.length === 0 && instruction.sources.length === 0)
+    throw new BuildFailure(`${kind} failed: no source files were specified`);
   if (context.style === "classic" && instruction.chmod !== undefined) refuseFlag("chmod");
   const lookup = lookupIn(state);
   const expand = (word: string): string =>
@@ -185,6 +189,7 @@ function copy(
     parents: instruction.parents,
     exclude: instruction.exclude.map(expand),
     link: instruction.link,
+    ...(context.style === "classic" && { classic: true }),
   };
   if (context.style === "classic" && instruction.from === undefined) refuseOutside(paths, kind);
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");

@@ -39,7 +39,8 @@ export function runCommand(
 ): RunCommand {
   const { command, heredocs, lines } = instruction;
   const { config } = state.document;
-  const only = heredocs[0];
+  // The classic builder leaves them to the shell, without their lines.
+  const only = style === "classic" ? undefined : heredocs[0];
   if (command.form === "exec" || only === undefined) {
     const args = commandWords(command, config, style);
     return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };

@@ -92,6 +92,8 @@ export interface CopyOp {
   readonly exclude: readonly string[];
   /** The destination's symbolic links are not followed. */
   readonly link: boolean;
+  /** As of the classic builder, see CopyOptions. */
+  readonly classic?: true;
 }
 
 /** WORKDIR: a directory in input 0. */
