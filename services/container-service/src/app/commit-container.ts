@@ -1,6 +1,7 @@
 /** Commit: an image of a container's changes. */
 import { conflict, invalidArgument } from "@gantry/errors";
 import { isTag, parseReference } from "@gantry/oci";
+import { mergeImageConfig, parseImageConfig } from "../domain/image-config.ts";
 import { imageConfigJson } from "../domain/image-config-json.ts";
 import type { ContainerConfig } from "../domain/nouns.ts";
 import { type App, containerEvent } from "./context.ts";
@@ -16,7 +17,7 @@ export interface CommitOptions {
   readonly pause: boolean;
   /** Dockerfile instructions. */
   readonly changes: readonly string[];
-  /** Instead of the container's configuration. */
+  /** Over the container's configuration, as that is over its image's. */
   readonly config?: ContainerConfig | undefined;
 }
 
@@ -60,7 +61,7 @@ function commit(
   signal: AbortSignal,
 ): Promise<string> {
   const { record } = entry;
-  const config = options.config ?? record.config;
+  const config = configOf(record.config, options.config);
   return app.images.commit(
     {
       containerId: entry.id,
@@ -76,6 +77,12 @@ function commit(
     },
     signal,
   );
+}
+
+function configOf(own: ContainerConfig, over: ContainerConfig | undefined): ContainerConfig {
+  if (over === undefined) return own;
+  const below = parseImageConfig(Buffer.from(`{"config":${imageConfigJson(own)}}`));
+  return { ...over, ...mergeImageConfig(over, below) };
 }
 
 function imageReference({ repository, tag }: CommitOptions): string {

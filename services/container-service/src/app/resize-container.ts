@@ -11,7 +11,8 @@ export async function resizeContainer(
 ): Promise<void> {
   const entry = app.registry.find(reference);
   if (!isLive(entry.record.state)) throw conflict(`container ${entry.id} is not running`);
-  await app.shim.resizeProcess({ id: entry.id, ...size });
+  // Without a terminal there is nothing to do, which is no error.
+  if (entry.record.config.tty) await app.shim.resizeProcess({ id: entry.id, ...size });
   const attributes = { height: String(size.height), width: String(size.width) };
   app.store.append([containerEvent(entry.record, "resize", attributes)]);
 }

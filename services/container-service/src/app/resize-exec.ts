@@ -22,5 +22,6 @@ export async function resizeExec(
   if (exec.record.state.status !== "running") {
     throw conflict(`exec command ${id} is not running`);
   }
-  await app.shim.resizeProcess({ id: exec.record.containerId, execId: id, ...size });
+  const { containerId, tty } = exec.record;
+  if (tty) await app.shim.resizeProcess({ id: containerId, execId: id, ...size });
 }

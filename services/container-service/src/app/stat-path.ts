@@ -1,4 +1,5 @@
 /** Describes a path of a container (`docker cp`). */
+import nodePath from "node:path/posix";
 import { internal, invalidArgument } from "@gantry/errors";
 import type { RootView, StatResult } from "../ports/archives.ts";
 import { type ArchiveWork, archiveError } from "./archive-errors.ts";
@@ -30,6 +31,11 @@ export interface StatTarget {
   readonly resolved?: string;
 }
 
+/** Of a path that climbs, where it ends counts: `..` would be an archive's way out. */
+function entryName(path: string, name: string): string {
+  return name === ".." ? nodePath.basename(nodePath.resolve("/", path)) || "/" : name;
+}
+
 /** The same in a view that is open already. */
 export async function statIn(
   app: App,
@@ -39,7 +45,8 @@ export async function statIn(
   work: ArchiveWork = "read",
 ): Promise<StatResult> {
   try {
-    return await app.archives.stat(view, resolved ?? path, signal);
+    const stat = await app.archives.stat(view, resolved ?? path, signal);
+    return { ...stat, name: entryName(path, stat.name) };
   } catch (error) {
     throw archiveError(error, reference, path, work);
   }

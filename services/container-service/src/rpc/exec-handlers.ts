@@ -23,7 +23,7 @@ export function execService(app: App): Implementation {
       return {};
     },
     inspectExec({ execId }) {
-      return Promise.resolve({ exec: execMessage(app.execs.find(execId).record) });
+      return Promise.resolve({ exec: execMessage(app, app.execs.find(execId).record) });
     },
     async waitExec({ execId, orDetached }, { signal }) {
       const exec = app.execs.find(execId);
@@ -46,7 +46,7 @@ export function execService(app: App): Implementation {
   });
 }
 
-function execMessage(record: ExecRecord): MessageInitShape<typeof ExecSchema> {
+function execMessage(app: App, record: ExecRecord): MessageInitShape<typeof ExecSchema> {
   const { state, cmd } = record;
   const [entrypoint = "", ...args] = cmd;
   return {
@@ -57,7 +57,7 @@ function execMessage(record: ExecRecord): MessageInitShape<typeof ExecSchema> {
     entrypoint,
     arguments: args,
     privileged: record.privileged,
-    user: record.user,
+    user: record.user || (app.registry.byId(record.containerId)?.record.config.user ?? ""),
     openStdin: record.attachStdin,
     openStdout: record.attachStdout,
     openStderr: record.attachStderr,
