@@ -369,7 +369,7 @@ describe("docker build with buildx", () => {
       ...{ a: "of a\n", b: "of b\n", "dir/x": "x" },
     });
     await build(folder, ["-t", "places"]);
-    assert.equal(await output("places", ["cat", "/all"]), "of b\na\nx\n0:0\n7:0");
+    assert.equal(await output("places", ["cat", "/all"]), "of b\na\nx\n0:0\n7:7");
   });
 
   it("ends a cancelled build and leaves nothing of it", async () => {

@@ -148,6 +148,7 @@ describe("COPY", () => {
   it("leaves out, keeps parents, and links as its flags say", async () => {
     const folder = await folderOf({
       Dockerfile: [
+        "# syntax=docker/dockerfile:1",
         "FROM busybox AS made",
         "RUN mkdir /other && ln -s /other /link",
         "COPY --link a/one /link/",
@@ -213,6 +214,44 @@ describe("ADD", () => {
       ["all/sub/word", "all/top", "sub/word"],
     );
     assert.ok(names.includes("all/.git/HEAD"), names.join("\n"));
+  });
+
+  it("says in BuildKit's words why a repository or a file was not fetched, and blames no line", async () => {
+    const folder = await folderOf({ "repository/sub/word": "of main", "repository/top": "t" });
+    await using server = await serveRepository(path.join(folder, "repository"));
+    const { url, commit } = server;
+    const web = http.createServer((_request, response) => response.writeHead(404).end());
+    web.listen(0, "127.0.0.1");
+    await once(web, "listening");
+    const port = String((web.address() as AddressInfo).port);
+    const cases = [
+      [`${url}#nope`, 'failed to load cache key: repository does not contain ref nope, output: ""'],
+      [
+        `${url}#main:none`,
+        'invalid subdir /none: failed to lstat "none": statat none: no such file',
+      ],
+      [`${url}#main:top`, 'invalid subdir /top: git subpath "/top" contains non-directory "top"'],
+      [`--checksum=zz ${url}`, "invalid checksum zz for Git URL, expected hex commit hash"],
+      [`--checksum=00 ${url}`, `expected checksum to match 00, got ${commit}`],
+      [`${url}-none`, `error fetching default branch for repository ${url}-none: git stderr:`],
+      ["git@127.0.0.1:none", "unset ssh forward key default"],
+      [`http://127.0.0.1:${port}/x`, "failed to load cache key: invalid response status 404"],
+      [
+        `https://127.0.0.1:${port}/x`,
+        `Get "https://127.0.0.1:${port}/x": http: server gave HTTP response to HTTPS client`,
+      ],
+    ] as const;
+    try {
+      for (const [source, text] of cases) {
+        const Dockerfile = `FROM scratch\nADD ${source} /x\n`;
+        const ran = await tryBuild(await folderOf({ Dockerfile }), []);
+        assert.equal(ran.code, 1, source);
+        assert.ok(ran.stderr.includes(text), ran.stderr);
+        assert.doesNotMatch(ran.stderr, />>>/);
+      }
+    } finally {
+      web.close();
+    }
   });
 });
 

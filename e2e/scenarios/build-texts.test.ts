@@ -94,6 +94,11 @@ const failures: readonly (readonly [
   ["RUN touch /f\nWORKDIR /f", "Cannot mkdir: /f is not a directory", "mkdir /f: not a directory"],
   ["RUN", "The command '/bin/sh -c' returned a non-zero code: 2", undefined],
   ["ONBUILD NOPE", undefined, undefined],
+  [
+    'COPY "d x" /',
+    'failed to process "\\"d": unexpected end of statement while looking for matching double-quote',
+    'failed to process "\\"d": unexpected end of statement while looking for matching double-quote',
+  ],
 ];
 
 describe("a Dockerfile that is wrong", () => {
@@ -113,7 +118,7 @@ describe("a Dockerfile that is wrong", () => {
 
   it("lacks a source of a step, which is blamed, and not the one that waits for it", async () => {
     const copied = await build("buildkit", "FROM busybox\nCOPY none /\nRUN false\n");
-    const reference = "[0-9a-z]{25}::[0-9a-z]{25}";
+    const reference = "[0-9a-f-]{36}::[0-9a-z]{25}";
     const reason = `failed to calculate checksum of ref ${reference}: "/none": not found`;
     assert.match(
       copied.stderr,
@@ -140,6 +145,54 @@ describe("a Dockerfile that is wrong", () => {
       ),
     );
     assert.match(mounted.stderr, /^ {3}2 \| >>> RUN --mount=source=none/m);
+  });
+
+  const steps = (shown: string): string[] =>
+    shown
+      .split("\n")
+      .filter((line) => /^#\d+ (?:\[|CANCELED|ERROR)/.test(line))
+      .map((line) => line.replace(/@sha256:\S+/, ""));
+
+  it("is told of as far as it is understood, one thing after the other", async () => {
+    const loaded = "#1 [internal] load build definition from Dockerfile";
+    const named = "#2 [internal] load metadata for docker.io/library/busybox:latest";
+    const ignored = "#3 [internal] load .dockerignore";
+    const first = "#4 [1/2] FROM docker.io/library/busybox:latest";
+    const built = await build("buildkit", "FROM busybox\nCOPY a /x\n");
+    assert.deepEqual(steps(built.stderr), [
+      ...[loaded, named, ignored, first],
+      ...["#5 [internal] load build context", "#6 [2/2] COPY a /x"],
+    ]);
+    const wrong = await build("buildkit", "FROM busybox\nNOPE\n");
+    assert.deepEqual(steps(wrong.stderr), [loaded]);
+    const later = await build("buildkit", "FROM busybox\nEXPOSE x\n");
+    assert.deepEqual(steps(later.stderr), [loaded, named, ignored]);
+    const unnamed = await build("buildkit", "FROM busybox\nCOPY --from=9 a /\n");
+    assert.deepEqual(steps(unnamed.stderr), [loaded]);
+  });
+
+  it("takes from an image what is not there, by COPY and by a mount", async () => {
+    for (const [line, text] of [
+      ["COPY --from=busybox /none /", "lstat /none: no such file or directory"],
+      [
+        "RUN --mount=from=busybox,source=none,target=/n true",
+        'process "/bin/sh -c true" did not complete successfully: open /none: no such file or directory',
+      ],
+    ] as const) {
+      const { stderr } = await build("buildkit", `FROM busybox\n${line}\n`);
+      assert.ok(stderr.trimEnd().endsWith(`ERROR: failed to solve: ${text}`), stderr);
+      assert.match(stderr, /^#4 FROM docker\.io\/library\/busybox:latest/m);
+    }
+  });
+
+  it("shows every place that has part in a circle, and none of a graph that is refused", async () => {
+    const circle = "FROM busybox AS a\nCOPY --from=b /x /\nFROM busybox AS b\nCOPY --from=a /x /\n";
+    const { stderr } = await build("buildkit", circle);
+    const places = stderr.split("\n").filter((line) => line.includes(">>>"));
+    assert.deepEqual(places, ["   4 | >>> COPY --from=a /x /", "   2 | >>> COPY --from=b /x /"]);
+    const empty = await build("buildkit", "FROM busybox\nRUN []\n");
+    assert.match(empty.stderr, /failed to marshal LLB definition: arguments are required$/m);
+    assert.doesNotMatch(empty.stderr, />>>/);
   });
 
   it("has stages in a circle, of which the first is named", async () => {

@@ -23,7 +23,7 @@ export async function outlineBuild(...context: BuildContextParts): Promise<Outli
 /** The stages of a Dockerfile. Throws BuildError. */
 export function targetsOfDockerfile({ dockerfile }: BuildInputs): TargetFacts[] {
   try {
-    const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
+    const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"), "later");
     return targetsOf(splitStages(parsed));
   } catch (error) {
     throw placed(error, dockerfile);

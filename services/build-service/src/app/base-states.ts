@@ -40,7 +40,7 @@ export function emptyState(tree: Vertex, platform: Platform, style: DispatchStyl
     ...{ architecture, os, config, history: [] },
     ...(variant !== undefined && { variant }),
   };
-  return { tree, document, args: new Map(), hasCommand: false, platform };
+  return { tree, document, args: new Map(), hiding: new Set(), hasCommand: false, platform };
 }
 
 /** A base image's document without what belongs to its own making. */

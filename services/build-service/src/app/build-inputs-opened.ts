@@ -9,6 +9,7 @@ import type {
   ContextRequest,
   ContextSource,
   ContextTree,
+  LentAgent,
 } from "../ports/build-inputs.ts";
 import type { Downloads } from "../ports/downloads.ts";
 import type { RunningVertex } from "../ports/progress.ts";
@@ -75,7 +76,8 @@ export class OpenedInputs implements AsyncDisposable {
       return await source.context.open(request, vertex, signal);
     }
     if (source.kind !== "remote") throw new TypeError(`context ${name} has no files`);
-    return await this.#downloads.context(source.url, this.#scratch(), vertex, signal);
+    const options = { into: this.#scratch(), agent: this.#agent(signal) };
+    return await this.#downloads.context(source.url, options, vertex, signal);
   }
 
   #download(
@@ -87,9 +89,14 @@ export class OpenedInputs implements AsyncDisposable {
   ): Promise<ContextTree> {
     const into = this.#scratch();
     const secret = (id: string): Promise<Uint8Array | undefined> => this.#inputs.secret(id, signal);
+    const agent = this.#agent(signal);
     return scheme === "git"
-      ? this.#downloads.git({ url, checksum, keepGitDir, into, secret }, vertex, signal)
+      ? this.#downloads.git({ url, checksum, keepGitDir, into, secret, agent }, vertex, signal)
       : this.#downloads.file({ url, checksum, into }, vertex, signal);
+  }
+
+  #agent(signal: AbortSignal): (id: string) => Promise<LentAgent> {
+    return (id) => this.#inputs.sshAgent(id, signal);
   }
 
   #write(files: readonly InlineFile[]): ContextTree {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostPlatform, type Platform } from "@gantry/oci";
+import { BuildFailure } from "../domain/build-failure.ts";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
 import { findTarget, splitStages } from "../domain/frontend/stages.ts";
 import type { RunConfig } from "../domain/image-config.ts";
 import { reachable } from "../domain/solver/vertex.ts";
 import type { BuildRequest } from "../ports/build.ts";
-import type { BuildInputs } from "../ports/build-inputs.ts";
+import { type BuildInputs, noAgents } from "../ports/build-inputs.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
@@ -35,7 +36,7 @@ const inputs: BuildInputs = {
   context: undefined,
   namedContexts: new Map(),
   secret: () => Promise.resolve(undefined),
-  sshAgent: () => Promise.resolve(undefined),
+  sshAgent: (id) => Promise.resolve(noAgents(id)),
   registryAuth: () => Promise.resolve(undefined),
 };
 
@@ -63,7 +64,7 @@ async function plan(
     platform: options.platforms?.at(-1) ?? hostPlatform(),
     fullName: (reference) => `full/${reference}`,
     base(reference) {
-      asked.push(reference);
+      if (!asked.includes(reference)) asked.push(reference);
       const document = {
         ...{ architecture: "amd64", os: "linux", history: [] },
         config: options.config ?? { Env: ["PATH=/bin"] },
@@ -75,6 +76,7 @@ async function plan(
       });
     },
   });
+  await planner.prepare(target);
   return { planned: await planner.plan(target), asked };
 }
 
@@ -134,14 +136,26 @@ describe("stages", () => {
     );
   });
 
-  it("may be named before they come, but not in a circle", async () => {
-    const { planned } = await plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], {
-      target: "a",
-    });
-    assert.equal(planned.state.tree.inputs[1]?.name, "[b 1/1] FROM full/two@sha256:1");
+  it("can't be copied from before they come, nor in a circle", async () => {
+    await assert.rejects(
+      plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b"], { target: "a" }),
+      /cannot copy from stage "b", it needs to be defined before current stage "a"/,
+    );
+    await assert.rejects(
+      plan(["FROM one AS a", "RUN --mount=from=b,target=/m x", "FROM two AS b"], { target: "a" }),
+      /cannot mount from stage "b" to "\/m", stage needs to be defined before current command/,
+    );
     await assert.rejects(
       plan(["FROM one AS a", "COPY --from=b /x /", "FROM two AS b", "COPY --from=a /x /"]),
-      /circular dependency detected on stage: [ab]/,
+      (error: unknown) => {
+        assert.ok(error instanceof BuildFailure);
+        assert.equal(error.message, "circular dependency detected on stage: a");
+        assert.deepEqual(
+          [...error.before, error.lines].map((lines) => lines?.first),
+          [4, 2],
+        );
+        return true;
+      },
     );
     await assert.rejects(
       plan(["FROM one AS a", "COPY --from=a /x /"]),
@@ -155,6 +169,13 @@ describe("stages", () => {
     ]);
     assert.deepEqual(asked.sort(), ["four", "one", "three", "two"]);
     await assert.rejects(plan(["FROM one", "COPY --from=7 /a /"]), /invalid stage index 7/);
+    // Mounts don't count stages.
+    const mounted = await plan(["FROM one", "RUN --mount=from=7,target=/m true"]);
+    assert.deepEqual(mounted.asked, ["one", "7"]);
+    await assert.rejects(
+      plan(["FROM one", "COPY --from=$X /a /"]),
+      /variable expansion is not supported for --from/,
+    );
   });
 });
 
@@ -176,6 +197,20 @@ describe("arguments", () => {
     assert.deepEqual(op.env, ["PATH=/bin", "A=env", "B=only"]);
     assert.deepEqual(planned.state.document.config.Env, ["PATH=/bin", "A=env"]);
   });
+  it("hide variables that were set before them", async () => {
+    const lines = [
+      "FROM one",
+      "ENV A=env B=env",
+      "ARG A=arg B",
+      "RUN echo $A",
+      "ENV C=$A$B A=last",
+    ];
+    const { planned } = await plan([...lines, "RUN echo $A"]);
+    const { op } = planned.state.tree;
+    assert.ok(op.kind === "run");
+    assert.deepEqual(op.env, ["PATH=/bin", "A=last", "B=env", "C=argenv"]);
+    assert.ok(history(planned).includes("RUN |2 A=arg B=env /bin/sh -c echo $A # buildkit"));
+  });
   it("of proxies need no declaration, and are in no key", async () => {
     const lines = ["FROM one", "RUN true"];
     const [plain, proxied] = [await plan(lines), await plan(lines, { args: { HTTP_PROXY: "p" } })];
@@ -196,6 +231,24 @@ describe("triggers of the base", () => {
       "RUN /bin/sh -c own # buildkit",
     ]);
     assert.equal(planned.state.document.config.OnBuild, null);
+  });
+  it("are shown as such, and each counts as a step", async () => {
+    const config = { OnBuild: ["COPY x /x", "ENV A=b", "RUN <<EOF\necho $A\nEOF"] };
+    const { planned } = await plan(["FROM one", "RUN own"], { config });
+    assert.deepEqual(
+      names(planned).filter((name) => !name.includes("internal")),
+      [
+        "[1/2] FROM full/one@sha256:1",
+        "[2/5] ONBUILD COPY x /x",
+        "[3/5] ONBUILD RUN <<EOF (echo b)",
+        "[4/5] RUN own",
+      ],
+    );
+  });
+  it("that are wrong are told of as they are", async () => {
+    await assert.rejects(plan(["FROM one"], { config: { OnBuild: ["NOPE"] } }), {
+      message: "unknown instruction: NOPE (did you mean COPY?)",
+    });
   });
 });
 
@@ -222,7 +275,29 @@ describe("refusals", () => {
     ["a bad mode", ["FROM a", "COPY --chmod=9 a /"], /invalid chmod parameter/],
     ["a bad port", ["FROM a", "EXPOSE x"], /invalid containerPort: x/],
     ["a bad signal", ["FROM a", "STOPSIGNAL -"], /invalid signal/],
-    ["a network of the host", ["FROM a", "RUN --network=host x"], /network\.host is not allowed/],
+    ["a device", ["FROM a", "RUN --device=x y"], /device feature is only supported in/],
+    ["a mode that is none", ["FROM a", "COPY --chmod=abc a /"], /^BuildFailure: invalid syntax$/],
+    ["a bare secret", ["FROM a", "RUN --mount=type=secret x"], /invalid secret mount\. one of/],
+    [
+      "a secret of two names",
+      ["FROM a", "RUN --mount=type=secret,id=a,src=b x"],
+      /both source and/,
+    ],
+    [
+      "a mode of a bind",
+      ["FROM a", "RUN --mount=target=/x,mode=1 y"],
+      /mode not allowed for "bind"/,
+    ],
+    [
+      "shared memory",
+      ["FROM a", "RUN --mount=type=tmpfs,target=/x,sharing=shared y"],
+      /invalid cache/,
+    ],
+    [
+      "what is required too soon",
+      ["FROM a", "RUN --mount=required,type=ssh y"],
+      /for mount type 'bind'/,
+    ],
     ["an unknown key of a mount", ["FROM a", "RUN --mount=targte=/x x"], /did you mean target\?/],
   ];
   for (const [name, lines, text] of refused) {

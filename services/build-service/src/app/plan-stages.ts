@@ -2,15 +2,18 @@
 import { formatPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import type { Lookup } from "../domain/dockerfile/expand.ts";
+import { goQuote } from "../domain/dockerfile/go-quote.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { lexDockerfile } from "../domain/dockerfile/lexer.ts";
-import { nearest } from "../domain/dockerfile/nearest.ts";
+import { mountFrom } from "../domain/dockerfile/mount-words.ts";
+import { didYouMean } from "../domain/dockerfile/nearest.ts";
 import { parseInstruction } from "../domain/dockerfile/parse.ts";
 import { proxyEnvironment } from "../domain/frontend/arguments.ts";
 import { dispatch } from "../domain/frontend/dispatch.ts";
 import type { DispatchContext } from "../domain/frontend/dispatch-context.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import { buildkitHistory, classicHistory } from "../domain/frontend/history-texts.ts";
+import { parseMount } from "../domain/frontend/mounts.ts";
 import { lookupIn, type StageState, withConfig } from "../domain/frontend/stage-state.ts";
 import { type Stage, stageCalled } from "../domain/frontend/stages.ts";
 import { keyOf } from "../domain/solver/cache-key.ts";
@@ -21,7 +24,9 @@ import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-sta
 import { globalArguments } from "./global-arguments.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "./planned-stage.ts";
+import { inBuildkitWords } from "./registry-texts.ts";
 import { StageFacts } from "./stage-facts.ts";
+import { StageNeeds } from "./stage-needs.ts";
 
 const nothing: Lookup = () => undefined;
 
@@ -66,8 +71,22 @@ export class StagePlanner {
     return planned;
   }
 
+  /** Checks all stages, then looks up the images that one of them stands on. Throws BuildFailure. */
+  async prepare(target: Stage): Promise<void> {
+    const needs = new StageNeeds(this.#context, this.#facts, (name, by) =>
+      this.#stageTakenBy(name, by),
+    );
+    needs.check();
+    await Promise.all(
+      needs
+        .imagesOf(target)
+        .map(({ reference, platform, by, context }) =>
+          this.#find(reference, platform, by, context),
+        ),
+    );
+  }
+
   async #planNow(stage: Stage, path: readonly Stage[]): Promise<PlannedStage> {
-    this.#refuseCycle(stage, path);
     const begun = await this.#begin(stage, path, "at once");
     for (let left = begun.instructions.length; left > 0; left -= 1) await begun.advance();
     return begun.end();
@@ -87,15 +106,16 @@ export class StagePlanner {
     const { state: base, image, triggers, parent } = await this.#base(stage, path);
     const instructions = [...triggers, ...stage.instructions];
     const from = new Map(needed === "at once" ? await this.#dependencies(instructions, path) : []);
-    const count = this.#facts.countSteps(stage, instructions);
+    const count = this.#facts.countSteps(stage, triggers.length);
     // BuildKit counts a named context in a base's place, and gives it no number.
     const isNamed = this.#namedContext(this.#facts.baseName(stage)) !== undefined;
     let number = isNamed ? 0 : count.first;
     const stepName = (text: string, state: StageState): string => {
       number += 1;
+      const isTrigger = this.#context.style === "buildkit" && steps.length < triggers.length;
       const prefix = this.#facts.prefixOf(stage, lookupIn(state));
       const place = String(number).padStart(String(count.all).length);
-      return `[${prefix}${place}/${String(count.all)}] ${text}`;
+      return `[${prefix}${place}/${String(count.all)}] ${isTrigger ? "ONBUILD " : ""}${text}`;
     };
     const context = this.#dispatchContext(stage, from, stepName);
     const steps: PlannedStep[] = [];
@@ -123,23 +143,19 @@ export class StagePlanner {
     };
   }
 
-  /** Stages that depend on each other would wait for each other. */
-  #refuseCycle(stage: Stage, path: readonly Stage[]): void {
-    for (const [name, { lines }] of fromNames(stage.instructions)) {
-      const other = this.#stageCalled(name, path);
-      if (other !== undefined && path.includes(other)) {
-        const first = path.slice(path.indexOf(other)).toSorted((a, b) => a.index - b.index)[0];
-        const { name } = first ?? other;
-        throw new BuildFailure(`circular dependency detected on stage: ${name}`, lines);
-      }
-    }
-  }
-
-  /** The classic builder knows of the stages that it has built. */
-  #stageCalled(name: string, path: readonly Stage[]): Stage | undefined {
+  /** Only COPY counts stages. Throws BuildFailure. */
+  #stageTakenBy(name: string, by: Instruction, built?: number): Stage | undefined {
     const { file, style } = this.#context;
-    const built = style === "classic" ? path.at(-1)?.index : undefined;
-    return stageCalled(file.stages.slice(0, built), name.toLowerCase());
+    const stages = file.stages.slice(0, built);
+    const isNumber = /^[-+]?\d+$/.test(name);
+    if (style === "buildkit" && isNumber && by.kind === "RUN") return undefined;
+    const stage = stageCalled(stages, name.toLowerCase());
+    if (stage !== undefined || !isNumber || this.#namedContext(name) !== undefined) return stage;
+    throw new BuildFailure(
+      style === "classic"
+        ? `invalid from flag value ${name}: index out of bounds`
+        : `invalid stage index ${String(Number(name))}`,
+    );
   }
 
   async #base(
@@ -186,7 +202,7 @@ export class StagePlanner {
 
   async #fromImage(reference: string, stage: Stage, platform: Platform) {
     const image = await this.#find(reference, platform, stage.from);
-    const all = this.#facts.countSteps(stage, stage.instructions).all;
+    const { all } = this.#facts.countSteps(stage, 0);
     const place = `${"1".padStart(String(all).length)}/${String(all)}`;
     const resolved = this.#resolvedName(reference, image);
     const tree = imageVertex(image, reference, platform, {
@@ -200,7 +216,7 @@ export class StagePlanner {
   #overImage(image: BaseImage, tree: Vertex, stage: Stage) {
     const document = startingDocument(image.document);
     const state: StageState = {
-      ...{ tree, document, args: new Map(), hasCommand: false },
+      ...{ tree, document, args: new Map(), hiding: new Set(), hasCommand: false },
       platform: image.platform,
     };
     return { ...this.#takeTriggers(state, stage), image };
@@ -243,9 +259,10 @@ export class StagePlanner {
       return await this.#context.base(reference, platform, contextName);
     } catch (error) {
       if (!(error instanceof Error) || error.name === "AbortError") throw error;
-      throw new BuildFailure(this.#notFound(reference, by, error, contextName), by.lines, {
-        cause: error,
-      });
+      // Of mounts the instruction isn't told.
+      const isMount = by.kind === "RUN" && this.#context.style === "buildkit";
+      const message = this.#notFound(reference, by, error, contextName);
+      throw new BuildFailure(message, isMount ? undefined : by.lines, { cause: error });
     }
   }
 
@@ -260,14 +277,12 @@ export class StagePlanner {
       return by.kind === "FROM" ? message : `invalid from flag value ${reference}: ${message}`;
     }
     const name = fullName(reference);
-    if (name === undefined)
-      return `failed to parse stage name ${JSON.stringify(reference)}: ${message}`;
-    const failure = `failed to resolve source metadata for ${name}: ${message}`;
+    if (name === undefined) return `failed to parse stage name ${goQuote(reference)}: ${message}`;
+    const reason = inBuildkitWords(message, name);
+    const failure = `failed to resolve source metadata for ${name}: ${reason}`;
     if (contextName !== undefined) return failure;
-    const names = this.#context.file.stages.flatMap((each) => (each.named ? [each.name] : []));
-    const near = nearest(reference, names);
-    const hint = near === undefined ? "" : ` (did you mean ${near}?)`;
-    return `${reference}: ${failure}${hint}`;
+    const names = this.#context.file.stages.map((each) => each.name);
+    return `${reference}: ${failure}${didYouMean(reference, [...names, ...commonImages])}`;
   }
 
   #fromResult(
@@ -282,7 +297,8 @@ export class StagePlanner {
     const name = `[${this.#facts.prefixOf(stage, nothing)}] FROM ${stage.from.image}`;
     const tree = vertexOf({ kind: "layer", snapshot: found.snapshot }, [], { name });
     const state: StageState = {
-      ...{ tree, document: startingDocument(found.config), args: new Map(), hasCommand: false },
+      ...{ tree, document: startingDocument(found.config), args: new Map() },
+      ...{ hiding: new Set<string>(), hasCommand: false },
       platform: found.platform,
     };
     return { ...this.#takeTriggers(state, stage), image: undefined };
@@ -291,9 +307,14 @@ export class StagePlanner {
   /** ONBUILD of the base: instructions of this stage, and none of its children's. */
   #takeTriggers(state: StageState, stage: Stage) {
     const triggers = (state.document.config.OnBuild ?? []).map((text) => {
-      const line = lexDockerfile(text).lines[0];
-      if (line === undefined) throw new BuildFailure(`empty ONBUILD trigger`, stage.from.lines);
-      return parseInstruction({ ...line, lines: stage.from.lines });
+      try {
+        const line = lexDockerfile(text).lines[0];
+        if (line === undefined) throw new BuildFailure("empty ONBUILD trigger");
+        return parseInstruction({ ...line, lines: stage.from.lines }, "later");
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        throw new BuildFailure(error.message, stage.from.lines, { cause: error });
+      }
     });
     return {
       state: triggers.length === 0 ? state : withConfig(state, { OnBuild: null }),
@@ -330,16 +351,14 @@ export class StagePlanner {
       const snapshot = named.result.platforms[0]?.snapshot ?? "";
       return vertexOf({ kind: "layer", snapshot }, [], { name: `[context ${name}]` });
     }
-    const other = named === undefined ? this.#stageCalled(name, path) : undefined;
+    const stage = path.at(-1);
+    // The classic builder knows of the stages that it has built.
+    const built = this.#context.style === "classic" ? stage?.index : undefined;
+    const other = named === undefined ? this.#stageTakenBy(name, by, built) : undefined;
+    if (other !== undefined && other.index >= (stage?.index ?? 0)) throw tooLate(name, by, stage);
     if (other !== undefined) return (await this.plan(other, path)).state.tree;
-    if (named === undefined && /^\d+$/.test(name)) {
-      const isClassic = this.#context.style === "classic";
-      const text = isClassic ? `invalid from flag value ${name}: index out of bounds` : "";
-      throw new BuildFailure(text || `invalid stage index ${name}`);
-    }
     if (named === undefined && name === "scratch")
       return vertexOf({ kind: "scratch" }, [], { name: "scratch" });
-    const stage = path.at(-1);
     const platform = stage === undefined ? this.#context.platform : this.#facts.platformOf(stage);
     if (named !== undefined) return (await this.#contextImage(name, named, platform, by)).tree;
     const image = await this.#find(name, platform, by);
@@ -379,7 +398,6 @@ export class StagePlanner {
         hostname: request.hostname,
         ignoreCache,
       },
-      entitlements: request.entitlements,
       stepName,
       from: (name) => {
         const tree = from.get(name);
@@ -392,6 +410,23 @@ export class StagePlanner {
     };
   }
 }
+
+/** Stages are built in the order of the Dockerfile. */
+function tooLate(name: string, by: Instruction, stage: Stage | undefined): BuildFailure {
+  const message =
+    by.kind === "RUN"
+      ? `cannot mount from stage ${goQuote(name)} to ${goQuote(mountTarget(name, by))}, stage needs to be defined before current command`
+      : `cannot copy from stage ${goQuote(name)}, it needs to be defined before current stage ${goQuote(stage?.name ?? "")}`;
+  return new BuildFailure(message, by.lines);
+}
+
+function mountTarget(name: string, { mounts }: Extract<Instruction, { kind: "RUN" }>): string {
+  const mount = mounts.find((each) => mountFrom(each) === name);
+  return mount === undefined ? "" : parseMount(mount, (word) => word).target;
+}
+
+/** Names that a misspelt one may have been meant for. */
+const commonImages = ["alpine", "busybox", "centos", "debian", "golang", "ubuntu", "fedora"];
 
 /** Digest of an `[internal]` vertex. */
 export const internalDigest = (...parts: readonly unknown[]): string => `sha256:${keyOf(parts)}`;

@@ -3,10 +3,17 @@ import path from "node:path";
 import { nowNano } from "@gantry/events";
 import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { type Dockerfile, parseDockerfile } from "../domain/dockerfile/parse.ts";
+import { readDirectives } from "../domain/dockerfile/directives.ts";
+import {
+  type Dockerfile,
+  type Grammar,
+  grammarOf,
+  parseDockerfile,
+} from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
+import { refuseGraph } from "../domain/solver/refuse-graph.ts";
 import { reachable } from "../domain/solver/vertex.ts";
 import {
   BuildError,
@@ -29,6 +36,7 @@ import { outlineOf } from "./outline.ts";
 import { internalDigest, StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 import { platformResult } from "./platform-result.ts";
+import { inBuildkitWords } from "./registry-texts.ts";
 import { SolveSession } from "./solver.ts";
 import { takeLayout } from "./take-layout.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
@@ -79,7 +87,8 @@ export async function runBuild(
 /** An error of the Dockerfile with its place. */
 export function placed(error: unknown, { name, bytes }: BuildInputs["dockerfile"]): unknown {
   if (!(error instanceof DockerfileSyntaxError || error instanceof BuildFailure)) return error;
-  const place = error.lines && { file: name, source: bytes, lines: error.lines };
+  const before = error instanceof BuildFailure ? error.before : [];
+  const place = error.lines && { file: name, source: bytes, lines: error.lines, before };
   const message = error instanceof DockerfileSyntaxError ? error.told : error.message;
   return new BuildError(message, { place, cause: error });
 }
@@ -158,7 +167,7 @@ export class RunningBuild {
     const read = this.#read();
     const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
     const check = this.#check(read, this.#warn);
-    const [ignore] = await Promise.all([this.#inputs.ignore(), planner.plan(read.target)]);
+    const { ignore } = await this.#plan([planner], read.target);
     await check([planner], ignore);
     const { buildArgs } = this.#request;
     const given = new Set(
@@ -193,10 +202,18 @@ export class RunningBuild {
 
   /** The Dockerfile in stages. Throws DockerfileSyntaxError, BuildFailure. */
   #read(): ReadDockerfile {
-    const dockerfile = parseDockerfile(Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8"));
+    const text = Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8");
+    const dockerfile = parseDockerfile(text, this.#grammar(text));
     const file = splitStages(dockerfile);
     const target = findTarget(file.stages, this.#request.target);
     return { dockerfile, file, target, escape: dockerfile.directives.get("escape") ?? "\\" };
+  }
+
+  /** The classic builder knows no directive. */
+  #grammar(text: string): Grammar {
+    if (this.#listener !== undefined) return "built in";
+    const asked = this.#request.buildArgs.get("BUILDKIT_SYNTAX");
+    return grammarOf(asked ?? readDirectives(text).get("syntax") ?? "");
   }
 
   async fail(error: unknown): Promise<void> {
@@ -251,18 +268,29 @@ export class RunningBuild {
     this.#sink.warning(vertex, { ...shownFinding(finding), lines: finding.lines });
   };
 
+  /** The client sees one thing after the other: images, .dockerignore, the instructions. */
+  async #plan(planners: readonly StagePlanner[], target: Stage) {
+    await Promise.all(planners.map((planner) => planner.prepare(target)));
+    const ignore = await this.#inputs.ignore();
+    const plans = await Promise.all(planners.map((planner) => planner.plan(target)));
+    return { plans, ignore };
+  }
+
   /** Everything is planned, then solved from its end. */
   async #solveGraph(
     planners: readonly StagePlanner[],
     target: Stage,
     check: PlanChecks,
   ): Promise<PlatformResult[]> {
-    const planning = Promise.all(planners.map((planner) => planner.plan(target)));
-    const [plans, ignore] = await Promise.all([planning, this.#inputs.ignore()]);
+    const { plans, ignore } = await this.#plan(planners, target);
     await check(planners, ignore);
     const roots = plans.map(({ state }) => state.tree);
+    const vertices = reachable(roots);
+    refuseGraph(vertices, this.#request.entitlements);
     await using opened = this.#openInputs(contextNeeds(roots, ignore.split("\n")));
-    this.#tracker.announce(reachable(roots));
+    this.#tracker.announce(vertices);
+    // Images are there: nothing is done for them, whoever asks first.
+    for (const vertex of vertices) if (vertex.op.kind === "image") this.#tracker.cached(vertex);
     const session = this.#session(opened);
     return await Promise.all(
       plans.map(({ state }) => platformResult(this.#request, state, session)),
@@ -395,8 +423,15 @@ export class RunningBuild {
       vertex.end();
       return image;
     } catch (error) {
-      vertex.end(error);
+      vertex.end(this.#metadataFailure(reference, error));
       throw error;
     }
+  }
+
+  #metadataFailure(reference: string, error: unknown): unknown {
+    const name = fullNameOf(this.#parts, reference);
+    if (!(error instanceof Error) || error.name === "AbortError" || name === undefined)
+      return error;
+    return new Error(inBuildkitWords(error.message, name), { cause: error });
   }
 }

@@ -40,7 +40,12 @@ export interface VertexWork {
   /** Checksum of what a source of COPY, or a bind mount, takes from an input that is no tree. */
   contentSum(vertex: Vertex, input: Vertex, path: string, signal: AbortSignal): Promise<string>;
   /** Checksum of what a source takes from a tree. */
-  treeSum(vertex: Vertex, snapshot: string, path: string, signal: AbortSignal): Promise<string>;
+  treeSum(
+    vertex: Vertex,
+    tree: { readonly input: Vertex; readonly snapshot: string },
+    path: string,
+    signal: AbortSignal,
+  ): Promise<string>;
   /** What the classic builder writes for the sources of a COPY. */
   sourcesSum(vertex: Vertex, inputs: SolvedInputs, signal: AbortSignal): Promise<string>;
   /** The name under which a record is listed. */
@@ -401,7 +406,7 @@ export class SolveSession {
       return await this.#work.contentSum(vertex, input, path, this.#signal);
     }
     const { snapshot } = await this.result(input);
-    return await this.#work.treeSum(vertex, snapshot, path, this.#signal);
+    return await this.#work.treeSum(vertex, { input, snapshot }, path, this.#signal);
   }
 }
 

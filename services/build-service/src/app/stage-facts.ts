@@ -47,10 +47,11 @@ export class StageFacts {
     return stages.length > 1 || stages.some(({ instructions }) => instructions.some(isTaking));
   }
 
-  /** @param instructions the stage's, with the triggers of its base */
-  countSteps(stage: Stage, instructions: readonly Instruction[]): StepCount {
+  /** @param triggers how many the stage's base has: each counts, whatever it is */
+  countSteps(stage: Stage, triggers: number): StepCount {
     const first = this.#isImage(stage) ? 1 : 0;
-    return { first, all: first + instructions.filter(({ kind }) => steps.includes(kind)).length };
+    const own = stage.instructions.filter(({ kind }) => steps.includes(kind)).length;
+    return { first, all: first + triggers + own };
   }
 
   #isImage(stage: Stage): boolean {
@@ -83,7 +84,11 @@ export class StageFacts {
       return parsePlatform(text);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new BuildFailure(`failed to parse platform ${text}: ${reason}`, stage.from.lines);
+      const { lines } = stage.from;
+      // It is placed twice.
+      throw new BuildFailure(`failed to parse platform ${text}: ${reason}`, lines, {
+        before: [lines],
+      });
     }
   }
 

@@ -91,12 +91,7 @@ export class StepMounts {
   }
 
   #find(root: string, source: string): string {
-    try {
-      return this.#context.files.find(root, source);
-    } catch (error) {
-      if (error instanceof MissingSource) throw missingSource(error);
-      throw error;
-    }
+    return this.#context.files.find(root, source);
   }
 
   async #bindCache(
@@ -159,12 +154,12 @@ export class StepMounts {
     mount: Extract<RunMount, { type: "ssh" }>,
     { bound, signal }: RunInProgress,
   ): Promise<void> {
-    const socket = await this.#context.inputs.sshAgent(mount.id, signal);
-    if (socket === undefined) {
-      if (mount.required)
-        throw new BuildFailure(`no SSH key ${JSON.stringify(mount.id)} forwarded from the client`);
+    const agent = await this.#context.inputs.sshAgent(mount.id, signal);
+    if ("missing" in agent) {
+      if (mount.required) throw new BuildFailure(agent.missing);
       return;
     }
+    const { socket } = agent;
     await chown(socket, mount.uid, mount.gid);
     await chmod(socket, mount.mode);
     bound.binds.push({ source: socket, target: mount.target, readOnly: false });
@@ -174,11 +169,13 @@ export class StepMounts {
 
 /** BuildKit's words for a source that is not there, as its vertex shows them. */
 export function missingSource(error: MissingSource): MissingSource {
-  const text = `failed to calculate checksum of ref ${referenceId()}::${referenceId()}: ${JSON.stringify(error.path)}: not found`;
+  const text = `failed to calculate checksum of ref ${worker}::${referenceId()}: ${JSON.stringify(error.path)}: not found`;
   return Object.assign(new MissingSource(error.path), { message: text });
 }
 
-/** As BuildKit's identifiers of snapshots: 25 letters and digits. */
+/** As BuildKit's names of snapshots: 25 letters and digits, behind what tells workers apart. */
+const worker = randomUUID();
+
 function referenceId(): string {
   return randomUUID().replaceAll("-", "").slice(0, 25);
 }

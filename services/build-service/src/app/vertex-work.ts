@@ -3,7 +3,7 @@
 import { createReadStream } from "node:fs";
 import { BuildFailure, DownloadFailure, MissingSource } from "../domain/build-failure.ts";
 import { sourcesText } from "../domain/frontend/history-texts.ts";
-import type { CopyOp, CopySource, RunOp, Vertex } from "../domain/solver/vertex.ts";
+import type { CopyOp, CopySource, RunMount, RunOp, Vertex } from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
 import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
@@ -84,12 +84,17 @@ export class BoundWork implements VertexWork {
 
   async treeSum(
     vertex: Vertex,
-    snapshot: string,
+    { input, snapshot }: { readonly input: Vertex; readonly snapshot: string },
     source: string,
     signal: AbortSignal,
   ): Promise<string> {
     await using tree = await this.#read(snapshot, signal);
-    return await this.#sum(vertex, { root: tree.root, known: undefined }, source, true, signal);
+    const sum = this.#sum(vertex, { root: tree.root, known: undefined }, source, true, signal);
+    return await sum.catch((error: unknown) => {
+      const isClassic = this.#context.request.order === "sequential";
+      if (isClassic || !(error instanceof MissingSource) || !isGiven(input)) throw error;
+      throw new BuildFailure(`lstat ${error.path}: no such file or directory`);
+    });
   }
 
   async #sum(
@@ -151,13 +156,16 @@ export class BoundWork implements VertexWork {
       tracker.start(input.digest);
       return tracker.running(input.digest);
     };
-    const tree = opened.open(input, begin, signal);
+    const tree = opened.open(input, begin, signal).catch((error: unknown) => {
+      throw this.failure(input, error);
+    });
     tree.then(
       () => {
         tracker.end(input.digest);
       },
       (error: unknown) => {
-        tracker.end(input.digest, error);
+        const { cause } = error instanceof BuildError ? error : { cause: undefined };
+        tracker.end(input.digest, cause ?? error);
       },
     );
     return tree;
@@ -262,7 +270,11 @@ export class BoundWork implements VertexWork {
     await using held = new AsyncDisposableStack();
     const bound: BoundMounts = { binds: [], tmpfs: [], env: [], secretEnv: [] };
     for (const mount of op.mounts) {
-      await this.#mounts.bind(vertex, mount, { inputs, held, bound, signal });
+      await this.#mounts
+        .bind(vertex, mount, { inputs, held, bound, signal })
+        .catch((error: unknown) => {
+          throw this.#bindFailure(vertex, op, mount, error);
+        });
     }
     const container: StepContainer = {
       parentLayer: inputs.layer(0)?.snapshot ?? "",
@@ -312,6 +324,16 @@ export class BoundWork implements VertexWork {
     return sizeBytes;
   }
 
+  /** To BuildKit what is not in an image fails the program; of a stage's tree it is missed before. */
+  #bindFailure(vertex: Vertex, op: RunOp, mount: RunMount, error: unknown): unknown {
+    if (!(error instanceof MissingSource)) return error;
+    const input = mount.type === "bind" || mount.type === "cache" ? mount.input : undefined;
+    const tree = vertex.inputs[input ?? 0];
+    if (mount.type === "bind" && tree !== undefined && !isGiven(tree)) return missingSource(error);
+    const reason = new Error(`open ${error.path}: no such file or directory`, { cause: error });
+    return this.#startFailure(vertex, op, reason);
+  }
+
   /** The program did not even run. */
   #startFailure(vertex: Vertex, op: RunOp, error: unknown): unknown {
     if (!(error instanceof Error)) return error;
@@ -342,6 +364,9 @@ function whatFailed(error: Error): string {
   if (error instanceof DownloadFailure) return "failed to load cache key: ";
   return error instanceof MissingSource ? "failed to compute cache key: " : "";
 }
+
+/** A tree that no step has made: BuildKit takes no sums of it. */
+const isGiven = ({ op }: Vertex): boolean => op.kind === "image" || op.kind === "scratch";
 
 /** Why a program could not be executed; undefined when it was something else that failed. */
 function notStarted(error: unknown): string | undefined {

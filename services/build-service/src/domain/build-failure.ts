@@ -5,10 +5,17 @@ import type { LineRange } from "./dockerfile/syntax-error.ts";
 export class BuildFailure extends Error {
   override readonly name = "BuildFailure";
   readonly lines: LineRange | undefined;
+  /** Other places, told before. */
+  readonly before: readonly LineRange[];
 
-  constructor(message: string, lines?: LineRange, options?: { readonly cause?: unknown }) {
-    super(message, options);
+  constructor(
+    message: string,
+    lines?: LineRange,
+    options: { readonly cause?: unknown; readonly before?: readonly LineRange[] } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.lines = lines;
+    this.before = options.before ?? [];
   }
 }
 

@@ -86,6 +86,14 @@ export interface Credential {
   readonly identityToken: string;
 }
 
+/** A socket that leads to a client's SSH agent, or why there is none. */
+export type LentAgent = { readonly socket: string } | { readonly missing: string };
+
+/** Why, when the client lends no agents at all. */
+export const noAgents = (id: string): LentAgent => ({
+  missing: `no SSH key ${JSON.stringify(id === "" ? "default" : id)} forwarded from the client`,
+});
+
 /** Everything a build reads from its client. */
 export interface BuildInputs {
   /** The Dockerfile. */
@@ -103,11 +111,8 @@ export interface BuildInputs {
   readonly namedContexts: ReadonlyMap<string, ContextSource>;
   /** Value of a secret, or undefined when the client has none of that ID. */
   secret(id: string, signal: AbortSignal): Promise<Uint8Array | undefined>;
-  /**
-   * Path of a Unix socket, on this machine, that forwards to the client's agent until the build ends, or
-   * undefined when the client has none of that ID.
-   */
-  sshAgent(id: string, signal: AbortSignal): Promise<string | undefined>;
+  /** A Unix socket, on this machine, that forwards to the client's agent until the build ends. */
+  sshAgent(id: string, signal: AbortSignal): Promise<LentAgent>;
   /** Credential for a registry host (`registry-1.docker.io` for Docker Hub), or undefined. */
   registryAuth(host: string, signal: AbortSignal): Promise<Credential | undefined>;
 }

@@ -101,6 +101,8 @@ export interface ErrorPlace {
   /** The whole file. */
   readonly source: Uint8Array;
   readonly lines: LineRange;
+  /** Other places, told before. */
+  readonly before?: readonly LineRange[];
 }
 
 /**

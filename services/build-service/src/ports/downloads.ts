@@ -1,6 +1,9 @@
 /** Files from elsewhere: URLs, git repositories, archives as contexts. */
-import type { ContextTree } from "./build-inputs.ts";
+import type { ContextTree, LentAgent } from "./build-inputs.ts";
 import type { RunningVertex } from "./progress.ts";
+
+/** Finds an SSH agent of the client. */
+export type AgentFinder = (id: string) => Promise<LentAgent>;
 
 /** Fetches. The tree is inside `into`, a fresh folder of ours. Throws BuildFailure. */
 export interface Downloads {
@@ -19,6 +22,8 @@ export interface Downloads {
       readonly keepGitDir: boolean;
       readonly into: string;
       readonly secret: (id: string) => Promise<Uint8Array | undefined>;
+      /** Finds the client's agent for ssh; undefined: this machine's own keys are used. */
+      readonly agent: AgentFinder | undefined;
     },
     vertex: RunningVertex,
     signal: AbortSignal,
@@ -26,7 +31,7 @@ export interface Downloads {
   /** A context: a git repository, an archive, or (plain text) one Dockerfile. */
   context(
     url: string,
-    into: string,
+    options: { readonly into: string; readonly agent: AgentFinder | undefined },
     vertex: RunningVertex,
     signal: AbortSignal,
   ): Promise<ContextTree>;

@@ -25,7 +25,7 @@ import {
   type CacheRecord,
   type PlatformResult,
 } from "../../src/ports/build.ts";
-import type { BuildInputs } from "../../src/ports/build-inputs.ts";
+import type { BuildInputs, LentAgent } from "../../src/ports/build-inputs.ts";
 import type { KeptContexts } from "../../src/ports/kept-contexts.ts";
 import type { ProgressSink } from "../../src/ports/progress.ts";
 
@@ -221,9 +221,9 @@ export class ScriptedBuilder implements Builder {
 }
 
 /** A request for identities is one byte, 11, behind its length. */
-async function identities(socketPath: string | undefined): Promise<string> {
-  if (socketPath === undefined) return "absent";
-  const socket = net.connect(socketPath);
+async function identities(agent: LentAgent): Promise<string> {
+  if ("missing" in agent) return "absent";
+  const socket = net.connect(agent.socket);
   socket.write(Buffer.from([0, 0, 0, 1, 11]));
   // A client writes the length and what follows one after the other: they may come apart.
   let answer = Buffer.alloc(0);

@@ -1,4 +1,4 @@
-/** The Downloads port: git by its program, http(s) by Node. */
+/** The Downloads port: http(s) by Node. */
 import { createHash } from "node:crypto";
 import { createWriteStream, mkdirSync, rmSync, utimesSync } from "node:fs";
 import { rename } from "node:fs/promises";
@@ -7,53 +7,21 @@ import https from "node:https";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { nowNano } from "@gantry/events";
-import { removeTree } from "@gantry/native";
 import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
 import { isGit } from "../../domain/frontend/dispatch.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
 import type { Archives, Downloads } from "../../ports/downloads.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
 import { scratchTree } from "../../ports/scratch-tree.ts";
-import { placeIn } from "../files/in-root.ts";
-import { runGit } from "./git-program.ts";
-import { parseGitUrl } from "./git-url.ts";
+import { fetchRepository } from "./git.ts";
 
 const maxRedirects = 10;
 /** A server that says nothing for so long is given up. */
 const idleTimeoutMs = 60_000;
 
 export function openDownloads(archives: Archives): Downloads {
-  const git: Downloads["git"] = async (request, vertex, signal) => {
-    const { url, checksum, keepGitDir, into, secret } = request;
-    const { remote, ref, folder } = parseGitUrl(url);
-    const cwd = path.join(into, "repository");
-    mkdirSync(cwd, { mode: 0o755 });
-    const options = {
-      ...{ cwd, authorization: await authorizationFor(remote, secret), signal },
-      onOutput: (stream: 1 | 2, bytes: Uint8Array) => {
-        vertex.log(stream, bytes);
-      },
-    };
-    await runGit(["init", "--quiet"], options);
-    await runGit(["fetch", "--quiet", "--depth", "1", "--no-tags", remote, ref || "HEAD"], options);
-    await runGit(["checkout", "--quiet", "--detach", "FETCH_HEAD"], options);
-    const commit = await runGit(["rev-parse", "HEAD"], options);
-    if (checksum !== "" && !commit.startsWith(checksum)) {
-      throw new BuildFailure(`expected checksum to match ${checksum}, got ${commit}`);
-    }
-    await runGit(
-      ["submodule", "update", "--init", "--recursive", "--depth", "1", "--quiet"],
-      options,
-    );
-    if (!keepGitDir) await removeTree(path.join(cwd, ".git"));
-    const place = placeIn(cwd, folder, true);
-    if (place.stat?.isDirectory() !== true) {
-      throw new BuildFailure(`subdir not found in git repository: ${folder}`);
-    }
-    return scratchTree(place.path, into);
-  };
   return {
-    git,
+    git: fetchRepository,
     async file({ url, checksum, into }, vertex, signal) {
       const name = path.join(into, "file");
       const { digest, modified } = await download(url, name, vertex, signal);
@@ -63,12 +31,12 @@ export function openDownloads(archives: Archives): Downloads {
       if (modified !== undefined) utimesSync(name, modified, modified);
       return scratchTree(into);
     },
-    async context(url, into, vertex, signal) {
+    async context(url, { into, agent }, vertex, signal) {
       if (isGit(url) || url.startsWith("github.com/")) {
         const full = url.startsWith("github.com/") ? `https://${url}` : url;
         const none = (): Promise<undefined> => Promise.resolve(undefined);
-        return await git(
-          { url: full, checksum: "", keepGitDir: false, into, secret: none },
+        return await fetchRepository(
+          { url: full, checksum: "", keepGitDir: false, into, secret: none, agent },
           vertex,
           signal,
         );
@@ -79,22 +47,6 @@ export function openDownloads(archives: Archives): Downloads {
       return await archiveContext(archives, url, into, vertex, signal);
     },
   };
-}
-
-async function authorizationFor(
-  remote: string,
-  secret: (id: string) => Promise<Uint8Array | undefined>,
-): Promise<string> {
-  if (!remote.startsWith("http")) return "";
-  const { host } = new URL(remote);
-  const text = async (id: string): Promise<string> =>
-    Buffer.from((await secret(id)) ?? new Uint8Array())
-      .toString("utf8")
-      .trim();
-  const header = (await text(`GIT_AUTH_HEADER.${host}`)) || (await text("GIT_AUTH_HEADER"));
-  if (header !== "") return header;
-  const token = (await text(`GIT_AUTH_TOKEN.${host}`)) || (await text("GIT_AUTH_TOKEN"));
-  return token === "" ? "" : `Basic ${Buffer.from(`x-access-token:${token}`).toString("base64")}`;
 }
 
 /** An archive is unpacked; anything else is a Dockerfile alone. */
@@ -160,7 +112,7 @@ function get(url: string, signal: AbortSignal, redirects: number): Promise<http.
       } else if (statusCode === 200) resolve(response);
       else {
         response.resume();
-        reject(new BuildFailure(`invalid response status ${String(statusCode)}`));
+        reject(new DownloadFailure(`invalid response status ${String(statusCode)}`));
       }
     });
     request.once("timeout", () => {
@@ -185,7 +137,9 @@ function notReached(url: string, error: NodeJS.ErrnoException): Error {
     EAI_AGAIN: `dial tcp: lookup ${hostname}: no such host`,
     ECONNRESET: "EOF",
   };
-  const reason = reasons[error.code ?? ""];
+  const isPlain = error.code === "EPROTO" && error.message.includes("wrong version number");
+  const plain = isPlain ? "http: server gave HTTP response to HTTPS client" : undefined;
+  const reason = plain ?? reasons[error.code ?? ""];
   if (reason === undefined) return error;
   return new DownloadFailure(`Get "${url}": ${reason}`, undefined, { cause: error });
 }

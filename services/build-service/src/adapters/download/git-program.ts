@@ -12,18 +12,34 @@ const settings = [
   ...["-c", "core.fsmonitor=false", "-c", "core.symlinks=true", "-c", "submodule.recurse=false"],
 ];
 
+const ssh = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new";
+
 /** How to run it. */
 export interface GitOptions {
   readonly cwd: string;
   /** `Authorization` for http, or empty. Given by environment: arguments can be seen by everybody. */
   readonly authorization: string;
+  /** The only keys that ssh may use; undefined: those of this machine. */
+  readonly agentSocket: string | undefined;
   readonly onOutput: (stream: LogStream, bytes: Uint8Array) => void;
   readonly signal: AbortSignal;
 }
 
+/** git has ended with a code other than 0. */
+export class GitFailure extends BuildFailure {
+  /** What it said, and its code. */
+  readonly told: string;
+
+  constructor(command: string, stderr: string, code: number | null) {
+    const status = `exit status ${String(code)}`;
+    super(`git ${command} failed: ${stderr.trim() || status}`);
+    this.told = `git stderr:\n${stderr}: ${status}`;
+  }
+}
+
 /** Runs git to its end and returns its output. Throws BuildFailure. */
 export async function runGit(args: readonly string[], options: GitOptions): Promise<string> {
-  const { cwd, authorization, onOutput, signal } = options;
+  const { cwd, authorization, agentSocket, onOutput, signal } = options;
   const child = spawn("git", [...settings, ...args], {
     ...{ cwd, signal, killSignal: "SIGKILL" as const, stdio: ["ignore", "pipe", "pipe"] as const },
     env: {
@@ -32,7 +48,8 @@ export async function runGit(args: readonly string[], options: GitOptions): Prom
       GIT_TERMINAL_PROMPT: "0",
       GIT_CONFIG_NOSYSTEM: "1",
       GIT_CONFIG_GLOBAL: "/dev/null",
-      GIT_SSH_COMMAND: "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new",
+      GIT_SSH_COMMAND: agentSocket === undefined ? ssh : `${ssh} -o IdentityFile=/dev/null`,
+      ...(agentSocket !== undefined && { SSH_AUTH_SOCK: agentSocket }),
       ...(authorization !== "" && {
         GIT_CONFIG_COUNT: "1",
         GIT_CONFIG_KEY_0: "http.extraHeader",
@@ -55,6 +72,5 @@ export async function runGit(args: readonly string[], options: GitOptions): Prom
     throw new BuildFailure('unable to find "git" on this machine', undefined, { cause: error });
   });
   if (code === 0) return Buffer.concat(output).toString("utf8").trim();
-  const reason = Buffer.concat(complaints).toString("utf8").trim();
-  throw new BuildFailure(`git ${args[0] ?? ""} failed: ${reason || `exit status ${String(code)}`}`);
+  throw new GitFailure(args[0] ?? "", Buffer.concat(complaints).toString("utf8"), code);
 }

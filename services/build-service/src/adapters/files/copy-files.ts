@@ -73,8 +73,9 @@ export async function copyFiles(
 /** Makes a directory and its missing parents: 0755, of `owner`. Existing ones stay as they are. */
 export function makeDirectories(root: string, path: string, owner: Owner): string {
   const place = placeIn(root, path, true);
+  const shown = path.replace(/(?<=.)\/+$/, "");
   if (place.stat !== undefined && !place.stat.isDirectory()) {
-    throw new BuildFailure(`mkdir ${path}: not a directory`);
+    throw new BuildFailure(`mkdir ${shown}: not a directory`);
   }
   // Real from here on: what is missing can't be a link.
   const segments = place.path
@@ -89,7 +90,7 @@ export function makeDirectories(root: string, path: string, owner: Owner): strin
       chmodSync(real, 0o755);
       lchownSync(real, owner.uid, owner.gid);
     } else if (!stat.isDirectory()) {
-      throw new BuildFailure(`mkdir ${path}: not a directory`);
+      throw new BuildFailure(`mkdir ${shown}: not a directory`);
     }
   }
   return place.path;

@@ -10,11 +10,20 @@ export function changedMode(mode: number, change: string, isDirectory: boolean):
   for (const clause of change.split(",")) {
     const [, who = "", rest = ""] = /^([ugoa]*)(.*)$/.exec(clause) ?? [];
     const classes = who === "" || who.includes("a") ? ["u", "g", "o"] : [...who];
-    for (const [, operator = "", permissions = ""] of rest.matchAll(/([-+=])([rwxXst]*)/g)) {
+    for (const [, operator = "", word = ""] of rest.matchAll(/([-+=])([ugo]|[rwxXst]*)/g)) {
+      const permissions = /[ugo]/.test(word) ? permissionsOf(result, word) : word;
       result = applied(result, { classes, operator, permissions, isDirectory });
     }
   }
   return result;
+}
+
+/** What a class has now. */
+function permissionsOf(mode: number, of: string): string {
+  const own = (mode >> (shifts[of] ?? 0)) & 7;
+  return Object.keys(bits)
+    .filter((permission) => (own & (bits[permission] ?? 0)) !== 0)
+    .join("");
 }
 
 interface Clause {

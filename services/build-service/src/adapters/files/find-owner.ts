@@ -7,7 +7,7 @@ import { placeIn } from "./in-root.ts";
 const maxFileBytes = 8 * 1024 * 1024;
 
 /**
- * @param text `user`, `user:group`, `uid:gid`; a user alone brings the group of the same number or name
+ * @param text `user`, `user:group`, `uid:gid`; a user brings the group of the same number or name
  * @param unknown what becomes of names that the tree doesn't have: BuildKit takes root, the classic builder refuses
  */
 export function findOwner(root: string, text: string, unknown: "root" | "refuse"): Owner {
@@ -25,7 +25,10 @@ export function findOwner(root: string, text: string, unknown: "root" | "refuse"
   };
   const uid = orRoot(numberOf(user) ?? idOf(root, "/etc/passwd", user), "user", user);
   if (group === undefined) return { uid, gid: groupOfUser(root, user, uid) };
-  return { uid, gid: orRoot(numberOf(group) ?? idOf(root, "/etc/group", group), "group", group) };
+  const gid = numberOf(group) ?? idOf(root, "/etc/group", group);
+  // To BuildKit a group that is not there changes nothing of what the user brings.
+  const own = unknown === "root" ? groupOfUser(root, user, uid) : undefined;
+  return { uid, gid: orRoot(gid ?? own, "group", group) };
 }
 
 function numberOf(text: string): number | undefined {

@@ -6,16 +6,16 @@ import { removeTree } from "@gantry/native";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
 import { BuildFailure, DownloadFailure, MissingSource } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
-import type { Instruction } from "../../domain/dockerfile/instruction.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import { splitStages } from "../../domain/frontend/stages.ts";
 import { BuildError, type BuildRequest } from "../../ports/build.ts";
-import type {
-  BuildContext,
-  BuildInputs,
-  ContextTree,
-  Credential,
+import {
+  type BuildContext,
+  type BuildInputs,
+  type ContextTree,
+  type Credential,
+  noAgents,
 } from "../../ports/build-inputs.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
 import { scratchTree } from "../../ports/scratch-tree.ts";
@@ -91,7 +91,12 @@ async function bring(
 ): Promise<ContextTree> {
   if (remote !== "") {
     const silent: RunningVertex = { digest: "", status: () => undefined, log: () => undefined };
-    return await parts.downloads.context(remote, folder, silent, signal);
+    return await parts.downloads.context(
+      remote,
+      { into: folder, agent: undefined },
+      silent,
+      signal,
+    );
   }
   if (body === undefined) throw invalidArgument("no build context");
   const root = path.join(folder, "context");
@@ -141,7 +146,6 @@ export function checkDockerfile({ dockerfile }: OpenContext, target: string): vo
   try {
     const parsed = parseDockerfile(Buffer.from(dockerfile.bytes).toString("utf8"));
     const { stages } = splitStages(parsed);
-    for (const { instructions } of stages) instructions.forEach(refuseUnknownFlags);
     if (target !== "" && !stages.some((each) => each.named && each.name === target.toLowerCase())) {
       throw invalidArgument(`target stage ${JSON.stringify(target)} could not be found`);
     }
@@ -151,18 +155,6 @@ export function checkDockerfile({ dockerfile }: OpenContext, target: string): vo
     const prefix = error.isForm ? "failed to parse Dockerfile: " : "";
     throw invalidArgument(`${prefix}${error.told}`, { cause: error });
   }
-}
-
-/** Flags that BuildKit's grammar has, and the classic builder's has not. */
-function refuseUnknownFlags(instruction: Instruction): void {
-  const flag =
-    instruction.kind === "RUN" && instruction.security !== undefined
-      ? "security"
-      : instruction.kind === "COPY" && instruction.parents
-        ? "parents"
-        : undefined;
-  if (flag === undefined) return;
-  throw new DockerfileSyntaxError(`unknown flag: --${flag}`, instruction.lines);
 }
 
 /** Builds, stores and names the image. Failures of the build are told, not thrown. */
@@ -265,7 +257,7 @@ function inputsOf(request: ClassicRequest, { tree, dockerfile }: OpenContext): B
     context: { kind: "local", context },
     namedContexts: new Map(),
     secret: () => Promise.resolve(undefined),
-    sshAgent: () => Promise.resolve(undefined),
+    sshAgent: (id) => Promise.resolve(noAgents(id)),
     registryAuth: (host) => Promise.resolve(credentialFor(request.registryAuth, host)),
   };
 }

@@ -2,7 +2,7 @@
 import { lexDockerfile } from "../../domain/dockerfile/lexer.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
 import type { Builder, BuildResult } from "../../ports/build.ts";
-import type { BuildInputs } from "../../ports/build-inputs.ts";
+import type { BuildInputs, LentAgent } from "../../ports/build-inputs.ts";
 import type { KeptTrees } from "../contexts/kept-trees.ts";
 import type { SharedTrees } from "../contexts/shared-trees.ts";
 import type { AgentSockets } from "../session/agent-sockets.ts";
@@ -141,13 +141,14 @@ async function openSolve(tools: SolveTools, input: SolveInput): Promise<OpenSolv
 }
 
 async function remoteContext(
-  { remote }: SolveTools,
+  { remote, agents }: SolveTools,
   job: Job,
   from: Pick<RemoteRequest, "session" | "options" | "signal">,
 ): Promise<RemoteContext | undefined> {
   if (from.options.remoteContext === "") return undefined;
   const { ref, progress } = job;
-  return job.keep(await openRemoteContext(remote, { ref, progress, ...from }));
+  const agent = (id: string): Promise<LentAgent> => agents.open(from.session, id, from.signal);
+  return job.keep(await openRemoteContext(remote, { ref, progress, agent, ...from }));
 }
 
 function assertBuiltIn(frontend: string, attrs: Attributes): void {
@@ -178,7 +179,7 @@ function directiveOf(dockerfile: Uint8Array): string {
 function assertOfficial(source: string): void {
   if (source === "dockerfile.v0" || official.test(source)) return;
   throw new WireFailure(
-    codes.unimplemented,
+    codes.unknown,
     `frontend image ${source} is not supported: only the Dockerfile frontend is built in`,
   );
 }

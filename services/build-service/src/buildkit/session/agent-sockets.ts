@@ -7,6 +7,7 @@ import path from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { hasKind } from "@gantry/errors";
 import { BytesMessageSchema, SSH } from "@gantry/proto/buildkit";
+import { type LentAgent, noAgents } from "../../ports/build-inputs.ts";
 import { methodPathOf } from "../wire/client-connection.ts";
 import type { Session } from "./session.ts";
 
@@ -20,21 +21,18 @@ export class AgentSockets {
   }
 
   /**
-   * A socket that leads to an agent until the signal aborts; undefined: the client has none.
-   * @returns its path
+   * A socket that leads to an agent until the signal aborts.
+   * @returns its path, or the client's reason why it has none
    */
-  async open(
-    session: Session | undefined,
-    id: string,
-    until: AbortSignal,
-  ): Promise<string | undefined> {
-    if (session?.serves(methodPathOf(SSH.method.forwardAgent)) !== true) return undefined;
+  async open(session: Session | undefined, id: string, until: AbortSignal): Promise<LentAgent> {
+    if (session?.serves(methodPathOf(SSH.method.forwardAgent)) !== true) return noAgents(id);
     try {
       await session.connection.unary(SSH.method.checkAgent, { id }, { signal: until });
     } catch (error) {
       // Whatever the client answers, it has no such agent; no answer is another matter.
       if (hasKind(error, "unavailable") || hasKind(error, "canceled")) throw error;
-      return undefined;
+      if (hasKind(error, "not_implemented") || !(error instanceof Error)) return noAgents(id);
+      return { missing: error.message };
     }
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const socketPath = path.join(this.#folder, `${randomBytes(8).toString("hex")}.sock`);
@@ -57,7 +55,7 @@ export class AgentSockets {
     };
     if (until.aborted) close();
     else until.addEventListener("abort", close, { once: true });
-    return socketPath;
+    return { socket: socketPath };
   }
 }
 

@@ -1,4 +1,5 @@
 /** Reading directories of a client. */
+import { EngineError, hasKind } from "@gantry/errors";
 import { FileSync } from "@gantry/proto/buildkit";
 import { type CallMetadata, methodPathOf } from "../wire/client-connection.ts";
 import { MemoryTree } from "./memory-tree.ts";
@@ -27,7 +28,12 @@ export async function syncDirectory(
     metadata: metadataOf(request),
     signal: options.signal,
   });
-  await receiveTree(call, target, options.onProgress);
+  await receiveTree(call, target, options.onProgress).catch((error: unknown) => {
+    if (!hasKind(error, "internal") || !(error instanceof Error)) throw error;
+    // As Go shows what a peer answers.
+    const message = `rpc error: code = Unknown desc = ${error.message}`;
+    throw new EngineError("internal", message, { cause: error });
+  });
 }
 
 /** Reads a few small files. Those that don't exist are not in it. */

@@ -64,16 +64,17 @@ async function loadDockerfile(from: ClientInputsOptions): Promise<LoadedDockerfi
     return { bytes: dockerfileIn(remote, filename), ignore: undefined };
   }
   const name = `[internal] load build definition from ${filename}`;
-  return await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
+  const loaded = await asVertex(progress, { key: `${from.ref} ${name}`, name }, async (vertex) => {
     const line = new TransferLine(vertex, "transferring dockerfile:", "transferring");
     const ignoreName = `${filename}.dockerignore`;
     const names = [filename, ignoreName, ...(filename === "Dockerfile" ? ["dockerfile"] : [])];
     const tree = await directories.files(dockerfileKey, names, line, signal);
-    const bytes = dockerfileIn(tree, filename);
-    const ignore = tree.read(ignoreName);
-    const { digest } = vertex;
-    return { bytes, ignore: ignore && new TextDecoder().decode(ignore), vertex: digest };
+    return { tree, ignore: tree.read(ignoreName), vertex: vertex.digest };
   });
+  // That it lacks the file is no failure of loading.
+  const { tree, ignore, vertex } = loaded;
+  const bytes = dockerfileIn(tree, filename);
+  return { bytes, ignore: ignore && new TextDecoder().decode(ignore), vertex };
 }
 
 /** The Dockerfile among files; with its usual name it may be written in lower case. */

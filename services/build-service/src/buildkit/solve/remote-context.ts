@@ -17,7 +17,7 @@ import { removeTree } from "@gantry/native";
 import { BytesMessageSchema, Upload } from "@gantry/proto/buildkit";
 import { MissingSource } from "../../domain/build-failure.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
-import type { Archives, Downloads } from "../../ports/downloads.ts";
+import type { AgentFinder, Archives, Downloads } from "../../ports/downloads.ts";
 import type { FileWork } from "../../ports/file-work.ts";
 import type { ProgressSink, RunningVertex } from "../../ports/progress.ts";
 import { asVertex, TransferLine } from "../progress/own-vertex.ts";
@@ -40,6 +40,7 @@ export interface RemoteRequest {
   /** Whose upload may be the context. */
   readonly session: Session | undefined;
   readonly options: FrontendOptions;
+  readonly agent: AgentFinder;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
 }
@@ -73,7 +74,12 @@ export async function openRemoteContext(
     const tree = await asVertex(progress, { key: `${ref} ${name}`, name }, (vertex) =>
       url.startsWith(uploadPrefix)
         ? receiveUpload(tools, request, folder, vertex)
-        : tools.downloads.context(url, folder, vertex, request.signal),
+        : tools.downloads.context(
+            url,
+            { into: folder, agent: request.agent },
+            vertex,
+            request.signal,
+          ),
     );
     const root = folderIn(tools, tree.root, options.contextFolder);
     return {

@@ -57,18 +57,22 @@ function ofBuild(error: BuildError): WireFailure {
     ...(exitCode === undefined
       ? []
       : [jsonDetail("gatewayapi.ExitMessage+json", { Code: exitCode })]),
-    ...(place === undefined ? [] : [jsonDetail("errdefs.Source+json", sourceOf(place))]),
+    ...(place === undefined ? [] : sourcesOf(place)),
   ];
   return new WireFailure(codes.unknown, error.message, details, error);
 }
 
-function sourceOf({ file, source, lines }: ErrorPlace): object {
-  return {
-    info: {
-      filename: file,
-      data: Buffer.from(source).toString("base64"),
-      language: "Dockerfile",
-    },
-    ranges: [{ start: { line: lines.first }, end: { line: lines.last } }],
+function sourcesOf({ file, source, lines, before = [] }: ErrorPlace): FailureDetail[] {
+  const info = {
+    filename: file,
+    data: Buffer.from(source).toString("base64"),
+    language: "Dockerfile",
   };
+  // Clients show the last one first.
+  return [lines, ...before.toReversed()].map(({ first, last }) =>
+    jsonDetail("errdefs.Source+json", {
+      info,
+      ranges: [{ start: { line: first }, end: { line: last } }],
+    }),
+  );
 }

@@ -37,8 +37,8 @@ describe("lexDockerfile", () => {
   it("collects heredocs, several of one instruction in order", () => {
     const { lines } = lexDockerfile("COPY <<one <<-'two' /d/\nA $x\none\n\tB\n\ttwo\nRUN true");
     assert.deepEqual(lines[0]?.heredocs, [
-      { name: "one", expand: true, content: "A $x\n" },
-      { name: "two", expand: false, content: "B\n" },
+      { name: "one", expand: true, content: "A $x\n", raw: "A $x\n" },
+      { name: "two", expand: false, content: "B\n", raw: "\tB\n" },
     ]);
     assert.equal(lines[1]?.keyword, "RUN");
   });
@@ -97,8 +97,8 @@ describe("expandWord", () => {
       assert.throws(() => expandWord(bad, lookup));
     });
   }
-  it("keeps quotes of heredoc bodies", () => {
-    assert.equal(expandWord("'$x' \\n \\$x", lookup, { rawQuotes: true }).text, "'abcabc' \\n $x");
+  it("takes quotes of heredoc bodies as they are", () => {
+    assert.equal(expandWord("'$x' \\n \\$x", lookup, { noQuotes: true }).text, "'abcabc' n $x");
   });
   it("splits words at blanks outside of quotes", () => {
     assert.deepEqual(expandToWords('a "b c" $x', lookup), ["a", "b c", "abcabc"]);
@@ -131,7 +131,8 @@ describe("parseDockerfile", () => {
       original: _original,
       comments: _comments,
       ...rest
-    } = parseDockerfile(text).instructions[0] ?? assert.fail();
+    } = parseDockerfile(text.startsWith("FROM") ? text : `FROM a\n${text}`).instructions.at(-1) ??
+    assert.fail();
     return rest;
   };
   it("understands FROM with platform and name", () => {
@@ -152,13 +153,13 @@ describe("parseDockerfile", () => {
       command: { form: "shell", text: "[a, b]" },
     });
   });
-  it("understands COPY with flags and quoted sources", () => {
+  it("understands COPY with flags, and parts its words whatever the quotes", () => {
     const copy = one(
       'COPY --from=build --chown=1:2 --exclude=*.md --exclude=x "a b" c /d/',
     ) as Record<string, unknown>;
     assert.deepEqual(
       [copy["sources"], copy["destination"], copy["from"], copy["chown"], copy["exclude"]],
-      [['"a b"', "c"], "/d/", "build", "1:2", ["*.md", "x"]],
+      [['"a', 'b"', "c"], "/d/", "build", "1:2", ["*.md", "x"]],
     );
   });
   it("understands both forms of ENV", () => {

@@ -72,7 +72,7 @@ function segmentSource(segment: string): string {
     } else if (character === "?") source += "[^/]";
     else if (character === "[") {
       const end = segment.indexOf("]", index + 1);
-      if (end < 0) throw new SyntaxError(`syntax error in pattern: ${segment}`);
+      if (end < 0) throw new SyntaxError("syntax error in pattern");
       source += `[${segment.slice(index + 1, end).replace(/\\(?!.)/g, "\\\\")}]`;
       index = end;
     } else {

@@ -1,4 +1,7 @@
 /** Variable expansion of Dockerfile words, with the shell's modifiers that BuildKit knows. */
+import { goQuote } from "./go-quote.ts";
+import { withoutPrefix, withoutSuffix, withReplaced } from "./shell-pattern.ts";
+import { WordList } from "./word-list.ts";
 
 /** Values of variables; undefined = not set. */
 export type Lookup = (name: string) => string | undefined;
@@ -6,7 +9,7 @@ export type Lookup = (name: string) => string | undefined;
 /** Result of an expansion. */
 export interface Expansion {
   readonly text: string;
-  /** Names that were used without being set. */
+  /** Names that were asked for without being set, also where a modifier stands in. */
   readonly unset: readonly string[];
 }
 
@@ -14,249 +17,260 @@ export interface Expansion {
 export interface ExpandOptions {
   /** Escape character, `\` by default. */
   readonly escape?: string;
-  /** Keep quotes and escapes (heredoc bodies). */
+  /** Quotes are characters as any other (heredoc bodies). */
+  readonly noQuotes?: boolean;
+  /** Quotes are understood, and stay. */
   readonly rawQuotes?: boolean;
+  /** Escape characters stay. */
+  readonly rawEscapes?: boolean;
+  /** What is not set stays as it is written. */
+  readonly keepUnset?: boolean;
 }
 
 /** Expands one word: variables replaced, quotes and escapes removed. Throws Error with BuildKit's texts. */
 export function expandWord(word: string, lookup: Lookup, options: ExpandOptions = {}): Expansion {
   const expander = new Expander(word, lookup, options);
-  const text = processed(word, () => expander.untilEnd());
+  const { text } = expander.all();
   return { text, unset: [...expander.unset] };
 }
 
 /** Expands a word and splits it at blanks that don't stand in quotes. */
 export function expandToWords(word: string, lookup: Lookup, options: ExpandOptions = {}): string[] {
-  const expander = new Expander(word, lookup, options);
-  return processed(word, () => expander.words());
+  return new Expander(word, lookup, options).all().words;
 }
 
-function processed<T>(word: string, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    throw new Error(`failed to process ${JSON.stringify(word)}: ${error.message}`, {
-      cause: error,
-    });
-  }
+interface Processed {
+  readonly text: string;
+  readonly words: string[];
 }
+
+/** Modifiers whose word may hold escaped pattern characters. */
+const trimming = new Set(["#", "%"]);
 
 class Expander {
   readonly unset = new Set<string>();
   private readonly input: string;
   private readonly lookup: Lookup;
   private readonly escape: string;
-  private readonly rawQuotes: boolean;
+  private readonly options: ExpandOptions;
+  private rawEscapes: boolean;
   private position = 0;
 
   constructor(input: string, lookup: Lookup, options: ExpandOptions) {
     this.input = input;
     this.lookup = lookup;
     this.escape = options.escape ?? "\\";
-    this.rawQuotes = options.rawQuotes ?? false;
+    this.options = options;
+    this.rawEscapes = options.rawEscapes ?? false;
   }
 
-  untilEnd(): string {
-    return this.until("").text;
-  }
-
-  words(): string[] {
-    const words: string[] = [];
-    let word: string | undefined;
-    while (this.position < this.input.length) {
-      const character = this.peek();
-      if (/\s/.test(character)) {
-        this.position += 1;
-        if (word !== undefined) words.push(word);
-        word = undefined;
-      } else if (character === "$") {
-        const value = this.variable();
-        const parts = value.split(/\s+/);
-        word = (word ?? "") + (parts[0] ?? "");
-        for (const part of parts.slice(1)) {
-          if (word !== "") words.push(word);
-          word = part;
-        }
-      } else word = (word ?? "") + this.one();
+  all(): Processed {
+    try {
+      return this.until("", this.rawEscapes);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      const message = `failed to process ${goQuote(this.input)}: ${error.message}`;
+      throw new Error(message, { cause: error });
     }
-    if (word !== undefined && word !== "") words.push(word);
-    return words;
   }
 
-  /** Reads up to (not including) an unquoted character of `stops`, or to the end when `stops` is empty. */
-  private until(stops: string): { text: string; stopped: string } {
+  /** Reads past an unquoted character, or to the end when `stop` is empty. */
+  private until(stop: string, rawEscapes: boolean): Processed {
+    const before = this.rawEscapes;
+    this.rawEscapes = rawEscapes;
     let text = "";
-    while (this.position < this.input.length) {
+    const list = new WordList();
+    while (this.peek() !== "" && (stop === "" || this.peek() !== stop)) {
       const character = this.peek();
-      if (stops.includes(character)) return { text, stopped: character };
-      text += this.one();
+      if (character === "$") {
+        const value = this.variable();
+        text += value;
+        list.addText(value);
+      } else if (this.isQuote(character)) {
+        const quoted = character === "'" ? this.singleQuoted() : this.doubleQuoted();
+        text += quoted;
+        list.addQuoted(quoted);
+      } else text += this.plain(list);
     }
-    return { text, stopped: "" };
+    this.rawEscapes = before;
+    if (stop !== "" && this.next() === "")
+      throw new Error(`unexpected end of statement while looking for matching ${stop}`);
+    return { text, words: list.end() };
   }
 
-  private one(): string {
-    const character = this.peek();
-    if (character === "'" && !this.rawQuotes) return this.singleQuoted();
-    if (character === '"' && !this.rawQuotes) return this.doubleQuoted();
-    if (character === "$") return this.variable();
-    this.position += 1;
-    if (character !== this.escape) return character;
-    return this.escaped();
+  /** One character, or an escaped one. */
+  private plain(list: WordList): string {
+    const character = this.next();
+    if (character !== this.escape) {
+      list.addText(character);
+      return character;
+    }
+    const kept = this.rawEscapes ? character : "";
+    const escaped = this.next();
+    list.addQuoted(kept + escaped);
+    return kept + escaped;
   }
 
-  private escaped(): string {
-    if (this.position >= this.input.length) return this.rawQuotes ? this.escape : "";
-    const next = this.peek();
-    this.position += 1;
-    return this.rawQuotes && next !== "$" ? this.escape + next : next;
+  private isQuote(character: string): boolean {
+    return (character === "'" || character === '"') && this.options.noQuotes !== true;
   }
 
   private singleQuoted(): string {
-    const end = this.input.indexOf("'", this.position + 1);
-    if (end < 0)
-      throw new Error("unexpected end of statement while looking for matching single-quote");
-    const text = this.input.slice(this.position + 1, end);
-    this.position = end + 1;
-    return text;
+    const quote = this.options.rawQuotes === true ? this.next() : (this.next(), "");
+    let text = quote;
+    for (;;) {
+      const character = this.next();
+      if (character === "")
+        throw new Error("unexpected end of statement while looking for matching single-quote");
+      if (character === "'") return text + quote;
+      text += character;
+    }
   }
 
   private doubleQuoted(): string {
-    this.position += 1;
-    let text = "";
+    const quote = this.options.rawQuotes === true ? this.next() : (this.next(), "");
+    let text = quote;
     for (;;) {
-      if (this.position >= this.input.length)
-        throw new Error("unexpected end of statement while looking for matching double-quote");
-      const character = this.peek();
-      if (character === '"') break;
-      if (character === "$") text += this.variable();
-      else if (
-        character === this.escape &&
-        '"$'.concat(this.escape).includes(this.input[this.position + 1] ?? "\0")
-      ) {
-        text += this.input[this.position + 1] ?? "";
-        this.position += 2;
-      } else {
-        text += character;
-        this.position += 1;
+      switch (this.peek()) {
+        case "":
+          throw new Error("unexpected end of statement while looking for matching double-quote");
+        case '"':
+          this.next();
+          return text + quote;
+        case "$":
+          text += this.variable();
+          break;
+        default:
+          text += this.inDoubleQuotes();
       }
     }
-    this.position += 1;
-    return text;
+  }
+
+  /** Only quotes, dollars and escape characters are escaped there. */
+  private inDoubleQuotes(): string {
+    const character = this.next();
+    if (character !== this.escape) return character;
+    const kept = this.rawEscapes ? character : "";
+    const following = this.peek();
+    if (following === "") return kept;
+    if (following === '"' || following === "$" || following === this.escape)
+      return kept + this.next();
+    return kept + character;
   }
 
   private variable(): string {
-    this.position += 1;
+    this.next();
     if (this.peek() === "{") return this.braced();
     const name = this.name();
-    return name === "" ? "$" : this.value(name);
+    if (name === "") return "$";
+    const value = this.value(name);
+    return value === undefined && this.keepsUnset ? `$${name}` : (value ?? "");
   }
 
   private name(): string {
-    const match =
-      /^(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[*@#?$!-])/.exec(this.input.slice(this.position))?.[0] ??
-      "";
-    this.position += match.length;
-    return match;
+    const form = /\p{Nd}+|[@*#?$!-]|[\p{L}_][\p{L}\p{Nd}_]*/uy;
+    form.lastIndex = this.position;
+    const name = form.exec(this.input)?.[0] ?? "";
+    this.position += name.length;
+    return name;
   }
 
-  private value(name: string): string {
+  private value(name: string): string | undefined {
     const value = this.lookup(name);
     if (value === undefined) this.unset.add(name);
-    return value ?? "";
+    return value;
+  }
+
+  private get keepsUnset(): boolean {
+    return this.options.keepUnset === true;
   }
 
   private braced(): string {
-    this.position += 1;
+    this.next();
+    if (this.peek() === "") throw new Error("syntax error: missing '}'");
+    if (["{", "}", ":"].includes(this.peek())) throw new Error("syntax error: bad substitution");
     const name = this.name();
-    if (name === "")
-      throw new Error(
-        this.position >= this.input.length ? "syntax error: missing '}'" : "bad substitution",
-      );
-    const operator = /^(?::[-+?]|##|%%|\/\/|[-+?#%/}])/.exec(this.input.slice(this.position))?.[0];
-    if (operator === undefined)
-      // Go shows what stands for the end as a character that is none.
-      throw new Error(`unsupported modifier (${this.peek() || "\uFFFD"}) in substitution`);
-    this.position += operator.length;
-    if (operator === "}") return this.value(name);
-    const value = this.lookup(name);
-    if (operator.startsWith("/")) return this.replaced(value ?? "", operator === "//");
-    const word = this.closing();
-    return this.modified(name, value, operator, word);
-  }
-
-  private closing(): string {
-    const { text, stopped } = this.until("}");
-    if (stopped === "") throw new Error("syntax error: missing '}'");
-    this.position += 1;
-    return text;
-  }
-
-  private modified(
-    name: string,
-    value: string | undefined,
-    operator: string,
-    word: string,
-  ): string {
-    const given = operator.startsWith(":")
-      ? value !== undefined && value !== ""
-      : value !== undefined;
-    switch (operator) {
-      case ":-":
-      case "-":
-        return given ? (value ?? "") : word;
-      case ":+":
+    const modifier = this.next();
+    switch (modifier) {
+      case "}": {
+        const value = this.value(name);
+        return value === undefined && this.keepsUnset ? `\${${name}}` : (value ?? "");
+      }
+      case "/":
+        return this.replaced(name);
+      case ":":
+        return this.modified(name, this.nextShown(), true);
       case "+":
-        return given ? word : "";
-      case ":?":
+      case "-":
       case "?":
-        if (!given)
-          throw new Error(`${name}: ${word === "" ? "is not allowed to be unset" : word}`);
-        return value ?? "";
+      case "#":
+      case "%":
+        return this.modified(name, modifier, false);
       default:
-        return strip(value ?? "", operator, word);
+        // Go shows what stands for the end as a character that is none.
+        throw new Error(`unsupported modifier (${modifier || "\uFFFD"}) in substitution`);
     }
   }
 
-  private replaced(value: string, all: boolean): string {
-    const { text: pattern, stopped } = this.until("/}");
-    if (stopped === "") throw new Error("syntax error: missing '}'");
-    this.position += 1;
-    const replacement = stopped === "/" ? this.closing() : "";
-    return value.replace(
-      new RegExp(globSource(pattern, true), all ? "gs" : "s"),
-      () => replacement,
-    );
+  /** @param emptyIsUnset a colon stands before the modifier */
+  private modified(name: string, modifier: string, emptyIsUnset: boolean): string {
+    const shown = `${emptyIsUnset ? ":" : ""}${modifier}`;
+    const word = this.braceWord("}", trimming.has(modifier), "syntax error: missing '}'");
+    const value = this.value(name);
+    if (value === undefined && this.keepsUnset) return `\${${name}${shown}${word}}`;
+    const given = value !== undefined && !(emptyIsUnset && value === "");
+    switch (modifier) {
+      case "-":
+        return given ? value : word;
+      case "+":
+        return given ? word : "";
+      case "?": {
+        if (given) return value;
+        const reason = `is not allowed to be ${value === undefined ? "unset" : "empty"}`;
+        throw new Error(`${name}: ${word === "" ? reason : word}`);
+      }
+      case "#":
+      case "%": {
+        const greedy = word.startsWith(modifier);
+        const without = modifier === "#" ? withoutPrefix : withoutSuffix;
+        return without(value ?? "", greedy ? word.slice(1) : word, greedy);
+      }
+      default:
+        throw new Error(`unsupported modifier (${shown}) in substitution`);
+    }
+  }
+
+  private replaced(name: string): string {
+    const all = this.peek() === "/";
+    if (all) this.next();
+    const pattern = this.braceWord("/", true, "syntax error: missing '/' in ${}");
+    const replacement = this.braceWord("}", true, "syntax error: missing '}'");
+    const value = this.value(name);
+    if (value === undefined && this.keepsUnset) return `\${${name}/${pattern}/${replacement}}`;
+    return withReplaced(value ?? "", pattern, replacement, all);
+  }
+
+  /** @param missing the text for a word that reaches to the end */
+  private braceWord(stop: string, rawEscapes: boolean, missing: string): string {
+    try {
+      return this.until(stop, rawEscapes).text;
+    } catch (error) {
+      if (this.peek() !== "") throw error;
+      throw new Error(missing, { cause: error });
+    }
   }
 
   private peek(): string {
     return this.input[this.position] ?? "";
   }
-}
 
-function strip(value: string, operator: string, pattern: string): string {
-  const greedy = operator.length === 2;
-  if (operator.startsWith("#"))
-    return value.replace(new RegExp(`^${globSource(pattern, greedy)}`, "s"), "");
-  const source = new RegExp(`^${globSource(pattern, true)}$`, "s");
-  const starts = Array.from({ length: value.length + 1 }, (_, index) => index);
-  const matching = (greedy ? starts : starts.reverse()).find((start) =>
-    source.test(value.slice(start)),
-  );
-  return matching === undefined ? value : value.slice(0, matching);
-}
-
-/** `*` and `?` are wildcards; a backslash takes the next character as it is. */
-function globSource(pattern: string, greedy: boolean): string {
-  let source = "";
-  for (let index = 0; index < pattern.length; index += 1) {
-    const character = pattern[index] ?? "";
-    if (character === "*") source += greedy ? ".*" : ".*?";
-    else if (character === "?") source += ".";
-    else {
-      if (character === "\\" && index + 1 < pattern.length) index += 1;
-      source += (pattern[index] ?? "").replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-    }
+  private next(): string {
+    const character = this.peek();
+    if (character !== "") this.position += 1;
+    return character;
   }
-  return source;
+
+  private nextShown(): string {
+    return this.next() || "\uFFFD";
+  }
 }

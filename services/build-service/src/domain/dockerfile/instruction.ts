@@ -39,6 +39,8 @@ export interface RunInstruction extends Place {
   readonly mounts: readonly string[];
   readonly network: string | undefined;
   readonly security: string | undefined;
+  /** `--device` is given, which only a later frontend would understand. */
+  readonly hasDevice: boolean;
   readonly heredocs: readonly Heredoc[];
 }
 

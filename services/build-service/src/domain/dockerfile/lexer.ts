@@ -3,11 +3,14 @@
  * (https://docs.docker.com/reference/dockerfile/). What an instruction means is not decided here.
  */
 
+import { openingDirectives, readDirectives } from "./directives.ts";
+import { heredocMarks } from "./heredocs.ts";
 import type { LineRange } from "./syntax-error.ts";
 import { DockerfileSyntaxError } from "./syntax-error.ts";
+import { splitInstruction } from "./words.ts";
 
-/** Longest line that is read, in bytes, as BuildKit's. */
-export const maxLineBytes = 64 * 1024;
+/** Longest line that is read, its end included, in bytes. */
+const maxLineBytes = 64 * 1024;
 
 /** One heredoc of an instruction. */
 export interface Heredoc {
@@ -17,10 +20,14 @@ export interface Heredoc {
   readonly expand: boolean;
   /** The content, with leading tabs removed for `<<-`. */
   readonly content: string;
+  /** The content as it stands. */
+  readonly raw: string;
 }
 
 /** One instruction as text. */
 export interface LogicalLine {
+  /** First word, as written. */
+  readonly word: string;
   /** First word, in upper case. */
   readonly keyword: string;
   /** What follows the first word, continuations joined, without the blanks around it. */
@@ -33,6 +40,8 @@ export interface LogicalLine {
   readonly comments: readonly string[];
   /** An empty line stands among its continuations; the number of its last line, else undefined. */
   readonly emptyContinuation: number | undefined;
+  /** The file's escape character. */
+  readonly escape: string;
 }
 
 /** A Dockerfile in lines. */
@@ -42,72 +51,62 @@ export interface LexedDockerfile {
   readonly lines: readonly LogicalLine[];
 }
 
-const directiveNames = new Set(["syntax", "escape", "check"]);
-const directiveForm = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.*?)\s*$/;
-const heredocForm = /(?<=^|\s)\d*<<(-?)(?:"([^"\s<]+)"|'([^'\s<]+)'|([^\s<"']+))/g;
-const heredocKeywords = new Set(["RUN", "COPY", "ADD"]);
-
 /** Splits a Dockerfile. Throws DockerfileSyntaxError. */
 export function lexDockerfile(text: string): LexedDockerfile {
+  return { directives: readDirectives(text), lines: [...logicalLines(text)] };
+}
+
+/** The instructions one by one, each before what follows it is looked at. Throws DockerfileSyntaxError. */
+export function* logicalLines(text: string): Generator<LogicalLine> {
   if (text.length === 0) throw new DockerfileSyntaxError("the Dockerfile cannot be empty");
-  const source = splitLines(text);
-  const directives = readDirectives(source);
-  const lines = [...readInstructions(source, escapeCharacter(directives))];
-  if (lines.length === 0) throw new DockerfileSyntaxError("file with no instructions");
-  return { directives, lines };
-}
-
-function splitLines(text: string): string[] {
-  const lines = text.replace(/^\ufeff/, "").split(/\r?\n/);
-  const long = lines.findIndex((line) => line.length > maxLineBytes);
-  if (long >= 0)
-    throw new DockerfileSyntaxError(
-      `dockerfile line greater than max allowed size of ${String(maxLineBytes)}`,
-      single(long),
-    );
-  return lines;
-}
-
-function readDirectives(source: readonly string[]): Map<string, string> {
-  const directives = new Map<string, string>();
-  for (const [index, line] of source.entries()) {
-    if (index === 0 && line.startsWith("#!")) continue;
-    const match = directiveForm.exec(line);
-    const key = match?.[1]?.toLowerCase();
-    if (key === undefined || !directiveNames.has(key)) break;
-    if (directives.has(key))
-      throw new DockerfileSyntaxError(
-        `only one ${key} parser directive can be used`,
-        single(index),
-        { isForm: true },
-      );
-    directives.set(key, match?.[2] ?? "");
-  }
-  return directives;
-}
-
-function escapeCharacter(directives: ReadonlyMap<string, string>): string {
-  const escape = directives.get("escape") ?? "\\";
-  if (escape !== "\\" && escape !== "`")
-    throw new DockerfileSyntaxError(`invalid escape token '${escape}' does not match \` or \\`);
-  return escape;
-}
-
-function* readInstructions(source: readonly string[], escape: string): Generator<LogicalLine> {
+  const all = splitLines(text);
+  const long = all.findIndex(({ raw }) => Buffer.byteLength(raw) > maxLineBytes);
+  // What stands before a line that is too long is read as if it were all there is.
+  const source = long < 0 ? all : all.slice(0, long);
+  const { escape, count } = openingDirectives(source.map(({ line }) => line));
   let comments: string[] = [];
+  let hasInstruction = false;
   for (let index = 0; index < source.length; ) {
-    const line = source[index] ?? "";
-    if (isComment(line)) comments.push(line.trim().replace(/^#\s?/, ""));
+    const { line } = source[index] ?? noLine;
+    if (isComment(line)) {
+      const comment = line.slice(1).trim();
+      if (comment === "") comments = [];
+      else if (index >= count) comments.push(comment);
+    }
     if (isComment(line) || line.trim() === "") {
       index += 1;
       continue;
     }
     const joined = joinContinuations(source, index, escape);
-    const instruction = withHeredocs(source, index, joined, comments);
+    const instruction = withHeredocs(source, index, joined, { comments, escape });
+    hasInstruction = true;
     yield instruction;
     comments = [];
     index = instruction.lines.last;
   }
+  const lines = single(source.length - 1);
+  if (!hasInstruction)
+    throw new DockerfileSyntaxError("file with no instructions", lines, { isForm: true });
+  if (long >= 0) throw tooLong(lines);
+}
+
+/** A line of the file without its end, and with it. */
+interface SourceLine {
+  readonly line: string;
+  readonly raw: string;
+}
+
+const noLine: SourceLine = { line: "", raw: "" };
+
+function splitLines(text: string): SourceLine[] {
+  const raws = text.replace(/^\ufeff/, "").match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  return raws.map((raw) => ({ raw, line: raw.replace(/[\r\n]+$/, "") }));
+}
+
+/** @param before the line before it */
+function tooLong(before: LineRange): DockerfileSyntaxError {
+  const message = `dockerfile line greater than max allowed size of ${String(maxLineBytes - 1)}`;
+  return new DockerfileSyntaxError(message, before, { isForm: true });
 }
 
 /** Text of an instruction and the index of the line after it. */
@@ -117,14 +116,14 @@ interface Joined {
   readonly hasEmptyLine: boolean;
 }
 
-function joinContinuations(source: readonly string[], start: number, escape: string): Joined {
+function joinContinuations(source: readonly SourceLine[], start: number, escape: string): Joined {
   // The escape character before the last one makes it a plain character.
   const continued = escape === "\\" ? /^(.*[^\\]|)\\[ \t]*$/ : /^(.*[^`]|)`[ \t]*$/;
   let text = "";
   let hasEmptyLine = false;
   let index = start;
   for (; index < source.length; index += 1) {
-    const line = source[index] ?? "";
+    const { line } = source[index] ?? noLine;
     if (index > start && (isComment(line) || line.trim() === "")) {
       hasEmptyLine ||= !isComment(line);
       continue;
@@ -137,50 +136,45 @@ function joinContinuations(source: readonly string[], start: number, escape: str
 }
 
 function withHeredocs(
-  source: readonly string[],
+  source: readonly SourceLine[],
   start: number,
   joined: Joined,
-  comments: readonly string[],
+  { comments, escape }: Pick<LogicalLine, "comments" | "escape">,
 ): LogicalLine {
   const original = joined.text.trim();
-  const [, word = "", rest = ""] = /^(\S+)\s*(.*)$/s.exec(original) ?? [];
-  const keyword = word.toUpperCase();
+  const { word, rest } = splitInstruction(original);
   const heredocs: Heredoc[] = [];
   let next = joined.next;
-  for (const { name, expand, stripTabs } of heredocsOf(keyword, rest)) {
-    const body: string[] = [];
+  const marks = inForm({ first: start + 1, last: next }, () => heredocMarks(original));
+  for (const { name, expand, stripTabs } of marks) {
+    let raw = "";
     for (;;) {
-      if (next >= source.length)
-        throw new DockerfileSyntaxError(
-          "unterminated heredoc",
-          { first: start + 1, last: next },
-          { isForm: true },
-        );
-      const line = source[next] ?? "";
+      const line = source[next];
+      const range = { first: start + 1, last: next };
+      if (line === undefined)
+        throw new DockerfileSyntaxError("unterminated heredoc", range, { isForm: true });
       next += 1;
-      const shown = stripTabs ? line.replace(/^\t+/, "") : line;
-      if (shown === name) break;
-      body.push(`${shown}\n`);
+      if ((stripTabs ? line.line.replace(/^\t+/, "") : line.line) === name) break;
+      raw += line.raw;
     }
-    heredocs.push({ name, expand, content: body.join("") });
+    const content = stripTabs ? raw.replaceAll(/^\t+/gm, "") : raw;
+    heredocs.push({ name, expand, content, raw });
   }
-  const lines = { first: start + 1, last: next };
   const emptyContinuation = joined.hasEmptyLine ? joined.next : undefined;
-  return { keyword, rest, original, heredocs, lines, comments, emptyContinuation };
+  return {
+    ...{ word, keyword: word.toUpperCase(), rest, original, heredocs, comments, escape },
+    ...{ lines: { first: start + 1, last: next }, emptyContinuation },
+  };
 }
 
-function heredocsOf(
-  keyword: string,
-  rest: string,
-): { name: string; expand: boolean; stripTabs: boolean }[] {
-  const words = rest.split(/\s+/);
-  const inner = keyword === "ONBUILD" ? (words[0] ?? "").toUpperCase() : keyword;
-  if (!heredocKeywords.has(inner)) return [];
-  return [...rest.matchAll(heredocForm)].map((match) => ({
-    name: match[2] ?? match[3] ?? match[4] ?? "",
-    expand: match[4] !== undefined,
-    stripTabs: match[1] === "-",
-  }));
+/** What is wrong is the text's form. */
+function inForm<T>(lines: LineRange, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new DockerfileSyntaxError(error.message, lines, { isForm: true });
+  }
 }
 
 function isComment(line: string): boolean {

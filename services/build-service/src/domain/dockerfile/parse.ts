@@ -1,19 +1,21 @@
 /** From text to instructions. */
-import type {
-  CopyInstruction,
-  HealthcheckInstruction,
-  Instruction,
-  RunInstruction,
-} from "./instruction.ts";
-import type { LogicalLine } from "./lexer.ts";
-import { lexDockerfile } from "./lexer.ts";
-import { nearest } from "./nearest.ts";
+import { readDirectives } from "./directives.ts";
+import { type GivenFlags, type KnownFlags, readFlags } from "./flags.ts";
+import { goQuote } from "./go-quote.ts";
+import { heredocMark } from "./heredocs.ts";
+import type { CopyInstruction, Instruction, RunInstruction } from "./instruction.ts";
+import type { Heredoc, LogicalLine } from "./lexer.ts";
+import { logicalLines } from "./lexer.ts";
+import { mountFrom } from "./mount-words.ts";
+import { didYouMean } from "./nearest.ts";
+import { parseHealthcheck } from "./parse-healthcheck.ts";
 import { DockerfileSyntaxError, WordFormError } from "./syntax-error.ts";
 import {
   parseCommand,
-  parseGoDuration,
   parseJsonWords,
   parsePairs,
+  splitBlanks,
+  splitInstruction,
   splitWords,
   takeFlags,
 } from "./words.ts";
@@ -26,23 +28,54 @@ export interface Dockerfile {
   readonly emptyContinuations: readonly number[];
 }
 
-/** Parses a Dockerfile. Throws DockerfileSyntaxError with the lines of the instruction at fault. */
-export function parseDockerfile(text: string): Dockerfile {
-  const lexed = lexDockerfile(text);
-  return {
-    directives: lexed.directives,
-    instructions: lexed.lines.map(parseInstruction),
-    emptyContinuations: lexed.lines.flatMap(({ emptyContinuation }) => emptyContinuation ?? []),
-  };
+/** Which flags there are: those of dockerd 28's own frontend, or those too that came with later ones. */
+export type Grammar = "built in" | "later";
+
+/** What a `# syntax=` asks for. */
+export function grammarOf(syntax: string): Grammar {
+  const [image = ""] = syntax.trim().split(/\s/);
+  const minor = /:1\.(\d+)/.exec(image)?.[1];
+  const isOlder = minor !== undefined && Number(minor) < firstLater && !image.includes("labs");
+  return image === "" || isOlder ? "built in" : "later";
+}
+
+/** 1.20 has `RUN --security` and `COPY --parents` outside of the labs' channel. */
+const firstLater = 20;
+
+/**
+ * Parses a Dockerfile. Throws DockerfileSyntaxError with the lines of the instruction at fault.
+ * What is wrong with the form of any line counts before what is wrong with an instruction.
+ */
+export function parseDockerfile(text: string, grammar: Grammar = "built in"): Dockerfile {
+  const instructions: Instruction[] = [];
+  const emptyContinuations: number[] = [];
+  let hasStage = false;
+  let first: DockerfileSyntaxError | undefined;
+  for (const line of logicalLines(text)) {
+    if (line.emptyContinuation !== undefined) emptyContinuations.push(line.emptyContinuation);
+    try {
+      const instruction = parseInstruction(line, grammar);
+      if (first === undefined) instructions.push(instruction);
+      if (!hasStage && instruction.kind !== "FROM" && instruction.kind !== "ARG")
+        first ??= new DockerfileSyntaxError("no build stage in current context", line.lines, {
+          isBare: true,
+        });
+      hasStage ||= instruction.kind === "FROM";
+    } catch (error) {
+      if (!(error instanceof DockerfileSyntaxError) || error.isForm) throw error;
+      first ??= error;
+    }
+  }
+  if (first !== undefined) throw first;
+  return { directives: readDirectives(text), instructions, emptyContinuations };
 }
 
 /** Parses one instruction, as for an ONBUILD trigger. Throws DockerfileSyntaxError. */
-export function parseInstruction(line: LogicalLine): Instruction {
+export function parseInstruction(line: LogicalLine, grammar: Grammar = "built in"): Instruction {
   const parser = parsers.get(line.keyword);
-  if (parser === undefined)
-    throw new DockerfileSyntaxError(unknownInstruction(line.keyword), line.lines);
+  if (parser === undefined) throw new DockerfileSyntaxError(unknownInstruction(line), line.lines);
   try {
-    return parser(line);
+    return parser({ ...line, ...takeFlags(line.rest), grammar });
   } catch (error) {
     if (error instanceof DockerfileSyntaxError || !(error instanceof Error)) throw error;
     const isForm = error instanceof WordFormError;
@@ -50,7 +83,13 @@ export function parseInstruction(line: LogicalLine): Instruction {
   }
 }
 
-type Parser = (line: LogicalLine) => Instruction;
+/** An instruction without its flags. */
+interface Arguments extends LogicalLine {
+  readonly flags: Parameters<typeof readFlags>[0];
+  readonly grammar: Grammar;
+}
+
+type Parser = (line: Arguments) => Instruction;
 
 const parsers = new Map<string, Parser>([
   ["FROM", parseFrom],
@@ -69,140 +108,140 @@ const parsers = new Map<string, Parser>([
   ["SHELL", parseShell],
   ["CMD", parseCommandInstruction],
   ["ENTRYPOINT", parseCommandInstruction],
-  ["HEALTHCHECK", parseHealthcheck],
+  ["HEALTHCHECK", (line) => ({ ...place(line), ...parseHealthcheck(line) })],
   ["ONBUILD", parseOnbuild],
 ]);
 
-function unknownInstruction(keyword: string): string {
-  const near = nearest(keyword, [...parsers.keys()]);
-  return `unknown instruction: ${keyword}${near === undefined ? "" : ` (did you mean ${near}?)`}`;
+/** What may have been meant is told in upper case where the word is. */
+function unknownInstruction({ word, keyword }: LogicalLine): string {
+  const names = [...parsers.keys()];
+  const isUpper = word === keyword;
+  const hint = isUpper
+    ? didYouMean(word, names)
+    : didYouMean(
+        word.toLowerCase(),
+        names.map((name) => name.toLowerCase()),
+      );
+  return `unknown instruction: ${word}${hint}`;
 }
 
 function place(line: LogicalLine): Pick<Instruction, "lines" | "original" | "comments"> {
   return { lines: line.lines, original: line.original, comments: line.comments };
 }
 
-/** Flags by name; unknown and repeated ones are errors. */
-function readFlags(
-  line: LogicalLine,
-  known: readonly string[],
-  repeatable: readonly string[] = [],
-): {
-  one: (name: string) => string | undefined;
-  all: (name: string) => string[];
-  has: (name: string) => boolean;
-  rest: string;
-} {
-  const { flags, rest } = takeFlags(line.rest);
-  const values = new Map<string, (string | undefined)[]>();
-  for (const { name, value } of flags) {
-    if (!known.includes(name)) {
-      const near = nearest(name, known);
-      throw new Error(
-        `unknown flag: --${name}${near === undefined ? "" : ` (did you mean ${near}?)`}`,
-      );
-    }
-    const list = values.get(name) ?? [];
-    if (list.length > 0 && !repeatable.includes(name))
-      throw new Error(`duplicate flag specified: --${name}`);
-    values.set(name, [...list, value]);
-  }
-  const one = (name: string): string | undefined => {
-    const list = values.get(name);
-    if (list === undefined) return undefined;
-    const value = list[0];
-    if (value === undefined) throw new Error(`missing a value on flag: --${name}`);
-    return value;
-  };
-  const all = (name: string): string[] => (values.get(name) ?? []).map((value) => value ?? "");
-  return { one, all, has: (name) => values.has(name), rest };
+function noFlags({ flags }: Arguments): void {
+  readFlags(flags, {});
 }
 
-function booleanFlag(flags: ReturnType<typeof readFlags>, name: string): boolean | undefined {
-  if (!flags.has(name)) return undefined;
-  const value = flags.all(name)[0] ?? "";
-  if (value === "" || value === "true") return true;
-  if (value === "false") return false;
-  throw new Error(`expecting boolean value for flag ${name}, not: ${value}`);
-}
+const stageName = /^[a-z][a-z0-9-_.]*$/;
 
-function parseFrom(line: LogicalLine): Instruction {
-  const flags = readFlags(line, ["platform"]);
-  const [image, as, name, ...more] = splitWords(flags.rest);
-  if (
-    image === undefined ||
-    more.length > 0 ||
-    (as !== undefined && (as.toUpperCase() !== "AS" || name === undefined))
-  ) {
+function parseFrom(line: Arguments): Instruction {
+  const [image, as, name, ...more] = splitBlanks(line.rest);
+  const hasName = as?.toLowerCase() === "as" && name !== undefined && more.length === 0;
+  if (image === undefined || (as !== undefined && !hasName)) {
     throw new Error("FROM requires either one or three arguments");
   }
   const stage = name?.toLowerCase();
-  if (stage !== undefined && !/^[a-z][a-z0-9-_.]*$/.test(stage)) {
+  if (name !== undefined && stage !== undefined && !stageName.test(stage)) {
     throw new Error(
-      `invalid name for build stage: ${JSON.stringify(name)}, name can't start with a number or contain symbols`,
+      `invalid name for build stage: ${goQuote(name)}, name can't start with a number or contain symbols`,
     );
   }
-  return { kind: "FROM", ...place(line), image, platform: flags.one("platform"), as: stage };
+  // An empty platform is none.
+  const platform = readFlags(line.flags, { platform: "one" }).one("platform") || undefined;
+  return { kind: "FROM", ...place(line), image, platform, as: stage };
 }
 
 const networks = ["default", "none", "host"];
+const runFlags: KnownFlags = { mount: "many", network: "one", device: "many" };
 
-function parseRun(line: LogicalLine): RunInstruction {
-  const flags = readFlags(line, ["mount", "network", "security", "device"], ["mount", "device"]);
-  if (flags.has("device")) throw new Error("RUN --device is not supported");
+function parseRun(line: Arguments): RunInstruction {
+  const isLater = line.grammar === "later";
+  const flags = readFlags(line.flags, { ...runFlags, ...(isLater && { security: "one" }) });
+  const hasDevice = flags.all("device").length > 0;
+  if (hasDevice && isLater) throw new Error("RUN --device is not supported");
+  // What else is in them is looked at when they are expanded.
+  for (const mount of flags.all("mount")) mountFrom(mount);
   const network = flags.one("network");
   if (network !== undefined && !networks.includes(network))
-    throw new Error(`invalid network mode ${JSON.stringify(network)}`);
+    throw new Error(`invalid network mode ${goQuote(network)}`);
   return {
     kind: "RUN",
     ...place(line),
-    command: parseCommand(flags.rest),
+    command: parseCommand(line.rest),
     mounts: flags.all("mount"),
     network,
     security: flags.one("security"),
+    hasDevice,
     heredocs: line.heredocs,
   };
 }
 
-const copyFlags = ["from", "chown", "chmod", "link", "parents", "exclude"];
-const addFlags = ["chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"];
+const treeFlags: KnownFlags = { chown: "one", chmod: "one", link: "boolean", exclude: "many" };
+const copyFlags: KnownFlags = { ...treeFlags, from: "one" };
+const addFlags: KnownFlags = {
+  ...treeFlags,
+  ...{ checksum: "one", "keep-git-dir": "boolean", unpack: "boolean" },
+};
 
-function parseCopy(line: LogicalLine): CopyInstruction {
+function parseCopy(line: Arguments): CopyInstruction {
   const kind = line.keyword === "ADD" ? "ADD" : "COPY";
-  const flags = readFlags(line, kind === "ADD" ? addFlags : copyFlags, ["exclude"]);
-  const words = parseJsonWords(flags.rest) ?? splitWords(flags.rest);
+  const words = parseJsonWords(line.rest) ?? splitBlanks(line.rest);
   const destination = words.at(-1);
   if (destination === undefined || words.length < 2) {
     throw new Error(
       `${kind} requires at least two arguments, but only one was provided. Destination could not be determined`,
     );
   }
+  const later: KnownFlags = line.grammar === "later" ? { parents: "boolean" } : {};
+  const flags = readFlags(line.flags, kind === "ADD" ? addFlags : { ...copyFlags, ...later });
+  if (heredocMark(destination) !== undefined)
+    throw new Error(`${kind} cannot accept a heredoc as a destination`);
+  const sources = words.slice(0, -1).map((word) => heredocIn(word, line.heredocs) ?? word);
   return {
     kind,
     ...place(line),
-    sources: words.slice(0, -1).filter((word) => !/^\d*<</.test(word)),
+    sources: sources.filter((source) => typeof source === "string"),
     destination,
-    heredocs: line.heredocs,
-    from: flags.one("from"),
-    chown: flags.one("chown"),
-    chmod: flags.one("chmod"),
-    checksum: flags.one("checksum"),
-    exclude: flags.all("exclude"),
-    link: booleanFlag(flags, "link") ?? false,
-    parents: booleanFlag(flags, "parents") ?? false,
-    keepGitDir: booleanFlag(flags, "keep-git-dir") ?? false,
-    unpack: booleanFlag(flags, "unpack"),
+    heredocs: sources.filter((source) => typeof source !== "string"),
+    ...copyOptions(flags),
   };
 }
 
-function parseEnvOrLabel(line: LogicalLine): Instruction {
-  const kind = line.keyword === "ENV" ? "ENV" : "LABEL";
-  if (line.rest === "") throw new Error(`${kind} requires at least one argument`);
-  return { kind, ...place(line), pairs: parsePairs(kind, line.rest) };
+function copyOptions(flags: GivenFlags) {
+  return {
+    from: flags.one("from") || undefined,
+    chown: flags.one("chown") || undefined,
+    chmod: flags.one("chmod") || undefined,
+    checksum: flags.one("checksum") || undefined,
+    exclude: flags.all("exclude"),
+    link: flags.boolean("link") ?? false,
+    parents: flags.boolean("parents") ?? false,
+    keepGitDir: flags.boolean("keep-git-dir") ?? false,
+    unpack: flags.boolean("unpack"),
+  };
 }
 
-function parseArg(line: LogicalLine): Instruction {
-  const words = splitWords(line.rest);
+/** A source as a heredoc: of those with one name the last counts, and one that has no content is empty. */
+function heredocIn(word: string, heredocs: readonly Heredoc[]): Heredoc | undefined {
+  const mark = heredocMark(word);
+  if (mark === undefined) return undefined;
+  const written = heredocs.findLast(({ name }) => name === mark.name);
+  const { content = "", raw = "" } = written ?? {};
+  return { name: mark.name, expand: mark.expand, content, raw };
+}
+
+function parseEnvOrLabel(line: Arguments): Instruction {
+  const kind = line.keyword === "ENV" ? "ENV" : "LABEL";
+  const pairs = line.rest === "" ? [] : parsePairs(kind, line.rest, line.escape);
+  noFlags(line);
+  if (pairs.length === 0) throw new Error(`${kind} requires at least one argument`);
+  if (pairs.some(({ key }) => key === "")) throw new Error(`${kind} names can not be blank`);
+  return { kind, ...place(line), pairs };
+}
+
+function parseArg(line: Arguments): Instruction {
+  const words = splitWords(line.rest, line.escape);
   if (words.length === 0) throw new Error("ARG requires at least one argument");
   const args = words.map((word) => {
     const equals = word.indexOf("=");
@@ -213,81 +252,61 @@ function parseArg(line: LogicalLine): Instruction {
   return { kind: "ARG", ...place(line), args };
 }
 
-function parseText(line: LogicalLine): Instruction {
+function parseText(line: Arguments): Instruction {
   const kind = line.keyword as "WORKDIR" | "USER" | "STOPSIGNAL" | "MAINTAINER";
   if (line.rest === "") throw new Error(`${kind} requires exactly one argument`);
+  if (kind !== "STOPSIGNAL") noFlags(line);
   return { kind, ...place(line), text: line.rest };
 }
 
-function parseWords(line: LogicalLine): Instruction {
+function parseWords(line: Arguments): Instruction {
   const kind = line.keyword === "VOLUME" ? "VOLUME" : "EXPOSE";
   const words =
-    (kind === "VOLUME" ? parseJsonWords(line.rest) : undefined) ?? splitWords(line.rest);
+    (kind === "VOLUME" ? parseJsonWords(line.rest) : undefined) ?? splitBlanks(line.rest);
   if (words.length === 0) throw new Error(`${kind} requires at least one argument`);
-  if (words.includes("")) throw new Error("VOLUME specified can not be an empty string");
+  noFlags(line);
+  if (kind === "VOLUME" && words.some((word) => word.trim() === ""))
+    throw new Error("VOLUME specified can not be an empty string");
   return { kind, ...place(line), words };
 }
 
-function parseShell(line: LogicalLine): Instruction {
+function parseShell(line: Arguments): Instruction {
   const words = parseJsonWords(line.rest);
+  noFlags(line);
+  if (words?.length === 0 || line.rest === "")
+    throw new Error("SHELL requires at least one argument");
   if (words === undefined) throw new Error("SHELL requires the arguments to be in JSON form");
-  if (words.length === 0) throw new Error("SHELL requires at least one argument");
   return { kind: "SHELL", ...place(line), words };
 }
 
-function parseCommandInstruction(line: LogicalLine): Instruction {
+function parseCommandInstruction(line: Arguments): Instruction {
   const kind = line.keyword === "CMD" ? "CMD" : "ENTRYPOINT";
-  return { kind, ...place(line), command: parseCommand(line.rest) };
+  const command = parseCommand(line.rest);
+  noFlags(line);
+  return { kind, ...place(line), command };
 }
 
-function parseHealthcheck(line: LogicalLine): HealthcheckInstruction {
-  const flags = readFlags(line, [
-    "interval",
-    "timeout",
-    "start-period",
-    "start-interval",
-    "retries",
-  ]);
-  const [, type = "", text = ""] = /^(\S*)\s*(.*)$/s.exec(flags.rest) ?? [];
-  if (type === "") throw new Error("HEALTHCHECK requires at least one argument");
-  const duration = (name: string): number => {
-    const value = flags.one(name);
-    if (value === undefined || value === "") return 0;
-    const ns = parseGoDuration(value);
-    if (ns !== 0 && ns < 1e6)
-      throw new Error(`Interval ${JSON.stringify(name)} cannot be less than 1ms`);
-    return ns;
-  };
-  const given = flags.one("retries") ?? "0";
-  if (!/^[-+]?\d+$/.test(given))
-    throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(given)}: invalid syntax`);
-  const retries = Number(given);
-  if (retries < 0) throw new Error(`--retries cannot be negative (${String(retries)})`);
-  const settings = {
-    intervalNs: duration("interval"),
-    timeoutNs: duration("timeout"),
-    startPeriodNs: duration("start-period"),
-    startIntervalNs: duration("start-interval"),
-    retries,
-  };
-  switch (type.toUpperCase()) {
-    case "NONE":
-      if (text !== "") throw new Error("HEALTHCHECK NONE takes no arguments");
-      return { kind: "HEALTHCHECK", ...place(line), command: undefined, ...settings };
-    case "CMD":
-      if (text === "") throw new Error("Missing command after HEALTHCHECK CMD");
-      return { kind: "HEALTHCHECK", ...place(line), command: parseCommand(text), ...settings };
-    default:
-      throw new Error(`Unknown type ${JSON.stringify(type)} in HEALTHCHECK (try CMD)`);
-  }
-}
-
-function parseOnbuild(line: LogicalLine): Instruction {
+function parseOnbuild(line: Arguments): Instruction {
   if (line.rest === "") throw new Error("ONBUILD requires at least one argument");
+  checkForm(line);
+  noFlags(line);
   const keyword = (line.rest.split(/\s/)[0] ?? "").toUpperCase();
   if (keyword === "ONBUILD")
     throw new Error("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
   if (keyword === "MAINTAINER" || keyword === "FROM")
     throw new Error(`${keyword} isn't allowed as an ONBUILD trigger`);
-  return { kind: "ONBUILD", ...place(line), trigger: line.rest };
+  const bodies = line.heredocs.map(({ name, raw }) => `\n${raw}${name}`);
+  return { kind: "ONBUILD", ...place(line), trigger: `${line.rest}${bodies.join("")}` };
+}
+
+/** Of a trigger only the form of its words is looked at. */
+function checkForm({ rest, lines, heredocs, comments, escape }: Arguments): void {
+  const { word, rest: words } = splitInstruction(rest);
+  const original = rest;
+  const trigger = { word, keyword: word.toUpperCase(), rest: words, original, heredocs, lines };
+  try {
+    parseInstruction({ ...trigger, comments, escape, emptyContinuation: undefined }, "later");
+  } catch (error) {
+    if (error instanceof DockerfileSyntaxError && error.isForm) throw error;
+  }
 }

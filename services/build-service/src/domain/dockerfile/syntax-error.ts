@@ -14,15 +14,23 @@ export class DockerfileSyntaxError extends Error {
   /** It is the text's form, before there are instructions: clients are told so in other words. */
   readonly isForm: boolean;
 
-  constructor(message: string, lines?: LineRange, options: { readonly isForm?: boolean } = {}) {
+  /** Its line is not told in words. */
+  readonly #isBare: boolean;
+
+  constructor(
+    message: string,
+    lines?: LineRange,
+    options: { readonly isForm?: boolean; readonly isBare?: boolean } = {},
+  ) {
     super(message);
     this.lines = lines;
     this.isForm = options.isForm ?? lines === undefined;
+    this.#isBare = options.isBare ?? false;
   }
 
   /** The message with its line, as BuildKit gives it. */
   get told(): string {
-    if (this.isForm || this.lines === undefined) return this.message;
+    if (this.isForm || this.#isBare || this.lines === undefined) return this.message;
     return `dockerfile parse error on line ${String(this.lines.first)}: ${this.message}`;
   }
 }

@@ -1,4 +1,5 @@
 /** Splitting the arguments of an instruction: flags, quoted words, JSON arrays, key=value lists. */
+import { goQuote } from "./go-quote.ts";
 import type { Command, KeyValue } from "./instruction.ts";
 import { WordFormError } from "./syntax-error.ts";
 
@@ -9,49 +10,73 @@ export interface Flagged {
   readonly rest: string;
 }
 
-/** Takes `--name[=value]` words off the front; `--` ends them. */
-export function takeFlags(text: string): Flagged {
-  const flags: { name: string; value: string | undefined }[] = [];
-  let rest = text.trimStart();
-  for (;;) {
-    if (!rest.startsWith("--")) return { flags, rest };
-    const word = firstWord(rest);
-    rest = rest.slice(word.length).trimStart();
-    if (word === "--") return { flags, rest };
-    const equals = word.indexOf("=");
-    if (equals < 0) flags.push({ name: word.slice(2), value: undefined });
-    else flags.push({ name: word.slice(2, equals), value: unquote(word.slice(equals + 1)) });
-  }
+/** The first word of an instruction, and what follows it. */
+export function splitInstruction(text: string): { readonly word: string; readonly rest: string } {
+  const [, word = "", rest = ""] = /^([^\t\v\f\r ]*)[\t\v\f\r ]*(.*)$/s.exec(text) ?? [];
+  return { word, rest };
 }
 
-/** First blank-separated word; blanks inside quotes belong to it, as do escaped ones. */
-function firstWord(text: string): string {
+/** Takes `--name[=value]` words off the front, without their quotes; `--` ends them. */
+export function takeFlags(text: string): Flagged {
+  const flags: { name: string; value: string | undefined }[] = [];
+  let rest = text.trim();
+  while (rest.startsWith("--")) {
+    const { word, length } = flagWord(rest);
+    rest = rest.slice(length).trim();
+    if (word === "--") break;
+    const equals = word.indexOf("=");
+    if (equals < 0) flags.push({ name: word.slice(2), value: undefined });
+    else flags.push({ name: word.slice(2, equals), value: word.slice(equals + 1) });
+  }
+  return { flags, rest };
+}
+
+/** A word up to a blank that is not quoted. A backslash escapes, whatever the file's escape character. */
+function flagWord(text: string): { readonly word: string; readonly length: number } {
+  let word = "";
+  let quote = "";
+  for (let index = 0; index < text.length; index += 1) {
+    let character = text[index] ?? "";
+    if (quote === "" && /\s/.test(character)) return { word, length: index };
+    if (character === "\\") {
+      index += 1;
+      character = text[index] ?? "";
+      word += character;
+    } else if (character === quote) quote = "";
+    else if (quote === "" && (character === '"' || character === "'")) quote = character;
+    else word += character;
+  }
+  return { word, length: text.length };
+}
+
+/** Words at blanks, whatever the quotes. */
+export function splitBlanks(text: string): string[] {
+  return text === "" ? [] : text.split(/[\t\v\f\r ]+/);
+}
+
+/** Words at blanks that are neither quoted nor escaped; quotes and escapes stay in the words. */
+export function splitWords(text: string, escape: string): string[] {
+  const words: string[] = [];
+  let rest = text.trim();
+  while (rest !== "") {
+    const word = firstWord(rest, escape);
+    words.push(word);
+    rest = rest.slice(word.length).trimStart();
+  }
+  return words;
+}
+
+function firstWord(text: string, escape: string): string {
   let quote = "";
   for (let index = 0; index < text.length; index += 1) {
     const character = text[index] ?? "";
-    if (character === "\\") index += 1;
+    // Nothing escapes in single quotes.
+    if (character === escape && quote !== "'") index += 1;
     else if (quote !== "") quote = character === quote ? "" : quote;
     else if (character === '"' || character === "'") quote = character;
     else if (/\s/.test(character)) return text.slice(0, index);
   }
   return text;
-}
-
-function unquote(text: string): string {
-  const match = /^(["'])(.*)\1$/s.exec(text);
-  return match?.[2] ?? text;
-}
-
-/** Words at blanks; quotes and escapes stay in the words. */
-export function splitWords(text: string): string[] {
-  const words: string[] = [];
-  let rest = text.trim();
-  while (rest !== "") {
-    const word = firstWord(rest);
-    words.push(word);
-    rest = rest.slice(word.length).trimStart();
-  }
-  return words;
 }
 
 /** A JSON array of strings, or undefined when the text is no JSON. Throws for arrays with other members. */
@@ -81,22 +106,19 @@ export function parseCommand(text: string): Command {
 }
 
 /** `key=value ...`, or the legacy form `key value`. */
-export function parsePairs(keyword: string, text: string): KeyValue[] {
-  const words = splitWords(text);
-  const first = words[0];
-  if (first === undefined) throw new WordFormError(`${keyword} must have two arguments`);
-  if (!first.includes("=")) {
-    const value = text.trim().slice(first.length).trim();
-    if (value === "") throw new WordFormError(`${keyword} must have two arguments`);
-    return [{ key: first, value }];
+export function parsePairs(keyword: string, text: string, escape: string): KeyValue[] {
+  const words = splitWords(text, escape);
+  if (words[0]?.includes("=") !== true) {
+    const [, key = "", value] = /^([^\t\v\f\r ]*)[\t\v\f\r ]+(.*)$/s.exec(text) ?? [];
+    if (value === undefined) throw new WordFormError(`${keyword} must have two arguments`);
+    return [{ key, value }];
   }
   return words.map((word) => {
     const equals = word.indexOf("=");
     if (equals < 0)
       throw new WordFormError(
-        `Syntax error - can't find = in ${JSON.stringify(word)}. Must be of the form: name=value`,
+        `Syntax error - can't find = in ${goQuote(word)}. Must be of the form: name=value`,
       );
-    if (equals === 0) throw new Error(`${keyword} names can not be blank`);
     return { key: word.slice(0, equals), value: word.slice(equals + 1) };
   });
 }

@@ -1,6 +1,7 @@
 /** Instructions that change the config only. */
 import { BuildFailure } from "../build-failure.ts";
 import { expandToWords, expandWord, type Lookup } from "../dockerfile/expand.ts";
+import { goQuote } from "../dockerfile/go-quote.ts";
 import type {
   Command,
   CommandInstruction,
@@ -100,7 +101,9 @@ function changeEnv(
   let Env: readonly string[] = state.document.config.Env ?? [];
   for (const [key, value] of expanded) Env = putEnv(Env, key, value);
   const text = `ENV ${expanded.map(([key, value]) => `${key}=${value}`).join(" ")}`;
-  return { state: withConfig(state, { Env }), text };
+  const set = new Set(expanded.map(([key]) => key));
+  const hiding = new Set([...state.hiding].filter((name) => !set.has(name)));
+  return { state: { ...withConfig(state, { Env }), hiding }, text };
 }
 
 function changeLabels(
@@ -124,8 +127,10 @@ function changeCommand(
   style: DispatchStyle,
 ): ConfigChange {
   const { config } = state.document;
-  const words = commandWords(instruction.command, config, style);
-  const text = `${instruction.kind} [${words.map((word) => JSON.stringify(word)).join(" ")}]`;
+  const given = commandWords(instruction.command, config, style);
+  // Nothing at all is not written by BuildKit.
+  const words = given.length === 0 && style === "buildkit" ? null : given;
+  const text = `${instruction.kind} [${given.map(goQuote).join(" ")}]`;
   if (instruction.kind === "CMD") {
     const next = withConfig(state, {
       Cmd: words,
@@ -174,8 +179,7 @@ function shownHealthcheck(
   const durations = [intervalNs, timeoutNs, startPeriodNs, startIntervalNs].map(goDuration);
   if (style === "classic")
     return `&{[${test.join(" ")}] ${durations.join(" ")} ${String(retries)}}`;
-  const quoted = (words: readonly string[]): string =>
-    words.map((each) => JSON.stringify(each)).join(" ");
+  const quoted = (words: readonly string[]): string => words.map(goQuote).join(" ");
   return `&{[${quoted(test)}] ${quoted(durations)} ${goCharacter(retries)}}`;
 }
 
@@ -202,7 +206,7 @@ function portsOf(word: string, style: DispatchStyle): string[] {
     if (!isProtocol) throw new BuildFailure(`Invalid proto: ${protocol}`);
   }
   if (!isProtocol) {
-    throw new BuildFailure(`invalid port: ${JSON.stringify(word)}: invalid proto: ${protocol}`);
+    throw new BuildFailure(`invalid port: ${goQuote(word)}: invalid proto: ${protocol}`);
   }
   if (!valid) throw new BuildFailure(`invalid containerPort: ${word}`);
   return Array.from(

@@ -16,7 +16,6 @@ export interface DispatchContext {
   readonly style: DispatchStyle;
   readonly networkMode: string;
   readonly hostname: string;
-  readonly entitlements: readonly string[];
   readonly ignoreCache: boolean;
   /** The tree that `--from` means: a stage, a named context or an image. */
   from(name: string): Vertex;

@@ -1,6 +1,7 @@
 /** Instructions of a stage, one after the other, become vertices and config. Pure. */
 import { BuildFailure } from "../build-failure.ts";
 import { expandWord } from "../dockerfile/expand.ts";
+import { goQuote } from "../dockerfile/go-quote.ts";
 import type {
   ArgInstruction,
   CopyInstruction,
@@ -12,7 +13,7 @@ import { type CopySource, type Op, type Vertex, vertexOf } from "../solver/verte
 import { changeConfig } from "./config-instructions.ts";
 import { type DispatchContext, Inputs } from "./dispatch-context.ts";
 import { classicCopy } from "./history-texts.ts";
-import { mountFields } from "./mounts.ts";
+import { parseMount } from "./mounts.ts";
 import { runCommand, shownRun } from "./run-command.ts";
 import { runMounts } from "./run-mounts.ts";
 import { shownStep } from "./shown-step.ts";
@@ -95,12 +96,24 @@ function declare(
         : expandWord(defaultValue, lookupIn(next), { escape: context.escape }).text;
     const value =
       context.buildArgs.get(name) ?? expanded ?? context.globalArgs.get(name) ?? undefined;
-    next = { ...next, args: new Map(next.args).set(name, value) };
+    next = withArgument(next, name, value, context);
     // The classic builder writes what the Dockerfile says.
     const shown = context.style === "classic" ? expanded : value;
     texts.push(shown === undefined ? name : `${name}=${shown}`);
   }
   return record(next, `ARG ${texts.join(" ")}`, "config", context, true);
+}
+
+/** BuildKit takes what was said last, the classic builder ENV before ARG. */
+function withArgument(
+  state: StageState,
+  name: string,
+  value: string | undefined,
+  { style }: DispatchContext,
+): StageState {
+  const args = new Map(state.args).set(name, value);
+  const hides = style === "buildkit" && value !== undefined && lookupIn(state)(name) !== undefined;
+  return { ...state, args, hiding: hides ? new Set(state.hiding).add(name) : state.hiding };
 }
 
 function workdir(
@@ -158,7 +171,7 @@ function copy(
   const paths = instruction.sources.map(expand);
   const files = heredocs.map(({ name, content, expand: expands }) => ({
     name,
-    content: expands ? expandWord(content, lookup, { rawQuotes: true }).text : content,
+    content: expands ? expandWord(content, lookup, { noQuotes: true }).text : content,
   }));
   const count = paths.length + files.length;
   // BuildKit copies one after the other to the same place.
@@ -167,14 +180,18 @@ function copy(
       `When using ${kind} with more than one source file, the destination must be a directory and end with a /`,
     );
   }
-  const sources: CopySource[] = paths.map((path) => sourceOf(path, instruction, context, inputs));
-  if (files.length > 0) {
-    const vertex = vertexOf({ kind: "inline", files }, [], {
+  const name = context.stepName(shownStep(state, instruction, context.escape), state);
+  if (instruction.checksum !== undefined && paths.length !== 1 && context.style === "buildkit")
+    throw new BuildFailure("checksum can't be specified for multiple sources");
+  const sources: CopySource[] = paths.map((path) =>
+    sourceOf(path, { instruction, name }, context, inputs),
+  );
+  for (const file of files) {
+    const vertex = vertexOf({ kind: "inline", files: [file] }, [], {
       name: "[internal] preparing inline document",
       lines: instruction.lines,
     });
-    const input = inputs.add(vertex);
-    for (const { name } of files) sources.push({ input, path: name, unpack: false });
+    sources.push({ input: inputs.add(vertex), path: file.name, unpack: false });
   }
   const chown = instruction.chown === undefined ? undefined : expand(instruction.chown);
   const chmod =
@@ -195,8 +212,9 @@ function copy(
   const shown = [...paths, ...files.map(({ name }) => `<<${name}`)].join(" ");
   const flags = copyFlags(instruction, chown, chmod);
   const text = `${kind} ${flags}${shown} ${expand(instruction.destination)}`;
-  const name = shownStep(state, instruction, context.escape);
-  const tree = step(state, instruction, context, op, inputs.list, name);
+  const tree = vertexOf(op, [state.tree, ...inputs.list], {
+    ...{ name, lines: instruction.lines, ignoreCache: context.ignoreCache },
+  });
   const told =
     context.style === "buildkit" ? text : classicCopy(kind, chown, expand(instruction.destination));
   return record({ ...state, tree }, told, "copy", context, false);
@@ -239,27 +257,37 @@ function destinationOf(state: StageState, given: string): string {
   return isDirectory && path !== "/" ? `${path}/` : path;
 }
 
+const symbolicClause = "[ugoa]*(?:[-+=](?:[ugo]|[rwxXst]*))+";
+const symbolicMode = new RegExp(`^${symbolicClause}(?:,${symbolicClause})*$`);
+
 function checkedMode(mode: string): string {
-  if (/^[0-7]{1,4}$/.test(mode)) return mode;
-  if (/^(?:[ugoa]*[-+=][rwxXst]*)(?:,[ugoa]*[-+=][rwxXst]*)*$/.test(mode)) return mode;
+  const isOctal = /^[0-7]+$/.test(mode);
+  if (isOctal ? Number.parseInt(mode, 8) <= 0o7777 : symbolicMode.test(mode)) return mode;
+  if (!/^\d/.test(mode)) throw new BuildFailure("invalid syntax");
   throw new BuildFailure(
     `invalid chmod parameter: '${mode}'. it should be octal string and between 0 and 07777`,
   );
 }
 
+/** An instruction and what its step is called. */
+interface NamedCopy {
+  readonly instruction: CopyInstruction;
+  readonly name: string;
+}
+
 function sourceOf(
   path: string,
-  instruction: CopyInstruction,
+  { instruction, name }: NamedCopy,
   context: DispatchContext,
   inputs: Inputs,
 ): CopySource {
   const isAdd = instruction.kind === "ADD";
   if (isAdd && isGit(path)) {
-    const input = inputs.add(downloaded("git", path, instruction));
+    const input = inputs.add(downloaded("git", path, { instruction, name }));
     return { input, path: "/", unpack: false };
   }
   if (isAdd && /^https?:\/\//.test(path)) {
-    const input = inputs.add(downloaded("http", path, instruction));
+    const input = inputs.add(downloaded("http", path, { instruction, name }));
     return { input, path: "*", unpack: instruction.unpack ?? false, name: downloadName(path) };
   }
   if (isGit(path) || /^https?:\/\//.test(path)) {
@@ -274,11 +302,12 @@ function sourceOf(
   return { input: inputs.add(tree), path: inside, unpack: isAdd && (instruction.unpack ?? true) };
 }
 
-function downloaded(scheme: "git" | "http", url: string, instruction: CopyInstruction): Vertex {
-  const { checksum = "", keepGitDir, lines } = instruction;
+function downloaded(scheme: "git" | "http", url: string, { instruction, name }: NamedCopy): Vertex {
+  const { checksum = "", keepGitDir } = instruction;
   if (scheme === "http" && checksum !== "") refuseDigest(checksum);
   const source = `${scheme}:${url}`;
-  return vertexOf({ kind: "files", source, checksum, keepGitDir }, [], { name: url, lines });
+  // It is displayed as the step itself, and no place is told of it.
+  return vertexOf({ kind: "files", source, checksum, keepGitDir }, [], { name });
 }
 
 /** In the words of Go's package digest. */
@@ -303,7 +332,8 @@ export function isGit(text: string): boolean {
 }
 
 function downloadName(url: string): string {
-  const name = decodeURIComponent(new URL(url).pathname.split("/").at(-1) ?? "");
+  const path = new URL(url).pathname.replace(/\/+$/, "");
+  const name = decodeURIComponent(path.split("/").at(-1) ?? "");
   return name === "" || name === "." || name === ".." || name.includes("/") ? "__unnamed__" : name;
 }
 
@@ -311,15 +341,17 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
   const { config } = state.document;
   const flag = /^\S+\s+--([\w-]+)/.exec(instruction.original)?.[1];
   if (context.style === "classic" && flag !== undefined) {
-    for (const mount of instruction.mounts) mountFields(mount, (word) => word);
+    for (const mount of instruction.mounts) parseMount(mount, (word) => word);
     refuseFlag(flag);
   }
   const { security = "sandbox", network = context.networkMode } = instruction;
   if (security !== "sandbox" && security !== "insecure") {
-    throw new BuildFailure(`security ${JSON.stringify(security)} is not valid`);
+    throw new BuildFailure(`security ${goQuote(security)} is not valid`);
   }
-  if (security === "insecure") demand(context, "security.insecure");
-  if (network === "host") demand(context, "network.host");
+  if (instruction.hasDevice)
+    throw new BuildFailure(
+      "device feature is only supported in Dockerfile frontend 1.14.0-labs or later",
+    );
   const inputs = new Inputs();
   const mounts = runMounts(state, instruction, context, inputs);
   const { args, text } = runCommand(state, instruction, inputs, mounts, context.style);
@@ -336,7 +368,7 @@ function run(state: StageState, instruction: RunInstruction, context: DispatchCo
     proxyEnv: context.proxyEnv,
     volumes: context.style === "classic" ? Object.keys(config.Volumes ?? {}).sort() : [],
   };
-  const shown = shownRun(state, instruction);
+  const shown = shownRun(state, instruction, context.escape);
   const tree = step(state, instruction, context, op, inputs.list, shown);
   return record({ ...state, tree }, text, "run", context, false);
 }
@@ -346,9 +378,4 @@ function refuseFlag(name: string): never {
   throw new BuildFailure(
     `the --${name} option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled`,
   );
-}
-
-function demand({ entitlements }: DispatchContext, name: string): void {
-  if (!entitlements.includes(name))
-    throw new BuildFailure(`failed to load LLB: ${name} is not allowed`);
 }

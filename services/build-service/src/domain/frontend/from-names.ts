@@ -1,5 +1,6 @@
 /** What instructions take from other stages and images. */
 import type { Instruction } from "../dockerfile/instruction.ts";
+import { mountFrom } from "../dockerfile/mount-words.ts";
 
 /** Names after `--from`, of COPY, ADD and RUN's mounts, with the first instruction that has each. */
 export function fromNames(instructions: readonly Instruction[]): ReadonlyMap<string, Instruction> {
@@ -15,5 +16,5 @@ export function fromNames(instructions: readonly Instruction[]): ReadonlyMap<str
 function namesIn(instruction: Instruction): string[] {
   if (instruction.kind === "COPY") return [instruction.from ?? ""];
   if (instruction.kind !== "RUN") return [];
-  return instruction.mounts.map((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? "");
+  return instruction.mounts.map(mountFrom);
 }

@@ -1,16 +1,21 @@
 /** Values of RUN --mount. */
 import { BuildFailure } from "../build-failure.ts";
-import { nearest } from "../dockerfile/nearest.ts";
+import { goQuote } from "../dockerfile/go-quote.ts";
+import { mountWords } from "../dockerfile/mount-words.ts";
+import { didYouMean } from "../dockerfile/nearest.ts";
+
+const types = ["bind", "cache", "tmpfs", "secret", "ssh"] as const;
+const sharings = ["shared", "private", "locked"] as const;
 
 /** A mount as written, checked but not bound to stages. */
 export interface MountFlag {
-  readonly type: "bind" | "cache" | "tmpfs" | "secret" | "ssh";
+  readonly type: (typeof types)[number];
   readonly from: string;
   readonly source: string;
   readonly target: string;
-  readonly readOnly: boolean | undefined;
+  readonly readOnly: boolean;
   readonly id: string;
-  readonly sharing: "shared" | "private" | "locked";
+  readonly sharing: (typeof sharings)[number];
   readonly required: boolean;
   readonly sizeBytes: number;
   readonly mode: number | undefined;
@@ -19,137 +24,151 @@ export interface MountFlag {
   readonly env: string;
 }
 
-const types = ["bind", "cache", "tmpfs", "secret", "ssh"] as const;
+/** What the fields read so far say; of what is absent nothing was said. */
+type Fields = { -readonly [Key in keyof MountFlag]?: MountFlag[Key] } & {
+  type: MountFlag["type"];
+};
+
 const keys = [
-  ...[
-    "type",
-    "from",
-    "source",
-    "src",
-    "target",
-    "dst",
-    "destination",
-    "readonly",
-    "ro",
-    "readwrite",
-  ],
-  ...["rw", "id", "sharing", "required", "size", "mode", "uid", "gid", "env"],
+  ...["type", "from", "source", "target", "readonly", "id", "sharing", "required"],
+  ...["size", "mode", "uid", "gid", "src", "dst", "destination", "ro", "rw", "readwrite", "env"],
 ];
 
-/** Parses one value; variables are expanded by `expand` (not those of `from`). Throws BuildFailure. */
+/** Parses one value; variables are expanded by `expand`. Throws BuildFailure. */
 export function parseMount(text: string, expand: (word: string) => string): MountFlag {
-  const { type, given } = mountFields(text, expand);
-  return checked(type, given);
-}
-
-/** The type and the other fields of a value: that there are such. Throws BuildFailure. */
-export function mountFields(
-  text: string,
-  expand: (word: string) => string,
-): { readonly type: MountFlag["type"]; readonly given: ReadonlyMap<string, string> } {
-  const given = new Map<string, string>();
-  for (const field of splitCsv(text)) {
+  const fields: Fields = { type: "bind" };
+  for (const field of mountWords(text)) {
     const equals = field.indexOf("=");
     const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase();
-    if (!keys.includes(key)) {
-      const near = nearest(key, keys);
-      throw new BuildFailure(
-        `unexpected key '${key}' in '${field}'${near === undefined ? "" : ` (did you mean ${near}?)`}`,
-      );
+    if (equals >= 0) take(fields, key, expand(field.slice(equals + 1)), field);
+    else takeBare(fields, key, field);
+  }
+  return checked(fields);
+}
+
+function takeBare(fields: Fields, key: string, field: string): void {
+  if (!["readonly", "ro", "readwrite", "rw", "required"].includes(key))
+    throw new BuildFailure(`invalid field '${field}' must be a key=value pair`);
+  take(fields, key, "true", field);
+}
+
+function take(fields: Fields, key: string, value: string, field: string): void {
+  switch (key) {
+    case "type":
+      fields.type = oneOf(types, value, "mount type");
+      break;
+    case "sharing":
+      fields.sharing = oneOf(sharings, value, "sharing value");
+      break;
+    case "from":
+    case "id":
+    case "env":
+      fields[key] = value;
+      break;
+    case "source":
+    case "src":
+      fields.source = value;
+      break;
+    case "target":
+    case "dst":
+    case "destination":
+      fields.target = value;
+      break;
+    case "mode":
+      fields.mode = number(key, value, 8);
+      break;
+    case "uid":
+    case "gid":
+      fields[key] = number(key, value, 10);
+      break;
+    default:
+      takeOption(fields, key, value, field);
+  }
+}
+
+function takeOption(fields: Fields, key: string, value: string, field: string): void {
+  switch (key) {
+    case "readonly":
+    case "ro":
+      fields.readOnly = truth(key, value);
+      break;
+    case "readwrite":
+    case "rw":
+      fields.readOnly = !truth(key, value);
+      break;
+    case "required":
+      onlyFor(["secret", "ssh"], fields, key);
+      fields.required = truth(key, value);
+      break;
+    case "size":
+      onlyFor(["tmpfs"], fields, key);
+      fields.sizeBytes = size(value);
+      break;
+    default:
+      throw new BuildFailure(`unexpected key '${key}' in '${field}'${didYouMean(key, keys)}`);
+  }
+}
+
+/** What the type was when the key came counts. */
+function onlyFor(allowed: readonly string[], { type }: Fields, key: string): void {
+  if (!allowed.includes(type))
+    throw new BuildFailure(`unexpected key '${key}' for mount type '${type}'`);
+}
+
+function oneOf<T extends string>(allowed: readonly T[], value: string, what: string): T {
+  const found = allowed.find((each) => each === value.toLowerCase());
+  if (found !== undefined) return found;
+  throw new BuildFailure(`unsupported ${what} ${goQuote(value)}${didYouMean(value, allowed)}`);
+}
+
+function checked(fields: Fields): MountFlag {
+  const { type, from = "", source = "", target = "", id = "" } = fields;
+  if (type === "bind" || type === "tmpfs") {
+    for (const key of ["mode", "uid", "gid"] as const) {
+      if (fields[key] !== undefined)
+        throw new BuildFailure(`${key} not allowed for ${goQuote(type)} type mounts`);
     }
-    const flagLike = ["readonly", "ro", "readwrite", "rw", "required"].includes(key);
-    if (equals < 0 && !flagLike) {
-      throw new BuildFailure(`invalid field '${field}' must be a key=value pair`);
-    }
-    const value = equals < 0 ? "true" : field.slice(equals + 1);
-    given.set(alias(key), key === "from" ? value : expand(value));
   }
-  const type = (given.get("type") ?? "bind").toLowerCase();
-  if (!isType(type)) {
-    const near = nearest(type, types);
-    throw new BuildFailure(
-      `unsupported mount type ${JSON.stringify(type)}${near === undefined ? "" : ` (did you mean ${near}?)`}`,
-    );
-  }
-  return { type, given };
-}
-
-function alias(key: string): string {
-  const names: Readonly<Record<string, string>> = {
-    src: "source",
-    dst: "target",
-    destination: "target",
-    ro: "readonly",
-    rw: "readwrite",
-  };
-  return names[key] ?? key;
-}
-
-function isType(text: string): text is MountFlag["type"] {
-  return (types as readonly string[]).includes(text);
-}
-
-function checked(type: MountFlag["type"], given: ReadonlyMap<string, string>): MountFlag {
-  const sharing = given.get("sharing") ?? "shared";
-  if (sharing !== "shared" && sharing !== "private" && sharing !== "locked") {
-    throw new BuildFailure(`unsupported sharing value ${JSON.stringify(sharing)}`);
-  }
-  const target = given.get("target") ?? "";
-  if (target === "" && (type === "bind" || type === "cache" || type === "tmpfs")) {
-    throw new BuildFailure('invalid mount target "/"');
-  }
-  if (given.has("from") && type !== "bind" && type !== "cache") {
-    throw new BuildFailure(`unexpected key 'from' for mount type '${type}'`);
-  }
-  const readOnly = flag(given, "readonly");
-  const readWrite = flag(given, "readwrite");
+  if (type === "secret") checkSecret(fields);
+  if (fields.sharing !== undefined && type !== "cache")
+    throw new BuildFailure(`invalid cache sharing set for ${type} mount`);
   return {
-    type,
-    from: given.get("from") ?? "",
-    source: given.get("source") ?? "",
-    target,
-    readOnly: readOnly ?? (readWrite === undefined ? undefined : !readWrite),
-    id: given.get("id") ?? "",
-    sharing,
-    required: flag(given, "required") ?? false,
-    sizeBytes: parseSize(given.get("size") ?? "0"),
-    mode: number(given, "mode", 8),
-    uid: number(given, "uid", 10),
-    gid: number(given, "gid", 10),
-    env: given.get("env") ?? "",
+    ...{ type, from, source, target, id, env: fields.env ?? "" },
+    readOnly: fields.readOnly ?? (type !== "cache" && type !== "tmpfs"),
+    sharing: fields.sharing ?? "shared",
+    required: fields.required ?? false,
+    sizeBytes: fields.sizeBytes ?? 0,
+    ...{ mode: fields.mode, uid: fields.uid, gid: fields.gid },
   };
 }
 
-function flag(given: ReadonlyMap<string, string>, key: string): boolean | undefined {
-  const value = given.get(key);
-  if (value === undefined) return undefined;
-  if (/^(1|t|true)$/i.test(value)) return true;
-  if (/^(0|f|false)$/i.test(value)) return false;
+function checkSecret({ from = "", source = "", target = "", id = "", sharing }: Fields): void {
+  if (from !== "") throw new BuildFailure("secret mount should not have a from");
+  if (sharing !== undefined) throw new BuildFailure("secret mount should not define sharing");
+  if (source === "" && target === "" && id === "")
+    throw new BuildFailure("invalid secret mount. one of source, target required");
+  if (source !== "" && id !== "") throw new BuildFailure("both source and id can't be set");
+}
+
+function truth(key: string, value: string): boolean {
+  if (["1", "t", "T", "TRUE", "true", "True"].includes(value)) return true;
+  if (["0", "f", "F", "FALSE", "false", "False"].includes(value)) return false;
   throw new BuildFailure(`invalid value for ${key}: ${value}`);
 }
 
-function number(given: ReadonlyMap<string, string>, key: string, base: number): number | undefined {
-  const value = given.get(key);
-  if (value === undefined) return undefined;
-  const form = base === 8 ? /^[0-7]{1,5}$/ : /^\d{1,10}$/;
-  if (!form.test(value)) throw new BuildFailure(`invalid value ${value} for ${key}`);
-  return Number.parseInt(value, base);
+function number(key: string, value: string, base: number): number {
+  const parsed = Number.parseInt(value, base);
+  const form = base === 8 ? /^[0-7]+$/ : /^\d+$/;
+  if (!form.test(value) || parsed > 0xffff_ffff)
+    throw new BuildFailure(`invalid value ${value} for ${key}`);
+  return parsed;
 }
 
 const sizeUnits = ["b", "k", "m", "g", "t"];
 
-function parseSize(text: string): number {
+function size(text: string): number {
   const match = /^(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?$/i.exec(text);
   if (match === null) throw new BuildFailure(`invalid value for size: ${text}`);
   const unit = sizeUnits.indexOf((match[2] ?? "").toLowerCase());
   return Math.floor(Number(match[1]) * 1024 ** Math.max(unit, 0));
-}
-
-/** Fields at commas; a field in double quotes may hold some. */
-function splitCsv(text: string): string[] {
-  const fields: string[] = [];
-  for (const match of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)) {
-    fields.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? "");
-  }
-  return fields.filter((field) => field !== "");
 }

@@ -1,22 +1,24 @@
 /** What a RUN executes: its words, and how they are shown. */
+import { heredocMark } from "../dockerfile/heredocs.ts";
 import type { RunInstruction } from "../dockerfile/instruction.ts";
 import { type RunMount, vertexOf } from "../solver/vertex.ts";
 import { commandWords } from "./config-instructions.ts";
 import type { DispatchStyle, Inputs } from "./dispatch-context.ts";
+import { shownText } from "./shown-step.ts";
 import { lookupIn, type StageState, setArguments } from "./stage-state.ts";
 
 /** The text as it is displayed, flags included: variables that are set are filled in, quotes stay. */
-export function shownRun(state: StageState, instruction: RunInstruction): string {
-  const { original, heredocs } = instruction;
-  const lookup = lookupIn(state);
-  const text = original.replace(/^\S+/, (keyword) => keyword.toUpperCase());
-  const [first = "", ...others] = (heredocs[0]?.content ?? "").replace(/\n$/, "").split("\n");
-  const filled = text.replaceAll(/\$(?:\{(\w+)\}|([A-Za-z_]\w*))/g, (whole, braced, plain) => {
-    return lookup(String(braced ?? plain)) ?? whole;
-  });
-  return isBareHeredoc(instruction)
-    ? `${filled} (${first}${others.length > 0 ? "..." : ""})`
-    : filled;
+export function shownRun(state: StageState, instruction: RunInstruction, escape: string): string {
+  const summary = isBareHeredoc(instruction) ? ` (${summaryOf(instruction)})` : "";
+  const options = { escape, rawQuotes: true, keepUnset: true };
+  return shownText(state, `${instruction.original}${summary}`, options);
+}
+
+/** The first line, and whether there are more. */
+function summaryOf({ heredocs: [only] }: RunInstruction): string {
+  const { content = "", raw = "" } = only ?? {};
+  const lines = (content.startsWith("#!") ? raw : content).trim().split(/\r?\n/);
+  return `${lines[0] ?? ""}${lines.length > 1 ? "..." : ""}`;
 }
 
 interface RunCommand {
@@ -27,7 +29,7 @@ interface RunCommand {
 
 /** The heredoc is all there is: a script. */
 function isBareHeredoc({ command, heredocs }: RunInstruction): boolean {
-  return heredocs.length === 1 && command.form === "shell" && /^<<-?\S+$/.test(command.text);
+  return heredocs.length > 0 && command.form === "shell" && heredocMark(command.text) !== undefined;
 }
 
 export function runCommand(
@@ -57,7 +59,7 @@ export function runCommand(
   }
   const script = isBare
     ? only.content
-    : [command.text, ...heredocs.map(({ name, content }) => `${content}${name}`)].join("\n");
+    : [command.text, ...heredocs.map(({ name, raw }) => `${raw}${name}`)].join("\n");
   const args = commandWords({ form: "shell", text: script }, config, style);
   return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
 }

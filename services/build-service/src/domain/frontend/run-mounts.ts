@@ -25,7 +25,8 @@ export function runMounts(
   return instruction.mounts.map((text) => {
     const flag = parseMount(text, expand);
     if (flag.type === "ssh") agents += 1;
-    const target = flag.target === "" ? "" : joinPath(cwd, flag.target);
+    const hasOwn = flag.type === "secret" || flag.type === "ssh";
+    const target = hasOwn && flag.target === "" ? "" : joinPath(cwd, flag.target);
     if (target === "/") throw new BuildFailure(`invalid mount target "/"`);
     return bindMount(flag, target, agents - 1, context, inputs);
   });
@@ -43,7 +44,7 @@ function bindMount(
     case "bind": {
       const tree = flag.from === "" ? context.context() : context.from(flag.from);
       const source = joinPath("/", flag.source);
-      return { type, input: inputs.add(tree), source, target, writable: flag.readOnly === false };
+      return { type, input: inputs.add(tree), source, target, writable: !flag.readOnly };
     }
     case "cache": {
       const seeded = flag.from !== "";
@@ -52,7 +53,7 @@ function bindMount(
         id: flag.id === "" ? target : flag.id,
         target,
         sharing: flag.sharing,
-        readOnly: flag.readOnly ?? false,
+        readOnly: flag.readOnly,
         uid,
         gid,
         mode: flag.mode ?? defaultCacheMode,

@@ -1,16 +1,21 @@
 /** What a step is called in the build's display: BuildKit shows the line of the Dockerfile, as a word that it expands. */
-import { expandWord } from "../dockerfile/expand.ts";
+import { type ExpandOptions, expandWord } from "../dockerfile/expand.ts";
 import type { Instruction } from "../dockerfile/instruction.ts";
 import { lookupIn, type StageState } from "./stage-state.ts";
 
-/** The text with variables filled in and without quotes; as it stands where it can't be expanded. */
+/** The line with variables filled in and without quotes. */
 export function shownStep(state: StageState, { original }: Instruction, escape: string): string {
-  return expanded(state, original, escape).replace(/^\S+/, (keyword) => keyword.toUpperCase());
+  return shownText(state, original, { escape });
 }
 
-function expanded(state: StageState, text: string, escape: string): string {
+/** The text expanded, its first word in upper case; as it stands where it can't be expanded. */
+export function shownText(state: StageState, text: string, options: ExpandOptions): string {
+  return expanded(state, text, options).replace(/^[^ ]+/, (keyword) => keyword.toUpperCase());
+}
+
+function expanded(state: StageState, text: string, options: ExpandOptions): string {
   try {
-    return expandWord(text, lookupIn(state), { escape }).text;
+    return expandWord(text, lookupIn(state), options).text;
   } catch {
     return text;
   }

@@ -5,7 +5,7 @@ const realTime = /^RTMIN(?:\+(?:[1-9]|1[0-5]))?$|^RTMAX(?:-(?:[1-9]|1[0-4]))?$/;
 
 /** By number or name, with or without SIG, in any case. */
 export function isSignal(text: string): boolean {
-  if (/^\d+$/.test(text)) return Number(text) !== 0;
+  if (/^[-+]?\d+$/.test(text)) return Number(text) !== 0;
   const name = text.toUpperCase().replace(/^SIG/, "");
   return `SIG${name}` in constants.signals || realTime.test(name);
 }

@@ -13,6 +13,8 @@ export interface StageState {
   readonly document: ImageConfigDocument;
   /** Arguments declared so far; undefined value: declared, not set. */
   readonly args: ReadonlyMap<string, string | undefined>;
+  /** Arguments that hide a variable of their name: they were given after it. */
+  readonly hiding: ReadonlySet<string>;
   /** CMD was given in this stage. */
   readonly hasCommand: boolean;
   readonly platform: Platform;
@@ -49,10 +51,10 @@ export function putEnv(env: readonly string[], key: string, value: string): stri
   return index < 0 ? [...env, entry] : env.with(index, entry);
 }
 
-/** Variables that an instruction sees: ENV goes before ARG. */
-export function lookupIn(state: StageState): Lookup {
-  const env = envMap(state.document.config.Env ?? []);
-  return (name) => env.get(name) ?? state.args.get(name);
+/** Variables that an instruction sees: ENV goes before the ARGs that don't hide it. */
+export function lookupIn({ document, args, hiding }: StageState): Lookup {
+  const env = envMap(document.config.Env ?? []);
+  return (name) => (hiding.has(name) ? args.get(name) : (env.get(name) ?? args.get(name)));
 }
 
 /** Arguments that are set and that no ENV hides, in the order of declaration. */
@@ -65,9 +67,10 @@ export function setArguments(state: StageState): [string, string][] {
 
 /** Environment of a RUN. */
 export function runEnvironment(state: StageState): string[] {
-  const env = [...(state.document.config.Env ?? [])];
+  let env = [...(state.document.config.Env ?? [])];
   if (!envMap(env).has("PATH")) env.unshift(`PATH=${defaultPath}`);
   for (const [name, value] of setArguments(state)) env.push(`${name}=${value}`);
+  for (const name of state.hiding) env = putEnv(env, name, state.args.get(name) ?? "");
   return env;
 }
 

@@ -1,7 +1,8 @@
 /** A Dockerfile as stages: which there are, and on which others each depends. */
 import { BuildFailure } from "../build-failure.ts";
+import { goQuote } from "../dockerfile/go-quote.ts";
 import type { ArgInstruction, FromInstruction, Instruction } from "../dockerfile/instruction.ts";
-import { nearest } from "../dockerfile/nearest.ts";
+import { didYouMean } from "../dockerfile/nearest.ts";
 import type { Dockerfile } from "../dockerfile/parse.ts";
 
 /** One stage. */
@@ -29,9 +30,6 @@ export function splitStages(dockerfile: Dockerfile): Stages {
     if (instruction.kind === "FROM") stages.push({ from: instruction, instructions: [] });
     else if (stages.length > 0) stages.at(-1)?.instructions.push(instruction);
     else if (instruction.kind === "ARG") globalArgs.push(instruction);
-    else {
-      throw new BuildFailure("no build stage in current context", instruction.lines);
-    }
   }
   if (stages.length === 0) throw new BuildFailure("dockerfile contains no stages to build");
   return {
@@ -52,11 +50,11 @@ export function findTarget(stages: readonly Stage[], target: string): Stage {
   const found =
     target === "" ? stages.at(-1) : stages.findLast((each) => each.named && each.name === name);
   if (found !== undefined) return found;
-  const names = stages.filter(({ named }) => named).map(({ name }) => name);
-  const near = nearest(target, names);
-  throw new BuildFailure(
-    `target stage ${JSON.stringify(target)} could not be found${near === undefined ? "" : ` (did you mean ${near}?)`}`,
+  const hint = didYouMean(
+    target,
+    stages.map((each) => each.name),
   );
+  throw new BuildFailure(`target stage ${goQuote(target)} could not be found${hint}`);
 }
 
 /** A stage by name (the last of that name), else by index. */

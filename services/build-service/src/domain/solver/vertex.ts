@@ -196,17 +196,15 @@ export function vertexOf(
   };
 }
 
-/** All vertices below some, each once, inputs first. */
+/** All vertices below some, each once, inputs first. Of those that are the same the last one's name counts. */
 export function reachable(roots: readonly Vertex[]): Vertex[] {
-  const seen = new Set<string>();
+  const seen = new Set<Vertex>();
   const found = new Map<string, Vertex>();
   const visit = (vertex: Vertex): void => {
-    if (!seen.has(vertex.digest)) {
-      seen.add(vertex.digest);
-      for (const input of vertex.inputs) visit(input);
-    }
-    // Equal vertices of several stages have the last one's name, as BuildKit shows them.
-    found.set(vertex.digest, vertex);
+    if (seen.has(vertex)) return;
+    seen.add(vertex);
+    for (const input of vertex.inputs) visit(input);
+    found.set(vertex.digest, { ...(found.get(vertex.digest) ?? vertex), name: vertex.name });
   };
   for (const root of roots) visit(root);
   return [...found.values()];
