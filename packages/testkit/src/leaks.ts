@@ -1,50 +1,30 @@
 /** What an engine may have left on the machine: processes, mounts, cgroups, links, tables, namespaces. */
-import { globSync, readdirSync, readFileSync } from "node:fs";
-import { hasErrno } from "@gantry/errors";
-import { run } from "./run.ts";
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { findHolders, type Holder } from "./holders.ts";
+import { mustRun } from "./run.ts";
 
 /** The engine's own folders and names: see {@link findEngineLeaks}. */
-export interface EngineNames {
+export interface EngineNames extends KernelNames {
   readonly dataRoot: string;
   readonly runRoot: string;
-  readonly cgroupParent: string;
-  readonly linkPrefix: string;
-  readonly nftTable: string;
 }
 
 /**
  * What an engine that should be stopped has left: like findLeaks, but of processes only those that
- * run our programs, since anybody's command line may name docker.sock.
+ * run our programs, since anybody may look into a log or a volume.
  */
 export async function findEngineLeaks(engine: EngineNames): Promise<string[]> {
-  const { dataRoot, runRoot, cgroupParent, linkPrefix, nftTable } = engine;
-  return [
-    ...leftProcesses(runRoot).filter((line) => ownProgram.test(line)),
-    ...leftRecorded(runRoot),
-    ...leftMounts(dataRoot),
-    ...leftMounts(runRoot),
-    ...leftCgroups(cgroupParent),
-    ...(await leftLinks(linkPrefix)),
-    ...(await leftTables(nftTable)),
-  ];
+  const { dataRoot, runRoot } = engine;
+  const own = findHolders(runRoot, dataRoot).filter(({ program }) => ownProgram.test(program));
+  const mounts = [...mountsBelow(dataRoot), ...mountsBelow(runRoot)];
+  return [...own.map(tell), ...mounts.map(tellMount), ...(await leftInKernel(engine))];
 }
 
-/** Command lines of ours. */
-const ownProgram = /gantry-shim|native\/build\/|nats-server -c/;
+/** Programs that an engine runs: services, NATS, native programs, and those of them that have no file. */
+const ownProgram = /\/(node|nats-server)$|\/native\/build\/|^\/memfd:gantry-/;
 
-/** Services that a supervisor wrote down. */
-function leftRecorded(runRoot: string): string[] {
-  return globSync(`${runRoot}/processes/*.json`)
-    .map((file) => (JSON.parse(readOrEmpty(file)) as { pid?: number }).pid ?? 0)
-    .map((pid) => ({ pid, command: readOrEmpty(`/proc/${String(pid)}/cmdline`) }))
-    .filter(({ command }) => command.includes("main.mjs"))
-    .map(({ pid, command }) => `process ${String(pid)}: ${command.replaceAll("\0", " ").trim()}`);
-}
-
-/** What to look for. */
-export interface LeakScope {
-  /** Folder of the engine: processes and mounts that name it are its own. */
-  readonly root: string;
+/** Names of what an engine makes in the kernel. */
+export interface KernelNames {
   /** Cgroup parent of the engine. */
   readonly cgroupParent: string;
   /** First letters of its links. */
@@ -53,57 +33,62 @@ export interface LeakScope {
   readonly nftTable: string;
 }
 
+/** What to look for. */
+export interface LeakScope extends KernelNames {
+  /** Folder of the engine: what is mounted or held open below it is its own. */
+  readonly root: string;
+}
+
 /** Lists what is left, one line each; empty when the machine is clean. */
 export async function findLeaks(scope: LeakScope): Promise<string[]> {
+  const mounts = mountsBelow(scope.root).map(tellMount);
+  return [...leftProcesses(scope.root), ...mounts, ...(await leftInKernel(scope))];
+}
+
+async function leftInKernel({
+  cgroupParent,
+  linkPrefix,
+  nftTable,
+}: KernelNames): Promise<string[]> {
   return [
-    ...leftProcesses(scope.root),
-    ...leftMounts(scope.root),
-    ...leftCgroups(scope.cgroupParent),
-    ...(await leftLinks(scope.linkPrefix)),
-    ...(await leftTables(scope.nftTable)),
+    ...cgroupFolders(cgroupParent).map((folder) => `cgroup ${folder}`),
+    ...(await linksOf(linkPrefix)).map((name) => `link ${name}`),
+    ...(await tablesNamed(nftTable)).map((line) => `nft ${line}`),
   ];
 }
 
-function readOrEmpty(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    // The process ended while we looked at it.
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return "";
-    throw error;
-  }
-}
-
-/** Processes whose command line holds this text, our own left out. */
+/** Processes that use what is below this folder, our own left out. */
 export function leftProcesses(root: string): string[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((pid) => ({ pid, command: readOrEmpty(`/proc/${pid}/cmdline`).replaceAll("\0", " ") }))
-    .filter(({ command }) => command.includes(root))
-    .map(({ pid, command }) => `process ${pid}: ${command.trim()}`);
+  return findHolders(root).map(tell);
 }
 
-function leftMounts(root: string): string[] {
-  return readOrEmpty("/proc/self/mountinfo")
+const tell = ({ pid, program, file }: Holder): string =>
+  `process ${String(pid)} (${program}): ${file}`;
+
+const tellMount = (point: string): string => `mount ${point}`;
+
+/** Mount points at or below a folder, the oldest first. */
+export function mountsBelow(root: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
     .map((line) => line.split(" ")[4] ?? "")
-    .filter((point) => point === root || point.startsWith(`${root}/`))
-    .map((point) => `mount ${point}`);
+    .filter((point) => point === root || point.startsWith(`${root}/`));
 }
 
-function leftCgroups(parent: string): string[] {
-  return [`/sys/fs/cgroup/${parent}`, ...globSync(`/sys/fs/cgroup/*/${parent}`)]
-    .filter((folder) => globSync(folder).length > 0)
-    .map((folder) => `cgroup ${folder}`);
+/** Folders of a cgroup of this name: one in the only hierarchy, or one in each. */
+export function cgroupFolders(parent: string): string[] {
+  return [`/sys/fs/cgroup/${parent}`, ...globSync(`/sys/fs/cgroup/*/${parent}`)].filter((folder) =>
+    existsSync(folder),
+  );
 }
 
-async function leftLinks(prefix: string): Promise<string[]> {
-  const { stdout } = await run(["ip", "-o", "link"]);
+/** Names of an engine's links. */
+export async function linksOf(prefix: string): Promise<string[]> {
+  const { stdout } = await mustRun(["ip", "-o", "link"]);
   return stdout
     .split("\n")
     .map((line) => line.split(": ")[1]?.split("@")[0] ?? "")
-    .filter((name) => isLinkOf(prefix, name))
-    .map((name) => `link ${name}`);
+    .filter((name) => isLinkOf(prefix, name));
 }
 
 /**
@@ -114,10 +99,12 @@ export function isLinkOf(prefix: string, name: string): boolean {
   return name.startsWith(prefix) && /^(0$|-|_)/.test(name.slice(prefix.length));
 }
 
-async function leftTables(table: string): Promise<string[]> {
-  const listed = await run(["sh", "-c", "command -v nft >/dev/null && nft list tables || true"]);
-  return listed.stdout
-    .split("\n")
-    .filter((line) => line.split(" ")[2] === table)
-    .map((line) => `nft ${line}`);
+/** The nft tables of a name, as nft prints them: `table <family> <name>`. */
+export async function tablesNamed(name: string): Promise<string[]> {
+  const listed = await mustRun([
+    "sh",
+    "-c",
+    "if command -v nft >/dev/null; then nft list tables; fi",
+  ]);
+  return listed.stdout.split("\n").filter((line) => line.split(" ")[2] === name);
 }

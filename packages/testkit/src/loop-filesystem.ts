@@ -3,6 +3,7 @@ import { mkdir, open, rm, statfs } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { openTempDir } from "@gantry/fs";
+import { leaveWill } from "./last-will.ts";
 import { mustRun } from "./run.ts";
 
 /** A mounted file system; disposing it thaws, unmounts and removes it. */
@@ -17,6 +18,9 @@ export interface LoopFilesystem extends AsyncDisposable {
   fill(leaveBytes?: number): Promise<() => Promise<void>>;
 }
 
+/** A frozen disk would keep who writes to it, and who looks for that, for ever. */
+const giveBack = 'fsfreeze -u "$0/mount"; umount --lazy "$0/mount"; rm -r --one-file-system "$0"';
+
 /** Makes and mounts one. */
 export async function openLoopFilesystem(sizeBytes: number): Promise<LoopFilesystem> {
   const dir = await openTempDir("gantry-loop-", "/tmp");
@@ -29,6 +33,7 @@ export async function openLoopFilesystem(sizeBytes: number): Promise<LoopFilesys
   // No share of the space for root only: a full disk is full for us, too.
   await mustRun(["mkfs.ext4", "-q", "-m", "0", image]);
   await mustRun(["mount", "-o", "loop", image, point]);
+  const will = await leaveWill(["sh", "-c", giveBack, dir.path]);
   let frozen = false;
   const thaw = async (): Promise<void> => {
     if (!frozen) return;
@@ -46,6 +51,7 @@ export async function openLoopFilesystem(sizeBytes: number): Promise<LoopFilesys
     async [Symbol.asyncDispose]() {
       await thaw();
       await mustRun(["umount", point]);
+      await will[Symbol.asyncDispose]();
       await dir[Symbol.asyncDispose]();
     },
   };

@@ -2,13 +2,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { hasErrno } from "@gantry/errors";
 import { makeBusyboxArchive } from "./busybox.ts";
 import type { EngineRoots } from "./engine-roots.ts";
 import { openEngineRoots } from "./engine-roots.ts";
 import { eventually } from "./eventually.ts";
+import { findHolders } from "./holders.ts";
 import { findLeaks } from "./leaks.ts";
 import type { Ran, RunOptions } from "./run.ts";
 import { cleanEnvironment, mustRun, run } from "./run.ts";
@@ -151,16 +153,11 @@ export class TestEngine implements AsyncDisposable {
 
   /** PIDs of one of the engine's programs. */
   async pidsOf(service: ServiceName): Promise<number[]> {
-    const pids: number[] = [];
-    for (const name of await readdir("/proc")) {
-      if (!/^\d+$/.test(name)) continue;
-      const commandLine = await readProc(name, "cmdline");
-      const own =
-        (await readProc(name, "environ")).includes(`GANTRY_RUN_ROOT=${this.runRoot}\0`) ||
-        commandLine.includes(this.root);
-      if (own && commandLine.includes(service)) pids.push(Number(name));
-    }
-    return pids;
+    const own = findHolders(this.root, this.runRoot, this.dataRoot).map(({ pid }) => pid);
+    const named = own.map(async (pid) => ({ pid, command: await commandLine(pid) }));
+    return (await Promise.all(named))
+      .filter(({ command }) => command.includes(service))
+      .map(({ pid }) => pid);
   }
 
   /** kill -9 of a program, then waits until the process is gone. */
@@ -198,11 +195,12 @@ export class TestEngine implements AsyncDisposable {
   }
 }
 
-async function readProc(pid: string, file: string): Promise<string> {
+async function commandLine(pid: number): Promise<string> {
   try {
-    return await readFile(`/proc/${pid}/${file}`, "utf8");
-  } catch {
+    return await readFile(`/proc/${String(pid)}/cmdline`, "utf8");
+  } catch (error) {
     // The process has ended meanwhile.
-    return "";
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return "";
+    throw error;
   }
 }

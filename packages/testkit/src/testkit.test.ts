@@ -31,18 +31,16 @@ describe("findLeaks", () => {
       assert.ok(!isLinkOf("gtry", name), name);
   });
 
-  it("finds a process that names the engine's root, and nothing once it is gone", async () => {
+  it("finds a process that holds a file below the engine's root, and nothing once it is gone", async () => {
     await using roots = await openEngineRoots();
     const scope = { root: roots.path, ...roots.config };
+    const file = `${roots.path}/held`;
     assert.deepEqual(await findLeaks(scope), []);
-    const child = spawn("sh", ["-c", "read line", roots.path], {
-      stdio: ["pipe", "ignore", "ignore"],
-    });
-    await once(child, "spawn");
-    assert.match(
-      (await findLeaks(scope)).join("\n"),
-      new RegExp(`process ${String(child.pid)}: sh`),
-    );
+    const child = spawn("sh", ["-c", 'exec 3>"$0"; echo held; read line', file]);
+    await once(child.stdout, "data");
+    const [line, ...others] = await findLeaks(scope);
+    assert.match(line ?? "", new RegExp(`^process ${String(child.pid)} \\(.*\\): ${file}$`));
+    assert.deepEqual(others, []);
     child.stdin.end();
     await once(child, "exit");
     assert.deepEqual(await findLeaks(scope), []);
