@@ -18,6 +18,7 @@ const files = [
   "services/shim/test/cgroup-versions.test.ts",
   "services/shim/test/loaded.test.ts",
   "e2e/scenarios/hostconfig.test.ts",
+  "e2e/scenarios/hostconfig-cgroup.test.ts",
   "e2e/scenarios/cgroup2.guest.ts",
   "e2e/scenarios/ipvlan.guest.ts",
 ];
