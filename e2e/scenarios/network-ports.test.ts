@@ -1,5 +1,6 @@
 /** What is published where: by every form of host address, kind of network and gateway mode, as a dockerd does it. */
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 import { describe, it } from "node:test";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import { ask } from "../src/http.ts";
@@ -7,7 +8,7 @@ import { useNetworkBed } from "../src/network-bed.ts";
 import { NetworkPlace } from "../src/network-place.ts";
 
 const bed = useNetworkBed();
-const { docker, sleeper, web, placeOf, addressOf } = bed;
+const { docker, refusal, sleeper, web, placeOf, addressOf } = bed;
 const host = new NetworkPlace(process.pid);
 
 const networks = {
@@ -55,6 +56,45 @@ describe("a published port", () => {
       }
     });
   }
+
+  it("without a number is the next one of its protocol and address", async () => {
+    const next = async (...publish: readonly string[]): Promise<number[]> => {
+      await sleeper("srv", ...publish.flatMap((each) => ["-p", each]));
+      const lines = (await docker("port", "srv")).split("\n");
+      await docker("rm", "-f", "srv");
+      return lines.map((line) => Number(line.replace(/^.*:/, "")));
+    };
+    const [tcp = 0, tcp6] = await next("80");
+    assert.equal(tcp6, tcp);
+    const [first = 0] = await next("127.0.0.1::80");
+    const [udp = 0] = await next("80/udp");
+    assert.deepEqual(await next("80"), [tcp + 1, tcp + 1]);
+    assert.deepEqual(await next("127.0.0.1::80"), [first + 1]);
+    assert.deepEqual(await next("80/udp"), [udp + 1, udp + 1]);
+  });
+
+  it("that somebody has is told of by the address that is held", async () => {
+    const refused = async (publish: string, why: RegExp): Promise<void> => {
+      const said = await refusal("run", "--name", "late", "-p", publish, "busybox", "true");
+      assert.match(said, why);
+      await docker("rm", "late");
+    };
+    await sleeper("srv", "-p", "18373:80");
+    await refused("127.0.0.1:18373:80", /: Bind for 0\.0\.0\.0:18373 failed: port is already/);
+    await refused("18373-18373:80", /: Bind for 0\.0\.0\.0:18373 failed: port is already/);
+    await refused("[::1]:18373:80", /: Bind for :::18373 failed: port is already/);
+    await sleeper("more", "-p", "127.0.0.1:18374:80");
+    await refused("18374:80", /: Bind for 127\.0\.0\.1:18374 failed: port is already/);
+    await refused("18373-18374:80", /\): all ports are allocated/);
+    const program = createServer();
+    await new Promise<void>((resolve) => {
+      program.listen({ host: "::", port: 18_375, ipv6Only: true }, resolve);
+    });
+    await refused("18375:80", /failed to bind host port \[::\]:18375\/tcp: address already in use/);
+    await new Promise((resolve) => program.close(resolve));
+    await docker("rm", "-f", "srv");
+    await sleeper("srv", "-p", "18375:80");
+  });
 
   it("has to be exposed, too", async () => {
     const create = async (body: Readonly<Record<string, unknown>>): Promise<string> => {

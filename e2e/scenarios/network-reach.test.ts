@@ -115,6 +115,15 @@ describe("isolation", () => {
       "timeout",
     );
   });
+
+  it("leaves published ports to them, by the host's address", async () => {
+    await docker("network", "create", "-o", "com.docker.network.bridge.enable_icc=false", "cells");
+    await web("aft", "--network", "cells", "-p", "18372:80");
+    await sleeper("bow", "--network", "cells");
+    for (const caller of ["bow", "aft"]) {
+      assert.equal(await (await placeOf(caller)).fetch(bed.outside.host, 18_372), "aft", caller);
+    }
+  });
 });
 
 describe("published ports", () => {

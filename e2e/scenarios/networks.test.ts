@@ -165,6 +165,43 @@ describe("networks of the stock CLI", () => {
     assert.ok((await docker("exec", "both", "ip", "route")).startsWith(`default via ${other} `));
   });
 
+  it("take the default routes from a network of both families before its name counts, and names, too", async () => {
+    await docker("network", "create", "abc");
+    await docker("network", "create", "--ipv6", "--subnet", "fd00:e2e:9::/64", "xyz");
+    await sleeper("peer", "--network", "abc", "--network", "xyz");
+    await sleeper("both", "--network", "abc", "--network", "xyz");
+    const gateway = await addressOf("both", "xyz", "Gateway");
+    assert.ok((await docker("exec", "both", "ip", "route")).startsWith(`default via ${gateway} `));
+    assert.deepEqual(await lookup("both", "peer"), [await addressOf("peer", "xyz")]);
+    await sleeper("asked", "--network", "name=abc,gw-priority=1", "--network", "xyz");
+    const other = await addressOf("asked", "abc", "Gateway");
+    assert.ok((await docker("exec", "asked", "ip", "route")).startsWith(`default via ${other} `));
+  });
+
+  it("are told of when the beginning of an ID means several", async () => {
+    const ids: string[] = [];
+    for (let index = 0; index < 17; index++) {
+      ids.push(await docker("network", "create", `many${String(index)}`));
+    }
+    const letter = (id: string): string => id.slice(0, 1);
+    const groups = Object.groupBy(ids, letter);
+    const [shared = "", group = []] =
+      Object.entries(groups).find(([, group]) => (group ?? []).length > 1) ?? [];
+    const others = (await docker("network", "ls", "-q", "--no-trunc"))
+      .split("\n")
+      .filter((id) => id.startsWith(shared));
+    const count = String(others.length);
+    assert.ok(others.length >= group.length);
+    assert.match(
+      await refusal("network", "rm", shared),
+      new RegExp(`network ${shared} is ambiguous \\(${count} matches found based on ID prefix\\)`),
+    );
+    assert.match(
+      await refusal("network", "inspect", shared),
+      new RegExp(`${count} matches found based on ID prefix: network ${shared} is ambiguous`),
+    );
+  });
+
   it("are shared with another container, the host, or nobody", async () => {
     await web("host-of", "--network", "none");
     const shared = await docker(

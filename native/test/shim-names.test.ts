@@ -10,7 +10,7 @@ import { type PlanInit, processOf } from "./shim-plan.ts";
 
 type Table = NonNullable<PlanInit["names"]>;
 
-const types = { a: 1, ptr: 12, txt: 16, aaaa: 28, https: 65 } as const;
+const types = { a: 1, ptr: 12, mx: 15, txt: 16, aaaa: 28, https: 65 } as const;
 const v4 = (last: number): Uint8Array => Uint8Array.of(10, 1, 0, last);
 const v6 = (last: number): Uint8Array => Uint8Array.from([0xfd, ...Array(14).fill(0), last]);
 
@@ -241,6 +241,23 @@ describe("name server of a shim process", () => {
     assert.equal((await shim.request({ case: "setNames", value: tableOf() })).case, "ack");
     assert.deepEqual(texts(await client.ask(queryFor("web", types.a))), ["10.1.0.1"]);
     assert.deepEqual(texts(await client.ask(queryFor("web", types.a), "tcp")), ["10.1.0.1"]);
+  });
+
+  it("asks other servers for other records of known names, which exist whatever those say", async () => {
+    await using playground = await Playground.make();
+    const { shim, pid } = await launched(playground, tableOf());
+    await using client = await Client.in(pid);
+    const asked = async (server: number, rcode: number): Promise<number> => {
+      const address = Uint8Array.of(127, 0, 0, server);
+      await client.order({ verb: "serve", address: address.join("."), rcode });
+      await shim.request({ case: "setNames", value: tableOf({ upstreams: [{ address }] }) });
+      assert.equal((await client.ask(queryFor("db", types.mx))).rcode, 0);
+      return (await client.ask(queryFor("db", types.txt))).rcode;
+    };
+    const [notImplemented, noSuchName, refused] = [4, 3, 5];
+    assert.equal(await asked(50, notImplemented), notImplemented);
+    assert.equal(await asked(51, noSuchName), 0);
+    assert.equal(await asked(52, refused), 0);
   });
 
   it("asks other servers for what it does not know, one after the other", async () => {

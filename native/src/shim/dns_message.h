@@ -22,7 +22,14 @@ inline constexpr uint16_t kTypeMx = 15;
 inline constexpr uint16_t kTypeAaaa = 28;
 inline constexpr uint16_t kClassInternet = 1;
 
-enum class Rcode : uint8_t { kNoError = 0, kFormatError = 1, kServerFailure = 2, kNotImplemented = 4, kRefused = 5 };
+enum class Rcode : uint8_t {
+  kNoError = 0,
+  kFormatError = 1,
+  kServerFailure = 2,
+  kNameError = 3,
+  kNotImplemented = 4,
+  kRefused = 5
+};
 
 // A query with exactly one question.
 struct Query {

@@ -16,8 +16,9 @@ bool answer_address(const NameTable& table, const dns::Query& query, size_t max,
     if (kept) out = dns::compose(query, dns::Rcode::kNoError, {}, max);
     return kept;
   }
-  // Of a name that is ours nobody else is asked, whatever the type.
-  if (!asks_address) found.addresses.clear();
+  // Who has an address takes mail there. Of other records the servers outside may know: the name can be theirs, too.
+  if (query.type == dns::kTypeMx) found.addresses.clear();
+  else if (!asks_address) return false;
   auto& addresses = found.addresses;
   if (!addresses.empty()) std::rotate(addresses.begin(), addresses.begin() + turn % addresses.size(), addresses.end());
   std::vector<dns::Record> records;

@@ -10,7 +10,8 @@
 
 namespace gantry::shim {
 
-// An answer of at most `max` bytes; false when the table does not know the name, so that others have to be asked.
+// An answer of at most `max` bytes; false when the table does not know the name, or has no such records, so that others
+// have to be asked.
 // `turn` says which of several addresses comes first.
 bool answer_from_table(const NameTable& table, const dns::Query& query, size_t max, uint32_t turn, std::string& out);
 

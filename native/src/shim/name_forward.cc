@@ -57,7 +57,7 @@ bool is_failure(dns::Rcode rcode) { return rcode == dns::Rcode::kServerFailure |
 class Exchange : public Watch, public Alarm {
  public:
   Exchange(NameForwarder& owner, const dns::Query& query, std::string_view message, const NameAsker& asker,
-           std::vector<NameUpstreamPlan> upstreams);
+           std::vector<NameUpstreamPlan> upstreams, bool is_known);
   ~Exchange() override { close_all(); }
 
   // Asks the next server that can be asked; ends the exchange when there is none and nobody is left who may answer.
@@ -85,6 +85,7 @@ class Exchange : public Watch, public Alarm {
   void close_all();
   void give_up();
 
+  std::string no_such_record() const { return dns::compose(query_, dns::Rcode::kNoError, {}, dns::kPlainUdpMax); }
   std::string_view question() const { return std::string_view(out_).substr(question_at_, question_size_); }
 
   NameForwarder& owner_;
@@ -92,6 +93,7 @@ class Exchange : public Watch, public Alarm {
   dns::Query query_;
   std::vector<NameUpstreamPlan> upstreams_;
   size_t next_ = 0;
+  bool is_known_;
   uint16_t id_;
   // The message as it goes out; by TCP with its length in front.
   std::string out_;
@@ -103,8 +105,13 @@ class Exchange : public Watch, public Alarm {
 };
 
 Exchange::Exchange(NameForwarder& owner, const dns::Query& query, std::string_view message, const NameAsker& asker,
-                   std::vector<NameUpstreamPlan> upstreams)
-    : owner_(owner), asker_(asker), query_(query), upstreams_(std::move(upstreams)), id_(random_id()) {
+                   std::vector<NameUpstreamPlan> upstreams, bool is_known)
+    : owner_(owner),
+      asker_(asker),
+      query_(query),
+      upstreams_(std::move(upstreams)),
+      is_known_(is_known),
+      id_(random_id()) {
   if (asker.tcp) {
     out_ += static_cast<char>(message.size() >> 8);
     out_ += static_cast<char>(message.size());
@@ -145,6 +152,7 @@ void Exchange::ask_next() {
 
 void Exchange::give_up() {
   close_all();
+  if (is_known_) failure_ = no_such_record();
   if (failure_.empty()) failure_ = dns::compose(query_, dns::Rcode::kServerFailure, {}, dns::kPlainUdpMax);
   owner_.answerer_.answer(asker_, failure_);
   owner_.finish(this);
@@ -219,7 +227,8 @@ Exchange::Progress Exchange::take(std::string_view answer) {
     failure_ = std::move(own);
     return Progress::kFailed;
   }
-  owner_.answerer_.answer(asker_, own);
+  const bool is_denied = is_known_ && dns::message_rcode(own) == dns::Rcode::kNameError;
+  owner_.answerer_.answer(asker_, is_denied ? no_such_record() : own);
   return Progress::kAnswered;
 }
 
@@ -240,7 +249,7 @@ NameForwarder::NameForwarder(Loop& loop, NameAnswerer& answerer, int network)
 NameForwarder::~NameForwarder() = default;
 
 void NameForwarder::ask(const NameTable& table, const dns::Query& query, std::string_view message,
-                        const NameAsker& asker) {
+                        const NameAsker& asker, bool is_known) {
   if (exchanges_.size() >= kExchangesMax) {
     return answerer_.answer(asker, dns::compose(query, dns::Rcode::kRefused, {}, dns::kPlainUdpMax));
   }
@@ -251,7 +260,7 @@ void NameForwarder::ask(const NameTable& table, const dns::Query& query, std::st
     if (upstream.from_host && !table.has_way_out()) continue;
     if (upstreams.size() < kUpstreamsMax) upstreams.push_back(upstream);
   }
-  exchanges_.push_back(std::make_unique<Exchange>(*this, query, message, asker, std::move(upstreams)));
+  exchanges_.push_back(std::make_unique<Exchange>(*this, query, message, asker, std::move(upstreams), is_known));
   exchanges_.back()->ask_next();
 }
 

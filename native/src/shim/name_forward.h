@@ -41,7 +41,9 @@ class NameForwarder {
   ~NameForwarder();
 
   // Asks the table's upstreams one after the other, over UDP or TCP as the client did, and answers him by NameAnswerer.
-  void ask(const NameTable& table, const dns::Query& query, std::string_view message, const NameAsker& asker);
+  // Of a name that `is_known` nobody is told that it does not exist: without an answer it has no such record.
+  void ask(const NameTable& table, const dns::Query& query, std::string_view message, const NameAsker& asker,
+           bool is_known);
 
  private:
   friend class Exchange;

@@ -173,7 +173,8 @@ void NameServer::take(std::string_view message, const NameAsker& asker) {
   if (answer_from_table(table_, query, asker.tcp ? dns::kMessageMax : query.udp_max, next_turn(), own)) {
     return answer(asker, own);
   }
-  forwarder_.ask(table_, query, message, asker);
+  const bool is_known = query.klass == dns::kClassInternet && table_.find(query.name, sizeof(in_addr)).known;
+  forwarder_.ask(table_, query, message, asker, is_known);
 }
 
 void NameServer::answer(const NameAsker& asker, std::string_view message) {

@@ -37,6 +37,11 @@ export interface BridgeNetworkingOptions {
   readonly firewall: ForeignFirewall;
 }
 
+/** Docker words it otherwise there. */
+function ambiguityInInspect(reference: string, matches: number): string {
+  return `${matches} matches found based on ID prefix: network ${reference} is ambiguous`;
+}
+
 export class BridgeNetworking implements Networking {
   readonly #context: NetworkContext;
   readonly #options: BridgeNetworkingOptions;
@@ -181,7 +186,8 @@ export class BridgeNetworking implements Networking {
 
   /** Errors: not_found, invalid_argument (ambiguous). */
   inspect(reference: string): NetworkView {
-    return viewNetwork(this.#context.registry, this.#context.registry.find(reference));
+    const { registry } = this.#context;
+    return viewNetwork(registry, registry.find(reference, ambiguityInInspect));
   }
 
   /** Errors: invalid_argument (filters). */

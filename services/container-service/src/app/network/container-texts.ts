@@ -1,6 +1,7 @@
 /** The hosts, hostname and resolv.conf of one container. */
 import { internal } from "@gantry/errors";
 import {
+  askedServers,
   directResolver,
   type HostResolver,
   type HostsEntry,
@@ -73,7 +74,7 @@ export async function resolverTexts(
   }
   const conf = internalResolver(hostResolver(host), wish);
   const names = {
-    upstreams: conf.upstreams,
+    upstreams: askedServers(conf),
     keepSingleLabels: (ndotsOf(conf.options) ?? 0) > 0,
   };
   return { resolvConf: renderResolvConf(conf), names };
@@ -86,7 +87,7 @@ function hostResolver(file: {
   return { path: file.resolvConfPath, settings: parseResolvConf(file.resolvConf) };
 }
 
-/** Files of a container on the host's network: the host's own, with what the user adds. */
+/** Files of a container on the host's network: the host's hosts file, but for a container with hosts of its own. */
 export async function hostModeFiles(
   context: NetworkContext,
   container: NetworkedContainer,
@@ -94,12 +95,10 @@ export async function hostModeFiles(
   const host = await context.files.host();
   const conf = overrideResolver(hostResolver(host), resolverWish(context, container));
   const own = container.config.hostname !== "";
-  const extra = extraHosts(context, container, []).map(
-    ({ address, names }) => `${address}\t${names.join(" ")}\n`,
-  );
+  const extra = extraHosts(context, container, []);
   return {
-    resolvConf: conf.overrides.length === 0 ? host.resolvConf : renderResolvConf(conf),
-    hosts: `${host.hosts}${host.hosts.endsWith("\n") ? "" : "\n"}${extra.join("")}`,
+    resolvConf: renderResolvConf(conf),
+    hosts: extra.length === 0 ? host.hosts : renderHosts(extra, context.hostHasIpv6),
     hostname: own ? `${container.config.hostname}\n` : host.hostname,
   };
 }
@@ -128,7 +127,14 @@ export function hostsText(
     ...linkedEntries(context, container, networks),
     ...networks.endpoints.flatMap((endpoint) => ownEntries(container, endpoint.live)),
   ];
-  return renderHosts(entries, true);
+  return renderHosts(entries, hasLoopbackIpv6(container));
+}
+
+/** Sysctls can leave a container without IPv6. */
+function hasLoopbackIpv6({ hostConfig }: NetworkedContainer): boolean {
+  const of = (link: string): string | undefined =>
+    hostConfig.sysctls[`net.ipv6.conf.${link}.disable_ipv6`];
+  return (of("lo") ?? of("all") ?? "0") === "0";
 }
 
 function ownEntries(container: NetworkedContainer, live: LiveEndpoint | undefined): HostsEntry[] {

@@ -231,13 +231,26 @@ export interface GatewayChoice {
   readonly ipv6: PlacedEndpoint | undefined;
 }
 
-/** By highest priority, ties by network name; each family for itself. */
-export function chooseGateways(placed: readonly PlacedEndpoint[]): GatewayChoice {
-  const byPriority = placed.toSorted(
-    (one, other) =>
-      other.endpoint.wish.gwPriority - one.endpoint.wish.gwPriority ||
-      (one.network.name < other.network.name ? -1 : 1),
+/** The better one for default routes and names first: highest priority, most gateways, network's name. */
+export function byPreference(
+  one: { readonly network: NetworkRecord; readonly endpoint: EndpointRecord },
+  other: { readonly network: NetworkRecord; readonly endpoint: EndpointRecord },
+): number {
+  return (
+    other.endpoint.wish.gwPriority - one.endpoint.wish.gwPriority ||
+    Number(one.network.internal) - Number(other.network.internal) ||
+    gatewayCount(other.endpoint) - gatewayCount(one.endpoint) ||
+    (one.network.name < other.network.name ? -1 : 1)
   );
+}
+
+function gatewayCount({ live }: EndpointRecord): number {
+  return [live?.gateway4, live?.gateway6].filter((gateway) => (gateway ?? "") !== "").length;
+}
+
+/** Each family for itself. */
+export function chooseGateways(placed: readonly PlacedEndpoint[]): GatewayChoice {
+  const byPriority = placed.toSorted(byPreference);
   return {
     ipv4: byPriority.find(({ endpoint }) => endpoint.live.gateway4 !== ""),
     ipv6: byPriority.find(({ endpoint }) => endpoint.live.gateway6 !== ""),

@@ -13,6 +13,7 @@ import { defaultBridge } from "../../domain/network/network-modes.ts";
 import type { EndpointRecord, NetworkRecord } from "../../domain/network/records.ts";
 import type { ContainerDirectory } from "../../ports/networking.ts";
 import { dnsNamesOf } from "./container-texts.ts";
+import { byPreference } from "./endpoint-plan.ts";
 import type { NameSettings } from "./name-keeper.ts";
 import type { Member, NetworkRegistry } from "./registry.ts";
 
@@ -39,7 +40,7 @@ export function buildTable(
   );
   return {
     version: namesVersion,
-    networks: inOrder(endpoints, registry).map(([network, endpoint]) =>
+    networks: inOrder(endpoints, registry).map(({ network, endpoint }) =>
       networkTable(sources, network, endpoint),
     ),
     upstreams: upstreamBytes(settings.upstreams),
@@ -48,20 +49,17 @@ export function buildTable(
   };
 }
 
-/** By gateway priority, then by name: the order in which they give the default routes. */
+/** In the order in which they give the default routes. */
 function inOrder(
   endpoints: readonly EndpointRecord[],
   registry: NetworkRegistry,
-): (readonly [NetworkRecord, EndpointRecord])[] {
+): { readonly network: NetworkRecord; readonly endpoint: EndpointRecord }[] {
   return endpoints
     .flatMap((endpoint) => {
       const network = registry.networkOf(endpoint);
-      return network !== undefined && hasNames(network) ? [[network, endpoint] as const] : [];
+      return network !== undefined && hasNames(network) ? [{ network, endpoint }] : [];
     })
-    .sort(
-      ([network, { wish }], [otherNetwork, { wish: otherWish }]) =>
-        otherWish.gwPriority - wish.gwPriority || (network.name < otherNetwork.name ? -1 : 1),
-    );
+    .sort(byPreference);
 }
 
 function networkTable(

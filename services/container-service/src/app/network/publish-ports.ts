@@ -7,7 +7,7 @@ import {
   parseAddress,
   parseInterfaceAddress,
 } from "../../domain/network/address.ts";
-import { formatHostPort, portTaken } from "../../domain/network/port-allocator.ts";
+import { formatHostPort } from "../../domain/network/port-allocator.ts";
 import type { WantedPort } from "../../domain/network/port-spec.ts";
 import type { LiveEndpoint, PublishedPort } from "../../domain/network/records.ts";
 import type { RedirectedPort } from "../../domain/network/ruleset.ts";
@@ -126,11 +126,19 @@ function holdNext(
   const sides = hostSides(context, wish, target);
   const addresses = boundAddresses(sides);
   if (addresses.length === 0) return routedPorts(wish, sides, target);
-  for (const port of context.ports.candidates(wish.hostPorts)) {
+  for (const port of candidates(context, wish, addresses)) {
     if (isHeld(context, wish, addresses, port)) continue;
     return hold(context, wish, sides, port, target);
   }
-  throw noneFree(wish, addresses);
+  throw noneFree(context, wish, addresses);
+}
+
+function candidates(
+  { ports }: PublishContext,
+  { container, hostPorts }: WantedPort,
+  addresses: readonly Address[],
+): Iterable<number> {
+  return ports.candidates(container.protocol, addresses, hostPorts);
 }
 
 async function bindOne(
@@ -143,15 +151,15 @@ async function bindOne(
   if (addresses.length === 0) return routedPorts(wish, sides, target);
   let refused: Error | undefined;
   let attempts = 0;
-  for (const port of context.ports.candidates(wish.hostPorts)) {
+  for (const port of candidates(context, wish, addresses)) {
     if (isHeld(context, wish, addresses, port)) continue;
     const published = hold(context, wish, sides, port, target);
     if (await listenOrGiveBack(context, published)) return published;
-    refused = inUseByHost(wish, addresses, port);
+    refused = await inUseByHost(context, published);
     attempts++;
     if (wish.hostPorts === undefined && attempts === ephemeralAttempts) break;
   }
-  throw refused ?? noneFree(wish, addresses);
+  throw refused ?? noneFree(context, wish, addresses);
 }
 
 async function listenOrGiveBack(
@@ -265,22 +273,35 @@ function hostAddresses(
   return everywhere ? [address, { family: 6, value: 0n }] : [address];
 }
 
-function noneFree(wish: WantedPort, addresses: readonly Address[]): Error {
-  const [address] = addresses;
-  if (address === undefined) return internal("no host address to publish on");
-  if (wish.hostPorts === undefined) return internal("all ephemeral ports are allocated");
-  const { first, last } = wish.hostPorts;
-  if (first === last) return portTaken(address, first);
-  return internal(
-    `Bind for ${formatHostPort(address, first)}-${last} failed: all ports are allocated`,
-  );
+function noneFree(
+  { ports }: PublishContext,
+  { container, hostPorts }: WantedPort,
+  addresses: readonly Address[],
+): Error {
+  if (hostPorts?.first === hostPorts?.last && hostPorts !== undefined) {
+    ports.checkFree(container.protocol, addresses, hostPorts.first);
+  }
+  return internal("all ports are allocated");
 }
 
-function inUseByHost(wish: WantedPort, addresses: readonly Address[], port: number): Error {
-  const [address] = addresses;
-  const where = address === undefined ? String(port) : formatHostPort(address, port);
+/** Names the first of the sides that cannot be had by itself. */
+async function inUseByHost(
+  context: PublishContext,
+  published: readonly PublishedPort[],
+): Promise<Error> {
+  const sides = published.filter(isOfHost);
+  let refused = sides.at(-1);
+  for (const side of sides.slice(0, -1)) {
+    if (!(await context.relay.listen(relayPorts([side])))) {
+      refused = side;
+      break;
+    }
+    await context.relay.close(relayPorts([side]));
+  }
+  const where =
+    refused === undefined ? "" : formatHostPort(addressOf(refused.hostIp), refused.hostPort);
   return internal(
-    `failed to bind host port ${where}/${wish.container.protocol}: address already in use`,
+    `failed to bind host port ${where}/${refused?.protocol ?? ""}: address already in use`,
   );
 }
 

@@ -21,6 +21,11 @@ export interface Member {
   readonly endpoint: EndpointRecord;
 }
 
+type AmbiguityText = (reference: string, matches: number) => string;
+
+const ambiguityText: AmbiguityText = (reference, matches) =>
+  `network ${reference} is ambiguous (${matches} matches found based on ID prefix)`;
+
 export class NetworkRegistry {
   readonly #networks = new Map<string, NetworkRecord>();
   readonly #pools = new Map<string, readonly AddressPool[]>();
@@ -48,14 +53,12 @@ export class NetworkRegistry {
   }
 
   /** By full ID, name, or unique ID prefix. Errors: not_found, invalid_argument (ambiguous). */
-  find(reference: string): NetworkRecord {
+  find(reference: string, tellAmbiguity: AmbiguityText = ambiguityText): NetworkRecord {
     const exact = this.#networks.get(reference) ?? this.byName(reference);
     if (exact !== undefined) return exact;
     const matches = reference === "" ? [] : this.#withPrefix(reference);
     if (matches.length > 1) {
-      throw invalidArgument(
-        `network ${reference} is ambiguous (${matches.length} matches found based on ID prefix)`,
-      );
+      throw invalidArgument(tellAmbiguity(reference, matches.length));
     }
     const [match] = matches;
     if (match === undefined) throw notFound("network", reference);

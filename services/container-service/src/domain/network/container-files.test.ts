@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  askedServers,
   directResolver,
   internalResolver,
   overrideResolver,
@@ -27,6 +28,16 @@ describe("resolv.conf of a container that asks the servers itself", () => {
       `${head}nameserver 10.0.0.2\nsearch a b\noptions ndots:2\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Overrides: []\n# Option ndots from: host\n`,
     );
     assert.deepEqual(directResolver(host, nothing, true).nameservers, ["10.0.0.2", "fd00::1"]);
+  });
+
+  it("keeps lines that mean other things, and tells of servers that are no addresses", () => {
+    const host = hostWith(
+      "nameserver\nnameserver 1.2.3\n nameserver 1.2.3.4 5.6.7.8\nsortlist 10.0.0.0 ; x\n# c\nfoo bar\n",
+    );
+    assert.equal(
+      renderResolvConf(directResolver(host, nothing, false)),
+      `${head}nameserver 1.2.3.4\nsortlist 10.0.0.0 ; x\nfoo bar\n\n# Based on host file: '/etc/resolv.conf' (legacy)\n# Invalid nameservers: [1.2.3]\n# Overrides: []\n`,
+    );
   });
 
   it("falls back to public servers when none is left", () => {
@@ -66,7 +77,8 @@ describe("resolv.conf of a container with a name server of its own", () => {
   it("asks the servers of the user from the container, but never itself", () => {
     const wish = { nameservers: ["127.0.0.11", "10.9.8.7"], search: [], options: ["ndots:5"] };
     const conf = internalResolver(hostWith(""), wish);
-    assert.deepEqual(conf.upstreams, [{ address: "10.9.8.7", fromHost: false }]);
+    assert.deepEqual(askedServers(conf), [{ address: "10.9.8.7", fromHost: false }]);
+    assert.match(renderResolvConf(conf), /^# ExtServers: \[127\.0\.0\.11 10\.9\.8\.7\]$/m);
     assert.deepEqual(conf.options, ["ndots:5"]);
     assert.equal(conf.ndotsFrom, "override");
   });
@@ -96,5 +108,13 @@ describe("hosts", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  it("has no address of IPv6 where the container has no IPv6", () => {
+    const entries = [
+      { address: "fd00::2", names: ["h"] },
+      { address: "172.17.0.2", names: ["h"] },
+    ];
+    assert.equal(renderHosts(entries, false), "127.0.0.1\tlocalhost\n172.17.0.2\th\n");
   });
 });

@@ -8,10 +8,11 @@ export interface HostsEntry {
   readonly names: readonly string[];
 }
 
-/** The hosts file of a container with its own network namespace. */
+/** The hosts file of a container; without IPv6 no address of it is there. */
 export function renderHosts(entries: readonly HostsEntry[], withIpv6: boolean): string {
   const fixed = ["127.0.0.1\tlocalhost", ...(withIpv6 ? ipv6Lines : [])];
-  const lines = entries.map(({ address, names }) => `${address}\t${names.join(" ")}`);
+  const shown = withIpv6 ? entries : entries.filter(({ address }) => isIP(address) !== 6);
+  const lines = shown.map(({ address, names }) => `${address}\t${names.join(" ")}`);
   return `${[...fixed, ...lines].join("\n")}\n`;
 }
 
@@ -33,19 +34,29 @@ export interface ResolverSettings {
 /** What the container and the daemon ask for; a list that is empty was not given. */
 export type ResolverWish = ResolverSettings;
 
+/** A resolv.conf as it was read. */
+export interface HostSettings extends ResolverSettings {
+  /** Servers that are no addresses. */
+  readonly invalidServers: readonly string[];
+  /** Lines that have another meaning, or none. */
+  readonly otherLines: readonly string[];
+}
+
 /** The host's settings, and the file that they were read from. */
 export interface HostResolver {
   readonly path: string;
-  readonly settings: ResolverSettings;
+  readonly settings: HostSettings;
 }
 
 /** A container's resolv.conf: the settings, and what Docker says of them in comments. */
 export interface ResolvConf extends ResolverSettings {
   readonly path: string;
+  readonly invalidServers: readonly string[];
+  readonly otherLines: readonly string[];
   /** How the host's settings were changed: `legacy`, `internal resolver`, or empty. */
   readonly transform: string;
   readonly warnings: readonly string[];
-  /** Servers that the container's own name server asks. */
+  /** Servers behind the container's own one. */
   readonly upstreams: readonly UpstreamServer[];
   readonly overrides: readonly string[];
   /** `host`, `override`, `internal`, or empty when there is no such option. */
@@ -68,25 +79,30 @@ const fallbackServers: Readonly<Record<4 | 6, readonly string[]>> = {
   6: ["2001:4860:4860::8888", "2001:4860:4860::8844"],
 };
 
-/** Reads a resolv.conf. Unknown lines are left out; the last `search` wins, as in resolver(5). */
-export function parseResolvConf(text: string): ResolverSettings {
+/** Reads a resolv.conf. The last `search` wins, as in resolver(5). */
+export function parseResolvConf(text: string): HostSettings {
   const nameservers: string[] = [];
+  const invalidServers: string[] = [];
   let search: string[] = [];
   const options: string[] = [];
+  const otherLines: string[] = [];
   for (const line of text.split("\n")) {
-    const [word, ...rest] = line
+    const [word = "", ...rest] = line
       .replace(/[#;].*$/, "")
       .trim()
       .split(/\s+/);
-    if (word === "nameserver") nameservers.push(...rest.slice(0, 1));
-    else if (word === "search" || word === "domain") search = rest;
+    if (word === "nameserver") {
+      for (const server of rest.slice(0, 1))
+        (isIP(server) === 0 ? invalidServers : nameservers).push(server);
+    } else if (word === "search" || word === "domain") search = rest;
     else if (word === "options") options.push(...rest);
+    else if (word !== "") otherLines.push(line);
   }
-  return { nameservers, search, options };
+  return { nameservers, search, options, invalidServers, otherLines };
 }
 
 function isLoopback(address: string): boolean {
-  return address.startsWith("127.") || address === "::1" || address === "0.0.0.0";
+  return address.startsWith("127.") || address === "::1";
 }
 
 /** The host's settings, overridden list by list. */
@@ -101,6 +117,8 @@ export function overrideResolver(host: HostResolver, wish: ResolverWish): Resolv
     search:
       wish.search.length > 0 ? wish.search.filter((domain) => domain !== ".") : settings.search,
     options,
+    invalidServers: settings.invalidServers,
+    otherLines: settings.otherLines,
     transform: "",
     warnings: [],
     upstreams: [],
@@ -141,7 +159,7 @@ export function internalResolver(host: HostResolver, wish: ResolverWish): Resolv
   const plain = overrideResolver(host, wish);
   const fromHost = wish.nameservers.length === 0;
   const upstreams = plain.nameservers
-    .filter((address) => isIP(address) !== 0 && (fromHost || address !== ownServer))
+    .filter((address) => isIP(address) !== 0)
     .map((address) => ({ address, fromHost }));
   const valid = plain.options.filter(
     (option) => !option.startsWith("ndots:") || /^ndots:\d+$/.test(option),
@@ -156,6 +174,11 @@ export function internalResolver(host: HostResolver, wish: ResolverWish): Resolv
     upstreams,
     ndotsFrom: hasNdots ? plain.ndotsFrom : "internal",
   };
+}
+
+/** The servers that the container's own one asks: never itself, although the comment names it. */
+export function askedServers({ upstreams }: ResolvConf): UpstreamServer[] {
+  return upstreams.filter(({ address, fromHost }) => fromHost || address !== ownServer);
 }
 
 /** The last `ndots` option's number; undefined when there is none. */
@@ -175,6 +198,7 @@ export function renderResolvConf(conf: ResolvConf): string {
   const lines = [...header, ...conf.nameservers.map((server) => `nameserver ${server}`)];
   if (conf.search.length > 0) lines.push(`search ${conf.search.join(" ")}`);
   if (conf.options.length > 0) lines.push(`options ${conf.options.join(" ")}`);
+  lines.push(...conf.otherLines);
   const transform = conf.transform === "" ? "" : ` (${conf.transform})`;
   lines.push("", `# Based on host file: '${conf.path}'${transform}`);
   lines.push(...conf.warnings.map((warning) => `# ${warning}`));
@@ -183,6 +207,9 @@ export function renderResolvConf(conf: ResolvConf): string {
       fromHost ? `host(${address})` : address,
     );
     lines.push(`# ExtServers: [${servers.join(" ")}]`);
+  }
+  if (conf.invalidServers.length > 0) {
+    lines.push(`# Invalid nameservers: [${conf.invalidServers.join(" ")}]`);
   }
   lines.push(`# Overrides: [${conf.overrides.join(" ")}]`);
   if (conf.ndotsFrom !== "") lines.push(`# Option ndots from: ${conf.ndotsFrom}`);

@@ -26,20 +26,25 @@ export class PortAllocator {
   readonly #reserved: ReadonlySet<number>;
   /** Addresses by `<family>/<protocol>/<port>`. */
   readonly #held = new Map<string, Set<bigint>>();
-  #next: number;
+  /** The ephemeral port that is tried first, by protocol and address. */
+  readonly #next = new Map<string, number>();
 
   /** `reserved`: ports that the kernel keeps out of its range (ip_local_reserved_ports). */
   constructor(ephemeral: PortRange, reserved: ReadonlySet<number> = new Set()) {
     this.#ephemeral = ephemeral;
     this.#reserved = reserved;
-    this.#next = ephemeral.first;
   }
 
-  /** Ports to try for a wish, in order: the range given, or all ephemeral ones after the last one given. */
-  *candidates(wish: PortRange | undefined): Generator<number> {
+  /** Ports to try for a wish, in order: the range given, or all ephemeral ones after the last one given there. */
+  *candidates(
+    protocol: Protocol,
+    [address]: readonly Address[],
+    wish: PortRange | undefined,
+  ): Generator<number> {
     const range = wish ?? this.#ephemeral;
     const size = range.last - range.first + 1;
-    const start = wish === undefined ? this.#next : range.first;
+    const next = address === undefined ? undefined : this.#next.get(turnKey(protocol, address));
+    const start = wish === undefined ? (next ?? range.first) : range.first;
     for (let i = 0; i < size; i++) {
       const port = range.first + ((start - range.first + i) % size);
       if (wish === undefined && this.#reserved.has(port)) continue;
@@ -47,19 +52,37 @@ export class PortAllocator {
     }
   }
 
+  /** The address by which a port is held that would collide; undefined when there is none. */
+  holder(protocol: Protocol, address: Address, port: number): Address | undefined {
+    const held = this.#held.get(key(protocol, address, port)) ?? new Set();
+    const values = address.value === 0n ? [...held] : [address.value, 0n];
+    const value = values.find((each) => held.has(each));
+    return value === undefined ? undefined : { family: address.family, value };
+  }
+
   isFree(protocol: Protocol, address: Address, port: number): boolean {
-    const held = this.#held.get(key(protocol, address, port));
-    if (held === undefined || held.size === 0) return true;
-    return address.value !== 0n && !held.has(0n) && !held.has(address.value);
+    return this.holder(protocol, address, port) === undefined;
   }
 
   /** Takes a port on several addresses. Errors: internal with Docker's text when one is taken. */
   hold(protocol: Protocol, addresses: readonly Address[], port: number, ephemeral: boolean): void {
+    this.checkFree(protocol, addresses, port);
     for (const address of addresses) {
-      if (!this.isFree(protocol, address, port)) throw portTaken(address, port);
+      this.adopt({ protocol, address, port });
+      const next = port >= this.#ephemeral.last ? this.#ephemeral.first : port + 1;
+      if (ephemeral) this.#next.set(turnKey(protocol, address), next);
     }
-    for (const address of addresses) this.adopt({ protocol, address, port });
-    if (ephemeral) this.#next = port >= this.#ephemeral.last ? this.#ephemeral.first : port + 1;
+  }
+
+  /** Errors: internal with Docker's text, which names the address that is held. */
+  checkFree(protocol: Protocol, addresses: readonly Address[], port: number): void {
+    for (const address of addresses) {
+      const holder = this.holder(protocol, address, port);
+      if (holder !== undefined) {
+        const where = `${formatAddress(holder)}:${port}`;
+        throw internal(`Bind for ${where} failed: port is already allocated`);
+      }
+    }
   }
 
   /** Takes a port found in use after a restart. */
@@ -81,7 +104,6 @@ function key(protocol: Protocol, address: Address, port: number): string {
   return `${address.family}/${protocol}/${port}`;
 }
 
-/** Docker's text for a port that another container has. */
-export function portTaken(address: Address, port: number): Error {
-  return internal(`Bind for ${formatHostPort(address, port)} failed: port is already allocated`);
+function turnKey(protocol: Protocol, address: Address): string {
+  return `${protocol}/${formatAddress(address)}`;
 }

@@ -71,28 +71,33 @@ describe("port notation", () => {
 });
 
 describe("port allocator", () => {
-  it("gives ephemeral ports in turn and skips reserved ones", () => {
+  it("gives ephemeral ports in turn, by protocol and address, and skips reserved ones", () => {
     const ports = allocator();
-    assert.deepEqual([...ports.candidates(undefined)], [40_000, 40_002, 40_003]);
-    ports.hold("tcp", [all4], 40_000, true);
-    assert.deepEqual([...ports.candidates(undefined)], [40_002, 40_003, 40_000]);
+    const next = (protocol: "tcp" | "udp", of: Address): number[] => [
+      ...ports.candidates(protocol, [of], undefined),
+    ];
+    assert.deepEqual(next("tcp", all4), [40_000, 40_002, 40_003]);
+    ports.hold("tcp", [all4, all6], 40_000, true);
+    assert.deepEqual(next("tcp", all4), [40_002, 40_003, 40_000]);
+    assert.deepEqual(next("tcp", all6), [40_002, 40_003, 40_000]);
+    assert.equal(next("udp", all4)[0], 40_000);
+    assert.equal(next("tcp", address("127.0.0.1"))[0], 40_000);
   });
 
-  it("refuses a held port with Docker's text", () => {
+  it("refuses a held port with Docker's text, which names the address that is held", () => {
     const ports = allocator();
+    const refused = (asked: readonly Address[], port: number, held: string): void => {
+      assert.throws(() => ports.hold("tcp", asked, port, false), {
+        message: `Bind for ${held}:${port} failed: port is already allocated`,
+      });
+    };
     ports.hold("tcp", [all4, all6], 8080, false);
-    assert.throws(
-      () => {
-        ports.hold("tcp", [all4], 8080, false);
-      },
-      { message: "Bind for 0.0.0.0:8080 failed: port is already allocated" },
-    );
-    assert.throws(
-      () => {
-        ports.hold("tcp", [all6], 8080, false);
-      },
-      { message: "Bind for [::]:8080 failed: port is already allocated" },
-    );
+    refused([all4], 8080, "0.0.0.0");
+    refused([address("127.0.0.1")], 8080, "0.0.0.0");
+    refused([all6], 8080, "::");
+    ports.hold("tcp", [address("127.0.0.1"), address("::1")], 8081, false);
+    refused([all4, all6], 8081, "127.0.0.1");
+    refused([all6], 8081, "::1");
   });
 
   it("takes a specific address for a conflict with all addresses, not with another one", () => {

@@ -68,6 +68,7 @@ describe("rules", () => {
       bridge("b", "10.2.0.0/16", { interContainer: false }),
     ]);
     assert.match(text, /set neighbours \{[^}]*elements = \{ "a" \. "a" \}/);
+    assert.match(text, /set apart \{[^}]*elements = \{ "b" \}/);
   });
 
   it("let callers in by a route as far as the gateway mode says, family by family", () => {

@@ -107,6 +107,7 @@ function renderSets({ bridges, foreignBridges }: Ruleset): string[] {
     renderSet("bridges", "ifname", links(bridges)),
     renderSet("internal", "ifname", links(bridges.filter((bridge) => bridge.internal))),
     renderSet("neighbours", "ifname . ifname", pairs),
+    renderSet("apart", "ifname", links(bridges.filter((bridge) => !bridge.interContainer))),
     renderSet("foreign", "ifname", quoted(foreignBridges)),
     ...directSets(bridges).map(({ name, members }) => renderSet(name, "ifname", links(members))),
   ];
@@ -163,6 +164,9 @@ function renderDnatChains(): string[] {
     "  }",
     "  chain prerouting {",
     "    type nat hook prerouting priority dstnat; policy accept;",
+    // Their bridge ports are isolated, which frames for a neighbour's or the own published port would meet: the relay
+    // brings them over.
+    "    iifname @apart meta l4proto { tcp, udp } return",
     "    fib daddr type local jump published",
     "  }",
     "  chain output {",
