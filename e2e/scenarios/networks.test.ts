@@ -243,6 +243,21 @@ describe("networks of the stock CLI", () => {
   });
 });
 
+describe("a container in another one's network", () => {
+  it("has its name, and cannot be restarted without it", async () => {
+    await sleeper("harbour", "--hostname", "pier", "--domainname", "example");
+    await sleeper("guest", "--network", "container:harbour");
+    const format = "{{.Config.Hostname}}.{{.Config.Domainname}}";
+    assert.equal(await docker("inspect", "-f", format, "guest"), "pier.example");
+    assert.equal(await docker("exec", "guest", "hostname"), "pier");
+    await docker("rm", "-f", "harbour");
+    assert.match(
+      await refusal("restart", "-t", "0", "guest"),
+      /Cannot restart container guest: joining network namespace of container: No such container: [0-9a-f]{64}$/,
+    );
+  });
+});
+
 describe("networks on a link of the host", () => {
   const parent = `e2em${String(process.pid)}`;
   before(() => {

@@ -219,6 +219,12 @@ export interface ContainerInterface {
   readonly isolated: boolean;
 }
 
+/** To a gateway, else to a link, else (both empty) nowhere. */
+export interface DefaultRoute {
+  readonly gateway: string;
+  readonly link: string;
+}
+
 /** rtnetlink in the network namespace of this process. */
 export interface NetworkKernel {
   listLinks(): Promise<Link[]>;
@@ -245,8 +251,8 @@ export interface NetworkKernel {
    * decide about their next packets. Resolves to their number.
    */
   forgetUdpFlows(ports: readonly number[]): Promise<number>;
-  /** Replaces the default routes of a process's network namespace; an empty gateway: none. */
-  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void>;
+  /** Replaces the default routes of a process's network namespace. */
+  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
 }
 
 /** One committed nftables transaction. */

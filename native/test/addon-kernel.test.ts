@@ -1,6 +1,7 @@
 /** The addon's face to the kernel: filters, links, nftables, mounts and paths. Needs root. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   closeSync,
   mkdirSync,
@@ -118,6 +119,28 @@ describe("links", () => {
     assert.ok(!(await find(bridge))?.addresses.some(({ cidr }) => cidr.startsWith("10.231")));
     await kernel.deleteLink(bridge);
     assert.equal(await find(bridge), undefined);
+  });
+
+  it("replaces default routes of another namespace, by a gateway or a link", async () => {
+    const other = spawn("unshare", ["-n", "sh", "-c", "ip link set lo up; echo; exec sleep 1000"]);
+    const pid = String(other.pid);
+    try {
+      await once(other.stdout, "data");
+      const ip = (...args: string[]): string =>
+        execFileSync("nsenter", ["-n", "-t", pid, "ip", ...args], { encoding: "utf8" }).trim();
+      ip("addr", "add", "10.9.8.1/24", "dev", "lo");
+      const none = { gateway: "", link: "" };
+      for (const [way, route] of [
+        [{ gateway: "10.9.8.7", link: "" }, "default via 10.9.8.7 dev lo"],
+        [{ gateway: "", link: "lo" }, "default dev lo scope link"],
+        [none, ""],
+      ] as const) {
+        await kernel.setDefaultRoutes(Number(pid), way, none);
+        assert.equal(ip("route", "show", "default"), route);
+      }
+    } finally {
+      other.kill("SIGKILL");
+    }
   });
 
   it("says what was refused", async () => {

@@ -143,11 +143,18 @@ Napi::Value detach_interface_js(const Napi::CallbackInfo& info) {
                                  name = info[1].As<Napi::String>().Utf8Value()] { detach_interface(pid, name); });
 }
 
+DefaultRoute to_default_route(const Napi::Object& way) {
+  return {
+      .gateway = way.Get("gateway").As<Napi::String>().Utf8Value(),
+      .link = way.Get("link").As<Napi::String>().Utf8Value(),
+  };
+}
+
 Napi::Value set_default_routes_js(const Napi::CallbackInfo& info) {
   return start_void(info.Env(), [pid = info[0].As<Napi::Number>().Int32Value(),
-                                 gateway4 = info[1].As<Napi::String>().Utf8Value(),
-                                 gateway6 = info[2].As<Napi::String>().Utf8Value()] {
-    set_default_routes(pid, gateway4, gateway6);
+                                 ipv4 = to_default_route(info[1].As<Napi::Object>()),
+                                 ipv6 = to_default_route(info[2].As<Napi::Object>())] {
+    set_default_routes(pid, ipv4, ipv6);
   });
 }
 

@@ -204,8 +204,11 @@ void delete_by_name(const std::string& name, const char* step) {
 
 // All default routes of the family; there may be several with different metrics.
 void delete_default_routes(RtSocket& socket, uint8_t family) {
+  rtmsg body = route_message(family, 0);
+  // Those to a gateway and those to a link.
+  body.rtm_scope = RT_SCOPE_NOWHERE;
   for (;;) {
-    RtRequest request(RTM_DELROUTE, NLM_F_ACK, route_message(family, 0));
+    RtRequest request(RTM_DELROUTE, NLM_F_ACK, body);
     try {
       socket.change(request, kRoutes, "default");
     } catch (const SyscallError& error) {
@@ -215,11 +218,12 @@ void delete_default_routes(RtSocket& socket, uint8_t family) {
   }
 }
 
-void set_default_route(RtSocket& socket, uint8_t family, const std::string& gateway) {
+void set_default_route(RtSocket& socket, uint8_t family, const DefaultRoute& way) {
   delete_default_routes(socket, family);
-  if (gateway.empty()) return;
-  add_route(socket, {.destination = family == AF_INET ? "0.0.0.0/0" : "::/0", .gateway = gateway, .metric = 0}, 0,
-            kRoutes);
+  if (way.gateway.empty() && way.link.empty()) return;
+  const char* const everywhere = family == AF_INET ? "0.0.0.0/0" : "::/0";
+  const int index = way.gateway.empty() ? index_of(way.link, kRoutes) : 0;
+  add_route(socket, {.destination = everywhere, .gateway = way.gateway, .metric = 0}, index, kRoutes);
 }
 
 }  // namespace
@@ -243,12 +247,12 @@ void detach_interface(int pid, const std::string& name) {
   in_namespace(netns.get(), kDetach, [&] { delete_by_name(name, kDetach); });
 }
 
-void set_default_routes(int pid, const std::string& gateway4, const std::string& gateway6) {
+void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6) {
   const UniqueFd netns = open_namespace(pid, kRoutes);
   in_namespace(netns.get(), kRoutes, [&] {
     RtSocket socket;
-    set_default_route(socket, AF_INET, gateway4);
-    set_default_route(socket, AF_INET6, gateway6);
+    set_default_route(socket, AF_INET, ipv4);
+    set_default_route(socket, AF_INET6, ipv6);
   });
 }
 

@@ -18,6 +18,12 @@ struct ContainerRoute {
   uint32_t metric;
 };
 
+// Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere.
+struct DefaultRoute {
+  std::string gateway;
+  std::string link;
+};
+
 // An interface to make in a container.
 struct ContainerInterface {
   // `veth`, `macvlan` or `ipvlan`.
@@ -49,7 +55,7 @@ struct ContainerInterface {
 void attach_interface(int pid, const ContainerInterface& interface);
 // No error when there is no such interface.
 void detach_interface(int pid, const std::string& name);
-// Replaces the default routes of both families; an empty gateway: none.
-void set_default_routes(int pid, const std::string& gateway4, const std::string& gateway6);
+// Replaces the default routes of both families.
+void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6);
 
 }  // namespace gantry

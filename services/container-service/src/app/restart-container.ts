@@ -1,8 +1,9 @@
 /** Restart: stop and start, or only start when it does not run. */
-import { conflict } from "@gantry/errors";
+import { conflict, EngineError, isEngineError } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { parseSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
+import type { Entry } from "./entry.ts";
 import { cancelRestart } from "./schedule-restart.ts";
 import { launch } from "./start-container.ts";
 import { type StopOptions, stopRun } from "./stop-container.ts";
@@ -13,7 +14,19 @@ export async function restartContainer(
   options: StopOptions,
 ): Promise<void> {
   const entry = app.registry.find(reference);
-  if (options.signal !== "") parseSignal(options.signal, `Cannot restart container ${reference}: `);
+  try {
+    await restartEntry(app, entry, options);
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    throw new EngineError(error.kind, `Cannot restart container ${reference}: ${error.message}`, {
+      cause: error,
+      details: error.details,
+    });
+  }
+}
+
+async function restartEntry(app: App, entry: Entry, options: StopOptions): Promise<void> {
+  if (options.signal !== "") parseSignal(options.signal);
   const wasRunning = isLive(entry.record.state);
   await stopRun(app, entry, options, "restart");
   if (wasRunning) app.store.append([containerEvent(entry.record, "stop")]);

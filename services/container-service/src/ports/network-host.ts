@@ -64,8 +64,15 @@ export interface HostLinks {
   attach(pid: number, plan: InterfacePlan): Promise<void>;
   /** Removes an interface from the network namespace of a running process; no error when there is none. */
   detach(pid: number, interfaceName: string): Promise<void>;
-  /** Replaces the default routes of a running process's network namespace; empty gateway: none. */
-  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void>;
+  /** Replaces the default routes of a running process's network namespace. */
+  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
+}
+
+/** Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere. */
+export interface DefaultRoute {
+  readonly gateway: string;
+  /** Name in the container. */
+  readonly link: string;
 }
 
 /** Ports from which the kernel takes ephemeral ones. */

@@ -60,6 +60,8 @@ export interface NetworkedHostConfig {
   /** `host` leaves the host's name. */
   readonly utsMode: string;
   readonly privileged: boolean;
+  /** By name with dots. */
+  readonly sysctls: Readonly<Record<string, string>>;
 }
 
 /** A container as networks see it, taken from its record. */

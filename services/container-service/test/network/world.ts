@@ -256,6 +256,7 @@ export class World {
         portBindings: (choice.publish ?? []).map(toBinding),
         publishAllPorts: false,
         utsMode: "",
+        sysctls: {},
         privileged: false,
         links: { values: choice.links ?? [] },
         extraHosts: { values: choice.extraHosts ?? [] },

@@ -6,7 +6,12 @@ import type { Link, NetworkKernel } from "@gantry/native";
 import { addressChanges } from "../../domain/network/bridge-addresses.ts";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
-import type { BridgeSpec, EphemeralPorts, HostLinks } from "../../ports/network-host.ts";
+import type {
+  BridgeSpec,
+  DefaultRoute,
+  EphemeralPorts,
+  HostLinks,
+} from "../../ports/network-host.ts";
 import type { InterfacePlan } from "../../ports/networking.ts";
 
 const globalScope = 0;
@@ -160,8 +165,8 @@ export class KernelHostLinks implements HostLinks {
     return this.#kernel.detachInterface(pid, interfaceName);
   }
 
-  setDefaultRoutes(pid: number, gateway4: string, gateway6: string): Promise<void> {
-    return this.#kernel.setDefaultRoutes(pid, gateway4, gateway6);
+  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void> {
+    return this.#kernel.setDefaultRoutes(pid, ipv4, ipv6);
   }
 }
 

@@ -19,6 +19,7 @@ import type {
   LiveEndpoint,
   NetworkRecord,
 } from "../../domain/network/records.ts";
+import type { DefaultRoute } from "../../ports/network-host.ts";
 import type { InterfacePlan, RoutePlan } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
 import { askableSubnets } from "./declare-networks.ts";
@@ -264,29 +265,44 @@ export function planInterfaces(
 ): InterfacePlan[] {
   return placed
     .filter(({ network }) => hasInterface(network))
-    .map((each) => planInterface(each, defaultRoutes(each, gateways)));
+    .map((each) => planInterface(each, defaultRoutes(each, placed, gateways)));
 }
 
-function defaultRoutes(each: PlacedEndpoint, gateways: GatewayChoice): RoutePlan[] {
-  const { gateway4, gateway6 } = each.endpoint.live;
-  const routes: RoutePlan[] = [];
-  if (gateways.ipv4 === each) {
-    routes.push({ destination: "0.0.0.0/0", gateway: gateway4, metric: 0 });
-  }
-  if (gateways.ipv6 === each) routes.push({ destination: "::/0", gateway: gateway6, metric: 0 });
-  return [...routes, ...linkRoutes(each, gateways)];
+/** The default routes of a container: to the gateways, else to the link whose parent routes. */
+export function defaultWays(
+  placed: readonly PlacedEndpoint[],
+  gateways: GatewayChoice,
+): { readonly ipv4: DefaultRoute; readonly ipv6: DefaultRoute } {
+  const linkOf = (has: (live: LiveEndpoint) => boolean): string =>
+    placed.find(({ network, endpoint }) => isRoutedAbove(network) && has(endpoint.live))?.endpoint
+      .live.interfaceName ?? "";
+  const gateway4 = gateways.ipv4?.endpoint.live.gateway4 ?? "";
+  const gateway6 = gateways.ipv6?.endpoint.live.gateway6 ?? "";
+  return {
+    ipv4: { gateway: gateway4, link: gateway4 === "" ? linkOf(({ ipv4 }) => ipv4 !== "") : "" },
+    ipv6: { gateway: gateway6, link: gateway6 === "" ? linkOf(({ ipv6 }) => ipv6 !== "") : "" },
+  };
 }
 
-/** Where the parent itself routes, everything is sent to the link, unless another network has a gateway. */
-function linkRoutes({ network, endpoint }: PlacedEndpoint, gateways: GatewayChoice): RoutePlan[] {
-  if (network.internal || !isRoutedByParent(network.driver, network)) return [];
-  const { ipv4, ipv6 } = endpoint.live;
+function isRoutedAbove(network: NetworkRecord): boolean {
+  return !network.internal && isRoutedByParent(network.driver, network);
+}
+
+/** Those of the container that this interface has. */
+function defaultRoutes(
+  { endpoint }: PlacedEndpoint,
+  placed: readonly PlacedEndpoint[],
+  gateways: GatewayChoice,
+): RoutePlan[] {
+  const ways = defaultWays(placed, gateways);
+  const isHere = ({ gateway, link }: DefaultRoute, from: PlacedEndpoint | undefined): boolean =>
+    gateway === "" ? link === endpoint.live.interfaceName : from?.endpoint === endpoint;
   const routes: RoutePlan[] = [];
-  if (ipv4 !== "" && gateways.ipv4 === undefined) {
-    routes.push({ destination: "0.0.0.0/0", gateway: "", metric: 0 });
+  if (isHere(ways.ipv4, gateways.ipv4)) {
+    routes.push({ destination: "0.0.0.0/0", gateway: ways.ipv4.gateway, metric: 0 });
   }
-  if (ipv6 !== "" && gateways.ipv6 === undefined) {
-    routes.push({ destination: "::/0", gateway: "", metric: 0 });
+  if (isHere(ways.ipv6, gateways.ipv6)) {
+    routes.push({ destination: "::/0", gateway: ways.ipv6.gateway, metric: 0 });
   }
   return routes;
 }

@@ -9,7 +9,12 @@ import type { NewEvent } from "../../ports/metadata.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
-import { chooseGateways, type GatewayChoice, type PlacedEndpoint } from "./endpoint-plan.ts";
+import {
+  chooseGateways,
+  defaultWays,
+  type GatewayChoice,
+  type PlacedEndpoint,
+} from "./endpoint-plan.ts";
 import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
 import { publishContainer, shownPorts } from "./publish-container.ts";
 import { unpublishPorts } from "./publish-ports.ts";
@@ -36,11 +41,8 @@ export async function settle(
   events: readonly NewEvent[],
 ): Promise<void> {
   const gateways = chooseGateways(placed);
-  await context.links.setDefaultRoutes(
-    container.pid,
-    gateways.ipv4?.endpoint.live.gateway4 ?? "",
-    gateways.ipv6?.endpoint.live.gateway6 ?? "",
-  );
+  const { ipv4, ipv6 } = defaultWays(placed, gateways);
+  await context.links.setDefaultRoutes(container.pid, ipv4, ipv6);
   let next = networks;
   if (!leadToGateways(networks, gateways)) {
     unpublishPorts(context, networks.published);
