@@ -13,8 +13,8 @@ after(async () => {
   await engine[Symbol.asyncDispose]();
 });
 afterEach(async () => {
-  const ids = (await engine.docker(["ps", "-aq"])).split("\n");
-  await engine.docker(["rm", "-f", "-v", ...ids]);
+  const ids = (await engine.docker(["ps", "-aq"])).split("\n").filter((id) => id !== "");
+  for (const id of ids) await engine.docker(["rm", "-f", "-v", id]);
 });
 
 const sleep = ["busybox", "sleep", "100000"];
@@ -41,6 +41,20 @@ it("mounts of another container have no mode of their own", async () => {
       ["/n", "", false, ""],
     ],
   );
+});
+
+it("a nameless volume goes with the last container that has it, when that is asked for", async () => {
+  const mounts = ["-v", "/anonymous", "-v", "kept:/n", "--mount", "type=volume,dst=/m"];
+  await engine.docker(["create", "--name", "owner", ...mounts, ...sleep]);
+  await engine.docker(["create", "--name", "borrower", "--volumes-from", "owner", ...sleep]);
+  const volumes = async (): Promise<string[]> =>
+    (await engine.docker(["volume", "ls", "-q"])).split("\n");
+  const before = await volumes();
+  await engine.docker(["rm", "-v", "owner"]);
+  assert.deepEqual(await volumes(), before);
+  await engine.docker(["rm", "-v", "borrower"]);
+  assert.equal((await volumes()).length, before.length - 2);
+  assert.ok((await volumes()).includes("kept"));
 });
 
 it("the name of the one whose network it joins, from its start on", async () => {

@@ -87,7 +87,7 @@ async function attachOne(
     return { ...recordOf(wish), image: await openImage(context, container, wish, signal) };
   }
   if (wish.type !== "volume") return recordOf(wish);
-  const anonymous = wish.name === "";
+  const anonymous = wish.anonymous || wish.name === "";
   const { volume, created } = await makeVolume(context, wish, container.id);
   if (created) made.push(volume.name);
   if (!wish.noCopy && wish.subpath === "") {

@@ -60,7 +60,7 @@ function wishOfBind(text: string, volumeDriver: string, rules: MountRules): Moun
   }
 }
 
-/** Binds and volumes of another container; they are never filled, and stay when this one is removed. */
+/** Binds and volumes of another container; they are never filled, and nameless ones go with the last who has them. */
 function wishesFrom(context: VolumeContext, text: string): MountWish[] {
   const { container, readOnly } = parseVolumesFrom(text);
   const mounts = context.registry.mountsOf(idOf(context, container))?.mounts ?? [];
@@ -70,7 +70,6 @@ function wishesFrom(context: VolumeContext, text: string): MountWish[] {
       ...mount,
       mode: "",
       rw: mount.rw && !readOnly,
-      anonymous: false,
       noCopy: true,
       volumeLabels: {},
       volumeOptions: {},
