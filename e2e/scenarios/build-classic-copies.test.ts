@@ -92,8 +92,13 @@ describe("the classic builder", () => {
     assert.equal(last, "/bin/sh -c <<A cat");
   });
 
-  it("tells of what it downloads", async () => {
-    const server = http.createServer((_request, response) => {
+  it("tells of what it downloads, and what a server says that has it not", async () => {
+    const server = http.createServer((request, response) => {
+      if (request.url === "/none") {
+        response.statusCode = 404;
+        response.end("<p>nothing here</p>\n");
+        return;
+      }
       response.setHeader("content-length", 10);
       response.end("hello url\n");
     });
@@ -104,6 +109,12 @@ describe("the classic builder", () => {
       const { port } = server.address() as AddressInfo;
       const shown = await built(`FROM busybox\nADD http://127.0.0.1:${String(port)}/f /u\n`);
       assert.match(shown, /^Step 2\/2 : ADD http:\S+ \/u\n\n ---> /m);
+      const url = `http://127.0.0.1:${String(port)}/none`;
+      const ran = await build(`FROM busybox\nADD ${url} /u\n`);
+      assert.equal(
+        ran.stderr.trimEnd().split("\n").at(-1),
+        `ADD failed: failed to GET ${url} with status 404 Not Found: <p>nothing here</p>`,
+      );
     } finally {
       server.close();
     }

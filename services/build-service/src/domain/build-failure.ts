@@ -19,8 +19,19 @@ export class BuildFailure extends Error {
   }
 }
 
-/** What a URL of ADD names could not be had. The message is Go's. */
+/** What a URL or a repository has could not be had. The message is BuildKit's, or Go's. */
 export class DownloadFailure extends BuildFailure {}
+
+/** A server answered with something else than a file. */
+export class AnswerFailure extends DownloadFailure {
+  /** The classic builder's words. */
+  readonly told: string;
+
+  constructor(status: number, told: string) {
+    super(`invalid response status ${String(status)}`);
+    this.told = told;
+  }
+}
 
 /** A source of COPY or ADD that isn't there. */
 export class MissingSource extends BuildFailure {

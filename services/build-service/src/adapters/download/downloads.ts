@@ -7,7 +7,7 @@ import https from "node:https";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { nowNano } from "@gantry/events";
-import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
+import { AnswerFailure, BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
 import { isGit } from "../../domain/frontend/dispatch.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
 import type { Archives, Downloads } from "../../ports/downloads.ts";
@@ -16,6 +16,8 @@ import { scratchTree } from "../../ports/scratch-tree.ts";
 import { fetchRepository } from "./git.ts";
 
 const maxRedirects = 10;
+/** Characters of a server's complaint that are shown. */
+const maxComplaint = 64 * 1024;
 /** A server that says nothing for so long is given up. */
 const idleTimeoutMs = 60_000;
 
@@ -111,8 +113,7 @@ function get(url: string, signal: AbortSignal, redirects: number): Promise<http.
         else resolve(get(redirected(url, answered.location), signal, redirects - 1));
       } else if (statusCode === 200) resolve(response);
       else {
-        response.resume();
-        reject(new DownloadFailure(`invalid response status ${String(statusCode)}`));
+        failureOf(url, response).then(reject, reject);
       }
     });
     request.once("timeout", () => {
@@ -122,6 +123,18 @@ function get(url: string, signal: AbortSignal, redirects: number): Promise<http.
       reject(notReached(url, error));
     });
   });
+}
+
+/** What the server says is part of the classic builder's message. */
+async function failureOf(url: string, response: http.IncomingMessage): Promise<Error> {
+  const { statusCode = 0, statusMessage = "" } = response;
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8") as AsyncIterable<string>) {
+    if (text.length < maxComplaint) text += chunk;
+  }
+  const status = `${String(statusCode)} ${statusMessage}`;
+  const said = text.slice(0, maxComplaint).trim();
+  return new AnswerFailure(statusCode, `failed to GET ${url} with status ${status}: ${said}`);
 }
 
 /** In Go's words; what is none of the network's own failures stays as it is. */

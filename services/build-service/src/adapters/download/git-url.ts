@@ -1,5 +1,5 @@
 /** URLs of git repositories as Docker writes them: `url#ref:folder`, or queries. */
-import { BuildFailure } from "../../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
 
 /** A repository, what of it, and where in it. */
 export interface GitUrl {
@@ -18,8 +18,10 @@ export function parseGitUrl(text: string): GitUrl {
   const params = new URLSearchParams(query);
   const ref = params.get("ref") ?? params.get("branch") ?? params.get("tag") ?? refOfFragment;
   const folder = params.get("subdir") ?? folderOfFragment;
-  if (/^-|[\s\0]/.test(ref) || ref.includes(".."))
-    throw new BuildFailure(`invalid git ref: ${ref}`);
+  if (/^-|[\s\0]/.test(ref)) throw new DownloadFailure(`invalid git ref ${JSON.stringify(ref)}`);
+  // No name has them.
+  if (ref.includes(".."))
+    throw new DownloadFailure(`repository does not contain ref ${ref}, output: ""`);
   if (!/^(?:https?|git|ssh):\/\/[^-\s]|^git@[^-\s][^\s]*:/.test(remote)) {
     throw new BuildFailure(`invalid git url: ${remote}`);
   }

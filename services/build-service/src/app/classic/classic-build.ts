@@ -4,7 +4,12 @@ import path from "node:path";
 import { internal, invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
 import { removeTree } from "@gantry/native";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
-import { BuildFailure, DownloadFailure, MissingSource } from "../../domain/build-failure.ts";
+import {
+  AnswerFailure,
+  BuildFailure,
+  DownloadFailure,
+  MissingSource,
+} from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../../domain/dockerfile/syntax-error.ts";
@@ -217,7 +222,9 @@ function failureOf(error: unknown): ClassicEvent {
   }
   if (error.cause instanceof MissingSource) return missingSource(error, error.cause.path);
   if (error.cause instanceof DownloadFailure) {
-    return { kind: "error", message: `ADD failed: ${error.cause.message}`, code: 0 };
+    const { cause } = error;
+    const text = cause instanceof AnswerFailure ? cause.told : cause.message;
+    return { kind: "error", message: `ADD failed: ${text}`, code: 0 };
   }
   // In Docker's words, without what BuildKit puts in front.
   const reason = error.cause instanceof Error ? error.cause.message : message;

@@ -15,7 +15,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { EngineError } from "@gantry/errors";
 import { removeTree } from "@gantry/native";
 import { BytesMessageSchema, Upload } from "@gantry/proto/buildkit";
-import { MissingSource } from "../../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure, MissingSource } from "../../domain/build-failure.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
 import type { AgentFinder, Archives, Downloads } from "../../ports/downloads.ts";
 import type { FileWork } from "../../ports/file-work.ts";
@@ -23,6 +23,7 @@ import type { ProgressSink, RunningVertex } from "../../ports/progress.ts";
 import { asVertex, TransferLine } from "../progress/own-vertex.ts";
 import type { Session } from "../session/session.ts";
 import { methodPathOf } from "../wire/client-connection.ts";
+import { codes, WireFailure } from "../wire/failure.ts";
 import type { FrontendOptions } from "./frontend-options.ts";
 
 /** What fetches and unpacks. */
@@ -92,8 +93,16 @@ export async function openRemoteContext(
     };
   } catch (error) {
     await removeTree(folder);
-    throw error;
+    throw notRead(error, gitForm.test(url) ? "dockerfile" : "downloaded context");
   }
+}
+
+/** What BuildKit was about when the context could not be had. */
+function notRead(error: unknown, what: string): unknown {
+  if (!(error instanceof BuildFailure)) return error;
+  const key = error instanceof DownloadFailure ? "failed to load cache key: " : "";
+  const text = `failed to read ${what}: ${key}${error.message}`;
+  return new WireFailure(codes.unknown, text, [], error);
 }
 
 /** A context that comes as an archive, for those who have no URL for it. */
