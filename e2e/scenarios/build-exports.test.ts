@@ -129,6 +129,30 @@ describe("an image", () => {
     );
   });
 
+  it("has provenance for each of its names, without what is private", async () => {
+    const secretive = ["--build-arg", "TOKEN=t", "--label", "l=m", "--add-host", "a:1.2.3.4"];
+    await built([...secretive, "-t", "first", "-t", "second:2"]);
+    const { layout, manifest: index } = await saved("first");
+    const attested = await layout.document(index.manifests[1]?.digest ?? "");
+    const text = await readFile(layout.file(attested.layers[0]?.digest ?? ""), "utf8");
+    const { subject, predicate } = JSON.parse(text) as {
+      subject: { name: string }[];
+      predicate: {
+        buildDefinition: { externalParameters: { request: { args: object } } };
+        runDetails: { metadata: object };
+      };
+    };
+    const platform = `platform=${encodeURIComponent(process.arch === "x64" ? "linux/amd64" : "linux/arm64")}`;
+    assert.deepEqual(
+      subject.map(({ name }) => name),
+      [`pkg:docker/first@latest?${platform}`, `pkg:docker/second@2?${platform}`],
+    );
+    const { args } = predicate.buildDefinition.externalParameters.request;
+    assert.deepEqual(args, { "add-hosts": "a=1.2.3.4" });
+    assert.ok("invocationId" in predicate.runDetails.metadata);
+    assert.ok(text.includes(`pkg:docker/busybox@latest?${platform}`));
+  });
+
   it("is an index when platforms are listed, be there one only", async () => {
     await built([plain, "--build-arg", "BUILDKIT_MULTI_PLATFORM=1", "-t", "listed"]);
     const { manifest: list } = await saved("listed");

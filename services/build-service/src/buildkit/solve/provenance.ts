@@ -1,5 +1,11 @@
 /** SLSA provenance of images, in the form that BuildKit gives it. */
-import { formatPlatform, hostPlatform } from "@gantry/oci";
+import {
+  canonicalName,
+  formatPlatform,
+  hostPlatform,
+  parseReference,
+  withDefaultTag,
+} from "@gantry/oci";
 import type { Attestation, BuildMaterial, ExportedManifest } from "../../ports/build.ts";
 import type { FrontendOptions } from "./frontend-options.ts";
 
@@ -19,7 +25,11 @@ export interface ProvenanceInput {
 }
 
 /** Attributes that `mode=min` leaves out: they may hold what is nobody's business. */
-const privateAttributes = /^(build-arg:|label:|add-hosts|ulimit|context:|vcs:)/;
+const privateAttributes = /^(build-arg:|label:|context:|vcs:)/;
+
+/** Attributes that say how to build, and nothing of what. */
+const unnamedAttributes =
+  /^(attest:|local-sessionid:|sharedkey:|(filename|image-resolve-mode|cache-imports|cache-from|frontend\.caps)$)/;
 
 /** Makes provenance where the build asks for it. */
 export function provenanceMaker(input: ProvenanceInput): AttestationMaker | undefined {
@@ -43,7 +53,8 @@ export function provenanceMaker(input: ProvenanceInput): AttestationMaker | unde
 function subjectsOf(names: readonly string[], manifest: ExportedManifest): object[] {
   const digest = { sha256: manifest.digest.replace(/^sha256:/, "") };
   const platform = encodeURIComponent(formatPlatform(manifest.platform));
-  const named = names.map((name) => {
+  const named = names.map((given) => {
+    const name = canonicalName(withDefaultTag(parseReference(given)));
     const colon = name.lastIndexOf(":");
     const short = name.slice(0, colon).replace(/^docker\.io\/(library\/)?/, "");
     return { name: `pkg:docker/${short}@${name.slice(colon + 1)}?platform=${platform}`, digest };
@@ -51,14 +62,14 @@ function subjectsOf(names: readonly string[], manifest: ExportedManifest): objec
   return named.length > 0 ? named : [{ name: "_", digest }];
 }
 
+/** Nothing of the request is left out. */
+const isComplete = ({ options }: ProvenanceInput): boolean =>
+  options.provenance?.get("mode") === "max";
+
 function requestOf({ attrs, options }: ProvenanceInput): object {
   const isMax = options.provenance?.get("mode") === "max";
   const args = Object.entries(attrs).filter(
-    ([key]) =>
-      !["attest:provenance", "attest:sbom", "filename", "cache-imports", "frontend.caps"].includes(
-        key,
-      ) &&
-      (isMax || !privateAttributes.test(key)),
+    ([key]) => !unnamedAttributes.test(key) && (isMax || !privateAttributes.test(key)),
   );
   return {
     frontend: "dockerfile.v0",
@@ -90,10 +101,10 @@ function predicateV1(input: ProvenanceInput): object {
     runDetails: {
       builder: { id: options.provenance?.get("builder-id") ?? "" },
       metadata: {
-        invocationID: ref,
+        invocationId: ref,
         startedOn: new Date(startedMs).toISOString(),
         finishedOn: new Date().toISOString(),
-        buildkit_completeness: { request: true, resolvedDependencies: false },
+        buildkit_completeness: { request: isComplete(input), resolvedDependencies: false },
         buildkit_metadata: {},
       },
     },
@@ -115,7 +126,7 @@ function predicateV02(input: ProvenanceInput): object {
       buildInvocationID: ref,
       buildStartedOn: new Date(startedMs).toISOString(),
       buildFinishedOn: new Date().toISOString(),
-      completeness: { parameters: true, environment: true, materials: false },
+      completeness: { parameters: isComplete(input), environment: true, materials: false },
       reproducible: false,
       "https://mobyproject.org/buildkit@v1#metadata": {},
     },
