@@ -1,6 +1,5 @@
 /** The process's surroundings: the clean environment of children, the group of sockets, signals. */
 import { readFileSync } from "node:fs";
-import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { type EngineConfig, type Environment, loadConfig } from "./engine-config.ts";
 
@@ -76,14 +75,6 @@ function readLines(file: string): string[] {
     if (hasErrno(error, "ENOENT")) return [];
     throw error;
   }
-}
-
-/**
- * The command line of the running program: how to start `entry` (a path relative to `fromFile`) with
- * the same Node.
- */
-export function nodeCommand(fromFile: string, entry: string): readonly [string, string] {
-  return [process.execPath, path.resolve(path.dirname(fromFile), entry)];
 }
 
 /** Resolves with the first signal that asks the process to end. Later ones change nothing. */

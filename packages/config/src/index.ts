@@ -12,7 +12,6 @@ export {
   activationDescriptor,
   cleanEnvironment,
   engineEnvironment,
-  nodeCommand,
   onReload,
   type ReloadHandlers,
   socketAccess,

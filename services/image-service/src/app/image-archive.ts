@@ -10,7 +10,6 @@ import {
   digestHex,
   list,
   maxConfigBytes,
-  maxManifestBytes,
   object,
   parseDocument,
   scanJson,
@@ -126,6 +125,3 @@ export function archivedName(descriptor: Descriptor): string | undefined {
   // A bare tag names nothing without its repository.
   return short !== undefined && /[/:]/.test(short) ? short : undefined;
 }
-
-/** Largest document of an archive. */
-export const maxDocumentBytes = Math.max(maxManifestBytes, maxConfigBytes);

@@ -7,7 +7,6 @@ import {
   type ImageConfig,
   type Index,
   isConfigType,
-  isDigest,
   type Manifest,
   type Platform,
   platformDistance,
@@ -162,9 +161,4 @@ export function timeNano(text: string | undefined): bigint {
   const nano = BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, "0"));
   // Go's zero time, year 1, means that there is none.
   return nano <= 0n ? 0n : nano;
-}
-
-/** A digest from a text that a filter or a request gave, or undefined. */
-export function asDigest(text: string): Digest | undefined {
-  return isDigest(text) ? text : undefined;
 }

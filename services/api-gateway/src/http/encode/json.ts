@@ -43,9 +43,6 @@ export function sorted<V>(map: Readonly<Record<string, V>>): Record<string, V> {
 /** Go's `omitempty` for a string. */
 export const unlessEmpty = (text: string): string | undefined => (text === "" ? undefined : text);
 
-/** A Go slice that was never set encodes as null. */
-export const orNull = <T>(list: readonly T[] | undefined): readonly T[] | null => list ?? null;
-
 /** An empty Go slice whose zero value is nil. */
 export const nullIfEmpty = <T>(list: readonly T[]): readonly T[] | null =>
   list.length === 0 ? null : list;
