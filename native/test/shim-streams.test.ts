@@ -27,7 +27,7 @@ describe("the log", () => {
     assert.deepEqual(lines, [
       "",
       String.raw`{"log":"a\u003cb\u003e\u0026\"\\\u0009\u0001\r\n","stream":"stdout","attrs":{"k":"v"},T}`,
-      String.raw`{"log":"end\n","stream":"stdout","attrs":{"k":"v"},T}`,
+      `{"log":"end","stream":"stdout","attrs":{"k":"v"},T}`,
       `{"log":"hé \\ufffd\\u2028\\n","stream":"stderr","attrs":{"k":"v"},T}`,
     ]);
   });
@@ -43,6 +43,24 @@ describe("the log", () => {
     );
     assert.equal(records.map((record) => record.log).join(""), `${"x".repeat(40000)}\nnext\n`);
     assert.equal(new Set(records.slice(0, 3).map((record) => record.time)).size, 1);
+  });
+
+  it("has no newline where output ends without one", async () => {
+    for (const [length, pieces] of [
+      [3, [3]],
+      [16384, [16384]],
+      [20000, [16384, 3616]],
+    ] as const) {
+      await using playground = await Playground.make();
+      const shim = playground.launch(sh(`head -c ${length} /dev/zero | tr '\\0' x`));
+      await shim.message("exited");
+      const records = playground.log();
+      assert.deepEqual(
+        records.map((record) => record.log),
+        pieces.map((piece) => "x".repeat(piece)),
+      );
+      assert.equal(new Set(records.map((record) => record.time)).size, 1);
+    }
   });
 
   it("loses no line, whatever the speed", async () => {

@@ -138,8 +138,9 @@ void Log::append(int stream, std::string_view data) {
 
 void Log::end(int stream) {
   Partial& partial = partials_[stream - 1];
-  if (!enabled_ || (partial.text.empty() && partial.since == 0)) return;
-  add_line(stream, {}, realtime_ns());
+  if (!enabled_ || partial.text.empty()) return;
+  add_record(stream, partial.text, false, partial.since != 0 ? partial.since : realtime_ns());
+  partial = {};
   flush();
 }
 

@@ -3,7 +3,7 @@
 //   {"log":"text\n","stream":"stdout","attrs":{...},"time":"2026-01-01T00:00:00.123456789Z"}\n
 //
 // A line longer than 16 KiB becomes several records without a newline, the last one with it. Output that ends without
-// a newline gets one in its record. A record is in the file whole or not at all, also when the disk is full.
+// a newline has none in its last record either. A record is in the file whole or not at all, also when the disk is full.
 #pragma once
 
 #include <sys/types.h>

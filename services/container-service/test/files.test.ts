@@ -133,17 +133,17 @@ describe("files and logs", () => {
   it("reads logs by stream, tail, time and with timestamps", async () => {
     const id = await engine.create("echo one; sleep 0.05; echo two >&2; sleep 0.05; echo -n three");
     await engine.run(id);
-    assert.deepEqual(await logs(id), { stdout: "one\nthree\n", stderr: "two\n" });
+    assert.deepEqual(await logs(id), { stdout: "one\nthree", stderr: "two\n" });
     assert.deepEqual(await logs(id, { stdout: false }), { stdout: "", stderr: "two\n" });
-    assert.deepEqual(await logs(id, { tail: 1n }), { stdout: "three\n", stderr: "" });
+    assert.deepEqual(await logs(id, { tail: 1n }), { stdout: "three", stderr: "" });
     assert.deepEqual(await logs(id, { tail: 0n }), { stdout: "", stderr: "" });
-    assert.deepEqual(await logs(id, { tail: -1n }), { stdout: "one\nthree\n", stderr: "two\n" });
+    assert.deepEqual(await logs(id, { tail: -1n }), { stdout: "one\nthree", stderr: "two\n" });
     const stamped = await logs(id, { timestamps: true, details: true, tail: 1n });
-    assert.match(stamped.stdout, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z  three\n$/);
+    assert.match(stamped.stdout, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z  three$/);
     const nano = (text: string) =>
       BigInt(Date.parse(`${text.slice(0, 19)}Z`)) * 1_000_000n + BigInt(text.slice(20, 29));
     const second = nano((await logs(id, { timestamps: true })).stderr);
-    assert.deepEqual(await logs(id, { sinceNano: second }), { stdout: "three\n", stderr: "two\n" });
+    assert.deepEqual(await logs(id, { sinceNano: second }), { stdout: "three", stderr: "two\n" });
     assert.deepEqual(await logs(id, { untilNano: second }), { stdout: "one\n", stderr: "two\n" });
     await assert.rejects(engine.containers.openLogs({ container: id }), {
       kind: "invalid_argument",

@@ -2,7 +2,7 @@
 
 /** One record. */
 export interface LogRecord {
-  /** With its newline, unless a long line was cut here. */
+  /** With its newline, unless a long line was cut here or the output ended without one. */
   readonly text: string;
   readonly stream: "stdout" | "stderr";
   /** Nanoseconds since the epoch. */
