@@ -10,22 +10,22 @@ import {
   defaultReadonlyPaths,
   defaultSeccompProfile,
   ociVersion,
-  thermalThrottlePaths,
 } from "@gantry/shim";
 import { defaultProfileName } from "./adapters/host/apparmor.ts";
+import { thermalThrottlePaths } from "./adapters/host/thermal-throttle.ts";
 import type { CreateDefaults } from "./app/context.ts";
 import type { RuntimeDefaults } from "./domain/bundle/bundle-input.ts";
 import type { HostFacts } from "./domain/host-facts.ts";
 
 export function runtimeDefaults(
   config: EngineConfig,
-  host: Pick<HostFacts, "cpus" | "apparmor">,
+  host: Pick<HostFacts, "apparmor">,
 ): RuntimeDefaults {
   const { containers } = config;
   return {
     ociVersion,
     capabilities: defaultCapabilities,
-    maskedPaths: [...defaultMaskedPaths, ...thermalThrottlePaths(host.cpus)],
+    maskedPaths: [...defaultMaskedPaths, ...thermalThrottlePaths()],
     readonlyPaths: defaultReadonlyPaths,
     deviceRules: defaultDeviceRules,
     mounts: defaultMounts,

@@ -9,7 +9,6 @@ export {
   defaultReadonlyPaths,
   defaultShmSizeBytes,
   ociVersion,
-  thermalThrottlePaths,
 } from "./compile/defaults.ts";
 export { mountExtensions } from "./compile/mount-options.ts";
 export { createShim } from "./create-shim.ts";

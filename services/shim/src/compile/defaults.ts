@@ -1,29 +1,21 @@
 /** What Docker puts into the bundle of a container that asks for nothing special. */
 import type { RuntimeMount } from "@gantry/oci/runtime-spec";
 
-/** Hidden from containers that are not privileged. Missing ones do no harm. */
+/** Hidden from containers that are not privileged, in the order that inspect shows. Missing ones do no harm. */
 export const defaultMaskedPaths: readonly string[] = [
-  "/proc/acpi",
   "/proc/asound",
+  "/proc/acpi",
   "/proc/interrupts",
   "/proc/kcore",
   "/proc/keys",
   "/proc/latency_stats",
-  "/proc/sched_debug",
-  "/proc/scsi",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
+  "/proc/sched_debug",
+  "/proc/scsi",
   "/sys/firmware",
+  "/sys/devices/virtual/powercap",
 ];
-
-/** Besides, for each CPU of the machine (its counters tell what neighbours do). */
-export function thermalThrottlePaths(cpus: number): string[] {
-  return Array.from(
-    { length: cpus },
-    (_, cpu) => `/sys/devices/system/cpu/cpu${String(cpu)}/thermal_throttle`,
-  );
-}
 
 /** Read-only in containers that are not privileged. */
 export const defaultReadonlyPaths: readonly string[] = [
