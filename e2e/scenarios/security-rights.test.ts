@@ -4,7 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { openTempDir } from "@gantry/fs";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { buildAttacker } from "../src/attacker.ts";
 import { lines, loadImage, sh } from "../src/hostile-container.ts";
@@ -132,6 +135,44 @@ describe("S20: system calls", () => {
     const seen = await engine.docker(["run", "--rm", ...attacker, "busybox", "/attacker", "calls"]);
     assert.ok(lines(seen).length > 25);
     for (const line of lines(seen)) assert.match(line, / (EPERM|ENOSYS)$/);
+  });
+
+  it("that the user's profile refuses are refused, to a privileged container as well", async () => {
+    await using folder = await openTempDir("gantry-profile-");
+    const file = path.join(folder.path, "profile.json");
+    const profile = ["--security-opt", `seccomp=${file}`];
+    const names = ["chown", "chown32", "fchownat", "no_such_call"];
+    const errno = { names, action: "SCMP_ACT_ERRNO" };
+    const rules = async (...syscalls: object[]): Promise<void> => {
+      await writeFile(file, JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls }));
+    };
+    const change = ["busybox", "chown", "42", "/bin/true"];
+    const ran = async (...options: string[]): Promise<string> => {
+      const { code, stderr } = await engine.tryDocker(["run", "--rm", ...options, ...change]);
+      return code === 0 ? "done" : stderr;
+    };
+    const refused = /Operation not permitted/;
+    await rules(errno);
+    for (const rights of [[], ["--privileged"], ["--cap-add", "ALL"]]) {
+      assert.equal(await ran(...rights), "done");
+      assert.match(await ran(...rights, ...profile), refused);
+      const id = await engine.docker([
+        ...["run", "-d", ...rights, ...profile, "busybox", "sleep", "1000"],
+      ]);
+      for (const own of [[], ["--privileged"]]) {
+        const late = await engine.tryDocker(["exec", ...own, id, ...change.slice(1)]);
+        assert.match(late.stderr, refused, [...rights, ...own].join(" "));
+      }
+      await engine.docker(["rm", "-f", id]);
+    }
+    await rules({ ...errno, excludes: { caps: ["CAP_SYS_ADMIN"] } });
+    assert.match(await ran(...profile), refused);
+    assert.equal(await ran("--cap-add", "SYS_ADMIN", ...profile), "done");
+    await rules({ ...errno, includes: { caps: ["CAP_SYS_ADMIN"] } });
+    assert.equal(await ran(...profile), "done");
+    assert.match(await ran("--privileged", ...profile), refused);
+    await rules({ ...errno, action: "SCMP_ACT_NONE" });
+    assert.notEqual(await ran(...profile), "done");
   });
 
   it("can gain no privilege with no-new-privileges", async () => {

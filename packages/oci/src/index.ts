@@ -25,6 +25,7 @@ export {
   parseManifestOrIndex,
 } from "./image-spec.ts";
 export {
+  bigInteger,
   boolean,
   integer,
   list,
@@ -32,6 +33,7 @@ export {
   oneOf,
   type Parse,
   type Parsed,
+  parseExactJson,
   record,
   string,
 } from "./json-shape.ts";

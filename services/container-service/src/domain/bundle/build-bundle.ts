@@ -7,6 +7,7 @@ import { buildMounts } from "./build-mounts.ts";
 import { buildProcess, capabilitiesFor } from "./build-process.ts";
 import { buildResources } from "./build-resources.ts";
 import type { BundleInput, NamespaceSource } from "./bundle-input.ts";
+import { seccompOf } from "./seccomp-profile.ts";
 
 /**
  * The spec without its seccomp profile, which is large and the same for most containers.
@@ -87,12 +88,20 @@ function buildSysctls(input: BundleInput): Record<string, string> {
 /** JSON of `linux.seccomp`, or undefined for a container without a filter. */
 export function seccompJson(input: BundleInput): string | undefined {
   const { record, defaults } = input;
-  if (record.hostConfig.privileged) return undefined;
-  const asked = parseSecurityOptions(record.hostConfig.securityOpt?.values ?? []).seccomp;
-  const profile = asked ?? (defaults.seccomp === "builtin" ? undefined : defaults.seccomp);
+  const { privileged, securityOpt } = record.hostConfig;
+  const asked = parseSecurityOptions(securityOpt?.values ?? []).seccomp ?? "";
+  if (asked === "unconfined" || (privileged && asked === "")) return undefined;
+  if (privileged) return ownProfileJson(input, asked);
+  const profile = asked || defaults.seccomp;
   if (profile === "unconfined") return undefined;
-  if (profile !== undefined && profile !== "builtin") return profile;
-  return defaultProfileJson(input);
+  return profile === "builtin" ? defaultProfileJson(input) : ownProfileJson(input, profile);
+}
+
+/** A profile of the user's, or of daemon.json. */
+function ownProfileJson(input: BundleInput, text: string): string | undefined {
+  const { machine, kernelVersion: kernel } = input.host;
+  const profile = seccompOf(text, { capabilities: capabilitiesFor(input), machine, kernel });
+  return profile === undefined ? undefined : exactJson(profile);
 }
 
 /** The default profile's text by capabilities: making it again costs more than the rest of the bundle. */
