@@ -28,6 +28,9 @@ interface InsideCase {
   readonly shows: RegExp;
 }
 
+const makeCgroup =
+  "d=/sys/fs/cgroup; [ -e $d/cgroup.procs ] || d=$d/pids; mkdir $d/own 2>&1 && rmdir $d/own && echo made; true";
+
 const inside: readonly InsideCase[] = [
   { fields: "Annotations", args: ["--annotation", "berth=7"], script: "echo ok", shows: /^ok$/ },
   {
@@ -140,6 +143,18 @@ const inside: readonly InsideCase[] = [
     args: [],
     script: "grep Seccomp: /proc/self/status",
     shows: /2$/,
+  },
+  {
+    fields: "SecurityOpt writable-cgroups",
+    args: ["--security-opt", "writable-cgroups=true"],
+    script: makeCgroup,
+    shows: /^made$/,
+  },
+  {
+    fields: "SecurityOpt writable-cgroups (denied)",
+    args: ["--security-opt", "writable-cgroups=false"],
+    script: makeCgroup,
+    shows: /Read-only file system/,
   },
   {
     fields: "ShmSize",

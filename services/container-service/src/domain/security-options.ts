@@ -29,11 +29,12 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
 
 function parseOption(option: string): Partial<SecurityOptions> {
   if (option === "no-new-privileges") return { noNewPrivileges: true };
+  if (option === "writable-cgroups") return { writableCgroups: true };
   if (option === "disable") return {};
-  const match = /^([^=:]+)[=:]([\s\S]*)$/.exec(option);
-  if (match === null) throw invalidArgument(`invalid --security-opt 1: "${option}"`);
-  const value = match[2] ?? "";
-  switch (match[1]) {
+  const at = option.includes("=") ? option.indexOf("=") : option.indexOf(":");
+  if (at === -1) throw invalidArgument(`invalid --security-opt 1: "${option}"`);
+  const value = option.slice(at + 1);
+  switch (option.slice(0, at)) {
     case "label":
       return {};
     case "writable-cgroups":
@@ -53,7 +54,7 @@ function parseOption(option: string): Partial<SecurityOptions> {
 }
 
 function parseBool(option: string, value: string): boolean {
-  if (/^(1|t|true)$/i.test(value)) return true;
-  if (/^(0|f|false)$/i.test(value)) return false;
+  if (/^([1tT]|true|TRUE|True)$/.test(value)) return true;
+  if (/^([0fF]|false|FALSE|False)$/.test(value)) return false;
   throw invalidArgument(`invalid --security-opt 2: "${option}"`);
 }

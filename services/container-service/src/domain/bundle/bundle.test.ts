@@ -196,6 +196,18 @@ describe("bundle", () => {
     assert.equal(of("seccomp=unconfined"), undefined);
   });
 
+  it("has writable cgroups where that is asked for", () => {
+    const writable = (option: string, privileged = false): boolean | undefined =>
+      bundle({ hostConfig: { privileged, securityOpt: { values: [option] } } })
+        .mounts?.find(({ type }) => type === "cgroup")
+        ?.options?.every((each) => each !== "ro");
+    assert.equal(writable("writable-cgroups"), true);
+    assert.equal(writable("writable-cgroups=T"), true);
+    assert.equal(writable("writable-cgroups=false"), false);
+    assert.equal(writable("label=disable"), false);
+    assert.equal(writable("writable-cgroups=0", true), false);
+  });
+
   it("runs under AppArmor's default profile, that of the user, or none", () => {
     const of = (options: string[], privileged = false, apparmorProfile = "docker-default") =>
       bundle({
