@@ -75,6 +75,21 @@ describe("containers", () => {
     const resized = await post(stack.socket, `/containers/${id}/resize?h=4294967295&w=1`);
     assert.equal(resized.status, 200);
   });
+  it("take a limit of processes in an update since 1.40", async () => {
+    const id = await created(stack, ["sleep"]);
+    for (const [version, limit] of [
+      ["1.24", undefined],
+      ["1.39", undefined],
+      ["1.40", 5n],
+      ["1.52", 5n],
+    ] as const) {
+      const path = `/v${version}/containers/${id}/update`;
+      assert.equal((await post(stack.socket, path, { PidsLimit: 5 })).status, 200);
+      const seen = stack.containers.seen.findLast(({ method }) => method === "updateContainer");
+      const { resources } = seen?.request as { resources: { pidsLimit?: bigint } };
+      assert.equal(resources.pidsLimit, limit, version);
+    }
+  });
   it("kill one that doesn't run with 409", async () => {
     const id = await created(stack, ["sleep"]);
     const answer = await post(stack.socket, `/containers/${id}/kill`);

@@ -370,6 +370,26 @@ describe("lifecycle", () => {
       assert.equal(current?.memoryLimitBytes, 32n << 20n);
       assert.equal(current?.pidsLimit, 77n);
     }
+    // As the statistics of cgroup v1 and of v2 have it.
+    const unlimited = new Set([0n, 18446744073709551615n]);
+    for (const pidsLimit of [0n, -1n]) {
+      await engine.containers.updateContainer({ container: id, resources: { pidsLimit: 78n } });
+      await engine.containers.updateContainer({ container: id, resources: { pidsLimit } });
+      assert.equal((await inspect(id)).hostConfig?.resources?.pidsLimit, 0n);
+      for await (const { current } of engine.containers.statsContainer({
+        container: id,
+        oneShot: true,
+      })) {
+        assert.ok(unlimited.has(current?.pidsLimit ?? 1n));
+      }
+    }
+    await engine.containers.restartContainer({ container: id, timeoutSeconds: 0 });
+    for await (const { current } of engine.containers.statsContainer({
+      container: id,
+      oneShot: true,
+    })) {
+      assert.ok(unlimited.has(current?.pidsLimit ?? 1n));
+    }
     await remove(id);
   });
 

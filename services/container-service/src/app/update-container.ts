@@ -88,10 +88,7 @@ function mergeResources(
     if (asked[name] !== 0n && asked[name] !== 0) Object.assign(next, { [name]: given[name] });
   }
   for (const name of texts) if (asked[name] !== "") next[name] = given[name];
-  if (asked.pidsLimit !== undefined) {
-    if (given.pidsLimit === undefined) delete next.pidsLimit;
-    else next.pidsLimit = given.pidsLimit;
-  }
+  if (given.pidsLimit !== undefined) next.pidsLimit = given.pidsLimit;
   refuseConflicts(old, next, asked);
   return next;
 }
@@ -120,9 +117,5 @@ function refuseConflicts(old: Resources, next: Resources, asked: Resources): voi
 async function applyLive(app: App, entry: Entry, resources: Resources | undefined): Promise<void> {
   if (resources === undefined || !isLive(entry.record.state)) return;
   const limits = buildLimits(resources, app.devices.blockDevices(limitedDevices(resources)));
-  const pids = resources.pidsLimit === undefined ? { pids: { limit: -1n } } : {};
-  await app.shim.update({
-    id: entry.id,
-    resourcesJson: Buffer.from(exactJson({ ...pids, ...limits })),
-  });
+  await app.shim.update({ id: entry.id, resourcesJson: Buffer.from(exactJson(limits)) });
 }

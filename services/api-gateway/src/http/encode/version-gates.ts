@@ -14,6 +14,7 @@ export const gates = {
   attachWsStreams: { since: 42, what: "attach/ws honours stdin, stdout and stderr of the query" },
   bindNonRecursive: { since: 40, what: "binds take NonRecursive" },
   clusterVolumes: { since: 42, what: "volume create takes a ClusterVolumeSpec" },
+  updatePidsLimit: { since: 40, what: "update takes PidsLimit" },
   privateIpc: { since: 40, what: "IPC namespaces are private by default, not shareable" },
   createMountpoint: { since: 42, what: "binds take CreateMountpoint" },
   consoleSize: { since: 42, what: "create and exec create take ConsoleSize" },

@@ -96,10 +96,12 @@ export async function renameContainer(call: ApiCall): Promise<void> {
 export async function updateContainer(call: ApiCall): Promise<void> {
   const body = await call.jsonBody();
   const policy = body.object("RestartPolicy");
+  const resources = decodeResources(body);
+  if (!opened("updatePidsLimit", call.version)) delete resources.pidsLimit;
   const { warnings } = await call.backends.containers.updateContainer(
     given({
       container: call.name,
-      resources: decodeResources(body),
+      resources,
       restartPolicy: policy === undefined ? undefined : decodeRestartPolicy(policy),
     }),
   );

@@ -23,7 +23,7 @@ export function buildLimits(
   return {
     ...(Object.keys(memory).length > 0 ? { memory } : {}),
     ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
-    ...(resources.pidsLimit === undefined ? {} : { pids: { limit: resources.pidsLimit } }),
+    ...(resources.pidsLimit === undefined ? {} : { pids: { limit: resources.pidsLimit || -1n } }),
     ...(Object.keys(blockIO).length > 0 ? { blockIO } : {}),
   };
 }

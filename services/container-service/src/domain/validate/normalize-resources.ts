@@ -25,7 +25,7 @@ export function normalizeResources(
   update = false,
 ): NormalizedResources {
   const warnings: string[] = [];
-  const resources = withoutMissing(withNeutralValues(given), host.features, warnings);
+  const resources = withoutMissing(withNeutralValues(given, update), host.features, warnings);
   validateMemory(resources, update);
   validateCpu(resources, host);
   validateBlkio(resources);
@@ -40,11 +40,14 @@ export function normalizeResources(
   return { resources: withDefaults(resources, host), warnings };
 }
 
-/** Values that mean "not set". */
-function withNeutralValues(given: Resources): Resources {
+/** Values that mean "not set"; an update that lifts the limit of processes is kept as 0. */
+function withNeutralValues(given: Resources, update: boolean): Resources {
   const copy = { ...given };
   if (copy.memorySwappiness === -1n) delete copy.memorySwappiness;
-  if (copy.pidsLimit !== undefined && copy.pidsLimit <= 0n) delete copy.pidsLimit;
+  if (copy.pidsLimit !== undefined && copy.pidsLimit <= 0n) {
+    if (update) copy.pidsLimit = 0n;
+    else delete copy.pidsLimit;
+  }
   return copy;
 }
 

@@ -95,6 +95,21 @@ describe("validation of a host configuration", () => {
     ["security option", { securityOpt: list("x=y") }, 'invalid --security-opt 2: "x=y"'],
     ["security option form", { securityOpt: list("zzz") }, 'invalid --security-opt 1: "zzz"'],
     [
+      "security option's name",
+      { securityOpt: list("writeable-cgroups=true") },
+      'invalid --security-opt 2: "writeable-cgroups=true"',
+    ],
+    [
+      "security option's value",
+      { securityOpt: list("writable-cgroups=tRuE") },
+      'invalid --security-opt 2: "writable-cgroups=tRuE"',
+    ],
+    [
+      "security option with both signs",
+      { securityOpt: list("seccomp:x=unconfined") },
+      'invalid --security-opt 2: "seccomp:x=unconfined"',
+    ],
+    [
       "annotation",
       { annotations: { "": "x" } },
       "invalid Annotations: the empty string is not permitted as an annotation key",
@@ -209,6 +224,12 @@ describe("resources", () => {
     assert.equal(resources.memorySwappiness, undefined);
     assert.equal(resources.oomKillDisable, false);
     assert.deepEqual(warnings, []);
+  });
+
+  it("keeps 0 where an update lifts the limit of processes", () => {
+    for (const pidsLimit of [0n, -1n, -2n]) {
+      assert.equal(normalize({ pidsLimit }, host, true).resources.pidsLimit, 0n);
+    }
   });
 
   it("drops with a warning what the kernel has not", () => {
