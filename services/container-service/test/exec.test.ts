@@ -173,6 +173,31 @@ describe("exec", () => {
     await engine.containers.removeContainer({ container: checked, force: true });
   });
 
+  it("keeps what a probe said that took too long, and ends it", async () => {
+    const checked = await engine.create("while :; do sleep 0.05; done", {
+      config: {
+        image: "busybox",
+        healthcheck: {
+          test: { values: ["CMD-SHELL", "echo said; sleep 54321"] },
+          intervalNs: 50_000_000n,
+          timeoutNs: 500_000_000n,
+        },
+      },
+    });
+    await engine.containers.startContainer({ container: checked });
+    await eventually(async () => {
+      const { container } = await engine.containers.inspectContainer({ container: checked });
+      return (container?.state?.health?.log.length ?? 0) > 0;
+    });
+    const { container } = await engine.containers.inspectContainer({ container: checked });
+    const probe = container?.state?.health?.log[0];
+    assert.deepEqual(
+      [probe?.exitCode, probe?.output],
+      [-1, "Health check exceeded timeout (500ms): said\n"],
+    );
+    await engine.containers.removeContainer({ container: checked, force: true });
+  });
+
   it("forgets execs when the container ends", async () => {
     const { execId } = await engine.execs.createExec({ container: id, cmd: ["sleep", "100"] });
     await engine.execs.startExec({ execId, detach: true });

@@ -135,9 +135,13 @@ async function execProbe(
   });
   try {
     const exitCode = await endedInTime(exec, check.rules.timeoutMs, signal);
-    if (exitCode === undefined) return await timedOut(app, entry, exec, check.rules.timeoutMs);
+    const late = exitCode === undefined;
+    if (late) await endLate(app, entry, exec);
     await drained;
-    return { exitCode, output: cutOutput(Buffer.concat(chunks)) };
+    const output = cutOutput(Buffer.concat(chunks));
+    return late
+      ? { exitCode: -1, output: lateOutput(check.rules.timeoutMs, output) }
+      : { exitCode, output };
   } finally {
     socket.destroy();
   }
@@ -176,19 +180,19 @@ async function endedInTime(
   }
 }
 
-async function timedOut(
-  app: App,
-  entry: Entry,
-  exec: ExecEntry,
-  timeoutMs: number,
-): Promise<Pick<Probe, "exitCode" | "output">> {
-  const output = `Health check exceeded timeout (${goDuration(timeoutMs)})`;
+function lateOutput(timeoutMs: number, output: string): string {
+  const told = `Health check exceeded timeout (${goDuration(timeoutMs)})`;
+  return output === "" ? told : `${told}: ${output}`;
+}
+
+/** Resolves when the process is gone, so that late probes do not pile up. */
+async function endLate(app: App, entry: Entry, exec: ExecEntry): Promise<void> {
   try {
     await app.shim.signalProcess({ id: entry.id, execId: exec.record.id, signal: sigkill });
   } catch (error) {
     app.logger.debug({ err: error, container: entry.id }, "late health probe is gone already");
   }
-  return { exitCode: -1, output };
+  await exec.ended.promise;
 }
 
 /** As Go prints a duration: `30s`, `1m0s`, `500ms`. */
