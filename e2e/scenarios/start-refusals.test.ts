@@ -96,6 +96,48 @@ describe("a start is refused", () => {
   }
 });
 
+describe("a start without whose namespaces it joins is refused", () => {
+  const start = { method: "POST", path: "/containers/late/start" } as const;
+
+  for (const [mode, status, text] of [
+    ["PidMode", 500, "failed to join PID namespace: container DONOR is not running"],
+    ["IpcMode", 409, "failed to join IPC namespace: container DONOR is not running"],
+    [
+      "NetworkMode",
+      409,
+      "cannot join network namespace of a non running container: container donor is created",
+    ],
+  ] as const) {
+    it(`in ${mode}`, async () => {
+      const donor = await engine.docker(["create", "--name", "donor", "busybox", "true"]);
+      assert.equal((await create({ [mode]: "container:donor" })).status, 201);
+      const refused = await ask(engine, start);
+      assert.deepEqual(
+        [refused.status, messageOf(refused)],
+        [status, text.replace("DONOR", donor)],
+      );
+      await engine.docker(["rm", "late", "donor"]);
+    });
+  }
+
+  it("in PidMode and IpcMode, when it is gone", async () => {
+    for (const [mode, status, what] of [
+      ["PidMode", 500, "PID"],
+      ["IpcMode", 400, "IPC"],
+    ] as const) {
+      const donor = await engine.docker(["create", "--name", "donor", "busybox", "true"]);
+      assert.equal((await create({ [mode]: "container:donor" })).status, 201);
+      await engine.docker(["rm", "donor"]);
+      const refused = await ask(engine, start);
+      assert.deepEqual(
+        [refused.status, messageOf(refused)],
+        [status, `failed to join ${what} namespace: No such container: ${donor}`],
+      );
+      await engine.docker(["rm", "late"]);
+    }
+  });
+});
+
 describe("a bind beside the engine's data", () => {
   const shown = async (): Promise<string> =>
     await engine.docker(["inspect", "-f", "{{range .Mounts}}{{.Propagation}}{{end}}", "late"]);

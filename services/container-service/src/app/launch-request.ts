@@ -1,5 +1,12 @@
 /** From a record to what the shim launches: networks, mounts, devices, the bundle on disk. */
-import { conflict, internal, invalidArgument, notFound } from "@gantry/errors";
+import {
+  conflict,
+  EngineError,
+  internal,
+  invalidArgument,
+  notFound,
+  toEngineError,
+} from "@gantry/errors";
 import type { NewEvent } from "@gantry/events";
 import type { RuntimeMount } from "@gantry/oci";
 import { bundleJson } from "../domain/bundle/build-bundle.ts";
@@ -76,8 +83,8 @@ async function bundleInput(
     host: app.host,
     defaults: app.runtimeDefaults,
     network: networkNamespace(app, network),
-    ipc: sharedNamespace(app, hostConfig.ipcMode, "IPC"),
-    pid: sharedNamespace(app, hostConfig.pidMode, "PID"),
+    ipc: ipcNamespace(app, hostConfig.ipcMode),
+    pid: pidNamespace(app, hostConfig.pidMode),
     hostname: network.hostname || record.config.hostname,
     // A volume at /etc must not hide the files in it.
     mounts: [...fileMounts(network, mounts, hostConfig.readonlyRootfs), ...mounts.mounts].sort(
@@ -93,35 +100,60 @@ async function bundleInput(
 
 function networkNamespace(app: App, { namespace }: PreparedNetwork): NamespaceSource {
   if (namespace.mode !== "join") return namespace.mode;
-  return { pid: runningPid(app, namespace.containerId, "network") };
+  const entry = app.registry.byId(namespace.containerId);
+  if (entry === undefined) throw notFound("container", namespace.containerId);
+  const { name, state } = entry.record;
+  if (!isLive(state)) {
+    throw conflict(
+      `cannot join network namespace of a non running container: container ${name} is ${state.status}`,
+    );
+  }
+  return { pid: pidOf(entry) };
 }
 
-/** `host`, that of another container, or (any other mode) a new one. */
-function sharedNamespace(app: App, mode: string, what: string): NamespaceSource {
-  if (mode === "host") return "host";
+function ipcNamespace(app: App, mode: string): NamespaceSource {
   const id = referencedContainer(mode);
-  if (id === undefined) return "new";
-  if (what === "IPC") refuseUnshareable(app, id);
-  return { pid: runningPid(app, id, what) };
+  if (id === undefined) return mode === "host" ? "host" : "new";
+  try {
+    const pid = donorPid(app, id);
+    refuseUnshareable(app, id);
+    return { pid };
+  } catch (error) {
+    const { kind, message } = toEngineError(error);
+    throw new EngineError(kind, `failed to join IPC namespace: ${message}`, { cause: error });
+  }
+}
+
+/** Docker looks for this one last, when everything that goes wrong is the engine's own fault. */
+function pidNamespace(app: App, mode: string): NamespaceSource {
+  const id = referencedContainer(mode);
+  if (id === undefined) return mode === "host" ? "host" : "new";
+  try {
+    return { pid: donorPid(app, id) };
+  } catch (error) {
+    const { message } = toEngineError(error);
+    throw internal(`failed to join PID namespace: ${message}`, { cause: error });
+  }
 }
 
 function refuseUnshareable(app: App, id: string): void {
   const mode = app.registry.byId(id)?.record.hostConfig.ipcMode;
   if (mode === "private" || mode === "none") {
     throw invalidArgument(
-      `failed to join IPC namespace: container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      `container ${id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
     );
   }
 }
 
-function runningPid(app: App, id: string, what: string): number {
+/** Errors: invalid_argument (gone), conflict (does not run). */
+function donorPid(app: App, id: string): number {
   const entry = app.registry.byId(id);
-  if (entry === undefined) throw notFound("container", id);
-  if (!isLive(entry.record.state)) {
-    throw conflict(
-      `cannot join ${what} namespace of a non running container: container ${entry.record.name} is ${entry.record.state.status}`,
-    );
+  if (entry === undefined) throw invalidArgument(`No such container: ${id}`);
+  const { state } = entry.record;
+  if (state.status === "restarting") {
+    throw conflict(`Container ${id} is restarting, wait until the container is running`);
   }
+  if (!isLive(state)) throw conflict(`container ${id} is not running`);
   return pidOf(entry);
 }
 
