@@ -116,8 +116,21 @@ describe("the list of containers", () => {
     const linking = await docker("create", "--link", "aged:alias", "busybox", "true");
     const name = await docker("inspect", "-f", "{{.Name}}", linking);
     assert.ok((await rowOf(id)).Names.includes(`${name}/alias`));
+    assert.equal(await docker("inspect", "-f", "{{.Id}}", `${name}/alias`), id);
+    await docker("rename", linking, "linking");
+    assert.deepEqual((await rowOf(id)).Names.toSorted(), ["/aged", "/linking/alias"]);
+    assert.equal(await docker("exec", "linking/alias", "echo", "there"), "there");
+    assert.notEqual((await engine.tryDocker(["inspect", `${name}/alias`])).code, 0);
+    await docker("rm", "--link", "linking/alias");
+    assert.notEqual((await engine.tryDocker(["inspect", "linking/alias"])).code, 0);
     await docker("rm", linking);
+    await docker("network", "create", "linked");
+    const other = ["--network", "linked", "--link", "aged:alias"];
+    const elsewhere = await docker("create", "--name", "elsewhere", ...other, "busybox", "true");
+    assert.notEqual((await engine.tryDocker(["inspect", "elsewhere/alias"])).code, 0);
     assert.deepEqual((await rowOf(id)).Names, ["/aged"]);
+    await docker("rm", elsewhere);
+    await docker("network", "rm", "linked");
     await docker("commit", "aged", "moving:1");
     // Told by the other service's events.
     await untilPasses(async () => {

@@ -1,11 +1,12 @@
 /** All containers in memory, by ID and by name. Lists and lookups are answered from here. */
 import { alreadyExists, invalidArgument, notFound } from "@gantry/errors";
 import type { ContainerRecord } from "../domain/container-record.ts";
+import { namingLinks } from "../domain/link-names.ts";
 import { type Entry, openEntry } from "./entry.ts";
 
 /** The containers of this engine. */
 export interface Registry {
-  /** By ID, name (a leading slash may be there), or unique ID prefix. Throws Docker's errors. */
+  /** By ID, name (a leading slash may be there; `parent/alias` with a link), or unique ID prefix. Throws Docker's errors. */
   find(reference: string): Entry;
   byId(id: string): Entry | undefined;
   /** Newest first, without the steps of builds. */
@@ -49,8 +50,23 @@ class MapRegistry implements Registry {
   #exact(reference: string): Entry | undefined {
     const byId = this.#entries.get(reference);
     if (byId !== undefined) return byId;
-    const id = this.#names.get(reference.replace(/^\//, ""));
+    const name = reference.replace(/^\//, "");
+    return this.#named(name) ?? this.#linked(name);
+  }
+
+  #named(name: string): Entry | undefined {
+    const id = this.#names.get(name);
     return id === undefined ? undefined : this.#entries.get(id);
+  }
+
+  /** By a legacy link's name, `parent/alias`. */
+  #linked(name: string): Entry | undefined {
+    const [parent = "", alias, ...rest] = name.split("/");
+    const entry = alias === undefined || rest.length > 0 ? undefined : this.#named(parent);
+    if (entry === undefined) return undefined;
+    const links = namingLinks(entry.record);
+    const target = links.find((link) => link.alias === alias)?.container ?? "";
+    return this.#entries.get(target) ?? this.#named(target);
   }
 
   #byPrefix(prefix: string): Entry | undefined {
