@@ -350,6 +350,12 @@ const httpCases: readonly HttpCase[] = [
     message: /^invalid config for network bridge: invalid MAC address zz$/,
   },
   {
+    name: "a volume of a driver that there is not",
+    question: newContainer({ Binds: ["kept:/kept"], VolumeDriver: "nope" }),
+    status: 404,
+    message: /error looking up volume plugin nope: plugin "nope" not found$/,
+  },
+  {
     name: "an empty link",
     question: newContainer({ Links: [""] }),
     status: 500,

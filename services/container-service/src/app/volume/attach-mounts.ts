@@ -123,29 +123,17 @@ function recordOf(wish: MountWish): MountRecord {
   return record;
 }
 
-/** Never not_found: in the answer to create that means a missing image. */
+/** Errors: as createVolume; not_found (driver), as in Docker, though clients take it for a missing image. */
 async function makeVolume(
   context: VolumeContext,
   wish: MountWish,
   containerId: string,
 ): Promise<CreatedVolume> {
-  try {
-    return await createVolume(
-      context,
-      {
-        name: wish.name,
-        driver: wish.driver,
-        options: wish.volumeOptions,
-        labels: wish.volumeLabels,
-      },
-      containerId,
-    );
-  } catch (error) {
-    if (!hasKind(error, "not_found")) throw error;
-    throw invalidArgument(toEngineError(error).message, { cause: error });
-  }
+  const { name, driver, volumeOptions: options, volumeLabels: labels } = wish;
+  return await createVolume(context, { name, driver, options, labels }, containerId);
 }
 
+/** Never not_found: in the answer to create that means the container's own image. */
 async function openImage(
   context: VolumeContext,
   container: MountedContainer,
