@@ -94,6 +94,19 @@ describe("isolation", () => {
     assert.equal(await docker("exec", "keel", "wget", "-q", "-O-", "http://bow/"), "bow");
   });
 
+  it("has two containers in a subnet of two addresses where nobody is the gateway", async () => {
+    for (const option of ["inhibit_ipv4=true", "gateway_mode_ipv4=isolated"]) {
+      const options = ["--internal", "-o", `com.docker.network.bridge.${option}`];
+      await docker("network", "create", "--subnet", "192.168.231.0/31", ...options, "pair");
+      await sleeper("aft", "--network", "pair");
+      await sleeper("bow", "--network", "pair");
+      const sent = await docker("exec", "bow", "ping", "-c1", "-W3", "aft");
+      assert.match(sent, /1 packets transmitted, 1 packets received/);
+      await docker("rm", "-f", "aft", "bow");
+      await docker("network", "rm", "pair");
+    }
+  });
+
   it("leaves no IPv6 where none was asked for", async () => {
     await docker("network", "create", "-o", "com.docker.network.bridge.name=e2efour", "four");
     await sleeper("aft", "--network", "four");

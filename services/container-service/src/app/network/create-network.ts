@@ -7,7 +7,11 @@ import {
   permissionDenied,
 } from "@gantry/errors";
 import { formatSubnet, overlaps, parseSubnet, type Subnet } from "../../domain/network/address.ts";
-import { checkIsolation, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import {
+  checkIsolation,
+  isIsolated,
+  parseBridgeOptions,
+} from "../../domain/network/bridge-options.ts";
 import { completeSubnet, ipamProblems } from "../../domain/network/ipam-rules.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
 import {
@@ -300,13 +304,21 @@ function subnetsOf(
     const subnet = chooseUniqueLocalSubnet(context.options.uniqueLocalSeed, taken);
     config.push({ ...completeSubnet(plainSubnet(subnet)), isChosen: true });
   }
-  // Nobody is the way out of an internal network without a bridge of ours, or where the parent itself routes.
-  const needsGateway =
-    driver === "bridge" || !(request.internal || isRoutedByParent(driver, request));
-  if (needsGateway) return config;
-  return config.map((each) =>
-    each.isChosen === true || each.isGatewayChosen === true ? { ...each, gateway: "" } : each,
-  );
+  return config.map((each) => {
+    const isOurs = each.isChosen === true || each.isGatewayChosen === true;
+    return isOurs && !needsGateway(each, request, driver) ? { ...each, gateway: "" } : each;
+  });
+}
+
+/**
+ * Nobody is the way out where a bridge has no address and nothing leads to it, of an internal network without a
+ * bridge, or where the parent itself routes.
+ */
+function needsGateway(config: SubnetRecord, request: NewNetwork, driver: NetworkDriver): boolean {
+  if (driver !== "bridge") return !(request.internal || isRoutedByParent(driver, request));
+  const { options, internal } = request;
+  if (config.subnet.includes(":")) return !isIsolated(options, "ipv6");
+  return !(isIsolated(options, "ipv4") || (internal && parseBridgeOptions(options).inhibitIpv4));
 }
 
 function unusedOf(request: NewNetwork): Pick<IpamRecord, "unused"> {
