@@ -132,8 +132,14 @@ const containerConfig = object(
   },
 );
 
+const layerList = atMost(maxLayers, list(digest));
+
+/** Go writes null for the list of an image without layers. */
+const diffIds: Parse<readonly Digest[]> = (value, at) =>
+  value === null ? [] : layerList(value, at);
+
 const imageConfig = object(
-  { rootfs: object({ diff_ids: atMost(maxLayers, list(digest)) }, { type: string }) },
+  { rootfs: object({ diff_ids: diffIds }, { type: string }) },
   {
     created: string,
     author: string,
@@ -189,8 +195,11 @@ export function parseManifestOrIndex(bytes: Uint8Array, mediaType: string): Mani
 }
 
 function checkTypes(document: Manifest | Index, expected: string): void {
-  if (document.schemaVersion !== undefined && document.schemaVersion !== 2) {
-    throw invalidArgument(`manifest: schema version ${document.schemaVersion} is not supported`);
+  // 0 is what Go writes where nobody has said anything.
+  if (![undefined, 0, 2].includes(document.schemaVersion)) {
+    throw invalidArgument(
+      `manifest: schema version ${String(document.schemaVersion)} is not supported`,
+    );
   }
   const fits = document.kind === "index" ? isIndexType : isManifestType;
   for (const type of [document.mediaType, expected]) {

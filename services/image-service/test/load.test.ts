@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { makeLayer } from "@gantry/testkit/image-maker";
 import { load, openImageService, save, textOf, upload } from "./image-client.ts";
 import { archiveOf, oneLayer, twoLayers } from "./sample-images.ts";
+
+const tarOf = (files: Readonly<Record<string, string>>): Promise<Uint8Array> =>
+  makeLayer(Object.entries(files).map(([name, content]) => ({ header: { name }, content })));
 
 describe("load", () => {
   it("takes a docker-archive, unpacks it and tells its name", async () => {
@@ -29,6 +34,37 @@ describe("load", () => {
       ids.push(images.map(({ id }) => id).join());
     }
     assert.equal(new Set(ids).size, 1);
+  });
+
+  it("takes documents whose schema nobody named, and lists that Go writes as null", async () => {
+    await using service = await openImageService();
+    const blobs: Record<string, string> = {};
+    const put = (mediaType: string, value: object): object => {
+      const bytes = JSON.stringify(value);
+      const hex = createHash("sha256").update(bytes).digest("hex");
+      blobs[`blobs/sha256/${hex}`] = bytes;
+      return { mediaType, digest: `sha256:${hex}`, size: Buffer.byteLength(bytes) };
+    };
+    const config = put("application/vnd.oci.image.config.v1+json", {
+      ...{ os: "linux", architecture: "amd64", config: {} },
+      rootfs: { type: "layers", diff_ids: null },
+    });
+    const mediaType = "application/vnd.oci.image.manifest.v1+json";
+    const manifest = put(mediaType, { schemaVersion: 0, mediaType, config, layers: [] });
+    const archive = await tarOf({
+      ...blobs,
+      "oci-layout": JSON.stringify({ imageLayoutVersion: "1.0.0" }),
+      "index.json": JSON.stringify({ schemaVersion: 2, manifests: [manifest] }),
+    });
+    assert.match(textOf(await load(service, archive)), /^Loaded image ID: sha256:/);
+    const { images } = await service.images.listImages({});
+    assert.deepEqual([images[0]?.repoTags, images[0]?.diffIds], [[], []]);
+    const [configName = ""] = Object.keys(blobs);
+    const old = await tarOf({
+      ...blobs,
+      "manifest.json": JSON.stringify([{ Config: configName, RepoTags: null, Layers: null }]),
+    });
+    assert.match(textOf(await load(service, old)), /^Loaded image ID: sha256:/);
   });
 
   it("loads what it saved, byte for byte the same image", async () => {

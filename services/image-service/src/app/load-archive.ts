@@ -199,7 +199,9 @@ export class ArchiveLoader {
 
   /** docker-archive: the manifest is ours to make, always the same for the same content. */
   async #loadArchived(image: ArchivedImage): Promise<LoadedTarget> {
-    const { Config, Layers = [], RepoTags = [] } = image;
+    const { Config } = image;
+    const Layers = image.Layers ?? [];
+    const RepoTags = image.RepoTags ?? [];
     const configBytes = Config ? await this.#archive.read(Config, maxConfigBytes) : undefined;
     if (configBytes === undefined) {
       throw invalidArgument(`image config ${JSON.stringify(Config ?? "")} not found`);
