@@ -64,6 +64,24 @@ describe("a saved archive", () => {
     }
   });
 
+  it("has every tag of a repository whose name alone is asked for", async () => {
+    await using service = await openImageService();
+    await load(service, await archiveOf(await twoLayers(), "many:b", "many:a", "many/more:a"));
+    await load(service, await archiveOf(await oneLayer("third"), "many:c", "other:1"));
+    const members = await membersOf(await save(service, ["many", "other"]));
+    const index = JSON.parse(members.get("index.json")?.toString() ?? "") as {
+      manifests: { annotations: Record<string, string> }[];
+    };
+    assert.deepEqual(
+      index.manifests.map(({ annotations }) => annotations["io.containerd.image.name"]),
+      ["many:a", "many:b", "many:c", "other:1"].map((name) => `docker.io/library/${name}`),
+    );
+    await assert.rejects(save(service, ["man"]), {
+      kind: "not_found",
+      message: "No such image: man:latest",
+    });
+  });
+
   it("is loaded whatever it is compressed with", async () => {
     await using service = await openImageService();
     await load(service, await archiveOf(await twoLayers(), "one:1"));

@@ -34,6 +34,30 @@ export function findImage(
   return found;
 }
 
+/**
+ * As findImage; a repository's name alone means all that are tagged in it, sorted by tag, unless it is a piece of an ID
+ * and no name.
+ */
+export function findImages(
+  metadata: Pick<Metadata, "images" | "names" | "namesOf">,
+  text: string,
+): readonly FoundImage[] {
+  const found = lookUp(metadata, text);
+  if (found !== undefined && found.name === undefined) return [found];
+  const { domain, path, tag, digest } = parseReference(text);
+  if (tag === undefined && digest === undefined) {
+    const prefix = `${canonicalName({ domain, path })}:`;
+    const tagged = [...metadata.names.values()].flatMap(({ name, digest: id }): FoundImage[] => {
+      const image = name.startsWith(prefix) ? metadata.images.get(id) : undefined;
+      return image === undefined ? [] : [{ image, name }];
+    });
+    if (tagged.length > 0) return tagged.sort((one, other) => (shown(one) < shown(other) ? -1 : 1));
+  }
+  return [found ?? findImage(metadata, text)];
+}
+
+const shown = ({ name = "" }: FoundImage): string => name;
+
 function lookUp(
   metadata: Pick<Metadata, "images" | "names" | "namesOf">,
   text: string,

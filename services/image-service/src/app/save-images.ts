@@ -20,7 +20,7 @@ import {
   type TargetView,
 } from "../domain/image-view.ts";
 import { tarEnd, tarHeader, tarPadding } from "../domain/tar-header.ts";
-import { type FoundImage, findImage, shownName } from "./find-image.ts";
+import { type FoundImage, findImages, shownName } from "./find-image.ts";
 import type { Hold } from "./holds.ts";
 import { eventAttributes } from "./record-image.ts";
 import type { Store } from "./store.ts";
@@ -52,11 +52,12 @@ export async function planSave(
   try {
     const planned = new Map<Digest, PlannedImage>();
     for (const text of images) {
-      const found = findImage(store.metadata, text);
-      const known = planned.get(found.image.digest);
-      const image = known ?? (await planImage(store, text, found, platforms, hold));
-      planned.set(found.image.digest, image);
-      addNames(store, found, image.names);
+      for (const found of findImages(store.metadata, text)) {
+        const known = planned.get(found.image.digest);
+        const image = known ?? (await planImage(store, text, found, platforms, hold));
+        planned.set(found.image.digest, image);
+        addNames(store, found, image.names);
+      }
     }
     const all = [...planned.values()];
     return {
