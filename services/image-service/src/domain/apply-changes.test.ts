@@ -30,6 +30,29 @@ describe("applyChanges", () => {
     });
   }
 
+  const variables: readonly [string, string, unknown][] = [
+    ["ENV A=$B:/y", "Env", ["B=/x", "C=", "A=/x:/y"]],
+    ["ENV A $B and '$B' and \"$B\"", "Env", ["B=/x", "C=", "A=/x and $B and /x"]],
+    ["ENV B=/z A=$B", "Env", ["B=/z", "C=", "A=/x"]],
+    ['ENV A="${C:-none} ${C-none} ${B:+some} $D."', "Env", ["B=/x", "C=", "A=none  some ."]],
+    ["ENV A=\\$B", "Env", ["B=/x", "C=", "A=$B"]],
+    ["LABEL a=$B", "Labels", { a: "/x" }],
+    ["WORKDIR $B/y", "WorkingDir", "/x/y"],
+    ["USER ${B}", "User", "/x"],
+    ["VOLUME $B /y", "Volumes", { "/x": {}, "/y": {} }],
+    ['VOLUME ["$B"]', "Volumes", { "/x": {} }],
+    ['CMD ["$B"]', "Cmd", ["$B"]],
+  ];
+  for (const [line, member, expected] of variables) {
+    it(`takes variables of the image: ${line}`, () => {
+      assert.deepEqual(applyChanges({ Env: ["B=/x", "C="] }, [line])[member], expected);
+    });
+  }
+
+  it("takes variables of the instruction before", () => {
+    assert.deepEqual(applyChanges({}, ["ENV P=/a", "ENV P=/b:$P"]), { Env: ["P=/b:/a"] });
+  });
+
   it("changes a copy, in order, and drops the old arguments with the old entry point", () => {
     const config = { Env: ["A=0", "B=1"], Cmd: ["old"] };
     const changed = applyChanges(config, ["ENV A=2", 'ENTRYPOINT ["x"]\nENV C=3']);
@@ -46,6 +69,10 @@ describe("applyChanges", () => {
     "HEALTHCHECK x",
     "HEALTHCHECK --interval=x CMD a",
     "ENV =x",
+    "ENV A=${B",
+    "ENV A=${B:?}",
+    "ENV A=${}",
+    "LABEL a='b",
   ]) {
     it(`refuses ${bad}`, () => {
       assert.throws(() => applyChanges({}, [bad]), { kind: "invalid_argument" });

@@ -1,11 +1,17 @@
 /** Dockerfile instructions that `docker commit --change` and `docker import --change` take. */
 import { invalidArgument } from "@gantry/errors";
-import { jsonWords, keyValues, splitWords } from "./dockerfile-words.ts";
+import { expandText, jsonWords, keyValues, type Lookup, splitWords } from "./dockerfile-words.ts";
 
 /** The `config` object of an image config: known members typed, all others kept. */
 export type ConfigObject = Record<string, unknown>;
 
 type Change = (config: ConfigObject, text: string) => void;
+
+/** The variables that the instructions before have set, and the image that they change. */
+function variablesOf(config: ConfigObject): Lookup {
+  const env = (config["Env"] ?? []) as string[];
+  return (name) => env.find((each) => each.startsWith(`${name}=`))?.slice(name.length + 1);
+}
 
 /** Applies instructions in order to a copy. Throws invalid_argument with Docker's words. */
 export function applyChanges(config: ConfigObject, changes: readonly string[]): ConfigObject {
@@ -33,7 +39,7 @@ function addKeys(config: ConfigObject, member: string, keys: readonly string[]):
 
 function setEnv(config: ConfigObject, text: string): void {
   const env = [...((config["Env"] ?? []) as string[])];
-  for (const [key, value] of keyValues(text, "ENV")) {
+  for (const [key, value] of keyValues(text, "ENV", variablesOf(config))) {
     const at = env.findIndex((each) => each.startsWith(`${key}=`));
     if (at < 0) env.push(`${key}=${value}`);
     else env[at] = `${key}=${value}`;
@@ -43,11 +49,14 @@ function setEnv(config: ConfigObject, text: string): void {
 
 function setLabels(config: ConfigObject, text: string): void {
   const labels = (config["Labels"] ?? {}) as Record<string, string>;
-  config["Labels"] = { ...labels, ...Object.fromEntries(keyValues(text, "LABEL")) };
+  config["Labels"] = {
+    ...labels,
+    ...Object.fromEntries(keyValues(text, "LABEL", variablesOf(config))),
+  };
 }
 
 function expose(config: ConfigObject, text: string): void {
-  const ports = splitWords(text).flatMap((word) => {
+  const ports = splitWords(text, variablesOf(config)).flatMap((word) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word);
     const [low, high] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? match?.[1] ?? 0)];
     if (match === null || low < 1 || high > 65_535 || high < low) {
@@ -61,13 +70,23 @@ function expose(config: ConfigObject, text: string): void {
 
 function workingDir(config: ConfigObject, text: string): void {
   const current = typeof config["WorkingDir"] === "string" ? config["WorkingDir"] : "";
-  const [word = text] = splitWords(text);
+  const word = expandText(text, variablesOf(config));
   const parts: string[] = [];
   for (const part of (word.startsWith("/") ? word : `${current}/${word}`).split("/")) {
     if (part === "..") parts.pop();
     else if (part !== "" && part !== ".") parts.push(part);
   }
   config["WorkingDir"] = `/${parts.join("/")}`;
+}
+
+const expanded = (config: ConfigObject, text: string): string =>
+  expandText(text, variablesOf(config));
+
+function volumesOf(config: ConfigObject, text: string): string[] {
+  const words = jsonWords(text);
+  return words === undefined
+    ? splitWords(text, variablesOf(config))
+    : words.map((word) => expanded(config, word));
 }
 
 const healthDurations: Readonly<Record<string, string>> = {
@@ -132,8 +151,8 @@ const verbs: ReadonlyMap<string, Change> = new Map<string, Change>([
     "ONBUILD",
     (config, text) => void (config["OnBuild"] = [...((config["OnBuild"] ?? []) as string[]), text]),
   ],
-  ["STOPSIGNAL", (config, text) => void (config["StopSignal"] = text)],
-  ["USER", (config, text) => void (config["User"] = text)],
-  ["VOLUME", (config, text) => addKeys(config, "Volumes", jsonWords(text) ?? splitWords(text))],
+  ["STOPSIGNAL", (config, text) => void (config["StopSignal"] = expanded(config, text))],
+  ["USER", (config, text) => void (config["User"] = expanded(config, text))],
+  ["VOLUME", (config, text) => addKeys(config, "Volumes", volumesOf(config, text))],
   ["WORKDIR", workingDir],
 ]);
