@@ -50,6 +50,12 @@ describe("storing an image", () => {
     const { image: found } = await service.images.inspectImage({ image: "made:2" });
     assert.equal(found?.id, image.target.digest);
     assert.deepEqual(found?.repoTags, ["made:1", "made:2"]);
+    const told: string[] = [];
+    const untilNano = BigInt(Date.now()) * 1_000_000n + 1_000_000n;
+    for await (const { event } of service.events.subscribe({ sinceNano: 1n, untilNano })) {
+      if (event !== undefined) told.push(`${event.action} ${event.attributes["name"] ?? ""}`);
+    }
+    assert.deepEqual(told, [`create ${image.target.digest}`, "tag made:1", "tag made:2"]);
     // Also for a process that has written nothing itself.
     await service.restart();
     const { image: again } = await service.images.inspectImage({ image: "made:1" });

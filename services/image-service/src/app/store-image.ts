@@ -29,6 +29,12 @@ export async function storeImage(
   }
   store.metadata.change((change) => {
     recordImage(store, change, target, references.map(canonicalName));
+    change.event({
+      type: "image",
+      action: "create",
+      actorId: target.digest,
+      attributes: eventAttributes(store, target.digest, target.digest),
+    });
     for (const reference of references) {
       change.event({
         type: "image",
