@@ -72,6 +72,22 @@ describe("images", () => {
     await client.until((text) => text.includes("Loaded image: hello:latest\\n"));
     assert.equal(String(stack.images.uploads.at(-1)), "hello");
     client.socket.destroy();
+    const platforms = ["amd64", "arm64"]
+      .map(
+        (architecture) =>
+          `platform=${encodeURIComponent(JSON.stringify({ os: "linux", architecture }))}`,
+      )
+      .join("&");
+    for (const [version, status] of [
+      ["1.51", 400],
+      ["1.52", 200],
+      ["1.47", 200],
+    ] as const) {
+      const several = await get(`/v${version}/images/get?names=busybox&${platforms}`);
+      assert.equal(several.status, status, version);
+      if (status === 400)
+        assert.equal(several.json().message, "multiple platform parameters not supported");
+    }
     const saved = await get("/images/get?names=busybox&names=other");
     assert.equal(saved.body.length, 1_000_000);
     assert.deepEqual(

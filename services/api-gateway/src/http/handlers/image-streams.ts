@@ -1,6 +1,6 @@
 /** Handlers of images that take long: pull, push, load, save, import. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { hasKind, internal, toEngineError } from "@gantry/errors";
+import { hasKind, internal, invalidArgument, toEngineError } from "@gantry/errors";
 import type { ProgressMessage } from "@gantry/proto/image";
 import type { ApiCall } from "../api-call.ts";
 import { given } from "../decode/init.ts";
@@ -111,7 +111,10 @@ export async function loadImages(call: ApiCall): Promise<void> {
 /** `platform` of load and save: one below 1.52, several from there on. */
 function platforms({ query, version }: ApiCall) {
   if (!opened("imagePlatform", version)) return [];
-  const texts = opened("manyPlatforms", version) ? query.all("platform") : [query.text("platform")];
+  const texts = query.all("platform");
+  if (texts.length > 1 && !opened("manyPlatforms", version)) {
+    throw invalidArgument("multiple platform parameters not supported");
+  }
   return texts.map(parsePlatformJson).filter((each) => each !== undefined);
 }
 
