@@ -208,5 +208,8 @@ describe("system", () => {
     assert.equal(info.Images, 1);
     assert.equal(info.ServerVersion, "29.0.0");
     assert.deepEqual(info.Swarm.LocalNodeState, "inactive");
+    assert.deepEqual(Object.keys(info.RuncCommit), ["ID"]);
+    const { RuncCommit: old } = (await get("/v1.48/info")).json();
+    assert.deepEqual(old, { ID: info.RuncCommit.ID, Expected: info.RuncCommit.ID });
   });
 });

@@ -9,6 +9,9 @@ import type { Target } from "./target.ts";
  */
 const takeoverPaths = /\/(?:containers\/.+\/attach|exec\/[^/]+\/start)(?:\?|$)/;
 
+/** Here dockerd looks at `Upgrade` alone, for Node only `Connection` makes that a wish. */
+const upgradePaths = /^(?:\/v[\d.]+)?\/(?:session|grpc)(?:\?|$)/;
+
 /** An incoming request. */
 export class ApiRequest extends http.IncomingMessage {
   /** The client's own wish (Node's property, before takeoverPaths). */
@@ -17,6 +20,11 @@ export class ApiRequest extends http.IncomingMessage {
   target: Target | undefined;
   /** Backs `upgrade`. */
   upgradeWanted: boolean | null = null;
+
+  /** Without the header the answer of these paths is an ordinary refusal. */
+  get lacksUpgrade(): boolean {
+    return this.headers.upgrade === undefined && upgradePaths.test(this.url ?? "");
+  }
 
   get upgrade(): boolean | null {
     return this.upgradeWanted;
@@ -30,6 +38,8 @@ export class ApiRequest extends http.IncomingMessage {
 
   /** True until the route has been asked. */
   private fitsTakeover(): boolean {
-    return this.target === undefined && takeoverPaths.test(this.url ?? "");
+    if (this.target !== undefined) return false;
+    const url = this.url ?? "";
+    return takeoverPaths.test(url) || upgradePaths.test(url);
   }
 }

@@ -39,6 +39,7 @@ export class Dispatcher {
   /** Whether a request's socket goes to its handler. */
   takesSocket(request: IncomingMessage): boolean {
     const { match } = this.#target(request);
+    if (request instanceof ApiRequest && request.lacksUpgrade) return false;
     return match.kind === "route" && match.route.hijacks;
   }
 

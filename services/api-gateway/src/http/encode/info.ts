@@ -66,9 +66,9 @@ export function encodeInfo(
     Isolation: "",
     InitBinary: host.initBinary,
     // There is no containerd here; Docker, too, says so of programs whose version it cannot tell.
-    ContainerdCommit: { ID: "N/A" },
-    RuncCommit: { ID: gantryVersion },
-    InitCommit: { ID: gantryVersion },
+    ContainerdCommit: commit("N/A", version),
+    RuncCommit: commit(gantryVersion, version),
+    InitCommit: commit(gantryVersion, version),
     SecurityOptions: host.securityOptions,
     DefaultAddressPools: host.defaultAddressPools.map(({ base, size }) => ({
       Base: base,
@@ -142,4 +142,9 @@ function warnings(host: GetInfoResponse, { imageProblem }: InfoView): string[] {
   return imageProblem === undefined
     ? host.warnings
     : [...host.warnings, `WARNING: ${imageProblem}`];
+}
+
+/** Once there was a build's own word beside it on what it should be. */
+function commit(ID: string, version: number) {
+  return opened("noExpectedCommits", version) ? { ID } : { ID, Expected: ID };
 }

@@ -57,6 +57,7 @@ export const gates = {
   interfaceSysctls: { since: 48, what: "sysctls of an interface are the endpoint's alone" },
   manifestDescriptor: { since: 48, what: "containers show ImageManifestDescriptor" },
   firewallBackend: { since: 49, what: "info shows FirewallBackend" },
+  noExpectedCommits: { since: 49, what: "info has no commits that were expected" },
   inspectPlatform: { since: 49, what: "image inspect takes a platform" },
   deletePlatforms: { since: 50, what: "image removal takes platforms" },
   discoveredDevices: { since: 50, what: "info shows DiscoveredDevices" },
