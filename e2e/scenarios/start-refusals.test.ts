@@ -25,6 +25,20 @@ const create = async (HostConfig: object, name = "late") =>
   });
 
 describe("a start is refused", () => {
+  it("for a command that is an empty word, not its create", async () => {
+    const made = await ask(engine, {
+      method: "POST",
+      path: "/v1.51/containers/create?name=wordless",
+      body: { Image: "busybox", Cmd: [""] },
+    });
+    assert.equal(made.status, 201, made.body);
+    const started = await ask(engine, { method: "POST", path: "/containers/wordless/start" });
+    assert.equal(started.status, 400);
+    assert.match(messageOf(started), /exec: "": executable file not found in \$PATH/);
+    await engine.docker(["commit", "wordless", "wordless"]);
+    await engine.docker(["rm", "wordless"]);
+  });
+
   const sysctl = (key: string, rest: object = {}): object => ({ Sysctls: { [key]: "1" }, ...rest });
   const rows: readonly [string, object, number, string][] = [
     [

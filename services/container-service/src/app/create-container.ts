@@ -153,7 +153,8 @@ function withoutMounts(app: App, draft: Draft, resolved: ResolvedImage): Contain
   const { id, name, completed } = draft;
   const merged = mergeImageConfig(draft.config, resolved.config);
   const command = commandOf(merged);
-  if (command === undefined || command.path === "") throw invalidArgument("no command specified");
+  // An empty name is a program that the start does not find.
+  if (command === undefined) throw invalidArgument("no command specified");
   const config: ContainerConfig = {
     ...draft.config,
     ...merged,
