@@ -170,3 +170,14 @@ it("null is a mount without any field", async () => {
     [400, { message: 'invalid mount config for type "": field Target must not be empty' }],
   );
 });
+
+it("an image that was removed by force stays for the containers that have it mounted", async () => {
+  await engine.docker(["create", "--name", "maker", "busybox"]);
+  await engine.docker(["commit", "maker", "mounted"]);
+  await engine.docker(["rm", "maker"]);
+  const mount = ["--mount", "type=image,src=mounted,dst=/i"];
+  await engine.docker(["run", "--name", "keeps", ...mount, "busybox", "ls", "/i/bin/busybox"]);
+  await engine.docker(["rmi", "-f", "mounted"]);
+  assert.equal(await engine.docker(["start", "-a", "keeps"]), "/i/bin/busybox");
+  await engine.docker(["rm", "keeps"]);
+});

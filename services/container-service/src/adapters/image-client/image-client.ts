@@ -44,6 +44,14 @@ export function openImages(channel: Channel, logger: Logger): Images {
   let users: () => readonly ImageUse[] = () => [];
   const resolve = (reference: string, platform: string, id: string, signal: AbortSignal) =>
     images.resolveImage({ image: reference, ...wanted(platform), leaseOwner: id }, { signal });
+  const mountsOf = async (key: string, signal: AbortSignal): Promise<OverlayMount | undefined> => {
+    try {
+      return (await snapshots.getMounts({ key }, { signal })).mount;
+    } catch (error) {
+      if (hasKind(error, "not_found")) return undefined;
+      throw error;
+    }
+  };
   return {
     async resolve(reference, platform, id, signal) {
       return resolved(reference, await resolve(reference, platform, id, signal));
@@ -115,8 +123,19 @@ export function openImages(channel: Channel, logger: Logger): Images {
       }
     },
     async open(reference, id, signal) {
-      const { chainId, image } = await resolve(reference, "", id, signal);
-      const key = `${id}-image-${(image?.id ?? "").replace(/^sha256:/, "").slice(0, 12)}`;
+      const kept = (imageId: string): string =>
+        `${id}-image-${imageId.replace(/^sha256:/, "").slice(0, 12)}`;
+      let found: ResolveImageResponse;
+      try {
+        found = await resolve(reference, "", id, signal);
+      } catch (error) {
+        // An image that was removed by force stays for the containers that were created with it.
+        const view = hasKind(error, "not_found") && (await mountsOf(kept(reference), signal));
+        if (view === false || view === undefined) throw error;
+        return { lowerDirs: view.lowerDirs, image: { id: reference, manifestDigest: "" } };
+      }
+      const { chainId, image } = found;
+      const key = kept(image?.id ?? "");
       const { mount } = await snapshots.viewSnapshot({ key, chainId, leaseOwner: id }, { signal });
       const shown = { id: image?.id ?? "", manifestDigest: image?.manifest?.digest ?? "" };
       return { lowerDirs: mount?.lowerDirs ?? [], image: shown };
