@@ -1,6 +1,8 @@
 /** Builds by programs: dockerode, testcontainers, docker-py, each in the ways that it has. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
+import net from "node:net";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { mustRun } from "@gantry/testkit";
@@ -64,6 +66,19 @@ describe("dockerode", () => {
     const heard = await build(folder, { t: "classic", buildargs: { WORD: "hello" } });
     assert.match(heard.map(({ stream = "" }) => stream).join(""), /Successfully tagged classic/);
     assert.equal(await engine.docker(["run", "--rm", "classic"]), "hello there");
+  });
+
+  it("hears the image of each stage of a classic build", async () => {
+    const Dockerfile =
+      "FROM busybox AS base\nONBUILD ENV a=b\nFROM base\nENV c=d\nFROM base\nENV e=f\n";
+    const heard = await build(await folderOf("stages", { ...greeter, Dockerfile }), {
+      t: "stages",
+    });
+    const ids = heard.flatMap(({ aux }) => (typeof aux === "object" ? [aux.ID] : []));
+    assert.equal(new Set(ids).size, 3);
+    const shown = await docker.getImage(ids.at(-1) ?? "").inspect();
+    assert.deepEqual(shown.RepoTags, ["stages:latest"]);
+    assert.deepEqual(shown.Config.Env?.slice(-2), ["a=b", "e=f"]);
   });
 
   it("builds with BuildKit and a session of its own", async () => {
@@ -167,4 +182,13 @@ except docker.errors.APIError as error:
       "500 Cannot locate specified Dockerfile: none",
     ]);
   });
+});
+
+it("a session needs no Connection header beside Upgrade", async () => {
+  const socket = net.connect(path.join(engine.runRoot, "docker.sock"));
+  const id = "X-Docker-Expose-Session-Uuid: bare";
+  socket.write(`POST /session HTTP/1.1\r\nHost: d\r\n${id}\r\nUpgrade: h2c\r\n\r\n`);
+  const [head] = (await once(socket, "data")) as [Buffer];
+  socket.destroy();
+  assert.match(head.toString("latin1"), /^HTTP\/1\.1 101 [^]*\r\nUpgrade: h2c\r\n/);
 });

@@ -49,7 +49,6 @@ export interface ClassicRequest {
 /** What is told while it runs. */
 export type ClassicEvent =
   | ClassicMessage
-  | { readonly kind: "aux"; readonly imageId: string }
   | { readonly kind: "error"; readonly message: string; readonly code: number };
 
 /** The context, here. */
@@ -200,7 +199,6 @@ export async function classicBuild(
       say(`${image}\n`);
       return;
     }
-    tell({ kind: "aux", imageId: image });
     say(`Successfully built ${shortOf(image)}\n`);
     for (const tag of request.tags) {
       say(`Successfully tagged ${familiarName(withDefaultTag(parseReference(tag)))}\n`);

@@ -25,7 +25,9 @@ import type { StepImages } from "./step-images.ts";
 /** A message of the stream. */
 export type ClassicMessage =
   | { readonly kind: "stream"; readonly text: string }
-  | { readonly kind: "pull"; readonly step: PullStep };
+  | { readonly kind: "pull"; readonly step: PullStep }
+  /** The image of a stage that is done. */
+  | { readonly kind: "aux"; readonly imageId: string };
 
 const shortDigits = 12;
 
@@ -173,6 +175,7 @@ export class ClassicTeller implements StepListener {
       }
       ids.set(stage.index, id);
       this.#image = id;
+      if (id !== "") this.#emit({ kind: "aux", imageId: id });
       last = begun.end();
     }
     if (last === undefined) throw new RangeError("a build without stages");
