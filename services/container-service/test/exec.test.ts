@@ -198,12 +198,31 @@ describe("exec", () => {
     await engine.containers.removeContainer({ container: checked, force: true });
   });
 
-  it("forgets execs when the container ends", async () => {
+  it("ends execs with the container, and keeps what became of them until it is removed", async () => {
     const { execId } = await engine.execs.createExec({ container: id, cmd: ["sleep", "100"] });
     await engine.execs.startExec({ execId, detach: true });
+    const later = await engine.execs.createExec({ container: id, cmd: ["true"] });
     const waiting = engine.execs.waitExec({ execId });
     await engine.containers.killContainer({ container: id });
     assert.equal((await waiting).exitCode, 137);
+    const { exec: ended } = await engine.execs.inspectExec({ execId });
+    assert.deepEqual([ended?.running, ended?.exitCode], [false, 137]);
+    const notRunning = { kind: "conflict", message: `container ${id} is not running` };
+    await assert.rejects(
+      engine.execs.resizeExec({ execId, height: 10, width: 10 }),
+      notRunning,
+    );
+    await assert.rejects(engine.execs.startExec({ execId, detach: true }), notRunning);
+
+    await engine.containers.startContainer({ container: id });
+    await assert.rejects(engine.execs.startExec({ execId, detach: true }), {
+      kind: "conflict",
+      message: `exec command ${execId} has already run`,
+    });
+    await engine.execs.startExec({ execId: later.execId, detach: true });
+    assert.equal((await engine.execs.waitExec({ execId: later.execId })).exitCode, 0);
+
+    await engine.containers.removeContainer({ container: id, force: true });
     await assert.rejects(engine.execs.inspectExec({ execId }), { kind: "not_found" });
   });
 });

@@ -49,17 +49,21 @@ export async function saveExec(
 
 const killedExitCode = 137;
 
-/** The container's run has ended: its processes are gone, and its execs are forgotten, as in Docker. */
+/** The container's run has ended, and its processes with it. Its execs can be looked at until they are swept or it is removed. */
 export function endExecs(app: App, entry: Entry): void {
-  const execs = app.execs.of(entry.id);
-  for (const exec of execs) {
-    if (exec.record.state.status === "starting" || exec.record.state.status === "running") {
+  for (const exec of app.execs.of(entry.id)) {
+    const { status } = exec.record.state;
+    if (status === "starting" || status === "running") {
       execEnded(app, entry, exec, killedExitCode);
-    } else {
-      exec.started.resolve(undefined);
-      exec.ended.resolve(killedExitCode);
     }
+  }
+}
+
+/** Its container is being removed: nobody finds its execs any more. Their records go with the container's. */
+export function forgetExecs(app: App, containerId: string): void {
+  for (const exec of app.execs.of(containerId)) {
+    exec.started.resolve(undefined);
+    exec.ended.resolve(killedExitCode);
     app.execs.remove(exec.record.id);
   }
-  app.store.removeExecs(execs.map((exec) => exec.record.id));
 }

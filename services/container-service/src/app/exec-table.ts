@@ -48,6 +48,10 @@ export function openExecTable(): ExecTable {
         swept: false,
         transient,
       };
+      if (record.state.status === "ended") {
+        entry.started.resolve(undefined);
+        entry.ended.resolve(record.state.exitCode);
+      }
       entries.set(record.id, entry);
       const ids = byContainer.get(record.containerId) ?? new Set();
       byContainer.set(record.containerId, ids.add(record.id));

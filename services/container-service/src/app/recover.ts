@@ -8,7 +8,7 @@ import type { LiveContainer } from "../ports/networking.ts";
 import { endRun } from "./container-ended.ts";
 import { type App, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
-import { execEnded } from "./exec-ended.ts";
+import { endExecs, execEnded } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
 import { startHealthCheck } from "./health-check.ts";
 import { removeAfterExit, removeContainer } from "./remove-container.ts";
@@ -35,8 +35,10 @@ async function adoptOne(app: App, entry: Entry): Promise<void> {
     const { state } = entry.record;
     if (isLive(state)) await adoptRun(app, entry);
     else if (state.status === "starting") await adoptLaunch(app, entry);
+    if (isLive(entry.record.state)) return;
     // The service may have gone between an end and this.
-    if (!isLive(entry.record.state)) await releaseShm(app, entry.record);
+    endExecs(app, entry);
+    await releaseShm(app, entry.record);
   });
 }
 
@@ -76,11 +78,10 @@ function adoptExecs(app: App, entry: Entry, running: ReadonlyMap<string, number>
   for (const exec of app.execs.of(entry.id)) {
     const { state, id } = exec.record;
     const pid = running.get(id) ?? 0;
-    if (state.status === "ended") {
-      exec.started.resolve(undefined);
-      exec.ended.resolve(state.exitCode);
-    } else if (pid !== 0) execRuns(exec, pid);
-    else if (state.status !== "created" && !running.has(id)) expectEnd(app, entry, exec);
+    if (pid !== 0) execRuns(exec, pid);
+    else if ((state.status === "starting" || state.status === "running") && !running.has(id)) {
+      expectEnd(app, entry, exec);
+    }
   }
 }
 

@@ -6,6 +6,7 @@ import { conflict, notFound, toEngineError } from "@gantry/errors";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import { type App, advanceSurely, announceImageUse, change, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { forgetExecs } from "./exec-ended.ts";
 import { forceStop } from "./force-stop.ts";
 import { cancelRestart } from "./schedule-restart.ts";
 import { settled, settledInTime } from "./settled.ts";
@@ -123,7 +124,7 @@ export async function finishRemoval(app: App, entry: Entry, removeVolumes: boole
     entry.waiters.removed({ exitCode, error: message });
     throw error;
   }
-  for (const exec of app.execs.of(id)) app.execs.remove(exec.record.id);
+  forgetExecs(app, id);
   app.registry.remove(id);
   entry.waiters.removed({ exitCode, error: "" });
   announceImageUse(app);

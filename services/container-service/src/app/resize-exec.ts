@@ -1,17 +1,21 @@
 /** Resize of an exec's terminal. */
-import { conflict, deadlineExceeded } from "@gantry/errors";
+import { conflict, deadlineExceeded, notFound } from "@gantry/errors";
 import type { App } from "./context.ts";
+import { refuseExec } from "./create-exec.ts";
 
 /** How long a resize waits for the process to start. */
 const startTimeoutMs = 10_000;
 
-/** Errors: not_found, conflict (ended), deadline_exceeded (not started). */
+/** Errors: not_found, conflict (ended, container's state), deadline_exceeded (not started). */
 export async function resizeExec(
   app: App,
   id: string,
   size: { readonly height: number; readonly width: number },
 ): Promise<void> {
   const exec = app.execs.find(id);
+  const entry = app.registry.byId(exec.record.containerId);
+  if (entry === undefined) throw notFound("exec", id);
+  refuseExec(entry, entry.id);
   const timer = Promise.withResolvers<"late">();
   const timeout = setTimeout(() => {
     timer.resolve("late");

@@ -34,8 +34,8 @@ export async function startExec(
   const exec = app.execs.find(id);
   const entry = app.registry.byId(exec.record.containerId);
   if (entry === undefined) throw notFound("exec", id);
-  refuseSecondStart(exec.record);
   refuseExec(entry, entry.id);
+  refuseSecondStart(exec.record);
   return await beginExec(app, entry, exec, options);
 }
 
