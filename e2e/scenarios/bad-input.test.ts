@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "node:test";
+import { eventually } from "@gantry/testkit/eventually";
 import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
@@ -162,6 +163,39 @@ describe("docker run with", () => {
   });
 });
 
+describe("docker exec", () => {
+  it("with a user that the container does not have is refused before anything runs", async () => {
+    const name = "exec-user";
+    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    for (const [user, what] of [
+      ["ghost", "user ghost: no matching entries in passwd file"],
+      ["ghost:0", "user ghost: no matching entries in passwd file"],
+      ["0:ghosts", "group ghosts: no matching entries in group file"],
+    ] as const) {
+      for (const flags of [[], ["-d"]]) {
+        const ran = await engine.tryDocker(["exec", ...flags, "-u", user, name, "id"]);
+        assert.equal(ran.stderr, `Error response from daemon: unable to find ${what}\n`);
+        assert.equal(ran.code, 1);
+      }
+    }
+    assert.equal(await engine.docker(["exec", "-u", "7:8", name, "id", "-u"]), "7");
+    await engine.docker(["rm", "-f", name]);
+  });
+
+  it("is told 137 when the container is killed under it", async () => {
+    const name = "exec-killed";
+    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    const running = engine.tryDocker(["exec", name, "sh", "-c", "touch /here; sleep 1000"]);
+    await eventually(
+      async () => (await engine.tryDocker(["exec", name, "ls", "/here"])).code === 0,
+    );
+    await engine.docker(["kill", name]);
+    const { code, stderr } = await running;
+    assert.deepEqual([code, stderr], [137, ""]);
+    await engine.docker(["rm", name]);
+  });
+});
+
 interface HttpCase {
   readonly name: string;
   readonly question: Question;
@@ -240,6 +274,12 @@ const httpCases: readonly HttpCase[] = [
     },
     status: 400,
     message: /no command specified/,
+  },
+  {
+    name: "neither image nor command",
+    question: { method: "POST", path: "/containers/create", body: { Image: "" } },
+    status: 400,
+    message: /^no command specified$/,
   },
   {
     name: "an unknown image",

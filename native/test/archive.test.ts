@@ -238,6 +238,31 @@ for (const build of builds) {
     });
   });
 
+  describe(`unpack user (${build})`, () => {
+    it("finds users and groups in the root's own files, and says who is not there", async (t) => {
+      const root = makeRoot(
+        t,
+        "mkdir etc && printf 'app:x:70:71::/:/bin/sh\\n' > etc/passwd && printf 'wheel:x:10:\\n' > etc/group",
+      );
+      const find = async (user: string): Promise<unknown> => {
+        const { report } = await runUnpack(build, root, ["user", "--user", user]);
+        return report?.ok === true ? report : [report?.step, report?.errno, report?.message];
+      };
+      assert.deepEqual(await find("app"), { ok: true, uid: 70, gid: 71 });
+      assert.deepEqual(await find("app:wheel"), { ok: true, uid: 70, gid: 10 });
+      assert.deepEqual(await find("nobody:10"), [
+        "user",
+        0,
+        "unable to find user nobody: no matching entries in passwd file",
+      ]);
+      assert.deepEqual(await find("app:none"), [
+        "user",
+        0,
+        "unable to find group none: no matching entries in group file",
+      ]);
+    });
+  });
+
   describe(`unpack stat (${build})`, () => {
     it("describes the path itself and where a link leads", async (t) => {
       const root = makeRoot(

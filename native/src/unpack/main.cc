@@ -211,6 +211,11 @@ std::string run_pack(const Sandbox& sandbox, const Options& options) {
       .finish();
 }
 
+std::string find_user(const Sandbox& sandbox, const Options& options) {
+  Owner owner = owner_of_user(sandbox, options.user);
+  return JsonLine().flag("ok", true).number("uid", owner.uid).number("gid", owner.gid).finish();
+}
+
 std::string run(const Options& options) {
   Sandbox sandbox = enter_sandbox(options);
   switch (options.mode) {
@@ -218,6 +223,7 @@ std::string run(const Options& options) {
     case Mode::kApply: return run_extract(sandbox, options);
     case Mode::kPack: return run_pack(sandbox, options);
     case Mode::kStat: lock_system_calls(options); return stat_path(sandbox, options);
+    case Mode::kUser: lock_system_calls(options); return find_user(sandbox, options);
     case Mode::kChanges: lock_system_calls(options); return list_changes(sandbox);
   }
   return {};

@@ -45,7 +45,7 @@ bool parse_compression(std::string_view text, Compression& out) {
 bool parse_mode(std::string_view text, Mode& out) {
   static const std::map<std::string_view, Mode> kNames = {
       {"unpack", Mode::kUnpack}, {"apply", Mode::kApply},     {"pack", Mode::kPack},
-      {"stat", Mode::kStat},     {"changes", Mode::kChanges},
+      {"stat", Mode::kStat},     {"user", Mode::kUser},       {"changes", Mode::kChanges},
   };
   auto found = kNames.find(text);
   if (found == kNames.end()) return false;
@@ -81,6 +81,11 @@ const std::map<std::string_view, Setter> kValues = {
     {"--chown-user",
      [](Options& o, std::string_view v) {
        o.chown_user = v;
+       return !v.empty();
+     }},
+    {"--user",
+     [](Options& o, std::string_view v) {
+       o.user = v;
        return !v.empty();
      }},
     {"--path",
@@ -138,6 +143,10 @@ std::optional<Options> parse_options(int argc, char** argv) {
   }
   if (options.blocks && (options.mode != Mode::kPack || !options.gzip || options.mount_namespace || options.lowers > 0)) {
     fprintf(stderr, "unpack: --blocks is for pack --gzip of a directory only\n");
+    return std::nullopt;
+  }
+  if ((options.mode == Mode::kUser) == options.user.empty()) {
+    fprintf(stderr, "unpack: user needs --user, which is for it only\n");
     return std::nullopt;
   }
   if (options.mode == Mode::kChanges && options.lowers != 1) {

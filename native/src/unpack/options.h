@@ -8,7 +8,7 @@
 
 namespace gantry::unpack {
 
-enum class Mode { kUnpack, kApply, kPack, kStat, kChanges };
+enum class Mode { kUnpack, kApply, kPack, kStat, kUser, kChanges };
 enum class Compression { kAuto, kNone, kGzip, kZstd, kBzip2, kXz };
 
 // Descriptors that the caller opened for us.
@@ -51,6 +51,8 @@ struct Options {
   std::optional<Owner> chown;
   // As chown, by Docker's user string, looked up in the root's own /etc/passwd and /etc/group.
   std::optional<std::string> chown_user;
+  // user
+  std::string user;
   // pack
   std::optional<std::string> name;
   bool follow = true;

@@ -8,6 +8,7 @@ import { type App, containerEvent, expectProcess } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { saveExec } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
+import { requireUser } from "./exec-user.ts";
 import { settled } from "./settled.ts";
 
 /** What a user asks for. */
@@ -31,6 +32,7 @@ export async function createExec(
   app: App,
   reference: string,
   options: ExecOptions,
+  signal: AbortSignal,
 ): Promise<ExecEntry> {
   if (options.cmd.length === 0) throw invalidArgument("No exec command specified");
   for (const variable of options.env) validateEnv(variable);
@@ -38,6 +40,7 @@ export async function createExec(
   await settled(entry);
   refuseExec(entry, reference);
   expectProcess(app);
+  if (options.user !== "") await requireUser(app, entry, options.user, signal);
   return await declareExec(app, entry, options);
 }
 

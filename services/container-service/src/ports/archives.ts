@@ -81,6 +81,11 @@ export class RootGoneError extends EngineError {
 export interface Archives {
   stat(view: RootView, path: string, signal: AbortSignal): Promise<StatResult>;
   /**
+   * Looks a user up as the start of a process does. A name or number that is none is an ArchiveError of step `user`.
+   * @param user `user[:group]`, by name or number
+   */
+  findUser(view: RootView, user: string, signal: AbortSignal): Promise<void>;
+  /**
    * Offers a connection that gets a tar from the program, past this process.
    * @param signal ends the offer and the work.
    */

@@ -10,8 +10,8 @@ import type { ExecRecord } from "../domain/exec-record.ts";
 
 export function execService(app: App): Implementation {
   return implement(ExecService, {
-    async createExec({ container, $typeName: _, ...options }) {
-      const exec = await createExec(app, container, options);
+    async createExec({ container, $typeName: _, ...options }, { signal }) {
+      const exec = await createExec(app, container, options, signal);
       return { execId: exec.record.id };
     },
     async startExec({ execId, $typeName: _, ...options }) {

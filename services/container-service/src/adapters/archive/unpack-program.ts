@@ -65,6 +65,9 @@ export function openUnpackProgram({ program, runDir, kernel }: UnpackProgramOpti
       });
       return statResult(report);
     },
+    async findUser(view, user, signal) {
+      await runProgram(program, ["user", "--user", user, "--with-mounts"], { view, signal });
+    },
     pack: (view, options, signal) => offer(packArguments(options), view, signal),
     apply: (view, options, signal) => offer(applyArguments(options), view, signal),
   };
