@@ -213,6 +213,32 @@ describe("lifecycle", () => {
     await remove(id);
   });
 
+  it("does not restart what a user killed between two runs", async () => {
+    const cases = [
+      ["", "KILL", "exited"],
+      ["", "HUP", "exited"],
+      ["USR1", "USR1", "exited"],
+      ["USR1", "HUP", "restarting"],
+    ] as const;
+    await Promise.all(
+      cases.map(async ([stopSignal, signal, becomes]) => {
+        const id = await engine.create("exit 1", {
+          config: { stopSignal },
+          hostConfig: { restartPolicy: { name: "always", maximumRetryCount: 0 } },
+        });
+        await start(id);
+        // The pause is 3.2 s by now: long enough to be met.
+        await eventually(async () => {
+          const { state, restartCount } = await inspect(id);
+          return state.status === "restarting" && restartCount >= 6;
+        });
+        await engine.containers.killContainer({ container: id, signal });
+        assert.equal((await inspect(id)).state.status, becomes, `${stopSignal} ${signal}`);
+        await remove(id);
+      }),
+    );
+  });
+
   it("restarts for a user: die, stop, start, restart", async () => {
     const id = await engine.create("while :; do sleep 0.05; done", {
       hostConfig: { autoRemove: true },

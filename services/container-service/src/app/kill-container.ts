@@ -2,12 +2,12 @@
 import { conflict, EngineError, toEngineError } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { parseSignal } from "../domain/signals.ts";
-import { type App, containerEvent } from "./context.ts";
+import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
-import { thaw } from "./pause-container.ts";
+import { giveUpRestart } from "./schedule-restart.ts";
 import { settledInTime } from "./settled.ts";
-import { stopSignalOf } from "./stop-container.ts";
+import { sendSignal, stopSignalOf } from "./stop-container.ts";
 
 const sigkill = 9;
 /** A start that is under way is waited for, unless it hangs. */
@@ -23,6 +23,13 @@ export async function killContainer(app: App, reference: string, signal: string)
     "the linux daemon does not support signal ",
   );
   await settledInTime(app, entry, startGraceMs);
+  if (entry.record.state.status === "restarting") {
+    // Nothing runs that could get the signal: it says only whether there is to be a next run.
+    const { stopSignal } = entry.record.config;
+    const ends = number === sigkill || stopSignal === "" || number === parseSignal(stopSignal);
+    if (ends) await giveUpRestart(app, entry);
+    return;
+  }
   if (!isLive(entry.record.state)) {
     throw conflict(`${context}container ${entry.id} is not running`);
   }
@@ -32,9 +39,7 @@ export async function killContainer(app: App, reference: string, signal: string)
   }
   const isStop = number === parseSignal(stopSignalOf(entry));
   if (isStop) entry.intent = "stop";
-  await app.shim.signalProcess({ id: entry.id, signal: number });
-  app.store.append([containerEvent(entry.record, "kill", { signal: String(number) })]);
-  if (isStop) await thaw(app, entry);
+  await sendSignal(app, entry, number, isStop);
   await app.store.settled();
 }
 

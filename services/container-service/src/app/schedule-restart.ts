@@ -35,3 +35,11 @@ export function cancelRestart(app: App, entry: Entry, manuallyStopped: boolean):
   if (entry.record.state.status !== "restarting") return;
   void advanceSurely(app, entry, { type: "give-up-restart" }, [], { manuallyStopped });
 }
+
+/** The same for a user who stops or kills what is between two runs. */
+export async function giveUpRestart(app: App, entry: Entry): Promise<void> {
+  await entry.serial.run(() => {
+    cancelRestart(app, entry, true);
+    return Promise.resolve();
+  });
+}

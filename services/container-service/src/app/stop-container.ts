@@ -6,7 +6,7 @@ import { type App, containerEvent } from "./context.ts";
 import type { Entry, StopIntent } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
-import { cancelRestart } from "./schedule-restart.ts";
+import { giveUpRestart } from "./schedule-restart.ts";
 import { settledInTime } from "./settled.ts";
 import { untilExit } from "./until-exit.ts";
 
@@ -32,10 +32,7 @@ export async function stopContainer(
   if (options.signal !== "") parseSignal(options.signal, `cannot stop container: ${reference}: `);
   await settledInTime(app, entry, timeoutMsOf(entry, options) ?? longestStartMs);
   if (entry.record.state.status === "restarting") {
-    await entry.serial.run(() => {
-      cancelRestart(app, entry, true);
-      return Promise.resolve();
-    });
+    await giveUpRestart(app, entry);
     return;
   }
   if (!isLive(entry.record.state)) {
@@ -58,7 +55,7 @@ export async function stopRun(
   const signal = parseSignal(options.signal || stopSignalOf(entry));
   const timeoutMs = timeoutMsOf(entry, options);
   const ended = untilExit(entry, timeoutMs);
-  await sendSignal(app, entry, signal);
+  await sendSignal(app, entry, signal, true);
   if (!(await ended)) await forceStop(app, entry);
 }
 
@@ -73,12 +70,20 @@ function timeoutMsOf(entry: Entry, options: StopOptions): number | undefined {
   return seconds < 0 ? undefined : seconds * 1000;
 }
 
-/** Sends a signal and tells the event. A process that has ended meanwhile is no error. */
-export async function sendSignal(app: App, entry: Entry, signal: number): Promise<void> {
+/**
+ * Sends a signal and tells the event. A process that has ended meanwhile is no error.
+ * @param thaws what is paused runs on, so that it can end
+ */
+export async function sendSignal(
+  app: App,
+  entry: Entry,
+  signal: number,
+  thaws: boolean,
+): Promise<void> {
   app.store.append([containerEvent(entry.record, "kill", { signal: String(signal) })]);
   try {
     await app.shim.signalProcess({ id: entry.id, signal });
-    await thaw(app, entry);
+    if (thaws) await thaw(app, entry);
   } catch (error) {
     if (!hasKind(error, "conflict") && !hasKind(error, "not_found")) throw error;
   }
