@@ -96,6 +96,24 @@ describe("a published port", () => {
     await sleeper("srv", "-p", "18375:80");
   });
 
+  it("is what ps --filter publish looks for, and a container's own port what expose does", async () => {
+    await sleeper("pub", "-p", "127.0.0.1:18376:80");
+    await sleeper("exp", "--expose", "8080");
+    await docker("create", "--name", "off", "-p", "18376:80", "busybox");
+    const found = async (...filters: string[]): Promise<string> => {
+      const flags = filters.flatMap((filter) => ["--filter", filter]);
+      const names = await docker("ps", "-a", "--format", "{{.Names}}", ...flags);
+      return names.split("\n").sort().join(" ");
+    };
+    assert.equal(await found("publish=18376"), "pub");
+    assert.equal(await found("publish=18000-19000/tcp"), "pub");
+    assert.equal(await found("publish=18376/udp"), "");
+    assert.equal(await found("publish=80"), "");
+    assert.equal(await found("expose=80"), "pub");
+    assert.equal(await found("expose=80-8080"), "exp pub");
+    await docker("rm", "-f", "pub", "exp", "off");
+  });
+
   it("has to be exposed, too", async () => {
     const create = async (body: Readonly<Record<string, unknown>>): Promise<string> => {
       const answer = await ask(bed.engine, {

@@ -65,13 +65,11 @@ function filterContext(app: App, families: ImageFamilies): FilterContext {
     isOnNetwork: (id, reference) => app.networking.isOnNetwork(id, reference),
     mounts: (id, name) => app.volumes.mounts(id, name),
     published: (id) =>
-      app.networking
-        .settings(id)
-        .ports.filter(({ bindings }) => bindings.length > 0)
-        .flatMap(({ port, bindings }) => {
-          const protocol = port.split("/")[1] ?? "tcp";
-          return [port, ...bindings.map(({ hostPort }) => `${hostPort}/${protocol}`)];
-        }),
+      app.networking.settings(id).ports.flatMap(({ port, bindings }) => {
+        const protocol = port.split("/")[1] ?? "tcp";
+        return bindings.map(({ hostPort }) => `${hostPort}/${protocol}`);
+      }),
+    exposed: (id) => app.networking.settings(id).ports.map(({ port }) => port),
     createdNano: (reference) => app.registry.find(reference).record.createdNano,
     ancestors: (value) => families.get(value),
   };

@@ -7,6 +7,7 @@ const nothing: FilterContext = {
   isOnNetwork: () => false,
   mounts: () => false,
   published: () => [],
+  exposed: () => [],
   createdNano: () => 0n,
   ancestors: () => undefined,
 };

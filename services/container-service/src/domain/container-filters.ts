@@ -12,8 +12,10 @@ export interface FilterContext {
   health(id: string): string;
   isOnNetwork(id: string, reference: string): boolean;
   mounts(id: string, nameOrDestination: string): boolean;
-  /** Host and container ports, `80/tcp`. */
+  /** Ports of the host, `8080/tcp`. Empty where it does not run, as below. */
   published(id: string): readonly string[];
+  /** Ports of the container, published or not, `80/tcp`. */
+  exposed(id: string): readonly string[];
   /** When a container named by before or since was made. Throws invalid_argument or not_found. */
   createdNano(reference: string): bigint;
   /** IDs of the image that a value of `ancestor` names and of those made of it; undefined: not known. */
@@ -98,7 +100,7 @@ function compileKey(key: string, values: readonly string[], context: FilterConte
     case "publish":
       return portTest(key, values, ({ id }) => context.published(id));
     case "expose":
-      return portTest(key, values, ({ config }) => config.exposedPorts);
+      return portTest(key, values, ({ id }) => context.exposed(id));
     case "is-task":
       return taskTest(values);
     default:
