@@ -91,7 +91,7 @@ describe("routing", () => {
     assert.equal((await get("/containers/%ff/json")).status, 400);
   });
   it("answers OPTIONS on any path with an empty 200", async () => {
-    for (const path of ["/anything", "*"]) {
+    for (const path of ["/", "/anything", "*"]) {
       const answer = await ask(stack.socket, { method: "OPTIONS", path });
       assert.equal(answer.status, 200);
       assert.equal(answer.body, "");

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { eventually } from "@gantry/testkit";
 import { WebSocket } from "ws";
 import { frame } from "./fakes/container-service.ts";
-import { post } from "./fakes/http.ts";
+import { ask, post } from "./fakes/http.ts";
 import { openStack, type Stack } from "./fakes/stack.ts";
 
 let stack: Stack;
@@ -62,6 +62,10 @@ describe("attach by websocket", () => {
     const [code] = (await once(ws, "close")) as [number];
     assert.equal(code, 1000);
   });
+  it("says that there is no such container also to who speaks no websocket", async () => {
+    const { status } = await ask(stack.socket, { path: "/containers/none/attach/ws" });
+    assert.equal(status, 404);
+  });
   it("ends with the container", async () => {
     const id = await running();
     const ws = open(`/containers/${id}/attach/ws?stream=1&stdout=1`);
@@ -93,7 +97,6 @@ describe("attach by websocket", () => {
     assert.match(error.message, /404/);
   });
   it("without websocket headers is a 400", async () => {
-    const { ask } = await import("./fakes/http.ts");
     const id = await running();
     const answer = await ask(stack.socket, `/containers/${id}/attach/ws`);
     assert.equal(answer.status, 400);

@@ -208,10 +208,7 @@ describe("exec", () => {
     const { exec: ended } = await engine.execs.inspectExec({ execId });
     assert.deepEqual([ended?.running, ended?.exitCode], [false, 137]);
     const notRunning = { kind: "conflict", message: `container ${id} is not running` };
-    await assert.rejects(
-      engine.execs.resizeExec({ execId, height: 10, width: 10 }),
-      notRunning,
-    );
+    await assert.rejects(engine.execs.resizeExec({ execId, height: 10, width: 10 }), notRunning);
     await assert.rejects(engine.execs.startExec({ execId, detach: true }), notRunning);
 
     await engine.containers.startContainer({ container: id });

@@ -3,7 +3,7 @@
  * fails is undone in the reverse order, so that nothing is left of a refused container.
  */
 import { randomInt } from "node:crypto";
-import { invalidArgument } from "@gantry/errors";
+import { type EngineError, invalidArgument } from "@gantry/errors";
 import { nowNano } from "@gantry/events";
 import { newId, parseContainerName, shortId } from "../domain/container-id.ts";
 import type { ContainerRecord } from "../domain/container-record.ts";
@@ -136,6 +136,8 @@ function platformWarnings({ host }: App, draft: Draft, resolved: ResolvedImage):
 async function findImage(app: App, draft: Draft, signal: AbortSignal): Promise<ResolvedImage> {
   const { id, config, request } = draft;
   if (request.parentLayer === undefined) {
+    // There is no image that could have one.
+    if (config.image === "" && commandOf(config) === undefined) throw noCommand();
     return await app.images.resolve(config.image, request.platform, id, signal);
   }
   const machine = { os: "linux", architecture: "", variant: "" };
@@ -148,13 +150,17 @@ async function findImage(app: App, draft: Draft, signal: AbortSignal): Promise<R
   };
 }
 
+function noCommand(): EngineError {
+  return invalidArgument("no command specified");
+}
+
 /** The record but for its root file system, which is asked for last. */
 function withoutMounts(app: App, draft: Draft, resolved: ResolvedImage): ContainerRecord {
   const { id, name, completed } = draft;
   const merged = mergeImageConfig(draft.config, resolved.config);
   const command = commandOf(merged);
   // An empty name is a program that the start does not find.
-  if (command === undefined) throw invalidArgument("no command specified");
+  if (command === undefined) throw noCommand();
   const config: ContainerConfig = {
     ...draft.config,
     ...merged,

@@ -80,7 +80,8 @@ describe("parseJson", () => {
 
   it("bounds depth and number of values", () => {
     assert.throws(() => parseJson("[".repeat(100_000)), /nested too deeply/);
-    assert.throws(() => parseJson(`[${"1,".repeat(300_000)}1]`), /too many values/);
+    assert.doesNotThrow(() => parseJson(`[${"{},".repeat(5 * 65_535)}1]`));
+    assert.throws(() => parseJson(`[${"1,".repeat(1_000_000)}1]`), /too many values/);
   });
 
   it("refuses a key given twice, and content after the document", () => {

@@ -27,7 +27,8 @@ export interface JsonLimits {
   readonly values: number;
 }
 
-const defaultLimits: JsonLimits = { depth: 64, values: 200_000 };
+/** A container that publishes each of its 65,535 ports is described by 330,000 values. */
+const defaultLimits: JsonLimits = { depth: 64, values: 1_000_000 };
 
 /** How to parse. */
 export interface JsonOptions {

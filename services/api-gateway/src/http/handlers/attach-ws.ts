@@ -9,6 +9,7 @@ import { connectRun } from "./run-streams.ts";
 /** Joins a websocket with the container's streams. */
 export async function attachWebSocket(call: ApiCall): Promise<void> {
   if (call.header("upgrade").toLowerCase() !== "websocket") {
+    await call.backends.containers.inspectContainer({ container: call.name });
     throw invalidArgument("this endpoint speaks websocket only");
   }
   const { socket } = call.takeover;

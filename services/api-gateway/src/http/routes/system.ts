@@ -12,5 +12,6 @@ export const systemRoutes: readonly Route[] = [
   get("/system/df", diskUsage, { since: 25 }),
   post("/auth", login),
   get("/distribution/{name}/json", inspectDistribution, { since: 30 }),
+  options("/", anyOptions),
   options("/{anyroute}", anyOptions),
 ];
