@@ -113,7 +113,7 @@ describe("the list of containers", () => {
     await untilPasses(async () => {
       assert.match((await rowOf(id)).Status, /^Up ([2-9]|\d\d+) seconds \(healthy\)$/);
     });
-    const linking = await docker("create", "--link", "aged:alias", "busybox", "true");
+    const linking = await docker("create", "--link", "aged:/alias", "busybox", "true");
     const name = await docker("inspect", "-f", "{{.Name}}", linking);
     assert.ok((await rowOf(id)).Names.includes(`${name}/alias`));
     assert.equal(await docker("inspect", "-f", "{{.Id}}", `${name}/alias`), id);

@@ -4,6 +4,7 @@
  */
 import { conflict, notFound, toEngineError } from "@gantry/errors";
 import { isLive, isRunning } from "../domain/container-state.ts";
+import { parseLink } from "../domain/network/declare-rules.ts";
 import { type App, advanceSurely, announceImageUse, change, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { forgetExecs } from "./exec-ended.ts";
@@ -57,7 +58,7 @@ async function removeLink(app: App, reference: string): Promise<void> {
   await parent.serial.run(async () => {
     const { hostConfig } = parent.record;
     const links = hostConfig.links?.values ?? [];
-    const kept = links.filter((link) => (link.split(":")[1] ?? link) !== alias);
+    const kept = links.filter((link) => parseLink(link).alias !== alias);
     if (kept.length === links.length) {
       throw notFound("link", reference, `No such link: ${reference}`);
     }

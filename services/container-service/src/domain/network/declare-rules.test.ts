@@ -172,6 +172,7 @@ describe("legacy notations", () => {
   it("reads links as given and as inspect shows them", () => {
     assert.deepEqual(parseLink("db"), { container: "db", alias: "db" });
     assert.deepEqual(parseLink("db:d"), { container: "db", alias: "d" });
+    assert.deepEqual(parseLink("db:/d"), { container: "db", alias: "d" });
     assert.deepEqual(parseLink("/db:/web/d"), { container: "db", alias: "d" });
   });
 

@@ -219,11 +219,11 @@ export interface Link {
   readonly alias: string;
 }
 
-/** `container[:alias]`; `/container:/parent/alias` as inspect shows it is read, too. Errors: internal. */
+/** `container[:alias]`, the alias with a slash or without; `/container:/parent/alias` as inspect shows it is read, too. Errors: internal. */
 export function parseLink(text: string): Link {
   if (text === "") throw internal("empty string specified for links");
   const [container = "", alias = container, ...rest] = text.split(":");
   if (rest.length > 0) throw internal(`bad format for links: ${text}`);
-  if (!container.startsWith("/")) return { container, alias };
+  if (!container.startsWith("/")) return { container, alias: alias.replace(/^\/+/, "") };
   return { container: container.slice(1), alias: alias.slice(alias.lastIndexOf("/") + 1) };
 }
