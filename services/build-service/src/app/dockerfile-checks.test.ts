@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostPlatform } from "@gantry/oci";
 import { parseDockerfile } from "../domain/dockerfile/parse.ts";
+import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
 import { findTarget, splitStages } from "../domain/frontend/stages.ts";
 import { shownFinding } from "../domain/lint/rules.ts";
 import type { BuildRequest } from "../ports/build.ts";
@@ -91,6 +92,21 @@ const cases: Readonly<Record<string, readonly [readonly string[], readonly strin
       relative("x", 9),
       ...[json("CMD", 13), many("CMD", 13), json("CMD", 14)],
       ...[json("ENTRYPOINT", 15), many("ENTRYPOINT", 15), many("HEALTHCHECK", 17)],
+    ],
+  ],
+  "of words that are expanded": [
+    [
+      ...["FROM busybox", "LABEL a=$B b=$B", "COPY <<EOF /x", "$NOPE", "EOF", "ARG FOO"],
+      ...["RUN --mount=type=cache,target=/$X/y true", "ENV A=$FOOO", "env A b"],
+      ...["EXPOSE ${P:-80/TCP}", "COPY --chown=$U --chmod=$M a /x"],
+    ],
+    [
+      casing("env", 9),
+      ...[undefinedVar("B", 2), undefinedVar("B", 2), undefinedVar("NOPE", 3)],
+      ...[undefinedVar("X", 7), undefinedVar("FOOO", 8)],
+      'LegacyKeyValueFormat: "env key=value" should be used instead of legacy "env key value" format (line 9)',
+      "ExposeProtoCasing: Defined protocol '80/TCP' in EXPOSE instruction should be lowercase (line 10)",
+      ...[undefinedVar("U", 11, "A"), undefinedVar("M", 11, "A")],
     ],
   ],
   "of stages and variables": [
@@ -225,5 +241,29 @@ describe("warnings", () => {
       message: "lint violation found for rules: MaintainerDeprecated, JSONArgsRecommended",
     });
     assert.deepEqual(await warningsOf(["# check=error=true", "FROM busybox"]), []);
+  });
+});
+
+describe("what is wrong", () => {
+  it("leaves what was found in the lines before it, and in its own words", async () => {
+    const told: string[] = [];
+    const text = 'FROM busybox AS A\nRUN x \\\n\n y\nmaintainer z\nFROM a "as" b\nMAINTAINER c\n';
+    assert.throws(
+      () => parseDockerfile(text),
+      (error: unknown) => {
+        assert.ok(error instanceof DockerfileSyntaxError && error.parsed !== undefined);
+        const checks = new DockerfileChecks(
+          { directives: new Map() },
+          { buildArgs: new Map() },
+          (finding) => told.push(finding.rule),
+        );
+        checks.ofUnparsed(error.parsed);
+        return true;
+      },
+    );
+    assert.deepEqual(told, [
+      ...["NoEmptyContinuation", "StageNameCasing", "MaintainerDeprecated", "FromAsCasing"],
+    ]);
+    await assert.rejects(warningsOf(["FROM busybox", "CMD x", "ENV A=$B", "STOPSIGNAL $C"]));
   });
 });

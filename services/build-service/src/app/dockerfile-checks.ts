@@ -9,9 +9,10 @@ import {
 import { BuildFailure } from "../domain/build-failure.ts";
 import { IgnoreRules } from "../domain/dockerfile/dockerignore.ts";
 import type { Dockerfile } from "../domain/dockerfile/parse.ts";
+import type { Parsed } from "../domain/dockerfile/syntax-error.ts";
 import { platformArguments } from "../domain/frontend/arguments.ts";
 import type { Stages } from "../domain/frontend/stages.ts";
-import { lintFile } from "../domain/lint/lint-file.ts";
+import { lintFile, lintUnparsed } from "../domain/lint/lint-file.ts";
 import { lintStage } from "../domain/lint/lint-stage.ts";
 import { type Finding, readCheckOptions } from "../domain/lint/rules.ts";
 import type { BuildRequest } from "../ports/build.ts";
@@ -21,18 +22,24 @@ import type { PlannedStage } from "./planned-stage.ts";
 export class DockerfileChecks {
   readonly #options: ReturnType<typeof readCheckOptions>;
   readonly #tell: (finding: Finding) => void;
-  /** Platforms find the same. */
-  readonly #told = new Set<string>();
+  /** How often each was told: platforms find the same. */
+  readonly #told = new Map<string, number>();
   readonly #rules = new Set<string>();
 
   constructor(
-    dockerfile: Dockerfile,
+    dockerfile: Pick<Dockerfile, "directives">,
     { buildArgs }: Pick<BuildRequest, "buildArgs">,
     tell: (finding: Finding) => void,
   ) {
-    const asked = buildArgs.get("BUILDKIT_DOCKERFILE_CHECK") ?? dockerfile.directives.get("check");
-    this.#options = optionsOf(asked ?? "");
+    // A directive ends at its first blank.
+    const [written = ""] = dockerfile.directives.get("check")?.split(" ") ?? [];
+    this.#options = optionsOf(buildArgs.get("BUILDKIT_DOCKERFILE_CHECK") ?? written);
     this.#tell = tell;
+  }
+
+  /** What is seen of a text before an instruction in it is found wrong. */
+  ofUnparsed(parsed: Parsed): void {
+    this.#take(lintUnparsed(parsed));
   }
 
   /** What the text alone tells. */
@@ -50,13 +57,14 @@ export class DockerfileChecks {
    */
   ofStages(stages: readonly PlannedStage[], escape: string, ignore: string): void {
     const withDirectory = new Set<number>();
+    const seen = new Map<string, number>();
     const rules = new IgnoreRules(ignore);
     const ignores = (path: string): boolean => rules.ignores(path);
     for (const planned of stages) {
       const { stage, steps, parent } = planned;
       const hasDirectory = parent !== undefined && withDirectory.has(parent);
-      this.#take(basePlatform(planned));
-      this.#take(lintStage(steps, { escape, hasDirectory, ignores }));
+      this.#take(basePlatform(planned), seen);
+      this.#take(lintStage(steps, { escape, hasDirectory, ignores }), seen);
       const sets = steps.some(({ instruction }) => instruction.kind === "WORKDIR");
       if (hasDirectory || sets) withDirectory.add(stage.index);
     }
@@ -68,11 +76,15 @@ export class DockerfileChecks {
     throw new BuildFailure(`lint violation found for rules: ${[...this.#rules].join(", ")}`);
   }
 
-  #take(findings: readonly Finding[]): void {
+  /** @param seen how often the same was found for this platform */
+  #take(findings: readonly Finding[], seen = new Map<string, number>()): void {
     for (const finding of findings) {
+      if (!this.#options.wants(finding.rule)) continue;
       const identity = JSON.stringify(finding);
-      if (!this.#options.wants(finding.rule) || this.#told.has(identity)) continue;
-      this.#told.add(identity);
+      const count = (seen.get(identity) ?? 0) + 1;
+      seen.set(identity, count);
+      if (count <= (this.#told.get(identity) ?? 0)) continue;
+      this.#told.set(identity, count);
       this.#rules.add(finding.rule);
       this.#tell(finding);
     }

@@ -37,6 +37,8 @@ export class StagePlanner {
   readonly #global: ReadonlyMap<string, string>;
   readonly #facts: StageFacts;
   readonly #proxyEnv: readonly string[];
+  /** The stage in which something is wrong, up to there. */
+  #cut: PlannedStage | undefined;
 
   constructor(context: PlanContext) {
     this.#context = context;
@@ -50,10 +52,12 @@ export class StagePlanner {
     return this.#global;
   }
 
-  /** What has been planned, in the order of the Dockerfile. */
+  /** What has been planned, in the order of the Dockerfile; the last one may end with what is wrong. */
   async planned(): Promise<PlannedStage[]> {
-    const stages = await Promise.all(this.#stages.values());
-    return stages.sort((one, other) => one.stage.index - other.stage.index);
+    const settled = await Promise.allSettled(this.#stages.values());
+    const stages = settled.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+    const cut = this.#cut === undefined ? [] : [this.#cut];
+    return [...stages, ...cut].sort((one, other) => one.stage.index - other.stage.index);
   }
 
   /** Plans a stage, and first those that it needs. Throws BuildFailure. */
@@ -130,8 +134,15 @@ export class StagePlanner {
             from.set(name, tree);
         }
         const before = stateNow();
-        const state = dispatch(before, instruction, context);
-        const step = { instruction, before, state, isTrigger: steps.length < triggers.length };
+        const isTrigger = steps.length < triggers.length;
+        const state = this.#orCut(
+          () => dispatch(before, instruction, context),
+          () => {
+            const wrong = { instruction, before, state: before, isTrigger, isWrong: true };
+            return { stage, base, image, parent, steps: [...steps, wrong], state: before };
+          },
+        );
+        const step = { instruction, before, state, isTrigger };
         steps.push(step);
         return step;
       },
@@ -141,6 +152,15 @@ export class StagePlanner {
         return planned;
       },
     };
+  }
+
+  #orCut<T>(work: () => T, cut: () => PlannedStage): T {
+    try {
+      return work();
+    } catch (error) {
+      this.#cut ??= cut();
+      throw error;
+    }
   }
 
   /** Only COPY counts stages. Throws BuildFailure. */

@@ -11,6 +11,8 @@ export interface PlannedStep {
   readonly state: StageState;
   /** Set for steps of ONBUILD. */
   readonly isTrigger: boolean;
+  /** It is wrong: the state is that before it. */
+  readonly isWrong?: boolean;
 }
 
 /** A stage whose base is there, and whose instructions are planned one by one. */

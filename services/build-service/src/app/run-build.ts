@@ -109,8 +109,13 @@ interface ReadDockerfile {
   readonly escape: string;
 }
 
-/** Checks what was planned. Throws BuildFailure where it must not be built. */
-type PlanChecks = (planners: readonly StagePlanner[], ignore: string) => Promise<void>;
+/** Checks what was planned. */
+interface PlanChecks {
+  /** Looks at the stages, also when one of them could not be planned. */
+  planned(planners: readonly StagePlanner[], ignore: string): Promise<void>;
+  /** Throws BuildFailure when something was found where that must not be. */
+  end(): void;
+}
 
 /** A build, from the Dockerfile on. */
 export class RunningBuild {
@@ -167,8 +172,7 @@ export class RunningBuild {
     const read = this.#read();
     const planner = this.#planner(read, this.#request.platforms[0] ?? hostPlatform());
     const check = this.#check(read, this.#warn);
-    const { ignore } = await this.#plan([planner], read.target);
-    await check([planner], ignore);
+    await this.#plan([planner], read.target, check);
     const { buildArgs } = this.#request;
     const given = new Set(
       [...buildArgs].flatMap(([name, value]) => (value === undefined ? [] : name)),
@@ -203,10 +207,23 @@ export class RunningBuild {
   /** The Dockerfile in stages. Throws DockerfileSyntaxError, BuildFailure. */
   #read(): ReadDockerfile {
     const text = Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8");
-    const dockerfile = parseDockerfile(text, this.#grammar(text));
+    const dockerfile = this.#parse(text);
     const file = splitStages(dockerfile);
     const target = findTarget(file.stages, this.#request.target);
     return { dockerfile, file, target, escape: dockerfile.directives.get("escape") ?? "\\" };
+  }
+
+  /** What its lines tell counts also when one of them is wrong. */
+  #parse(text: string): Dockerfile {
+    try {
+      return parseDockerfile(text, this.#grammar(text));
+    } catch (error) {
+      if (error instanceof DockerfileSyntaxError && error.parsed !== undefined) {
+        const directives = readDirectives(text);
+        new DockerfileChecks({ directives }, this.#request, this.#warn).ofUnparsed(error.parsed);
+      }
+      throw error;
+    }
   }
 
   /** The classic builder knows no directive. */
@@ -247,9 +264,14 @@ export class RunningBuild {
   /** Tells what BuildKit's checks find in the text. @returns the rest of them, for when stages are planned */
   #check(read: ReadDockerfile, tell: (finding: Finding) => void): PlanChecks {
     const checks = this.#checks(read, tell);
-    return async (planners, ignore) => {
-      for (const planner of planners) checks.ofStages(await planner.planned(), read.escape, ignore);
-      checks.end();
+    return {
+      async planned(planners, ignore) {
+        for (const planner of planners)
+          checks.ofStages(await planner.planned(), read.escape, ignore);
+      },
+      end: () => {
+        checks.end();
+      },
     };
   }
 
@@ -269,11 +291,19 @@ export class RunningBuild {
   };
 
   /** The client sees one thing after the other: images, .dockerignore, the instructions. */
-  async #plan(planners: readonly StagePlanner[], target: Stage) {
+  async #plan(planners: readonly StagePlanner[], target: Stage, check: PlanChecks) {
     await Promise.all(planners.map((planner) => planner.prepare(target)));
     const ignore = await this.#inputs.ignore();
-    const plans = await Promise.all(planners.map((planner) => planner.plan(target)));
-    return { plans, ignore };
+    try {
+      const plans = await Promise.all(planners.map((planner) => planner.plan(target)));
+      await check.planned(planners, ignore);
+      check.end();
+      return { plans, ignore };
+    } catch (error) {
+      // What was understood before counts also then.
+      await check.planned(planners, ignore);
+      throw error;
+    }
   }
 
   /** Everything is planned, then solved from its end. */
@@ -282,8 +312,7 @@ export class RunningBuild {
     target: Stage,
     check: PlanChecks,
   ): Promise<PlatformResult[]> {
-    const { plans, ignore } = await this.#plan(planners, target);
-    await check(planners, ignore);
+    const { plans, ignore } = await this.#plan(planners, target, check);
     const roots = plans.map(({ state }) => state.tree);
     const vertices = reachable(roots);
     refuseGraph(vertices, this.#request.entitlements);

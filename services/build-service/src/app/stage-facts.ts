@@ -3,6 +3,7 @@ import { type Platform, parsePlatform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { expandWord, type Lookup } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
+import { didYouMean } from "../domain/dockerfile/nearest.ts";
 import { shownPlatforms } from "../domain/frontend/shown-platforms.ts";
 import type { Stage } from "../domain/frontend/stages.ts";
 import type { PlanContext } from "./plan-context.ts";
@@ -78,7 +79,9 @@ export class StageFacts {
     if (platform === undefined) return this.#context.platform;
     const text = this.#expandGlobal(platform, stage);
     if (text === "") {
-      throw new BuildFailure("empty platform value from expression " + platform, stage.from.lines);
+      const hint = this.#hintFor(platform);
+      const message = `empty platform value from expression ${platform}${hint}`;
+      throw new BuildFailure(message, stage.from.lines);
     }
     try {
       return parsePlatform(text);
@@ -90,6 +93,14 @@ export class StageFacts {
         before: [lines],
       });
     }
+  }
+
+  /** A name that may have been meant by one that is not set. */
+  #hintFor(word: string): string {
+    const { escape } = this.#context;
+    const { unset } = expandWord(word, (name) => this.#global.get(name), { escape });
+    const hints = unset.map((name) => didYouMean(name, [...this.#global.keys()]));
+    return hints.find((hint) => hint !== "") ?? "";
   }
 
   #expandGlobal(word: string, stage: Stage): string {

@@ -51,7 +51,9 @@ export function parseDockerfile(text: string, grammar: Grammar = "built in"): Do
   const emptyContinuations: number[] = [];
   let hasStage = false;
   let first: DockerfileSyntaxError | undefined;
+  const read: LogicalLine[] = [];
   for (const line of logicalLines(text)) {
+    if (first === undefined) read.push(line);
     if (line.emptyContinuation !== undefined) emptyContinuations.push(line.emptyContinuation);
     try {
       const instruction = parseInstruction(line, grammar);
@@ -66,7 +68,10 @@ export function parseDockerfile(text: string, grammar: Grammar = "built in"): Do
       first ??= error;
     }
   }
-  if (first !== undefined) throw first;
+  if (first !== undefined) {
+    first.parsed = { lines: read, emptyContinuations };
+    throw first;
+  }
   return { directives: readDirectives(text), instructions, emptyContinuations };
 }
 

@@ -6,6 +6,16 @@ export interface LineRange {
   readonly last: number;
 }
 
+/** Lines of a Dockerfile that were read before one was found wrong, and that one. */
+export interface Parsed {
+  readonly lines: readonly {
+    readonly keyword: string;
+    readonly original: string;
+    readonly lines: LineRange;
+  }[];
+  readonly emptyContinuations: readonly number[];
+}
+
 /** Thrown by the parser. */
 export class DockerfileSyntaxError extends Error {
   override readonly name = "DockerfileSyntaxError";
@@ -14,6 +24,8 @@ export class DockerfileSyntaxError extends Error {
   /** It is the text's form, before there are instructions: clients are told so in other words. */
   readonly isForm: boolean;
 
+  /** What was read until then; undefined: the form of the text is wrong. */
+  parsed: Parsed | undefined;
   /** Its line is not told in words. */
   readonly #isBare: boolean;
 

@@ -152,20 +152,31 @@ function step(
   });
 }
 
-function copy(
-  state: StageState,
-  instruction: CopyInstruction,
-  context: DispatchContext,
-): StageState {
-  const { kind } = instruction;
+/** What expands to nothing is not given. */
+function expandedFlags(
+  { chown = "", chmod = "", checksum = "" }: CopyInstruction,
+  expand: (word: string) => string,
+) {
+  const mode = expand(chmod);
+  return {
+    chown: expand(chown) || undefined,
+    chmod: mode === "" ? undefined : checkedMode(mode),
+    checksum: expand(checksum) || undefined,
+  };
+}
+
+function copy(state: StageState, given: CopyInstruction, context: DispatchContext): StageState {
+  const { kind } = given;
   // The classic builder passes heredocs over.
-  const heredocs = context.style === "classic" ? [] : instruction.heredocs;
-  if (heredocs.length === 0 && instruction.sources.length === 0)
+  const heredocs = context.style === "classic" ? [] : given.heredocs;
+  if (heredocs.length === 0 && given.sources.length === 0)
     throw new BuildFailure(`${kind} failed: no source files were specified`);
-  if (context.style === "classic" && instruction.chmod !== undefined) refuseFlag("chmod");
+  if (context.style === "classic" && given.chmod !== undefined) refuseFlag("chmod");
   const lookup = lookupIn(state);
   const expand = (word: string): string =>
     expandWord(word, lookup, { escape: context.escape }).text;
+  const { chown, chmod, checksum } = expandedFlags(given, expand);
+  const instruction = { ...given, checksum };
   const destination = destinationOf(state, expand(instruction.destination));
   const inputs = new Inputs();
   const paths = instruction.sources.map(expand);
@@ -193,9 +204,6 @@ function copy(
     });
     sources.push({ input: inputs.add(vertex), path: file.name, unpack: false });
   }
-  const chown = instruction.chown === undefined ? undefined : expand(instruction.chown);
-  const chmod =
-    instruction.chmod === undefined ? undefined : checkedMode(expand(instruction.chmod));
   const op: Op = {
     kind: "copy",
     sources,

@@ -3,6 +3,8 @@ import { expandWord } from "../dockerfile/expand.ts";
 import type { FromInstruction, Instruction } from "../dockerfile/instruction.ts";
 import { nearest } from "../dockerfile/nearest.ts";
 import type { Dockerfile } from "../dockerfile/parse.ts";
+import type { Parsed } from "../dockerfile/syntax-error.ts";
+import { splitBlanks, splitInstruction, takeFlags } from "../dockerfile/words.ts";
 import type { Stage, Stages } from "../frontend/stages.ts";
 import type { Finding } from "./rules.ts";
 
@@ -21,16 +23,23 @@ export interface FileContext {
 
 const reserved = new Set(["scratch", "context"]);
 
+function emptyContinuations(last: readonly number[]): Finding[] {
+  return last.map((line) => ({
+    rule: "NoEmptyContinuation",
+    message: "Empty continuation line",
+    lines: { first: line, last: line },
+  }));
+}
+
+/** Of a Dockerfile in which an instruction is wrong: what its lines tell up to there. */
+export function lintUnparsed(parsed: Parsed): Finding[] {
+  return [...emptyContinuations(parsed.emptyContinuations), ...parsed.lines.flatMap(ofKeyword)];
+}
+
 /** In BuildKit's order. */
 export function lintFile(dockerfile: Dockerfile, file: Stages, context: FileContext): Finding[] {
   return [
-    ...dockerfile.emptyContinuations.map(
-      (line): Finding => ({
-        rule: "NoEmptyContinuation",
-        message: "Empty continuation line",
-        lines: { first: line, last: line },
-      }),
-    ),
+    ...emptyContinuations(dockerfile.emptyContinuations),
     ...dockerfile.instructions.flatMap(keywords),
     ...stageNames(file.stages),
     ...casing(file.stages),
@@ -40,20 +49,27 @@ export function lintFile(dockerfile: Dockerfile, file: Stages, context: FileCont
 }
 
 function keywords(instruction: Instruction): Finding[] {
-  const { lines, original } = instruction;
-  if (instruction.kind === "MAINTAINER") {
+  const { kind: keyword, original, lines } = instruction;
+  return [...descriptions(instruction), ...ofKeyword({ keyword, original, lines })];
+}
+
+function ofKeyword({ keyword, original, lines }: Parsed["lines"][number]): Finding[] {
+  if (keyword === "MAINTAINER") {
     const message = "Maintainer instruction is deprecated in favor of using label";
     return [{ rule: "MaintainerDeprecated", message, lines }];
   }
-  const [, from = "", as = "", name = ""] = /^(from)\s.*\s(as)\s+(\S+)\s*$/is.exec(original) ?? [];
-  const found: Finding[] = descriptions(instruction);
+  if (keyword !== "FROM") return [];
+  const { word: from, rest } = splitInstruction(original);
+  const [, as = "", name = "", ...more] = splitBlanks(takeFlags(rest).rest);
+  if (name === "" || more.length > 0) return [];
+  const found: Finding[] = [];
   if (name !== name.toLowerCase()) {
     const message = `Stage name '${name}' should be lowercase`;
     found.push({ rule: "StageNameCasing", message, lines });
   }
   const isLower = from === from.toLowerCase();
   const isUpper = from === from.toUpperCase();
-  if ((isLower && as !== as.toLowerCase()) || (isUpper && as !== as.toUpperCase())) {
+  if ((isLower && as !== "as") || (isUpper && as !== "AS")) {
     const message = `'${as}' and '${from}' keywords' casing do not match`;
     found.push({ rule: "FromAsCasing", message, lines });
   }
@@ -137,6 +153,11 @@ function fromArguments(
   const declared = globalArgs.flatMap(({ args }) => args.map(({ name }) => name));
   const known = [...declared, ...context.predefined.keys()];
   const found: Finding[] = [];
+  const matched = new Set<string>();
+  const predefined = (name: string): string | undefined => {
+    matched.add(name);
+    return context.predefined.get(name) ?? (known.includes(name) ? "x" : undefined);
+  };
   const undeclared = (word: string): void => {
     const { unset } = expandWord(word, (name) => (known.includes(name) ? "x" : undefined), context);
     for (const name of unset) {
@@ -149,14 +170,15 @@ function fromArguments(
   undeclared(image);
   if (platform === undefined) return found;
   undeclared(platform);
-  if (/^\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})$/.test(platform)) {
+  const target = context.predefined.get("TARGETPLATFORM");
+  const { text } = expandWord(platform, predefined, context);
+  if (matched.size === 1 && matched.has("TARGETPLATFORM") && text === target) {
     const message = `Setting platform to predefined ${platform} in FROM is redundant as this is the default behavior`;
     found.push({ rule: "RedundantTargetPlatform", message, lines });
   } else if (!platform.includes("$")) {
     // A stage that says in its name for what it is means it.
     const parts = context.platform(platform);
-    const isNamed =
-      parts !== undefined && (as.includes(parts.os) || as.includes(parts.architecture));
+    const isNamed = parts === undefined || as.includes(parts.os) || as.includes(parts.architecture);
     const message = `FROM --platform flag should not use constant value ${JSON.stringify(platform)}`;
     if (!isNamed) found.push({ rule: "FromPlatformFlagConstDisallowed", message, lines });
   }

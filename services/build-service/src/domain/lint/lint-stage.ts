@@ -1,6 +1,12 @@
 /** Checks of a stage's instructions, each with the state that it changes. */
-import { expandWord } from "../dockerfile/expand.ts";
+import {
+  type ExpandOptions,
+  expandToWords,
+  expandWord,
+  type Lookup,
+} from "../dockerfile/expand.ts";
 import type { Instruction } from "../dockerfile/instruction.ts";
+import { mountWords } from "../dockerfile/mount-words.ts";
 import { nearest } from "../dockerfile/nearest.ts";
 import { lookupIn, type StageState } from "../frontend/stage-state.ts";
 import type { Finding, RuleName } from "./rules.ts";
@@ -9,6 +15,8 @@ import type { Finding, RuleName } from "./rules.ts";
 export interface LintedStep {
   readonly instruction: Instruction;
   readonly before: StageState;
+  /** The build fails at it: only what it asks for is looked at. */
+  readonly isWrong?: boolean;
 }
 
 /** Names of secrets, but for keys that are public. */
@@ -34,7 +42,12 @@ export function lintStage(steps: readonly LintedStep[], context: StageContext): 
   const found: Finding[] = [];
   const earlier = new Map<string, Instruction>();
   let directorySet = hasDirectory;
-  for (const { instruction, before } of steps) {
+  for (const { instruction, before, isWrong = false } of steps) {
+    if (isWrong) {
+      for (const message of undefinedVariables(instruction, before, escape))
+        found.push({ rule: "UndefinedVar", message, lines: instruction.lines });
+      continue;
+    }
     const add = (rule: RuleName, message: string, at: Instruction = instruction): void => {
       found.push({ rule, message, lines: at.lines });
     };
@@ -45,7 +58,7 @@ export function lintStage(steps: readonly LintedStep[], context: StageContext): 
       add("MultipleInstructionsDisallowed", text, first);
     }
     earlier.set(kind, instruction);
-    for (const [rule, message] of findingsOf(instruction, before)) add(rule, message);
+    for (const [rule, message] of findingsOf(instruction, before, escape)) add(rule, message);
     for (const message of undefinedVariables(instruction, before, escape))
       add("UndefinedVar", message);
     for (const message of ignoredSources(instruction, before, context))
@@ -64,8 +77,11 @@ export function lintStage(steps: readonly LintedStep[], context: StageContext): 
 
 function* findingsOf(
   instruction: Instruction,
-  { document }: StageState,
+  state: StageState,
+  escape: string,
 ): Generator<readonly [RuleName, string]> {
+  const { document } = state;
+  const expand = (word: string): string[] => expandToWords(word, lookupIn(state), { escape });
   const { kind, original } = instruction;
   // As it is written.
   const keyword = original.split(/\s/)[0] ?? kind;
@@ -73,7 +89,7 @@ function* findingsOf(
     case "ENV":
     case "LABEL":
       if (/^\S+\s+[^\s=]+(?:\s|$)/.test(original)) {
-        const text = `"${kind} key=value" should be used instead of legacy "${kind} key value" format`;
+        const text = `"${keyword} key=value" should be used instead of legacy "${keyword} key value" format`;
         yield ["LegacyKeyValueFormat", text];
       }
       if (kind === "ENV") yield* instruction.pairs.flatMap(({ key }) => secrets("ENV", key));
@@ -90,7 +106,7 @@ function* findingsOf(
       }
       break;
     case "EXPOSE":
-      for (const word of instruction.words) yield* exposed(word);
+      for (const word of instruction.words.flatMap(expand)) yield* exposed(word);
       break;
     default:
   }
@@ -138,23 +154,54 @@ function undefinedVariables(
   const lookup = lookupIn(before);
   const environment = (before.document.config.Env ?? []).map((each) => each.split("=")[0] ?? "");
   const known = [...environment, ...before.args.keys()];
-  // Also where the word has a default for it.
-  const unset = new Set<string>();
-  for (const word of wordsOf(instruction)) {
-    const value = (name: string): string | undefined => {
-      if (!known.includes(name)) unset.add(name);
-      return lookup(name);
-    };
-    expandWord(word, value, { escape });
-  }
-  return [...unset].map((name) => {
-    const near = nearest(name, known);
-    return `Usage of undefined variable '$${name}'${near === undefined ? "" : ` (did you mean $${near}?)`}`;
+  const given = known.filter((name) => lookup(name) !== undefined);
+  return wordsOf(instruction).flatMap(({ word, options = { escape } }) => {
+    const unset = unsetIn(word, lookup, options).filter((name) => !known.includes(name));
+    return unset.map((name) => {
+      const near = nearest(name, given);
+      return `Usage of undefined variable '$${name}'${near === undefined ? "" : ` (did you mean $${near}?)`}`;
+    });
   });
 }
 
+/** Also where a modifier stands in, and up to where the word is wrong. */
+function unsetIn(word: string, lookup: Lookup, options: ExpandOptions): string[] {
+  const unset = new Set<string>();
+  try {
+    expandWord(
+      word,
+      (name) => {
+        const value = lookup(name);
+        if (value === undefined) unset.add(name);
+        return value;
+      },
+      options,
+    );
+  } catch {
+    // The build fails at it.
+  }
+  return [...unset];
+}
+
+interface ExpandedWord {
+  readonly word: string;
+  /** Undefined: as any word of the file. */
+  readonly options?: ExpandOptions;
+}
+
 /** The words in which variables are filled in. */
-function wordsOf(instruction: Instruction): string[] {
+function wordsOf(instruction: Instruction): ExpandedWord[] {
+  const bodies =
+    instruction.kind === "COPY" || instruction.kind === "ADD"
+      ? instruction.heredocs.filter(({ expand }) => expand)
+      : [];
+  return [
+    ...plainWords(instruction).map((word) => ({ word })),
+    ...bodies.map(({ content }) => ({ word: content, options: { noQuotes: true } })),
+  ];
+}
+
+function plainWords(instruction: Instruction): string[] {
   switch (instruction.kind) {
     case "ENV":
     case "LABEL":
@@ -163,14 +210,18 @@ function wordsOf(instruction: Instruction): string[] {
       return instruction.args.flatMap(({ defaultValue }) => defaultValue ?? []);
     case "COPY":
     case "ADD": {
-      const { sources, destination, chown, chmod } = instruction;
-      return [...sources, destination, chown ?? "", chmod ?? ""];
+      const { sources, destination, chown, chmod, checksum, exclude } = instruction;
+      const flags = [chown ?? "", chmod ?? "", checksum ?? "", ...exclude];
+      return [...flags, ...sources, destination];
     }
+    case "RUN":
+      return instruction.mounts.flatMap((mount) =>
+        mountWords(mount).map((field) => field.slice(field.indexOf("=") + 1)),
+      );
     case "USER":
     case "WORKDIR":
     case "STOPSIGNAL":
       return [instruction.text];
-    case "EXPOSE":
     case "VOLUME":
       return [...instruction.words];
     default:

@@ -1,4 +1,5 @@
 /** BuildKit's checks of Dockerfiles: their names, what each is about, and which a Dockerfile wants. */
+import { goQuote } from "../dockerfile/go-quote.ts";
 import type { LineRange } from "../dockerfile/syntax-error.ts";
 
 /** What each rule says of itself. */
@@ -88,15 +89,14 @@ export function readCheckOptions(text: string): CheckOptions {
   const skip = new Set<string>();
   const tried = new Set<string>();
   let isError = false;
-  for (const part of text.split(";").map((each) => each.trim())) {
-    if (part === "") continue;
+  for (const part of text === "" ? [] : text.split(";").map((each) => each.trim())) {
     const [key = "", value] = part.split(/=(.*)/s);
-    if (value === undefined) throw new Error(`invalid check option ${JSON.stringify(part)}`);
+    if (value === undefined) throw wrongOption(`invalid check option ${goQuote(part)}`);
     const name = key.trim();
     const list = name === "skip" ? skip : name === "experimental" ? tried : undefined;
     if (list !== undefined) for (const rule of value.split(",")) list.add(rule.trim());
-    else if (name === "error") isError = booleanOf(value.trim());
-    else throw new Error(`invalid check option ${JSON.stringify(name)}`);
+    else if (name === "error") isError = booleanOf(value.trim(), part);
+    else throw wrongOption(`invalid check option ${goQuote(name)}`);
   }
   const isIn = (list: ReadonlySet<string>, rule: RuleName): boolean =>
     list.has("all") || list.has(rule);
@@ -106,8 +106,12 @@ export function readCheckOptions(text: string): CheckOptions {
   };
 }
 
-function booleanOf(text: string): boolean {
-  if (/^(?:1|t|true)$/i.test(text)) return true;
-  if (/^(?:0|f|false)$/i.test(text)) return false;
-  throw new Error(`failed to parse check option "error": ${JSON.stringify(text)} is no boolean`);
+const wrongOption = (reason: string): Error =>
+  new Error(`failed to parse check options: ${reason}`);
+
+function booleanOf(text: string, part: string): boolean {
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
+  const reason = `strconv.ParseBool: parsing ${goQuote(text)}: invalid syntax`;
+  throw wrongOption(`failed to parse check option ${goQuote(part)}: ${reason}`);
 }
