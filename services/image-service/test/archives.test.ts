@@ -76,6 +76,12 @@ describe("a saved archive", () => {
       index.manifests.map(({ annotations }) => annotations["io.containerd.image.name"]),
       ["many:a", "many:b", "many:c", "other:1"].map((name) => `docker.io/library/${name}`),
     );
+    const { image } = await service.images.inspectImage({ image: "other:1" });
+    const nameless = await membersOf(await save(service, [`other@${image?.id ?? ""}`]));
+    const [entry] = (
+      JSON.parse(nameless.get("index.json")?.toString() ?? "") as { manifests: object[] }
+    ).manifests;
+    assert.deepEqual(Object.keys(entry ?? {}), ["mediaType", "digest", "size"]);
     await assert.rejects(save(service, ["man"]), {
       kind: "not_found",
       message: "No such image: man:latest",

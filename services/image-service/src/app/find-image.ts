@@ -45,6 +45,8 @@ export function findImages(
   const found = lookUp(metadata, text);
   if (found !== undefined && found.name === undefined) return [found];
   const { domain, path, tag, digest } = parseReference(text);
+  // Who asks for content by its digest has no name in mind.
+  if (found !== undefined && digest !== undefined) return [{ ...found, name: undefined }];
   if (tag === undefined && digest === undefined) {
     const prefix = `${canonicalName({ domain, path })}:`;
     const tagged = [...metadata.names.values()].flatMap(({ name, digest: id }): FoundImage[] => {
