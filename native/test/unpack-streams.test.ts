@@ -18,6 +18,25 @@ import {
 
 for (const build of builds) {
   describe(`unpack (${build})`, () => {
+    it("probe tells what begins with an entry", async (t) => {
+      const work = workDirectory(t);
+      const archive = tarOf({ name: "file", data: Buffer.from("content") });
+      const small = gzipSync(archive);
+      const cases: readonly (readonly [boolean, Buffer])[] = [
+        ...[archive, small, zstdCompressSync(archive), archive.subarray(0, 512)].map(
+          (bytes) => [true, bytes] as const,
+        ),
+        ...[
+          ...[Buffer.alloc(0), Buffer.alloc(10_240), Buffer.from("text"), gzipSync("text")],
+          ...[gzipSync(small), small.subarray(0, 20), archive.subarray(1)],
+        ].map((bytes) => [false, bytes] as const),
+      ];
+      for (const [archive, input] of cases) {
+        const outcome = await runUnpack(build, work, ["probe"], { input });
+        assert.deepEqual(outcome.report, { ok: true, archive }, JSON.stringify(outcome));
+      }
+      assert.deepEqual(readdirSync(work), []);
+    });
     for (const format of [
       "pax",
       "gnu",

@@ -38,6 +38,9 @@ enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2, kReportLost = 3 };
 // Small archives compress to nearly nothing; the ratio counts only beyond this many bytes.
 constexpr uint64_t kRatioFreeBytes = 64 << 20;
 
+// A question whether something is an archive reads that much at a time: seldom more than the first header is wanted.
+constexpr size_t kProbeBytes = 64 << 10;
+
 struct StreamTotals {
   std::string digest;
   std::string diff_id;
@@ -62,6 +65,15 @@ size_t decode(Decoder& decoder, std::span<uint8_t> chunk, const Options& options
     size_t blocks = decoder.filled() - decoder.filled() % kBlockSize;
     if (options.mode == Mode::kApply && blocks > 0) queue.publish(blocks, false);
     throw;
+  }
+}
+
+// As much as there is before the fault, in whole blocks.
+size_t read_up_to_fault(Decoder& decoder, std::span<uint8_t> chunk) {
+  try {
+    return decoder.read(chunk);
+  } catch (const Failure&) {
+    return decoder.filled() - decoder.filled() % kBlockSize;
   }
 }
 
@@ -187,6 +199,29 @@ std::string run_extract(const Sandbox& sandbox, const Options& options) {
       .finish();
 }
 
+// Whether what comes in begins, uncompressed, with an entry: what is no archive, or one without any, is a plain file.
+std::string run_probe(const Options& options) {
+  lock_system_calls(options);
+  bool found = false;
+  try {
+    Input input(kInputFd, kReportFd, false);
+    Compression compression = options.compression;
+    std::unique_ptr<Decoder> decoder = open_decoder(compression, input);
+    std::vector<uint8_t> chunk(kProbeBytes);
+    bool last = false;
+    TarReader tar([&]() -> std::span<const uint8_t> {
+      if (last) return {};
+      size_t size = read_up_to_fault(*decoder, chunk);
+      last = size < chunk.size();
+      return std::span<const uint8_t>(chunk).first(size);
+    });
+    found = tar.next() != nullptr;
+  } catch (const Failure&) {
+    found = false;
+  }
+  return JsonLine().flag("ok", true).flag("archive", found).finish();
+}
+
 std::unique_ptr<BlockIndex> open_index(const Options& options) {
   if (!options.blocks) return nullptr;
   std::vector<std::pair<int, int>> others;
@@ -221,6 +256,7 @@ std::string run(const Options& options) {
   switch (options.mode) {
     case Mode::kUnpack:
     case Mode::kApply: return run_extract(sandbox, options);
+    case Mode::kProbe: return run_probe(options);
     case Mode::kPack: return run_pack(sandbox, options);
     case Mode::kStat: lock_system_calls(options); return stat_path(sandbox, options);
     case Mode::kUser: lock_system_calls(options); return find_user(sandbox, options);

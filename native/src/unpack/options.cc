@@ -44,8 +44,8 @@ bool parse_compression(std::string_view text, Compression& out) {
 
 bool parse_mode(std::string_view text, Mode& out) {
   static const std::map<std::string_view, Mode> kNames = {
-      {"unpack", Mode::kUnpack}, {"apply", Mode::kApply},     {"pack", Mode::kPack},
-      {"stat", Mode::kStat},     {"user", Mode::kUser},       {"changes", Mode::kChanges},
+      {"unpack", Mode::kUnpack}, {"apply", Mode::kApply}, {"probe", Mode::kProbe},     {"pack", Mode::kPack},
+      {"stat", Mode::kStat},     {"user", Mode::kUser},   {"changes", Mode::kChanges},
   };
   auto found = kNames.find(text);
   if (found == kNames.end()) return false;

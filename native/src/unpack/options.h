@@ -8,7 +8,7 @@
 
 namespace gantry::unpack {
 
-enum class Mode { kUnpack, kApply, kPack, kStat, kUser, kChanges };
+enum class Mode { kUnpack, kApply, kProbe, kPack, kStat, kUser, kChanges };
 enum class Compression { kAuto, kNone, kGzip, kZstd, kBzip2, kXz };
 
 // Descriptors that the caller opened for us.

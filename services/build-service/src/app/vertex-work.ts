@@ -242,7 +242,7 @@ export class BoundWork implements VertexWork {
     if (source.unpack) {
       const plain = files.plainFiles(fromRoot, source.path);
       const [only] = plain;
-      if (plain.length === 1 && only !== undefined && archives.isArchive(only)) {
+      if (plain.length === 1 && only !== undefined && (await archives.hasEntries(only, signal))) {
         const owned = op.chown === undefined ? undefined : owner;
         files.makeDirectories(toRoot, op.destination, owner ?? { uid: 0, gid: 0 });
         const place = { root: toRoot, path: op.destination };

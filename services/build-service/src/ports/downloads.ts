@@ -51,6 +51,8 @@ export interface Archives {
   ): Promise<void>;
   /** Packs a tree as a tar, in a folder of that name; empty: at the top. */
   pack(root: string, folder: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  /** Whether a file is a tar, maybe compressed. */
+  /** Whether a file looks like a tar, or like something compressed. */
   isArchive(path: string): boolean;
+  /** Whether a file is a tar that has an entry, maybe compressed. */
+  hasEntries(path: string, signal: AbortSignal): Promise<boolean>;
 }

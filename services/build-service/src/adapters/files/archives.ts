@@ -1,6 +1,7 @@
 /** The Archives port over native/'s unpack program, which works inside the tree it is given. */
 import { spawn } from "node:child_process";
-import { closeSync, constants, openSync, readSync } from "node:fs";
+import { closeSync, constants, createReadStream, openSync, readSync } from "node:fs";
+import path from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { internal } from "@gantry/errors";
@@ -10,18 +11,14 @@ import type { Archives } from "../../ports/downloads.ts";
 /** @param program path of the unpack program */
 export function openArchives(program: string): Archives {
   return {
-    async unpack(input, { root, path }, owner, signal) {
-      const args = ["apply", "--path", path];
+    async unpack(input, { root, path: place }, owner, signal) {
+      const args = ["apply", "--path", place];
       if (owner !== undefined) args.push("--chown", `${String(owner.uid)}:${String(owner.gid)}`);
-      const child = start(program, args, root, signal, "pipe");
-      // The program may fail before the input ends: its report says why.
-      if (child.stdin === null) throw internal("the unpack program has no input");
-      const fed = pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch(
-        (error: unknown) => error,
-      );
-      await finished(child);
-      const problem = await fed;
-      if (problem instanceof Error && !isBrokenPipe(problem)) throw problem;
+      await fed(start(program, args, root, signal, "pipe"), input);
+    },
+    async hasEntries(file, signal) {
+      const child = start(program, ["probe"], path.dirname(file), signal, "pipe");
+      return (await fed(child, createReadStream(file))).archive === true;
     },
     async *pack(root, folder, signal) {
       const name = folder === "" ? [] : ["--name", folder];
@@ -58,7 +55,27 @@ function start(
   }
 }
 
-async function finished({ child, stderr, stdout, stdin }: Child): Promise<void> {
+/** What the program says when it succeeds. */
+interface Report {
+  readonly ok?: boolean;
+  readonly message?: string;
+  readonly path?: string;
+  readonly archive?: boolean;
+}
+
+/** Gives the program its input, of which it may take less than there is: its report says why. */
+async function fed(child: Child, input: AsyncIterable<Uint8Array>): Promise<Report> {
+  if (child.stdin === null) throw internal("the unpack program has no input");
+  const feeding = pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch(
+    (error: unknown) => error,
+  );
+  const report = await finished(child);
+  const problem = await feeding;
+  if (problem instanceof Error && !isBrokenPipe(problem)) throw problem;
+  return report;
+}
+
+async function finished({ child, stderr, stdout, stdin }: Child): Promise<Report> {
   if (stdin !== null) stdout.resume();
   const ended = new Promise<string>((resolve, reject) => {
     child.once("error", reject);
@@ -73,22 +90,18 @@ async function finished({ child, stderr, stdout, stdin }: Child): Promise<void> 
   ]);
   const line = report.trimEnd().split("\n").at(-1) ?? "";
   if (line === "") throw internal(`unpack program ended with ${exit}: ${complaint.trim()}`);
-  const parsed = JSON.parse(line) as {
-    readonly ok?: boolean;
-    readonly message?: string;
-    readonly path?: string;
-  };
-  if (parsed.ok === true) return;
+  const parsed = JSON.parse(line) as Report;
+  if (parsed.ok === true) return parsed;
   throw new BuildFailure(wordsOf(parsed.message ?? "archive cannot be unpacked", parsed.path));
 }
 
 /** What clients are used to read of an archive that is none. */
-function wordsOf(message: string, path: string | undefined): string {
+function wordsOf(message: string, entry: string | undefined): string {
   if (/: unexpected end(?: of archive)?$/.test(message)) return "unexpected EOF";
   if (message.endsWith(": invalid header checksum")) return "archive/tar: invalid tar header";
-  if (path === undefined || path === "") return message;
-  if (message.includes(" is outside of ")) return `invalid entry name ${JSON.stringify(path)}`;
-  return `${message}: ${path}`;
+  if (entry === undefined || entry === "") return message;
+  if (message.includes(" is outside of ")) return `invalid entry name ${JSON.stringify(entry)}`;
+  return `${message}: ${entry}`;
 }
 
 async function text(stream: Readable): Promise<string> {
@@ -110,9 +123,9 @@ const magics = [
 ] as const;
 
 /** By its first bytes: gzip, bzip2, xz, zstd, or a tar's own mark. */
-function isArchive(path: string): boolean {
+function isArchive(file: string): boolean {
   const head = Buffer.alloc(512);
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
     readSync(fd, head, 0, head.length, 0);
   } finally {
