@@ -1,7 +1,7 @@
 /** What a stage stands on before its first instruction. */
 import type { Platform } from "@gantry/oci";
 import type { DispatchStyle } from "../domain/frontend/dispatch-context.ts";
-import { defaultPath, type StageState } from "../domain/frontend/stage-state.ts";
+import { defaultPath, envMap, type StageState } from "../domain/frontend/stage-state.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import type { BaseImage } from "../ports/layers.ts";
@@ -43,7 +43,7 @@ export function emptyState(tree: Vertex, platform: Platform, style: DispatchStyl
   return { tree, document, args: new Map(), hiding: new Set(), hasCommand: false, platform };
 }
 
-/** A base image's document without what belongs to its own making. */
+/** A base image's document without what belongs to its own making, with a path to find programs by. */
 export function startingDocument(document: ImageConfigDocument): ImageConfigDocument {
   const {
     created: _created,
@@ -53,5 +53,8 @@ export function startingDocument(document: ImageConfigDocument): ImageConfigDocu
     ...rest
   } = document;
   const { container_config: _containerConfig, docker_version: _version, ...kept } = rest;
-  return { ...kept, config: { ...kept.config } };
+  const env = kept.config.Env ?? [];
+  const hasPath = envMap(env).has("PATH") || kept.os === "windows";
+  const Env = hasPath ? env : [...env, `PATH=${defaultPath}`];
+  return { ...kept, config: { ...kept.config, Env } };
 }

@@ -221,6 +221,14 @@ describe("arguments", () => {
   });
 });
 
+describe("a base without PATH", () => {
+  it("gets the default one, behind what it has", async () => {
+    const { planned } = await plan(["FROM one", "ENV PATH=/x:$PATH"], { config: { Env: ["A=b"] } });
+    const wanted = "PATH=/x:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    assert.deepEqual(planned.state.document.config.Env, ["A=b", wanted]);
+  });
+});
+
 describe("triggers of the base", () => {
   it("come first, and are not handed on", async () => {
     const config = { OnBuild: ["COPY x /x", "RUN trigger"] };

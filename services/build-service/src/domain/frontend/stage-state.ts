@@ -68,7 +68,6 @@ export function setArguments(state: StageState): [string, string][] {
 /** Environment of a RUN. */
 export function runEnvironment(state: StageState): string[] {
   let env = [...(state.document.config.Env ?? [])];
-  if (!envMap(env).has("PATH")) env.unshift(`PATH=${defaultPath}`);
   for (const [name, value] of setArguments(state)) env.push(`${name}=${value}`);
   for (const name of state.hiding) env = putEnv(env, name, state.args.get(name) ?? "");
   return env;
