@@ -75,22 +75,6 @@ describe("COPY --from", () => {
   });
 });
 
-describe("the stream", () => {
-  it("tells the image of each stage", async () => {
-    const lines = ["FROM busybox AS one", "ENV a=b", "FROM one", "ENV c=d"];
-    const folder = await builds.context({ Dockerfile: lines.join("\n") });
-    const answer = await builds.post("", await tarOf(folder));
-    const told = answer.body
-      .trim()
-      .split("\n")
-      .flatMap((line) => (JSON.parse(line) as { aux?: { ID: string } }).aux?.ID ?? []);
-    const [first, second, ...more] = told;
-    assert.deepEqual([told.length, more], [2, []]);
-    const parent = ["image", "inspect", "-f", "{{.Parent}}", second ?? ""];
-    assert.equal(await builds.engine.docker(parent), first);
-  });
-});
-
 describe("VOLUME", () => {
   it("is refused over a file, every time", async () => {
     const lines = ["FROM busybox", "RUN touch /file", "VOLUME /file"];

@@ -171,11 +171,9 @@ export class StagePlanner {
     if (style === "buildkit" && isNumber && by.kind === "RUN") return undefined;
     const stage = stageCalled(stages, name.toLowerCase());
     if (stage !== undefined || !isNumber || this.#namedContext(name) !== undefined) return stage;
-    throw new BuildFailure(
-      style === "classic"
-        ? `invalid from flag value ${name}: index out of bounds`
-        : `invalid stage index ${String(Number(name))}`,
-    );
+    if (style === "buildkit") throw new BuildFailure(`invalid stage index ${String(Number(name))}`);
+    const reason = Number(name) === built ? "refers to current build stage" : "index out of bounds";
+    throw new BuildFailure(`invalid from flag value ${name}: ${reason}`);
   }
 
   async #base(

@@ -212,6 +212,13 @@ describe("images", () => {
     assert.equal("Created" in at(44), false);
   });
 
+  it("show no command for an empty one", () => {
+    const configJson = Buffer.from('{"config":{"Cmd":[],"Entrypoint":[]}}');
+    const image = create(ImageSchema, { ...untagged, configJson });
+    const { Cmd, Entrypoint } = parsed(encodeImage(image, 51, false)).Config;
+    assert.deepEqual([Cmd, Entrypoint], [null, null]);
+  });
+
   it("with an unreadable config are shown with an empty one", () => {
     const image = create(ImageSchema, { ...untagged, configJson: Buffer.from("{{{") });
     assert.deepEqual(parsed(encodeImage(image, 52, false)).Config, {});

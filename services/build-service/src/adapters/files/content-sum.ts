@@ -48,7 +48,7 @@ export async function sumOfSource(
   const rules = exclude.length === 0 ? undefined : new IgnoreRules(exclude.join("\n"));
   for (const { place, name } of matchSources(root, path)) {
     if (place.stat === undefined) continue;
-    // The name of a pattern's match is part of the result; a plain path's is in the key already.
+    // The name is part of the result.
     hash.update(`${name.split("/").at(-1) ?? ""}\0`);
     for await (const line of summer.lines(place.path, place.stat, "", rules)) hash.update(line);
   }

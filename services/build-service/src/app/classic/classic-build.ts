@@ -29,6 +29,7 @@ import { importLocalCaches } from "../import-cache.ts";
 import { runBuild } from "../run-build.ts";
 import { StepImages } from "./step-images.ts";
 import { type ClassicMessage, ClassicTeller, shortOf } from "./step-listener.ts";
+import { refuseVolumesOverFiles } from "./volume-places.ts";
 
 /** What the endpoint's query says, beside the build itself. */
 export interface ClassicRequest {
@@ -182,6 +183,7 @@ export async function classicBuild(
   const teller = new ClassicTeller(quietly, parts.cache, {
     ...{ noCache: request.build.noCache, buildArgs: request.build.buildArgs },
     ...{ remove: request.remove, forceRemove: request.forceRemove, images, onLost },
+    checkVolumes: (step, session) => refuseVolumesOverFiles(parts, step, session, signal),
   });
   try {
     await importLocalCaches(parts, request.cacheFrom, signal);

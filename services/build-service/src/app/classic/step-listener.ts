@@ -45,6 +45,8 @@ export interface TellerOptions {
   readonly buildArgs: BuildRequest["buildArgs"];
   /** Takes the images of steps. */
   readonly images: StepImages;
+  /** Throws BuildFailure for volumes that can't be where the step wants them. */
+  readonly checkVolumes: (step: PlannedStep, session: SolveSession) => Promise<void>;
   /** Hears why images of a build that failed are not there. */
   readonly onLost: (error: unknown) => void;
 }
@@ -215,6 +217,7 @@ export class ClassicTeller implements StepListener {
     // Docker runs a container also where nothing runs.
     const pretend = (): Promise<void> => this.#pretend(step, parent, containers);
     this.#container = "";
+    if (step.instruction.kind === "VOLUME") await this.#options.checkVolumes(step, session);
     if (!isConfig) await this.#treeStep(tree, session, tracker, pretend);
     if (this.#container !== "" && !this.#options.remove) {
       await this.#images.store();

@@ -136,7 +136,9 @@ function changeCommand(
       Cmd: words,
       ...(style === "buildkit" && { ArgsEscaped: true }),
     });
-    return { state: { ...next, hasCommand: true }, text };
+    // The classic builder takes an empty one for none.
+    const isGiven = style === "buildkit" || given.length > 0;
+    return { state: { ...next, hasCommand: state.hasCommand || isGiven }, text };
   }
   const Cmd = state.hasCommand ? config.Cmd : null;
   const change = { Entrypoint: words, ...(Cmd !== undefined && { Cmd }) };

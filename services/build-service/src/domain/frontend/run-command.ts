@@ -1,6 +1,7 @@
 /** What a RUN executes: its words, and how they are shown. */
 import { heredocMark } from "../dockerfile/heredocs.ts";
 import type { RunInstruction } from "../dockerfile/instruction.ts";
+import type { RunConfig } from "../image-config.ts";
 import { type RunMount, vertexOf } from "../solver/vertex.ts";
 import { commandWords } from "./config-instructions.ts";
 import type { DispatchStyle, Inputs } from "./dispatch-context.ts";
@@ -43,6 +44,9 @@ export function runCommand(
   const { config } = state.document;
   // The classic builder leaves them to the shell, without their lines.
   const only = style === "classic" ? undefined : heredocs[0];
+  if (command.form === "exec" && command.args.length === 0 && style === "classic") {
+    return { args: ownProgram(config), text: `RUN ${argumentPrefix(state, style).trimEnd()}` };
+  }
   if (command.form === "exec" || only === undefined) {
     const args = commandWords(command, config, style);
     return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
@@ -62,6 +66,11 @@ export function runCommand(
     : [command.text, ...heredocs.map(({ name, raw }) => `${raw}${name}`)].join("\n");
   const args = commandWords({ form: "shell", text: script }, config, style);
   return { args, text: `RUN ${argumentPrefix(state, style)}${args.join(" ")}` };
+}
+
+/** What the image runs by itself, as a container of the classic builder does that is told nothing. */
+function ownProgram({ Entrypoint, Cmd }: RunConfig): readonly string[] {
+  return (Entrypoint ?? []).length > 0 ? (Entrypoint ?? []) : (Cmd ?? []);
 }
 
 /** `|2 A=b C=d `, or empty. BuildKit names those, too, that an ENV hides, with its value. */

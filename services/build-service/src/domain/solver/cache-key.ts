@@ -30,17 +30,16 @@ function mountIdentity(mount: RunMount): unknown {
   }
 }
 
-/** What of a COPY counts beside the content: names of sources as they end up. */
+/**
+ * What of a COPY counts beside the content. That has the names of what a source means, so that a pattern and the path
+ * of what it matches are the same.
+ */
 export function copyIdentity(op: CopyOp): unknown {
   const { sources, ...rest } = op;
   return [
     rest,
-    sources.map(({ path, unpack, name }) => [name ?? baseName(path, op.parents), unpack]),
+    sources.map(({ path, unpack, name }) => [name ?? (op.parents ? path : ""), unpack]),
   ];
-}
-
-function baseName(path: string, parents: boolean): string {
-  return parents ? path : (path.split("/").at(-1) ?? "");
 }
 
 /** What of a WORKDIR counts. */
