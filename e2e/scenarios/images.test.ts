@@ -230,6 +230,15 @@ describe("images with the CLI", () => {
     assert.deepEqual(await names("derived:1"), ["child"]);
     const id = await docker("images", "-q", "--no-trunc", "derived:1");
     assert.deepEqual(await names(id.slice("sha256:".length, "sha256:".length + 12)), ["child"]);
+    // Equal layers make no family.
+    await docker("commit", "base", "derived:2");
+    await docker("create", "--name", "nephew", "derived:2");
+    await docker("commit", "nephew", "derived:3");
+    await docker("create", "--name", "grandnephew", "derived:3");
+    assert.deepEqual(await names("derived:1"), ["child"]);
+    assert.deepEqual(await names("derived:2"), ["grandnephew", "nephew"]);
+    await docker("rm", "nephew", "grandnephew");
+    await docker("rmi", "derived:3", "derived:2");
     assert.deepEqual(await names("nosuchimage"), [""]);
     assert.deepEqual(await names("No Image"), [""]);
     assert.match(

@@ -87,7 +87,7 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
     },
 
     async listDerivedImages({ image }) {
-      return { imageIds: [...(await derivedImages(store, image))] };
+      return { imageIds: [...derivedImages(store, image)] };
     },
 
     async setImageUsers({ users }) {
