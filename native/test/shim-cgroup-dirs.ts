@@ -11,8 +11,11 @@ export const v1 = (controller: string): string | undefined =>
     : undefined;
 export const cgroupName = `gantry-shim-test-${process.pid}`;
 
-/** Directories of one test container in the hierarchies that this machine has, with a memory limit. */
-export function cgroups(extra: { memory?: string } = {}): CgroupInit {
+/**
+ * Directories of one test container in the hierarchies that this machine has, with a memory limit.
+ * @param extra `mayKill`: false takes v1's out-of-memory killer away
+ */
+export function cgroups(extra: { memory?: string; mayKill?: boolean } = {}): CgroupInit {
   const memory = v1("memory");
   const pids = v1("pids");
   const freezer = v1("freezer");
@@ -32,8 +35,12 @@ export function cgroups(extra: { memory?: string } = {}): CgroupInit {
       path: join(memory, cgroupName),
       remove: true,
       attach: true,
-      writes:
-        extra.memory === undefined ? [] : [{ file: "memory.limit_in_bytes", value: extra.memory }],
+      writes: [
+        ...(extra.memory === undefined
+          ? []
+          : [{ file: "memory.limit_in_bytes", value: extra.memory }]),
+        ...(extra.mayKill === false ? [{ file: "memory.oom_control", value: "1" }] : []),
+      ],
     });
   if (pids !== undefined)
     dirs.push({

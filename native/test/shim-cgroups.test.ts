@@ -189,6 +189,20 @@ describe("cgroups", () => {
     assert.ok(order.includes("oom") && order.indexOf("oom") < order.indexOf("exited"));
   });
 
+  it("tell that memory is short where the kernel may not kill for it", async (t) => {
+    if (v1("memory") === undefined) {
+      t.skip("cgroup v2 has no such switch");
+      return;
+    }
+    await using playground = await Playground.make();
+    const cgroup = cgroups({ memory: "20971520", mayKill: false });
+    // It grows by its own writes: a system call that finds no memory would fail instead.
+    const shim = playground.launch({ ...sh("x=a; while :; do x=$x$x$x$x; done"), cgroup });
+    await shim.message("oom");
+    await shim.request({ case: "signal", value: { signal: 9, all: true } });
+    assert.equal((await shim.message("exited")).exitCode, 137);
+  });
+
   it("do not call a kill by a user one for memory", async () => {
     await using playground = await Playground.make();
     const shim = playground.launch({ ...sh("sleep 100"), cgroup: cgroups({ memory: "20971520" }) });

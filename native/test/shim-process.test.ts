@@ -103,6 +103,15 @@ describe("the process", () => {
       }),
       "/x\n",
     );
+    assert.equal(
+      await output({
+        process: processOf(["sh", "-c", "echo $HOME"], {
+          user: "user",
+          env: ["HOME=", "PATH=/bin"],
+        }),
+      }),
+      "/home/user\n",
+    );
   });
 
   it("can open its own streams again as any user", async () => {

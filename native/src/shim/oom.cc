@@ -60,7 +60,18 @@ void OomWatch::ready(uint32_t) {
 void OomWatch::expired() {
   const int64_t before = seen_;
   check();
+  if (seen_ == before && waits_for_memory()) {
+    looks_left_ = 0;
+    owner_.out_of_memory();
+    return;
+  }
   if (seen_ == before && --looks_left_ > 0) loop_.set_alarm(this, kLookAgainMs);
+}
+
+// Without the killer (--oom-kill-disable) processes stand still until there is memory: nothing is counted.
+bool OomWatch::waits_for_memory() const {
+  return read_cgroup_counter(dir_.c_str(), file_, "oom_kill_disable") == 1 &&
+         read_cgroup_counter(dir_.c_str(), file_, "under_oom") == 1;
 }
 
 bool OomWatch::check() {

@@ -13,7 +13,7 @@ namespace gantry::shim {
 class OomOwner {
  public:
   virtual ~OomOwner() = default;
-  // Something in the container was killed since the last call.
+  // Something in the container was killed since the last call, or stands still for want of memory.
   virtual void out_of_memory() = 0;
 };
 
@@ -32,6 +32,7 @@ class OomWatch : public Watch, public Alarm {
   bool check();
 
  private:
+  bool waits_for_memory() const;
   bool open_v1();
   bool open_v2();
 

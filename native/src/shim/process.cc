@@ -156,11 +156,14 @@ bool Becoming::label() {
   return error == 0 || failure_.set("selinux", -error, plan_.selinux_label);
 }
 
+// An empty one is none, as to runc.
 bool Becoming::name_home() {
-  for (char** variable = context_.arrays.environment(); *variable != nullptr; ++variable) {
-    if (std::strncmp(*variable, "HOME=", 5) == 0) return true;
-  }
   std::snprintf(home_, sizeof(home_), "HOME=%s", user_.home);
+  for (char** variable = context_.arrays.environment(); *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, "HOME=", 5) != 0) continue;
+    if ((*variable)[5] == '\0') *variable = home_;
+    return true;
+  }
   context_.arrays.add_variable(home_);
   return true;
 }
