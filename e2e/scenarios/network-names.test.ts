@@ -186,4 +186,15 @@ describe("names", () => {
     assert.match(hosts, /^192\.0\.2\.9\tfar$/m);
     assert.match(await docker("exec", "app", "ping", "-c1", "-W2", "store"), / 0% packet loss/);
   });
+
+  it("are, for a link to who shares another's network, that one's", async () => {
+    await sleeper("db");
+    await sleeper("mate", "--network", "container:db");
+    await sleeper("app", "--link", "mate:store");
+    const hosts = await docker("exec", "app", "cat", "/etc/hosts");
+    assert.match(
+      hosts,
+      new RegExp(`^${await addressOf("db", "bridge")}\tstore [0-9a-f]{12} db$`, "m"),
+    );
+  });
 });

@@ -14,7 +14,7 @@ import {
   renderResolvConf,
 } from "../../domain/network/container-files.ts";
 import { hostGateway, parseExtraHost, parseLink } from "../../domain/network/declare-rules.ts";
-import { defaultBridge } from "../../domain/network/network-modes.ts";
+import { defaultBridge, parseMode } from "../../domain/network/network-modes.ts";
 import type {
   ContainerNetworks,
   EndpointRecord,
@@ -188,13 +188,21 @@ function linkedEntries(
   return linkEntries(context, container, context.registry.liveMembers(bridge.id));
 }
 
+/** Who shares another container's network is reached at that one's addresses. */
+function namespaceOwner(context: NetworkContext, id: string): string {
+  const mode = parseMode(context.registry.container(id)?.mode ?? "");
+  return mode.kind === "container"
+    ? namespaceOwner(context, context.directory.find(mode.reference).id)
+    : id;
+}
+
 function linkEntries(
   context: NetworkContext,
   container: NetworkedContainer,
   members: readonly Member[],
 ): HostsEntry[] {
   return (container.hostConfig.links?.values ?? []).map(parseLink).flatMap((link) => {
-    const linkedId = context.directory.find(link.container).id;
+    const linkedId = namespaceOwner(context, context.directory.find(link.container).id);
     const member = members.find((each) => each.container.containerId === linkedId);
     if (member === undefined) {
       if (context.registry.container(linkedId)?.started === true) {
