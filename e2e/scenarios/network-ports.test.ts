@@ -73,6 +73,17 @@ describe("a published port", () => {
     assert.deepEqual(await next("80/udp"), [udp + 1, udp + 1]);
   });
 
+  it("without a number leaves alone what the same container asks for by number", async () => {
+    const hostPort = async (name: string, port: string): Promise<number> =>
+      Number((await docker("port", name, port)).split("\n")[0]?.replace(/^.*:/, ""));
+    await sleeper("srv", "-p", "127.0.0.1::80");
+    const next = (await hostPort("srv", "80")) + 1;
+    await sleeper("more", "-p", "127.0.0.1::80", "-p", `127.0.0.1:${String(next)}:8080`);
+    assert.equal(await hostPort("more", "8080"), next);
+    assert.notEqual(await hostPort("more", "80"), next);
+    await docker("rm", "-f", "srv", "more");
+  });
+
   it("that somebody has is told of by the address that is held", async () => {
     const refused = async (publish: string, why: RegExp): Promise<void> => {
       const said = await refusal("run", "--name", "late", "-p", publish, "busybox", "true");

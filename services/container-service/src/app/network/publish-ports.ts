@@ -41,14 +41,21 @@ export async function publishPorts(
   target: PublishTarget,
 ): Promise<PublishedPort[]> {
   const published: PublishedPort[] = [];
+  // Who has a choice leaves the ports to those who have none.
+  const inTurn = [...wanted].sort((one, other) => choiceOf(one) - choiceOf(other));
   try {
-    await bindAll(context, wanted, target, published);
+    await bindAll(context, inTurn, target, published);
     await changeRules(context, published.flatMap(redirectOf), []);
     return published;
   } catch (error) {
     unpublishPorts(context, published);
     throw error;
   }
+}
+
+/** How many host ports would do. */
+function choiceOf({ hostPorts }: WantedPort): number {
+  return hostPorts === undefined ? Infinity : hostPorts.last - hostPorts.first;
 }
 
 /** Gives the ports back at once; the kernel and the relay follow in the background, in order. */
