@@ -41,6 +41,17 @@ describe("mounts", () => {
     await docker("rm", "-v", "owner");
     await removeVolumes();
   });
+  it("are those of the last owner where several lend to one place, and a container's own before", async () => {
+    await docker("create", "--name", "one", "-v", "one:/s", "-v", "one:/t", "busybox");
+    await docker("create", "--name", "two", "-v", "two:/s", "-v", "two:/t", "busybox");
+    const from = ["--volumes-from", "one", "--volumes-from", "two"];
+    await docker("create", "--name", "borrower", ...from, "-v", "own:/t", "busybox");
+    const mounts = await mountsOf("borrower");
+    const named = mounts.map(({ Name, Destination }) => `${String(Name)} ${String(Destination)}`);
+    assert.deepEqual(named.sort(), ["own /t", "two /s"]);
+    await docker("rm", "borrower", "one", "two");
+    await removeVolumes();
+  });
   it("show a subpath of a volume, and nothing outside of it", async () => {
     await run(
       "-v",
@@ -319,7 +330,15 @@ describe("bad mounts", () => {
   ];
   for (const [what, args, text] of cases) {
     it(`${what} are refused, and leave nothing`, async () => {
-      const refused = await bed.engine.tryDocker(["run", "--rm", ...args, "busybox", "true"]);
+      const refused = await bed.engine.tryDocker([
+        "run",
+        "--rm",
+        "--pull",
+        "never",
+        ...args,
+        "busybox",
+        "true",
+      ]);
       assert.equal(refused.code, 125, refused.stderr);
       assert.match(refused.stderr, text);
       assert.equal(await docker("ps", "-aq"), "");

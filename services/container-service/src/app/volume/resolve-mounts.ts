@@ -41,8 +41,12 @@ export function resolveMounts(
   const addMissing = (wish: MountWish): void => {
     if (!wishes.has(wish.destination)) wishes.set(wish.destination, wish);
   };
+  const own = new Set(wishes.keys());
   for (const text of container.volumesFrom?.values ?? []) {
-    for (const wish of wishesFrom(context, text)) addMissing(wish);
+    // Of several that are lent to one place, the last one counts.
+    for (const wish of wishesFrom(context, text)) {
+      if (!own.has(wish.destination)) wishes.set(wish.destination, wish);
+    }
   }
   for (const destination of container.volumes) {
     addMissing(parseAnonymous(destination, container.volumeDriver));
