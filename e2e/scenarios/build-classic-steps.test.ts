@@ -75,6 +75,14 @@ describe("COPY --from", () => {
   });
 });
 
+describe("a stage", () => {
+  it("has from the cache what one before it has made", async () => {
+    const stage = ["FROM busybox", "RUN echo $(date) > /made", "WORKDIR /folder"];
+    const shown = await build([...stage, ...stage]);
+    assert.equal(shown.match(/ ---> Using cache\n/g)?.length, 2, shown);
+  });
+});
+
 describe("VOLUME", () => {
   it("is refused over a file, every time", async () => {
     const lines = ["FROM busybox", "RUN touch /file", "VOLUME /file"];

@@ -59,6 +59,8 @@ export class ClassicTeller implements StepListener {
   /** Container of the step that runs. */
   #container = "";
   #running: string | undefined;
+  /** Digests of the steps' trees so far. */
+  readonly #made = new Set<string>();
   readonly #images: StepImages;
   readonly #onLost: (error: unknown) => void;
   #image = "";
@@ -257,6 +259,8 @@ export class ClassicTeller implements StepListener {
     pretend: () => Promise<void>,
   ): Promise<void> {
     this.#running = tree.digest;
+    // Of an earlier stage: what it has made is in the cache by now.
+    const wasMade = this.#made.has(tree.digest) && !this.#options.noCache;
     try {
       await session.result(tree);
     } catch (error) {
@@ -265,7 +269,8 @@ export class ClassicTeller implements StepListener {
     } finally {
       this.#running = undefined;
     }
-    if (tracker.isCached(tree.digest)) this.#say(" ---> Using cache\n");
+    this.#made.add(tree.digest);
+    if (wasMade || tracker.isCached(tree.digest)) this.#say(" ---> Using cache\n");
     else if (this.#container !== "") this.#removed(this.#container);
     else if (tree.op.kind === "mkdir") await pretend();
   }
