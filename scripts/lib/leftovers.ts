@@ -1,7 +1,7 @@
 /** What engines of tests have on the machine that nobody takes care of any more. */
 import { globSync, readdirSync, readFileSync } from "node:fs";
 import { complain, say } from "@gantry/logging";
-import { eventually } from "@gantry/testkit";
+import { eventually } from "@gantry/testkit/eventually";
 import { cleanAbandoned } from "@gantry/testkit/abandoned-roots";
 import { isLinkOf } from "@gantry/testkit/leaks";
 import { caretakerOf, listRoots, type OwnedRoots, rootsPrefix } from "@gantry/testkit/roots-owner";
