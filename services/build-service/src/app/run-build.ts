@@ -1,31 +1,23 @@
 /** One build from its Dockerfile to results. */
 import path from "node:path";
-import { nowNano } from "@gantry/events";
-import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gantry/oci";
+import { hostPlatform, type Platform } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
-import { readDirectives } from "../domain/dockerfile/directives.ts";
-import {
-  type Dockerfile,
-  type Grammar,
-  grammarOf,
-  parseDockerfile,
-} from "../domain/dockerfile/parse.ts";
+import type { Dockerfile } from "../domain/dockerfile/parse.ts";
 import { DockerfileSyntaxError } from "../domain/dockerfile/syntax-error.ts";
-import { findTarget, type Stage, type Stages, splitStages } from "../domain/frontend/stages.ts";
+import type { Stage, Stages } from "../domain/frontend/stages.ts";
 import { type Finding, shownFinding } from "../domain/lint/rules.ts";
 import { refuseGraph } from "../domain/solver/refuse-graph.ts";
 import { reachable } from "../domain/solver/vertex.ts";
 import {
   BuildError,
-  type BuildMaterial,
   type BuildRequest,
   type BuildResult,
   type PlatformResult,
 } from "../ports/build.ts";
-import type { BuildInputs, LayoutImage } from "../ports/build-inputs.ts";
+import type { BuildInputs } from "../ports/build-inputs.ts";
 import type { LintReport, Outline } from "../ports/dockerfile-facts.ts";
-import type { BaseImage } from "../ports/layers.ts";
 import type { ProgressSink } from "../ports/progress.ts";
+import { BaseImages, fullNameOf } from "./base-images.ts";
 import { type ContextNeeds, OpenedInputs } from "./build-inputs-opened.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { ContainersOfSteps } from "./classic/containers-of-steps.ts";
@@ -33,12 +25,11 @@ import { withLabelSteps } from "./classic/label-steps.ts";
 import { contextNeeds } from "./context-needs.ts";
 import { DockerfileChecks } from "./dockerfile-checks.ts";
 import { outlineOf } from "./outline.ts";
-import { internalDigest, StagePlanner } from "./plan-stages.ts";
+import { StagePlanner } from "./plan-stages.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 import { platformResult } from "./platform-result.ts";
-import { inBuildkitWords } from "./registry-texts.ts";
+import { type ReadDockerfile, readDockerfile } from "./read-dockerfile.ts";
 import { SolveSession } from "./solver.ts";
-import { takeLayout } from "./take-layout.ts";
 import { VertexTracker } from "./vertex-tracker.ts";
 import { BoundWork } from "./vertex-work.ts";
 
@@ -93,22 +84,6 @@ export function placed(error: unknown, { name, bytes }: BuildInputs["dockerfile"
   return new BuildError(message, { place, cause: error });
 }
 
-function fullNameOf({ fullName }: BuilderParts, reference: string): string | undefined {
-  try {
-    return fullName(reference);
-  } catch {
-    return undefined;
-  }
-}
-
-/** A Dockerfile in stages. */
-interface ReadDockerfile {
-  readonly dockerfile: Dockerfile;
-  readonly file: Stages;
-  readonly target: Stage;
-  readonly escape: string;
-}
-
 /** Checks what was planned. */
 interface PlanChecks {
   /** Looks at the stages, also when one of them could not be planned. */
@@ -126,8 +101,7 @@ export class RunningBuild {
   readonly #signal: AbortSignal;
   readonly #listener: StepListener | undefined;
   readonly #tracker: VertexTracker;
-  readonly #images = new Map<string, Promise<BaseImage>>();
-  readonly #materials: BuildMaterial[] = [];
+  readonly #images: BaseImages;
   readonly #sessions: SolveSession[] = [];
   readonly #leaseOwner: string;
 
@@ -147,6 +121,10 @@ export class RunningBuild {
     this.#sink = sink;
     this.#tracker = new VertexTracker(sink);
     this.#leaseOwner = `build-run-${request.id}`;
+    this.#images = new BaseImages({
+      ...{ parts, request, inputs, signal, listener, tracker: this.#tracker },
+      leaseOwner: this.#leaseOwner,
+    });
   }
 
   async run(): Promise<BuildResult> {
@@ -163,7 +141,7 @@ export class RunningBuild {
     this.#tracker.close(new Error("context canceled"));
     const dispose = (): Promise<void> => this.#release();
     const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
-    const materials = this.#materials;
+    const { materials } = this.#images;
     return { platforms: results, materials, stepKeys, [Symbol.asyncDispose]: dispose };
   }
 
@@ -204,33 +182,10 @@ export class RunningBuild {
     }
   }
 
-  /** The Dockerfile in stages. Throws DockerfileSyntaxError, BuildFailure. */
+  /** Throws DockerfileSyntaxError, BuildFailure. */
   #read(): ReadDockerfile {
-    const text = Buffer.from(this.#inputs.dockerfile.bytes).toString("utf8");
-    const dockerfile = this.#parse(text);
-    const file = splitStages(dockerfile);
-    const target = findTarget(file.stages, this.#request.target);
-    return { dockerfile, file, target, escape: dockerfile.directives.get("escape") ?? "\\" };
-  }
-
-  /** What its lines tell counts also when one of them is wrong. */
-  #parse(text: string): Dockerfile {
-    try {
-      return parseDockerfile(text, this.#grammar(text));
-    } catch (error) {
-      if (error instanceof DockerfileSyntaxError && error.parsed !== undefined) {
-        const directives = readDirectives(text);
-        new DockerfileChecks({ directives }, this.#request, this.#warn).ofUnparsed(error.parsed);
-      }
-      throw error;
-    }
-  }
-
-  /** The classic builder knows no directive. */
-  #grammar(text: string): Grammar {
-    if (this.#listener !== undefined) return "built in";
-    const asked = this.#request.buildArgs.get("BUILDKIT_SYNTAX");
-    return grammarOf(asked ?? readDirectives(text).get("syntax") ?? "");
+    const builtIn = this.#listener !== undefined;
+    return readDockerfile(this.#inputs.dockerfile.bytes, this.#request, builtIn, this.#warn);
   }
 
   async fail(error: unknown): Promise<void> {
@@ -254,8 +209,8 @@ export class RunningBuild {
   #planner({ file, escape, target }: ReadDockerfile, platform: Platform): StagePlanner {
     return new StagePlanner({
       ...{ request: this.#request, inputs: this.#inputs, file, escape, target, platform },
-      base: (reference, wanted, context) => this.#base(reference, wanted, context),
-      layout: (image, name, wanted) => this.#layout(image, name, wanted),
+      base: (reference, wanted, context) => this.#images.base(reference, wanted, context),
+      layout: (image, name, wanted) => this.#images.layout(image, name, wanted),
       fullName: (reference) => fullNameOf(this.#parts, reference),
       style: this.#listener === undefined ? "buildkit" : "classic",
     });
@@ -376,91 +331,5 @@ export class RunningBuild {
     });
     this.#sessions.push(session);
     return session;
-  }
-
-  /** The classic builder takes what it finds where nobody has said what it is to be for. */
-  #wanted(platform: Platform): Platform | undefined {
-    const isAsked = this.#request.platforms.length > 0 || !samePlatform(platform, hostPlatform());
-    return this.#listener === undefined || isAsked ? platform : undefined;
-  }
-
-  #base(reference: string, platform: Platform, context?: string): Promise<BaseImage> {
-    const shown = this.#request.platforms.length > 1 ? `${formatPlatform(platform)} ` : "";
-    const name =
-      context === undefined
-        ? `[${shown}internal] load metadata for ${this.#parts.fullName(reference)}`
-        : `[context ${context}] load metadata for ${reference}`;
-    return this.#once([reference, context, platform], () =>
-      this.#resolve(name, reference, platform),
-    );
-  }
-
-  #layout(image: LayoutImage, context: string, platform: Platform): Promise<BaseImage> {
-    const reference = `${this.#parts.fullName(context).replace(/:latest$/, "")}@${image.digest}`;
-    const name = `[context ${context}] load metadata for ${reference}`;
-    return this.#once([reference, platform], async () => {
-      const digest = internalDigest(this.#request.id, name, platform);
-      const vertex = this.#tracker.internal(digest, name);
-      try {
-        const wanted = { ...image, reference, platform };
-        const taken = await takeLayout(this.#parts, wanted, this.#leaseOwner, this.#signal);
-        vertex.end();
-        return taken;
-      } catch (error) {
-        vertex.end(error);
-        throw error;
-      }
-    });
-  }
-
-  #once(key: readonly unknown[], find: () => Promise<BaseImage>): Promise<BaseImage> {
-    const name = JSON.stringify(key);
-    const known = this.#images.get(name);
-    if (known !== undefined) return known;
-    const found = find();
-    this.#images.set(name, found);
-    return found;
-  }
-
-  async #resolve(name: string, reference: string, platform: Platform): Promise<BaseImage> {
-    const vertex = this.#tracker.internal(internalDigest(this.#request.id, name, platform), name);
-    const started = nowNano();
-    try {
-      const image = await this.#parts.layers.resolve({
-        ...{
-          reference,
-          platform: this.#wanted(platform),
-          staysLocal: this.#listener === undefined,
-        },
-        ...{ pull: this.#request.pull, leaseOwner: this.#leaseOwner, signal: this.#signal },
-        credential: (host) => this.#inputs.registryAuth(host, this.#signal),
-        onPull: (step) => {
-          this.#listener?.onPull(step);
-          if (step.id === "") return;
-          const isDone = /complete|exists/i.test(step.status);
-          vertex.status({
-            ...{ id: step.id, name: step.status, current: step.current, total: step.total },
-            ...{ startedNano: started, completedNano: isDone ? nowNano() : undefined },
-          });
-        },
-      });
-      this.#parts.knowLayers(image);
-      this.#materials.push({
-        uri: `pkg:docker/${image.reference.replace(/:([^:/]+)$/, "@$1")}?platform=${encodeURIComponent(formatPlatform(image.platform))}`,
-        digest: image.id,
-      });
-      vertex.end();
-      return image;
-    } catch (error) {
-      vertex.end(this.#metadataFailure(reference, error));
-      throw error;
-    }
-  }
-
-  #metadataFailure(reference: string, error: unknown): unknown {
-    const name = fullNameOf(this.#parts, reference);
-    if (!(error instanceof Error) || error.name === "AbortError" || name === undefined)
-      return error;
-    return new Error(inBuildkitWords(error.message, name), { cause: error });
   }
 }
