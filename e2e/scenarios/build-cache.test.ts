@@ -111,6 +111,14 @@ describe("a cache in an image's config", () => {
     await engine.docker(["builder", "prune", "--all", "--force"]);
     const shown = await build(folder, ["--cache-from", "local-image"]);
     assert.doesNotMatch(shown, added);
+    await forget("local-image");
+  });
+
+  it("is taken by the classic builder, too, where a step is the same to both builders", async () => {
+    const folder = await folderOf("both-builders");
+    const steps = "FROM busybox\nARG MORE=more\nRUN echo $MORE > /made && echo added\n";
+    await writeFile(path.join(folder, "Dockerfile"), steps);
+    await build(folder, ["-t", "local-image", "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
     await engine.docker(["builder", "prune", "--all", "--force"]);
 
     const from = ["--cache-from", "local-image", "--cache-from", "no-such"];
