@@ -1,8 +1,8 @@
 /** What engines of tests have on the machine that nobody takes care of any more. */
 import { globSync, readdirSync, readFileSync } from "node:fs";
 import { complain, say } from "@gantry/logging";
-import { eventually } from "@gantry/testkit/eventually";
 import { cleanAbandoned } from "@gantry/testkit/abandoned-roots";
+import { eventually } from "@gantry/testkit/eventually";
 import { isLinkOf } from "@gantry/testkit/leaks";
 import { caretakerOf, listRoots, type OwnedRoots, rootsPrefix } from "@gantry/testkit/roots-owner";
 import { mustRun } from "@gantry/testkit/run";
