@@ -75,8 +75,6 @@ const alwaysAllowed: readonly DeviceRule[] = [
   node("c", 5, 1, "rwm"),
   node("c", 5, 2, "rwm"),
   node("c", 136, undefined, "rwm"),
-  // Tunnels: VPN clients make their node themselves, and runc lets them.
-  node("c", 10, 200, "rwm"),
 ];
 
 function normalise(rule: RuntimeDeviceRule): DeviceRule {
