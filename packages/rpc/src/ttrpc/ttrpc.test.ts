@@ -5,28 +5,16 @@ import net from "node:net";
 import path from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { openTempDir } from "@gantry/fs";
 import { silentLogger } from "@gantry/logging";
-import { type EchoHandlers, echoClient, implementEcho } from "../echo-service.ts";
-import { openChannel, serveGrpc } from "../index.ts";
+import { type EchoFixture, start as startEcho } from "../echo-fixture.ts";
+import { type EchoHandlers, implementEcho } from "../echo-service.ts";
+import { serveGrpc } from "../index.ts";
 import { encodeFrame, encodeRequest, FrameReader, frameType, ttrpcSocketOf } from "./frames.ts";
 
 const service = implementEcho({}).service.typeName;
 
-async function start(t: TestContext, handlers: EchoHandlers = {}) {
-  const dir = await openTempDir("gantry-ttrpc-");
-  const socketPath = path.join(dir.path, "echo-service.sock");
-  const services = [implementEcho(handlers)];
-  const server = await serveGrpc({ socketPath, services, logger: silentLogger() });
-  const channel = openChannel(socketPath, { ttrpc: true });
-  await channel.ready(20_000);
-  t.after(async () => {
-    channel.close();
-    await server.close(0);
-    await dir.close();
-  });
-  return { server, channel, echo: echoClient(channel), socketPath };
-}
+const start = (t: TestContext, handlers: EchoHandlers = {}): Promise<EchoFixture> =>
+  startEcho(t, handlers, { ttrpc: true });
 
 async function connect(t: TestContext, socketPath: string): Promise<net.Socket> {
   const socket = net.connect(ttrpcSocketOf(socketPath));
