@@ -46,6 +46,17 @@ export function crashSuite(
       await other.remove();
     });
 
+    it("says of what it was asking a process that died: not running", async () => {
+      const { id, launched } = await bed.launch(forever);
+      process.kill(launched.shimPid, "SIGSTOP");
+      const asked = rejection(bed.shim().resizeProcess({ id, height: 24, width: 80 }));
+      process.kill(launched.shimPid, "SIGKILL");
+      const { kind, message } = await asked;
+      assert.deepEqual([kind, message], ["conflict", `container ${id} is not running`]);
+      await bed.events.first(id, "exited");
+      await bed.shim().delete({ id });
+    });
+
     it("adopts a running container after a crash: it executes, tells of its end, and nothing was lost", async () => {
       const bundle = await bed.launch(forever);
       await ready(bundle.logFile);

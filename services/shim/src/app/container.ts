@@ -1,6 +1,6 @@
 /** What the brain knows of containers, and the tools that its use cases share. */
 import { create } from "@bufbuild/protobuf";
-import { conflict, deadlineExceeded } from "@gantry/errors";
+import { conflict, deadlineExceeded, hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import {
@@ -24,6 +24,7 @@ import type {
   RunRecord,
   SeccompCompiler,
   SeccompProgram,
+  ShimRequestBody,
   WatchedProcess,
 } from "../ports.ts";
 import type { EventHub } from "./events.ts";
@@ -143,6 +144,28 @@ export async function linkOf(run: Run, id: string): Promise<ProcessLink> {
   if (run.link !== undefined) return run.link;
   if (first === "late") throw deadlineExceeded(`shim process of container ${id} does not answer`);
   throw conflict(`container ${id} is not running`);
+}
+
+/**
+ * Asks the run's process. Throws what it answers; conflict when the run is over, or ends before the
+ * answer; unavailable when the connection was lost and the process lives on: it may have done it.
+ */
+export async function askRun(
+  run: Run,
+  id: string,
+  request: ShimRequestBody,
+): Promise<ShimMessage["message"]> {
+  const link = await linkOf(run, id);
+  try {
+    return await link.ask(request);
+  } catch (error) {
+    if (!hasKind(error, "unavailable")) throw error;
+    await link.ended;
+    if (run.hasExited) throw conflict(`container ${id} is not running`, { cause: error });
+    // Whichever comes first: a new connection, or the end of the process.
+    await linkOf(run, id);
+    throw error;
+  }
 }
 
 /** Tells all readers, but not before the caller of Launch has its answer. */

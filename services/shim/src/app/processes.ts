@@ -19,7 +19,7 @@ import {
 } from "@gantry/proto/shim";
 import { compileProcess } from "../compile/process.ts";
 import type { SeccompProgram } from "../ports.ts";
-import { type Brain, containerOf, linkOf, type Run, runningRun } from "./container.ts";
+import { askRun, type Brain, containerOf, type Run, runningRun } from "./container.ts";
 import { prepare } from "./prepare.ts";
 
 const ticketBytes = 32;
@@ -39,7 +39,7 @@ export async function signalProcess(brain: Brain, request: SignalProcessRequest)
     if (!run.init.signal(signal)) throw conflict(`container ${id} is not running`);
     return;
   }
-  await (await linkOf(run, id)).ask({ case: "signal", value: { signal, execId, all } });
+  await askRun(run, id, { case: "signal", value: { signal, execId, all } });
 }
 
 async function signalEach(brain: Brain, run: Run, signal: number): Promise<void> {
@@ -55,7 +55,7 @@ async function signalEach(brain: Brain, run: Run, signal: number): Promise<void>
 export async function resize(brain: Brain, request: ResizeProcessRequest): Promise<void> {
   const { id, execId, height, width } = request;
   const run = runningRun(brain, id);
-  await (await linkOf(run, id)).ask({ case: "resize", value: { execId, height, width } });
+  await askRun(run, id, { case: "resize", value: { execId, height, width } });
 }
 
 export async function issueTicket(
@@ -82,7 +82,7 @@ export async function issueTicket(
 }
 
 async function addTicket(brain: Brain, id: string, ticket: StreamTicket): Promise<void> {
-  await (await linkOf(runningRun(brain, id), id)).ask({ case: "addTicket", value: ticket });
+  await askRun(runningRun(brain, id), id, { case: "addTicket", value: ticket });
 }
 
 function newTicket(options: StreamTicket | undefined): StreamTicket {
@@ -127,7 +127,7 @@ export async function exec(
   // Known before it runs: its end may be told before the answer is read.
   run.execs.add(execId);
   try {
-    const answer = await (await linkOf(run, id)).ask({ case: "exec", value: body });
+    const answer = await askRun(run, id, { case: "exec", value: body });
     return execResponse(brain, id, answer.case === "execStarted" ? answer.value.pid : 0, ticket);
   } catch (error) {
     run.execs.delete(execId);
