@@ -2,7 +2,7 @@
 import "./lib/failure.ts";
 import { type EngineConfig, loadConfig } from "@gantry/config";
 import { complain, say } from "@gantry/logging";
-import { isEngineLocked, loadState } from "@gantry/supervisor";
+import { describeProcess, isEngineLocked, loadState } from "@gantry/supervisor";
 import { findEngineLeaks } from "@gantry/testkit";
 import { stopAbandoned, untilReleased } from "./lib/engine.ts";
 
@@ -12,8 +12,9 @@ const stopTimeoutMs = 11 * 60_000;
 async function stopEngine(config: EngineConfig): Promise<string> {
   const state = loadState(config.runRoot);
   if (state !== undefined && (await isEngineLocked(config.runRoot))) {
+    const supervisor = describeProcess(state.pid);
     process.kill(state.pid, "SIGTERM");
-    await untilReleased(config, stopTimeoutMs);
+    await untilReleased(config, supervisor, stopTimeoutMs);
     return "the engine has stopped";
   }
   if ((await findEngineLeaks(config)).length === 0) return "the engine does not run";

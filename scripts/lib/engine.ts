@@ -5,7 +5,14 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:f
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type EngineConfig, engineEnvironment } from "@gantry/config";
-import { type EngineState, isEngineLocked, loadState, logPath } from "@gantry/supervisor";
+import {
+  type EngineState,
+  isAlive,
+  isEngineLocked,
+  loadState,
+  logPath,
+  type ProcessRecord,
+} from "@gantry/supervisor";
 import { inRoot, node } from "./repository.ts";
 
 const pollMs = 25;
@@ -71,10 +78,15 @@ function whyNot(state: EngineState | undefined, child: ChildProcess): string | u
   return child.exitCode === null && child.signalCode === null ? undefined : "its supervisor ended";
 }
 
-/** Resolves when no supervisor holds the engine any more. */
-export async function untilReleased(config: EngineConfig, timeoutMs: number): Promise<void> {
+/** Resolves when the engine is free and this supervisor gone, which lets go of it a little before its end. */
+export async function untilReleased(
+  config: EngineConfig,
+  supervisor: ProcessRecord | undefined,
+  timeoutMs: number,
+): Promise<void> {
   const until = performance.now() + timeoutMs;
-  while (await isEngineLocked(config.runRoot)) {
+  const runs = (): boolean => supervisor !== undefined && isAlive(supervisor);
+  while ((await isEngineLocked(config.runRoot)) || runs()) {
     if (performance.now() > until)
       throw new Error("the engine is still stopping; look at its logs");
     await pause(pollMs);
