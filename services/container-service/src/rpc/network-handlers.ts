@@ -10,9 +10,9 @@ import {
 } from "@gantry/proto/network";
 import { type Implementation, implement } from "@gantry/rpc";
 import type { BridgeNetworking } from "../app/network/bridge-networking.ts";
-import type { NewNetwork } from "../app/network/create-network.ts";
 import { wishOf } from "../app/network/declare-networks.ts";
 import type { NetworkView } from "../app/network/network-views.ts";
+import type { NewNetwork } from "../app/network/new-network.ts";
 import { isFamilyEnabled } from "../domain/network/families.ts";
 import type { NetworkFilter } from "../domain/network/network-filters.ts";
 import {

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import net from "node:net";
 import { untilPasses } from "@gantry/testkit/until-passes";
-import type { NewNetwork } from "../../src/app/network/create-network.ts";
+import type { NewNetwork } from "../../src/app/network/new-network.ts";
 import { World } from "./world.ts";
 
 type Scenario = (world: World) => Promise<void>;

@@ -12,7 +12,7 @@ import { notFound } from "@gantry/errors";
 import { silentLogger } from "@gantry/logging";
 import { loadKernel, nativeArtifact } from "@gantry/native";
 import type { BridgeNetworking } from "../../src/app/network/bridge-networking.ts";
-import type { NewNetwork } from "../../src/app/network/create-network.ts";
+import type { NewNetwork } from "../../src/app/network/new-network.ts";
 import { createNetworking } from "../../src/compose-networking.ts";
 import type { NewEvent } from "../../src/ports/metadata.ts";
 import type {

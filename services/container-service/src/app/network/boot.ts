@@ -13,8 +13,8 @@ import type { LiveContainer, NetworkedContainer } from "../../ports/networking.t
 import { bridgeNetworks, bridgeSpec } from "./bridge-state.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
-import { plainSubnet } from "./create-network.ts";
 import { refreshHosts } from "./neighbours.ts";
+import { plainSubnet } from "./network-subnets.ts";
 import { adoptPorts, redirectOf, relayPorts } from "./publish-ports.ts";
 import { releaseNetworks } from "./release-networks.ts";
 import { placedOf, settle } from "./settle-endpoints.ts";

@@ -1,7 +1,7 @@
 /** A new container's mounts: checked, their volumes made and filled. */
 import { hasKind, invalidArgument, toEngineError } from "@gantry/errors";
 import { isBelow } from "../../domain/api-version.ts";
-import type { MountRules, MountWish } from "../../domain/volume/mount-spec.ts";
+import type { MountRules, MountWish } from "../../domain/volume/mount-wish.ts";
 import type { MountRecord, VolumeRecord } from "../../domain/volume/records.ts";
 import { volumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FillSource } from "../../ports/volume-host.ts";

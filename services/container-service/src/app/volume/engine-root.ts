@@ -3,7 +3,7 @@
  * unmounted in the container, too, when the engine unmounts it: a copy that keeps it would hold it busy.
  */
 import { invalidArgument } from "@gantry/errors";
-import type { MountWish } from "../../domain/volume/mount-spec.ts";
+import type { MountWish } from "../../domain/volume/mount-wish.ts";
 
 /** `rslave` unless something else is asked for. Errors: invalid_argument, in Docker's words. */
 export function besideEngineRoot(wish: MountWish, root: string): MountWish {

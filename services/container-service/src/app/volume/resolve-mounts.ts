@@ -1,14 +1,13 @@
 /** Everything that a new container wants mounted, as one list without duplicates. */
 import { hasKind, internal, invalidArgument, toEngineError } from "@gantry/errors";
+import { parseMount } from "../../domain/volume/mount-config.ts";
 import {
-  type MountRules,
-  type MountWish,
   parseAnonymous,
   parseBind,
-  parseMount,
   parseTmpfs,
   parseVolumesFrom,
 } from "../../domain/volume/mount-spec.ts";
+import type { MountRules, MountWish } from "../../domain/volume/mount-wish.ts";
 import type { MountedContainer } from "../../ports/volumes.ts";
 import type { VolumeContext } from "./context.ts";
 import { besideEngineRoot } from "./engine-root.ts";
