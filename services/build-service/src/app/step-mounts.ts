@@ -7,7 +7,7 @@ import { BuildFailure, MissingSource } from "../domain/build-failure.ts";
 import type { RunMount, Vertex } from "../domain/solver/vertex.ts";
 import type { StepBind } from "../ports/containers.ts";
 import type { ReadableTree } from "../ports/layers.ts";
-import type { SolvedInputs } from "./solver.ts";
+import type { SolvedInputs } from "../ports/vertex-work.ts";
 import type { WorkContext } from "./vertex-work.ts";
 
 /** What the container gets. */

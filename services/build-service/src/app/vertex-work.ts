@@ -3,7 +3,14 @@
 import { createReadStream } from "node:fs";
 import { BuildFailure, DownloadFailure, MissingSource } from "../domain/build-failure.ts";
 import { sourcesText } from "../domain/frontend/history-texts.ts";
-import type { CopyOp, CopySource, RunMount, RunOp, Vertex } from "../domain/solver/vertex.ts";
+import {
+  type CopyOp,
+  type CopySource,
+  inputOf,
+  type RunMount,
+  type RunOp,
+  type Vertex,
+} from "../domain/solver/vertex.ts";
 import { BuildError, type BuildRequest, type ErrorPlace } from "../ports/build.ts";
 import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
@@ -11,8 +18,8 @@ import type { StepContainer, StepContainers } from "../ports/containers.ts";
 import type { Archives } from "../ports/downloads.ts";
 import type { FileOwner, FileWork } from "../ports/file-work.ts";
 import type { Layers, ReadableTree } from "../ports/layers.ts";
+import type { SolvedInputs, VertexWork, WorkEvent } from "../ports/vertex-work.ts";
 import type { OpenedInputs } from "./build-inputs-opened.ts";
-import type { SolvedInputs, VertexWork, WorkEvent } from "./solver.ts";
 import { type BoundMounts, missingSource, StepMounts } from "./step-mounts.ts";
 import type { VertexTracker } from "./vertex-tracker.ts";
 
@@ -224,9 +231,7 @@ export class BoundWork implements VertexWork {
   ): Promise<ReadableTree> {
     const solved = inputs.layer(index);
     if (solved !== undefined) return await this.#read(solved.snapshot, signal);
-    const input = vertex.inputs[index];
-    if (input === undefined) throw new RangeError(`no input ${String(index)}`);
-    const { root } = await this.#openFiles(input, signal);
+    const { root } = await this.#openFiles(inputOf(vertex, index), signal);
     return { root, [Symbol.asyncDispose]: () => Promise.resolve() };
   }
 

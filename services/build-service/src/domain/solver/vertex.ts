@@ -196,6 +196,19 @@ export function vertexOf(
   };
 }
 
+/** Whether a vertex has a tree, and no files of elsewhere. */
+export function isTree({ op }: Vertex): boolean {
+  return op.kind !== "files" && op.kind !== "inline";
+}
+
+/** An input by its number. Throws RangeError: whoever made the vertex counted wrong. */
+export function inputOf(vertex: Vertex, index: number): Vertex {
+  const input = vertex.inputs[index];
+  if (input === undefined)
+    throw new RangeError(`vertex ${vertex.digest} has no input ${String(index)}`);
+  return input;
+}
+
 /** All vertices below some, each once, inputs first. Of those that are the same the last one's name counts. */
 export function reachable(roots: readonly Vertex[]): Vertex[] {
   const seen = new Set<Vertex>();
