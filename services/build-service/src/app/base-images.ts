@@ -1,11 +1,11 @@
 /** The images that a build begins with: each is looked up once, and shown while it is. */
 import { nowNano } from "@gantry/events";
 import { formatPlatform, hostPlatform, type Platform, samePlatform } from "@gantry/oci";
+import { keyOf } from "../domain/solver/cache-key.ts";
 import type { BuildMaterial, BuildRequest } from "../ports/build.ts";
 import type { BuildInputs, LayoutImage } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import type { BuilderParts } from "./builder-parts.ts";
-import { internalDigest } from "./plan-stages.ts";
 import { inBuildkitWords } from "./registry-texts.ts";
 import type { StepListener } from "./run-build.ts";
 import { takeLayout } from "./take-layout.ts";
@@ -143,4 +143,9 @@ export class BaseImages {
       return error;
     return new Error(inBuildkitWords(error.message, name), { cause: error });
   }
+}
+
+/** Digest of a vertex that no Dockerfile has. */
+function internalDigest(...parts: readonly unknown[]): string {
+  return `sha256:${keyOf(parts)}`;
 }

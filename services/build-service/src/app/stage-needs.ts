@@ -5,6 +5,7 @@ import { expandWord } from "../domain/dockerfile/expand.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import type { Stage } from "../domain/frontend/stages.ts";
+import { namedContext } from "./named-contexts.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { StageFacts } from "./stage-facts.ts";
 
@@ -60,7 +61,7 @@ export class StageNeeds {
   }
 
   #isNamed(name: string): boolean {
-    return this.#context.inputs.namedContexts.has(name.toLowerCase());
+    return namedContext(this.#context, name) !== undefined;
   }
 
   /** Images below a stage, in the order of the Dockerfile. */
@@ -97,7 +98,7 @@ export class StageNeeds {
   }
 
   #imageCalled(name: string, platform: Platform, by: Instruction): NeededImage[] {
-    const named = this.#context.inputs.namedContexts.get(name.toLowerCase());
+    const named = namedContext(this.#context, name);
     if (named !== undefined && named.kind !== "image") return [];
     if (named !== undefined) return [{ reference: named.reference, platform, by, context: name }];
     return name === "scratch" ? [] : [{ reference: name, platform, by, context: undefined }];
