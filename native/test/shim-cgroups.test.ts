@@ -1,8 +1,9 @@
 /** Cgroups of a container, in the hierarchies that the machine has. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { eventually } from "@gantry/testkit";
 import { cgroupName, cgroupRoot, cgroups, leftCgroups, unified, v1 } from "./shim-cgroup-dirs.ts";
 import { holds, Playground } from "./shim-driver.ts";
 import { ms, ns, type PlanInit, processOf, standardMounts } from "./shim-plan.ts";
@@ -13,6 +14,13 @@ const logged = (playground: Playground): string =>
     .log()
     .map((record) => record.log)
     .join("");
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .filter(Boolean)
+    .map(Number);
 
 describe("cgroups", () => {
   it("are made, entered by every process, and removed", async () => {
@@ -200,6 +208,41 @@ describe("cgroups", () => {
     const shim = playground.launch({ ...sh("x=a; while :; do x=$x$x$x$x; done"), cgroup });
     await shim.message("oom");
     await shim.request({ case: "signal", value: { signal: 9, all: true } });
+    assert.equal((await shim.message("exited")).exitCode, 137);
+  });
+
+  it("hold a first process that was killed until all are dead, and an exec meanwhile meets its end", async (t) => {
+    const freezer = v1("freezer");
+    if (freezer === undefined) {
+      t.skip("cgroup v2 kills what is frozen");
+      return;
+    }
+    await using playground = await Playground.make();
+    const shim = playground.launch({ ...sh("sleep 100 & sleep 100"), cgroup: cgroups() });
+    const { pid } = await shim.message("started");
+    const [child = 0] = await eventually(() => {
+      const children = childrenOf(pid);
+      return children.length > 0 && children;
+    });
+    const held = join(cgroupRoot, "freezer", cgroupName, "held");
+    mkdirSync(held);
+    writeFileSync(join(held, "cgroup.procs"), String(child));
+    writeFileSync(join(held, "freezer.state"), "FROZEN");
+    await holds(() => readFileSync(join(held, "freezer.state"), "utf8") === "FROZEN\n");
+    try {
+      process.kill(pid, "SIGKILL");
+      await holds(() => readdirSync(`/proc/${pid}/fd`).length === 0);
+      const value = { execId: "one", process: processOf(["true"]) };
+      const answer = await shim.request({ case: "exec", value });
+      assert.ok(answer.case === "error");
+      assert.deepEqual([answer.value.code, answer.value.exitCode], ["gone", 0]);
+      const { output } = await shim.exec(["true"]);
+      assert.match(output, /^container \S+ is not running\r\n$/);
+    } finally {
+      writeFileSync(join(held, "freezer.state"), "THAWED");
+      await holds(() => readFileSync(join(held, "cgroup.procs"), "utf8") === "");
+      rmdirSync(held);
+    }
     assert.equal((await shim.message("exited")).exitCode, 137);
   });
 

@@ -97,7 +97,13 @@ bool own_user_namespace(const ExecTarget& target, Failure& failure) {
   const pid_t pid = clone_process(request);
   if (pid == 0) run_inside(entry, host);
   if (pid < 0) {
-    failure.set("clone", -pid);
+    // The kernel has the same number for a lack of memory and for a PID namespace that is coming to its end; the
+    // namespaces of its first process tell them apart.
+    if (setns(entry.target.pidfd, entry.target.namespaces) != 0 && errno == ESRCH) {
+      failure.set("setns", ESRCH);
+    } else {
+      failure.set("clone", -pid);
+    }
     give_up(entry.sync, failure);
   }
   send_report(entry.sync, Notice::kPid, pid);

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "kernel/namespace.h"
@@ -21,6 +22,11 @@ std::string done_or_errno(uint64_t seq, const char* step, int error) {
   if (error >= 0) return encode_ack(seq);
   if (error == -ESRCH) return refuse(seq, "gone", "the process has ended");
   return encode_error(seq, {.code = "errno", .errno_value = -error, .step = step, .message = error_text(-error)});
+}
+
+// The container's first process is coming to its end: nobody can follow it any more.
+bool is_container_ending(const Failure& failure) {
+  return failure.error == ESRCH && std::string_view(failure.step) == "setns";
 }
 
 // Docker's code for an exec that could not start.
@@ -104,6 +110,7 @@ std::string Shim::answer_signal(uint64_t seq, const SignalRequest& request) {
     const Exec* exec = find_exec(request.exec_id);
     if (exec == nullptr) return refuse(seq, "not_found", "no such exec");
     error = exec->signal(request.signal);
+    if (error == -ESRCH) return refuse(seq, "not_found", "no such exec");
   }
   // A frozen v1 cgroup holds even SIGKILL back until it runs again.
   if (request.signal == SIGKILL && error == 0) cgroups_.thaw();
@@ -188,21 +195,24 @@ void Shim::claim_exit(Exec& exec) {
 
 void Shim::exec_failed(Exec& exec, const Failure& failure) {
   const int code = exec_failure_code(failure);
+  const bool ending = is_container_ending(failure);
   if (exec.reply_seq != 0) {
     ControlConnection* asker = control_.find(exec.reply_key);
     if (asker != nullptr) {
-      asker->send(encode_error(exec.reply_seq, {.code = "errno",
-                                                .errno_value = failure.error,
-                                                .step = failure.step,
-                                                .message = failure.message,
-                                                .exit_code = code}));
+      asker->send(ending ? refuse(exec.reply_seq, "gone", "the container has ended")
+                         : encode_error(exec.reply_seq, {.code = "errno",
+                                                         .errno_value = failure.error,
+                                                         .step = failure.step,
+                                                         .message = failure.message,
+                                                         .exit_code = code}));
     }
     exec.stdio().finish();
     bury_exec(exec);
     return;
   }
-  exec.stdio().print(1, std::string("OCI runtime exec failed: exec failed: unable to start container process: ") +
-                            failure.message + ": unknown\r\n");
+  exec.stdio().print(1, ending ? "container " + id_ + " is not running\r\n"
+                               : std::string("OCI runtime exec failed: exec failed: unable to start container process: ") +
+                                     failure.message + ": unknown\r\n");
   exec_ended(exec, {code, 0}, failure.message);
 }
 

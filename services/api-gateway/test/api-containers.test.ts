@@ -231,6 +231,12 @@ describe("stats", () => {
     assert.match(answer.body, /"limit":18446744073709551615/);
     assert.equal(answer.headers["content-type"], "application/json");
   });
+  it("of what is removed before they are there are none", async () => {
+    const id = await created(stack, ["sleep"]);
+    stack.containers.vanishing.set(id, "removed");
+    const answer = await get(`/containers/${id}/stats?stream=0`);
+    assert.deepEqual([answer.status, answer.body], [200, ""]);
+  });
   it("stream one object a line", async () => {
     const id = await created(stack, ["sleep"]);
     const client = await RawClient.connect(stack.socket);

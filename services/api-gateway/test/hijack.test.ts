@@ -84,13 +84,15 @@ describe("attach", () => {
     client.socket.destroy();
   });
 
-  it("is an empty stream where the run ended before the connection was made", async () => {
-    const id = await created(["echo", "hi"]);
-    stack.containers.vanishing.set(id, "ended");
-    const client = await attached(id, "stream=1&stdout=1", upgrade);
-    assert.match(client.text, /^HTTP\/1\.1 101 UPGRADED\r\n/);
-    assert.equal(bodyOf(await client.untilEnd()), "");
-  });
+  for (const how of ["ended", "over"] as const) {
+    it(`is an empty stream where the run ended before the connection was made: ${how}`, async () => {
+      const id = await created(["echo", "hi"]);
+      stack.containers.vanishing.set(id, how);
+      const client = await attached(id, "stream=1&stdout=1", upgrade);
+      assert.match(client.text, /^HTTP\/1\.1 101 UPGRADED\r\n/);
+      assert.equal(bodyOf(await client.untilEnd()), "");
+    });
+  }
 
   it("is Docker's 404 where the container was removed before the connection was made", async () => {
     const id = await created(["echo", "hi"]);

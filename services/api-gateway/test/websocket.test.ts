@@ -54,14 +54,16 @@ describe("attach by websocket", () => {
     ws.terminate();
     await eventually(() => stack.containers.openStreams === before - 1);
   });
-  it("ends at once where the run ended before the connection was made", async () => {
-    const id = await running();
-    stack.containers.vanishing.set(id, "ended");
-    const ws = open(`/containers/${id}/attach/ws?stream=1&stdout=1`);
-    await once(ws, "open");
-    const [code] = (await once(ws, "close")) as [number];
-    assert.equal(code, 1000);
-  });
+  for (const how of ["ended", "over"] as const) {
+    it(`ends at once where the run ended before the connection was made: ${how}`, async () => {
+      const id = await running();
+      stack.containers.vanishing.set(id, how);
+      const ws = open(`/containers/${id}/attach/ws?stream=1&stdout=1`);
+      await once(ws, "open");
+      const [code] = (await once(ws, "close")) as [number];
+      assert.equal(code, 1000);
+    });
+  }
   it("says that there is no such container also to who speaks no websocket", async () => {
     const { status } = await ask(stack.socket, { path: "/containers/none/attach/ws" });
     assert.equal(status, 404);

@@ -60,6 +60,7 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
           leases.add(leaseOwner);
           return Promise.resolve({ image: describe(fake.config), chainId: "sha256:base" });
         },
+        commitImage: () => Promise.resolve({ imageId }),
         inspectImage: () => Promise.resolve({ image: describe(fake.config) }),
         listDerivedImages: ({ image }) =>
           image === "busybox"

@@ -65,7 +65,10 @@ export interface Cgroups {
   expectEntry(): void;
   /** Host PIDs in it and below; empty when it does not exist. */
   pids(path: string): Promise<number[]>;
-  /** Resolves when every task is frozen. Throws deadline_exceeded (and thaws) when one cannot be. */
+  /**
+   * Resolves when every task is frozen. Throws deadline_exceeded (and thaws) when one cannot be, not_found when the
+   * cgroup does not exist.
+   */
   freeze(path: string): Promise<void>;
   thaw(path: string): Promise<void>;
   isFrozen(path: string): Promise<boolean>;

@@ -158,8 +158,11 @@ export class FakeContainerService implements AsyncDisposable {
   /** Resolvers of containers that wait for their start, with their attached sockets. */
   private readonly attached = new Map<string, net.Socket[]>();
 
-  /** IDs of containers whose run ends between an attach and its connection, and whether they are removed, too. */
-  readonly vanishing = new Map<string, "ended" | "removed">();
+  /**
+   * IDs of containers whose run ends between an attach and its connection, and whether they are removed, too;
+   * `over`: it ends in the middle of the attach.
+   */
+  readonly vanishing = new Map<string, "ended" | "removed" | "over">();
 
   /** ID of an exec's container. */
   containerOf(execId: string): string {
@@ -241,6 +244,7 @@ export class FakeContainerService implements AsyncDisposable {
         const data = this.#data.issue((socket) => this.attach(container, socket));
         const vanishing = this.vanishing.get(container.id);
         if (vanishing === "removed") this.containers.delete(container.id);
+        if (vanishing === "over") return Promise.resolve({ tty: false });
         const stream = vanishing === undefined ? data : { ...data, path: `${data.path}.gone` };
         return Promise.resolve({ stream, tty: container.config?.tty ?? false });
       },
@@ -259,6 +263,7 @@ export class FakeContainerService implements AsyncDisposable {
       async *statsContainer(request, { signal }) {
         note("statsContainer", request);
         const container = self.find(request.container);
+        if (self.vanishing.get(container.id) === "removed") return;
         const sample = {
           cgroupVersion: "2",
           readAtNano: 1_700_000_000_000_000_001n,

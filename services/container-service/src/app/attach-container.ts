@@ -1,5 +1,5 @@
 /** Attach: a ticket for the container's streams, which its shim process serves. */
-import { conflict } from "@gantry/errors";
+import { conflict, hasKind } from "@gantry/errors";
 import { parseDetachKeys } from "../domain/detach-keys.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
@@ -41,19 +41,23 @@ export function attachable(app: App, reference: string): Entry {
   }
 }
 
-/** Gives a ticket and tells the event. Errors: invalid_argument (detach keys). */
+/**
+ * Gives a ticket and tells the event. Undefined when the run has just ended: as for who was attached before, there is
+ * nothing more to come. Errors: invalid_argument (detach keys).
+ */
 export async function attachContainer(
   app: App,
   entry: Entry,
   options: AttachOptions,
-): Promise<StreamEndpoint> {
+): Promise<StreamEndpoint | undefined> {
   const { tty, openStdin } = entry.record.config;
   const keys = parseDetachKeys(options.detachKeys);
   // Keys are looked for where a person types: with a terminal and standard input.
   const detachKeys = tty && options.stdin ? keys : new Uint8Array();
-  const runs = entry.record.state.status === "running";
-  const { path, ticket } = await app.shim.issueTicket({
+  const running = entry.record.state.status === "running";
+  const ticket = await issueTicket(app, {
     id: entry.id,
+    running,
     options: {
       stdin: options.stdin && openStdin,
       stdout: options.stdout,
@@ -61,10 +65,23 @@ export async function attachContainer(
       framed: !tty,
       detachKeys,
       // Before the start a client waits as long as it likes.
-      ttlMs: runs ? ticketTtlMs : 0,
+      ttlMs: running ? ticketTtlMs : 0,
     },
   });
   app.store.append([containerEvent(entry.record, "attach")]);
   await app.store.settled();
-  return { path, ticket };
+  return ticket;
+}
+
+async function issueTicket(
+  app: App,
+  request: Parameters<App["shim"]["issueTicket"]>[0],
+): Promise<StreamEndpoint | undefined> {
+  try {
+    const { path, ticket } = await app.shim.issueTicket(request);
+    return { path, ticket };
+  } catch (error) {
+    if (request.running !== true || !hasKind(error, "conflict")) throw error;
+    return undefined;
+  }
 }

@@ -1,5 +1,5 @@
 /** Commit: an image of a container's changes. */
-import { conflict, invalidArgument } from "@gantry/errors";
+import { conflict, hasKind, invalidArgument } from "@gantry/errors";
 import { isTag, parseReference } from "@gantry/oci";
 import { mergeImageConfig, parseImageConfig } from "../domain/image-config.ts";
 import { imageConfigJson } from "../domain/image-config-json.ts";
@@ -90,16 +90,26 @@ function imageReference({ repository, tag }: CommitOptions): string {
   return `${repository}:${tag === "" ? "latest" : tag}`;
 }
 
-/** Freezes a container that runs, without telling anybody. Thaws once, whatever happens. */
+/** Freezes a container that runs, without telling anybody. Thaws once, whatever happens. One that ends is still enough. */
 async function freeze(app: App, entry: Entry): Promise<AsyncDisposable | undefined> {
   if (entry.record.state.status !== "running") return undefined;
-  await app.shim.pause({ id: entry.id });
+  await unlessEnded(app.shim.pause({ id: entry.id }));
   let thawed = false;
   return {
     async [Symbol.asyncDispose]() {
       if (thawed) return;
       thawed = true;
-      if (entry.record.state.status === "running") await app.shim.resume({ id: entry.id });
+      if (entry.record.state.status === "running") {
+        await unlessEnded(app.shim.resume({ id: entry.id }));
+      }
     },
   };
+}
+
+async function unlessEnded(work: Promise<unknown>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!hasKind(error, "conflict")) throw error;
+  }
 }

@@ -40,7 +40,11 @@ export async function createExec(
   await settled(entry);
   refuseExec(entry, reference);
   expectProcess(app);
-  if (options.user !== "") await requireUser(app, entry, options.user, signal);
+  if (options.user !== "") {
+    await requireUser(app, entry, options.user, signal);
+    // Its files can be looked at after its end, too.
+    refuseExec(entry, reference);
+  }
   return await declareExec(app, entry, options);
 }
 

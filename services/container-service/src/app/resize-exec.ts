@@ -1,5 +1,5 @@
 /** Resize of an exec's terminal. */
-import { conflict, deadlineExceeded, notFound } from "@gantry/errors";
+import { conflict, deadlineExceeded, hasKind, notFound } from "@gantry/errors";
 import type { App } from "./context.ts";
 import { refuseExec } from "./create-exec.ts";
 
@@ -23,9 +23,15 @@ export async function resizeExec(
   const first = await Promise.race([exec.started.promise, timer.promise]);
   clearTimeout(timeout);
   if (first === "late") throw deadlineExceeded("timeout waiting for exec session ready");
-  if (exec.record.state.status !== "running") {
-    throw conflict(`exec command ${id} is not running`);
-  }
+  const notRunning = `exec command ${id} is not running`;
+  if (exec.record.state.status !== "running") throw conflict(notRunning);
   const { containerId, tty } = exec.record;
-  if (tty) await app.shim.resizeProcess({ id: containerId, execId: id, ...size });
+  if (!tty) return;
+  try {
+    await app.shim.resizeProcess({ id: containerId, execId: id, ...size });
+  } catch (error) {
+    // Its end is about to be told.
+    if (hasKind(error, "not_found")) throw conflict(notRunning, { cause: error });
+    throw error;
+  }
 }

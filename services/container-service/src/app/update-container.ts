@@ -1,5 +1,5 @@
 /** Update of limits and restart policy, live where the container runs. */
-import { conflict, invalidArgument } from "@gantry/errors";
+import { conflict, hasKind, invalidArgument } from "@gantry/errors";
 import { buildLimits, limitedDevices } from "../domain/bundle/build-resources.ts";
 import { isLive } from "../domain/container-state.ts";
 import { exactJson } from "../domain/exact-json.ts";
@@ -113,9 +113,13 @@ function refuseConflicts(old: Resources, next: Resources, asked: Resources): voi
   }
 }
 
-/** Writes the limits to a cgroup that is there. */
+/** Writes the limits to a cgroup that is there. A run that has just ended has none, as before the next start. */
 async function applyLive(app: App, entry: Entry, resources: Resources | undefined): Promise<void> {
   if (resources === undefined || !isLive(entry.record.state)) return;
   const limits = buildLimits(resources, app.devices.blockDevices(limitedDevices(resources)));
-  await app.shim.update({ id: entry.id, resourcesJson: Buffer.from(exactJson(limits)) });
+  try {
+    await app.shim.update({ id: entry.id, resourcesJson: Buffer.from(exactJson(limits)) });
+  } catch (error) {
+    if (!hasKind(error, "not_found")) throw error;
+  }
 }

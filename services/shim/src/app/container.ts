@@ -1,6 +1,6 @@
 /** What the brain knows of containers, and the tools that its use cases share. */
 import { create } from "@bufbuild/protobuf";
-import { conflict, deadlineExceeded, hasKind } from "@gantry/errors";
+import { conflict, deadlineExceeded, type EngineError, hasKind } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import {
@@ -119,10 +119,15 @@ export function containerOf(brain: Brain, id: string): Container {
   return container;
 }
 
+/** Docker's words for what needs a run, where there is none or it is just ending. */
+export function notRunning(id: string, cause?: unknown): EngineError {
+  return conflict(`container ${id} is not running`, { cause });
+}
+
 /** The run of a container that runs; throws Docker's conflict otherwise. */
 export function runningRun(brain: Brain, id: string): Run {
   const state = brain.containers.get(id)?.state;
-  if (state?.status !== "running") throw conflict(`container ${id} is not running`);
+  if (state?.status !== "running") throw notRunning(id);
   return state.run;
 }
 
@@ -143,7 +148,7 @@ export async function linkOf(run: Run, id: string): Promise<ProcessLink> {
   clearTimeout(timer);
   if (run.link !== undefined) return run.link;
   if (first === "late") throw deadlineExceeded(`shim process of container ${id} does not answer`);
-  throw conflict(`container ${id} is not running`);
+  throw notRunning(id);
 }
 
 /**
@@ -159,9 +164,11 @@ export async function askRun(
   try {
     return await link.ask(request);
   } catch (error) {
+    // Of the first process it knows the end before we do.
+    if (hasKind(error, "conflict")) throw notRunning(id, error);
     if (!hasKind(error, "unavailable")) throw error;
     await link.ended;
-    if (run.hasExited) throw conflict(`container ${id} is not running`, { cause: error });
+    if (run.hasExited) throw notRunning(id, error);
     // Whichever comes first: a new connection, or the end of the process.
     await linkOf(run, id);
     throw error;

@@ -1,7 +1,14 @@
 /** Pause, Resume, Update, Kill and ListPids: what is done to a container's cgroup, past its shim process. */
 import { hasErrno, notFound } from "@gantry/errors";
 import { parseRuntimeResources } from "@gantry/oci/runtime-spec";
-import { type Brain, cgroupOf, containerOf, runningRun } from "./container.ts";
+import {
+  type Brain,
+  cgroupOf,
+  containerOf,
+  notRunning,
+  type Run,
+  runningRun,
+} from "./container.ts";
 
 /** How long a killed task may take; what is left then cannot be killed. */
 const killDeadlineMs = 10_000;
@@ -9,21 +16,55 @@ const killDeadlineMs = 10_000;
 const reportTimeoutMs = 2_000;
 const sigkill = 9;
 
+/** Throws conflict also where nothing is left to freeze: the end of the run is about to be told. */
 export async function pause(brain: Brain, id: string): Promise<void> {
-  await brain.cgroups.freeze(runningRun(brain, id).record.cgroupPath);
+  await onProcesses(brain, id, (cgroupPath) => brain.cgroups.freeze(cgroupPath));
 }
 
 export async function resume(brain: Brain, id: string): Promise<void> {
   await brain.cgroups.thaw(runningRun(brain, id).record.cgroupPath);
 }
 
+/** Throws not_found when it does not run, or has just ended: there are no limits to change. */
 export async function update(brain: Brain, id: string, resourcesJson: Uint8Array): Promise<void> {
   const resources = parseRuntimeResources(Buffer.from(resourcesJson).toString("utf8"));
-  await brain.cgroups.update(runningRun(brain, id).record.cgroupPath, resources);
+  const state = brain.containers.get(id)?.state;
+  if (state?.status !== "running") throw notFound("run", id, `container ${id} is not running`);
+  const { run } = state;
+  try {
+    await brain.cgroups.update(run.record.cgroupPath, resources);
+  } catch (error) {
+    if (!(await isOver(brain, run))) throw error;
+    throw notFound("run", id, `container ${id} is not running`, { cause: error });
+  }
 }
 
+/** Throws conflict when it does not run, or has just ended. */
 export async function listPids(brain: Brain, id: string): Promise<number[]> {
-  return await brain.cgroups.pids(runningRun(brain, id).record.cgroupPath);
+  return await onProcesses(brain, id, (cgroupPath) => brain.cgroups.pids(cgroupPath));
+}
+
+/** Does something with the processes of a run, and looks afterwards whether there are any. */
+async function onProcesses<T>(
+  brain: Brain,
+  id: string,
+  act: (cgroupPath: string) => Promise<T>,
+): Promise<T> {
+  const run = runningRun(brain, id);
+  let result: T;
+  try {
+    result = await act(run.record.cgroupPath);
+  } catch (error) {
+    if (await isOver(brain, run)) throw notRunning(id, error);
+    throw error;
+  }
+  if (await isOver(brain, run)) throw notRunning(id);
+  return result;
+}
+
+/** Between the end of the last process and our hearing of it there is nobody in the cgroup, or there is none any more. */
+async function isOver(brain: Brain, run: Run): Promise<boolean> {
+  return run.hasExited || (await brain.cgroups.pids(run.record.cgroupPath)).length === 0;
 }
 
 /** Returns what could not be killed. Afterwards the end has been told, also for a frozen shim process. */

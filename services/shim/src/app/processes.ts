@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { conflict, hasErrno, invalidArgument } from "@gantry/errors";
+import { hasErrno, invalidArgument } from "@gantry/errors";
 import { parseRuntimeProcess, parseRuntimeSpec } from "@gantry/oci/runtime-spec";
 import {
   type ExecProcessRequest,
@@ -19,7 +19,7 @@ import {
 } from "@gantry/proto/shim";
 import { compileProcess } from "../compile/process.ts";
 import type { SeccompProgram } from "../ports.ts";
-import { askRun, type Brain, containerOf, type Run, runningRun } from "./container.ts";
+import { askRun, type Brain, containerOf, notRunning, type Run, runningRun } from "./container.ts";
 import { prepare } from "./prepare.ts";
 
 const ticketBytes = 32;
@@ -36,7 +36,7 @@ export async function signalProcess(brain: Brain, request: SignalProcessRequest)
   }
   if (execId === "" && run.init !== undefined) {
     // Goes past the shim process, so that a frozen one is no obstacle.
-    if (!run.init.signal(signal)) throw conflict(`container ${id} is not running`);
+    if (!run.init.signal(signal)) throw notRunning(id);
     return;
   }
   await askRun(run, id, { case: "signal", value: { signal, execId, all } });
@@ -68,7 +68,7 @@ export async function issueTicket(
     path: container.folder.ioSocket,
     ticket: ticket.ticket,
   });
-  if (container.state.status === "running") {
+  if (request.running || container.state.status === "running") {
     await addTicket(brain, request.id, ticket);
     return answer;
   }

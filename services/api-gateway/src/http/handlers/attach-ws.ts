@@ -26,10 +26,14 @@ export async function attachWebSocket(call: ApiCall): Promise<void> {
       stream: true,
       logs: query.flag("logs"),
     });
-    const stream = await connectRun(
-      () => connectEndpoint(answer.stream, call.signal),
-      () => call.backends.containers.inspectContainer({ container: call.name }),
-    );
+    const { stream: endpoint } = answer;
+    // None where the run has ended meanwhile.
+    const stream =
+      endpoint &&
+      (await connectRun(
+        () => connectEndpoint(endpoint, call.signal),
+        () => call.backends.containers.inspectContainer({ container: call.name }),
+      ));
     const logs = answer.logs && (await connectEndpoint(answer.logs, call.signal));
     const { joinWebSocket } = await import("../hijack/websocket.ts");
     await joinWebSocket(call.request, socket, { stream, logs, framed: !answer.tty, stdin });

@@ -10,7 +10,7 @@ import { encodeContainer } from "../encode/container-inspect.ts";
 import { containerRow } from "../encode/container-list.ts";
 import { nullIfEmpty, toJson } from "../encode/json.ts";
 import { encodeStats } from "../encode/stats.ts";
-import { openStream, write } from "../relay.ts";
+import { write } from "../relay.ts";
 import { RowMemo } from "../row-memo.ts";
 
 const listKeys = new Set([
@@ -121,9 +121,12 @@ export async function containerStats(call: ApiCall): Promise<void> {
     { container: call.name, stream, oneShot },
     { signal: call.signal },
   );
-  const { first, rest } = await openStream(samples);
+  const iterator = samples[Symbol.asyncIterator]();
+  // Errors before the head are the call's own. None at all come of what is removed before its second sample.
+  let next = await iterator.next();
   const response = call.startStream("application/json");
-  await write(response, `${toJson(encodeStats(first, version))}\n`);
-  for await (const each of rest) await write(response, `${toJson(encodeStats(each, version))}\n`);
+  for (; next.done !== true; next = await iterator.next()) {
+    await write(response, `${toJson(encodeStats(next.value, version))}\n`);
+  }
   response.end();
 }

@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { deadlineExceeded, hasErrno } from "@gantry/errors";
+import { deadlineExceeded, hasErrno, notFound } from "@gantry/errors";
 import { type CgroupLayout, hierarchyPath, v1With } from "../../compile/cgroup-layout.ts";
 import { isGone, parseCounters, readText, subtree, writeText } from "./files.ts";
 
@@ -52,8 +52,8 @@ interface Freezer {
   readonly file: string;
   readonly frozen: string;
   readonly thawed: string;
-  /** Whether every task is frozen. */
-  isFrozen(): Promise<boolean>;
+  /** Whether every task is frozen; undefined when the cgroup has gone. */
+  isFrozen(): Promise<boolean | undefined>;
 }
 
 async function freezerOf(layout: CgroupLayout, cgroupPath: string): Promise<Freezer | undefined> {
@@ -66,14 +66,17 @@ async function freezerOf(layout: CgroupLayout, cgroupPath: string): Promise<Free
 }
 
 function freezerV2(folder: string): Freezer {
-  const isFrozen = async (): Promise<boolean> =>
-    parseCounters(await readText(folder, "cgroup.events")).get("frozen") === 1n;
+  const isFrozen = async (): Promise<boolean | undefined> => {
+    const events = await readText(folder, "cgroup.events");
+    return events === undefined ? undefined : parseCounters(events).get("frozen") === 1n;
+  };
   return { folder, file: "cgroup.freeze", frozen: "1", thawed: "0", isFrozen };
 }
 
 function freezerV1(folder: string): Freezer {
-  const isFrozen = async (): Promise<boolean> => {
+  const isFrozen = async (): Promise<boolean | undefined> => {
     const state = (await readText(folder, "freezer.state"))?.trim();
+    if (state === undefined) return undefined;
     // A task that forks while it is being frozen can be missed: FREEZING is asked for again.
     if (state === "FREEZING") await writeText(path.join(folder, "freezer.state"), "FROZEN");
     return state === "FROZEN";
@@ -86,7 +89,12 @@ export async function freeze(layout: CgroupLayout, cgroupPath: string): Promise<
   if (freezer === undefined) throw deadlineExceeded(`cgroup ${cgroupPath} cannot be frozen`);
   const file = path.join(freezer.folder, freezer.file);
   await writeText(file, freezer.frozen);
-  if (await until(() => freezer.isFrozen(), freezeTimeoutMs)) return;
+  const settled = async (): Promise<boolean> => {
+    const isFrozen = await freezer.isFrozen();
+    if (isFrozen === undefined) throw notFound("cgroup", cgroupPath);
+    return isFrozen;
+  };
+  if (await until(settled, freezeTimeoutMs)) return;
   await writeText(file, freezer.thawed);
   throw deadlineExceeded(`cgroup ${cgroupPath} could not be frozen`);
 }
