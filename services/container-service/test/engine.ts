@@ -23,6 +23,7 @@ import {
 } from "@gantry/rpc";
 import {
   type EngineRoots,
+  eventually,
   findLeaks,
   openEngineRoots,
   type ServiceProcess,
@@ -61,6 +62,8 @@ export interface TestEngine extends AsyncDisposable {
   stateOf(id: string): Promise<ContainerState>;
   /** Starts it; the answer may be lost with the service, or be another error that is expected. */
   tryStart(id: string, expected?: readonly ErrorKind[]): Promise<void>;
+  /** Resolves when its log holds a text. */
+  said(id: string, text: string): Promise<void>;
   /** Actions of a container's events so far, oldest first. */
   actions(id: string): Promise<string[]>;
   /** Stops everything and lists what is left on the machine. */
@@ -127,6 +130,13 @@ export async function startEngine(
         const known: readonly ErrorKind[] = ["unavailable", "canceled", ...expected];
         assert.ok(known.includes(kind), `${kind}: ${String(error)}`);
       }
+    },
+    async said(id, text) {
+      await eventually(async () => {
+        const { data } = await containers.openLogs({ container: id, stdout: true });
+        assert.ok(data);
+        return (await readAll(data)).includes(text);
+      });
     },
     async actions(id) {
       const found: string[] = [];

@@ -118,15 +118,17 @@ describe("exec", () => {
   });
 
   it("tells its events, and lists it while it runs", async () => {
-    const { execId } = await engine.execs.createExec({ container: id, cmd: ["sleep", "0.2"] });
+    const { execId } = await engine.execs.createExec({ container: id, cmd: ["sleep", "1000"] });
     await engine.execs.startExec({ execId, detach: true });
     const { container } = await engine.containers.inspectContainer({ container: id });
     assert.deepEqual(container?.execIds, [execId]);
+    const { exec: found } = await engine.execs.inspectExec({ execId });
+    process.kill(found?.pid ?? 0, "SIGKILL");
     await engine.execs.waitExec({ execId });
     const actions = await engine.actions(id);
     assert.deepEqual(actions.slice(-3), [
-      "exec_create: sleep 0.2",
-      "exec_start: sleep 0.2",
+      "exec_create: sleep 1000",
+      "exec_start: sleep 1000",
       "exec_die",
     ]);
   });
@@ -147,8 +149,11 @@ describe("exec", () => {
       config: {
         image: "busybox",
         healthcheck: {
-          test: { values: ["CMD-SHELL", "echo probe; test ! -e /tmp/ill"] },
+          test: { values: ["CMD-SHELL", "echo probe; test -e /tmp/well"] },
           intervalNs: 50_000_000n,
+          // What fails in here counts for nothing: it is `starting` until it gets well.
+          startPeriodNs: 600_000_000_000n,
+          startIntervalNs: 50_000_000n,
           retries: 2,
         },
       },
@@ -158,14 +163,15 @@ describe("exec", () => {
       const { container } = await engine.containers.inspectContainer({ container: checked });
       return container?.state?.health;
     };
+    const execute = async (...cmd: string[]) => {
+      const { execId } = await engine.execs.createExec({ container: checked, cmd });
+      await engine.execs.startExec({ execId, detach: true });
+    };
     assert.equal((await health())?.status, "starting");
+    await execute("touch", "/tmp/well");
     await eventually(async () => (await health())?.status === "healthy");
     assert.equal((await health())?.log[0]?.output, "probe\n");
-    const { execId } = await engine.execs.createExec({
-      container: checked,
-      cmd: ["touch", "/tmp/ill"],
-    });
-    await engine.execs.startExec({ execId, detach: true });
+    await execute("rm", "/tmp/well");
     await eventually(async () => (await health())?.status === "unhealthy");
     assert.ok(((await health())?.failingStreak ?? 0) >= 2);
     const actions = (await engine.actions(checked)).filter((action) => action.startsWith("health"));
@@ -180,7 +186,7 @@ describe("exec", () => {
         healthcheck: {
           test: { values: ["CMD-SHELL", "echo said; sleep 54321"] },
           intervalNs: 50_000_000n,
-          timeoutNs: 500_000_000n,
+          timeoutNs: 3_000_000_000n,
         },
       },
     });
@@ -193,7 +199,7 @@ describe("exec", () => {
     const probe = container?.state?.health?.log[0];
     assert.deepEqual(
       [probe?.exitCode, probe?.output],
-      [-1, "Health check exceeded timeout (500ms): said\n"],
+      [-1, "Health check exceeded timeout (3s): said\n"],
     );
     await engine.containers.removeContainer({ container: checked, force: true });
   });

@@ -41,7 +41,7 @@ describe("lifecycle", () => {
       kind: "not_found",
       message: `No such container: ${id}`,
     });
-    assert.deepEqual(engine.images.leases(), []);
+    await eventually(() => engine.images.leases().length === 0);
   });
 
   it("streams output to who attached before the start", async () => {
@@ -78,11 +78,11 @@ describe("lifecycle", () => {
   });
 
   it("answers a second start and a second stop with not_modified", async () => {
-    const id = await engine.create("trap 'exit 3' TERM; while :; do sleep 0.05; done");
+    const id = await engine.create("trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done");
     await start(id);
     await assert.rejects(start(id), { kind: "not_modified" });
-    await eventually(async () => (await inspect(id)).state.pid > 0);
-    await engine.containers.stopContainer({ container: id, timeoutSeconds: 5 });
+    await engine.said(id, "ready");
+    await engine.containers.stopContainer({ container: id, timeoutSeconds: 60 });
     const { state } = await inspect(id);
     assert.equal(state.status, "exited");
     assert.equal(state.exitCode, 3);
@@ -297,11 +297,7 @@ describe("lifecycle", () => {
     const output = readAll(stream);
     await start(id);
     await engine.containers.resizeContainer({ container: id, height: 33, width: 77 });
-    await eventually(async () => {
-      const { data } = await engine.containers.openLogs({ container: id, stdout: true });
-      assert.ok(data);
-      return (await readAll(data)).includes("33 77");
-    });
+    await engine.said(id, "33 77");
     await remove(id);
     assert.match((await output).toString(), /33 77/);
   });

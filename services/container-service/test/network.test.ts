@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 
 const program = path.join(import.meta.dirname, "network", "scenarios.ts");
-const limitMs = 60_000;
+const limitMs = 300_000;
 
 async function play(scenario: string): Promise<void> {
   // sysfs shows the network namespace that it was mounted in.

@@ -29,7 +29,6 @@ export function openEventLog(client: ShimClient): EventLog {
     of,
     async first(id, kind) {
       const found = await eventually(() => of(id, kind).length > 0 && of(id, kind), {
-        timeoutMs: 15_000,
         intervalMs: 5,
       });
       const [first] = found;

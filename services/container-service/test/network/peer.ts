@@ -15,8 +15,11 @@ export interface PeerOrder {
   readonly patienceMs?: number;
 }
 
-// Intentionally short: nothing on one machine takes that long, and a dropped packet is never answered.
-const answerTimeoutMs = 700;
+/** How long an answer is waited for that is due: a busy machine may take its time. */
+const patienceMs = 10_000;
+
+/** The same where none is expected: a dropped packet is never answered. Intentionally short. */
+export const brieflyMs = 700;
 
 /** Answers everybody with the address that it sees them come from. */
 export async function serve(protocol: Protocol, address: string, port: number): Promise<void> {
@@ -38,11 +41,16 @@ export async function serve(protocol: Protocol, address: string, port: number): 
 }
 
 /** The answer, `refused` or `timeout`. */
-export function ask(protocol: Protocol, address: string, port: number): Promise<string> {
-  return protocol === "tcp" ? askTcp(address, port) : askUdp(address, port);
+export function ask(
+  protocol: Protocol,
+  address: string,
+  port: number,
+  waitMs = patienceMs,
+): Promise<string> {
+  return protocol === "tcp" ? askTcp(address, port, waitMs) : askUdp(address, port, waitMs);
 }
 
-function askTcp(address: string, port: number): Promise<string> {
+function askTcp(address: string, port: number, waitMs: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = net.connect(port, address);
     const end = (answer: string): void => {
@@ -51,7 +59,7 @@ function askTcp(address: string, port: number): Promise<string> {
     };
     let text = "";
     socket.setEncoding("utf8");
-    socket.setTimeout(answerTimeoutMs, () => {
+    socket.setTimeout(waitMs, () => {
       end("timeout");
     });
     socket.on("data", (chunk: string) => {
@@ -66,12 +74,12 @@ function askTcp(address: string, port: number): Promise<string> {
   });
 }
 
-function askUdp(address: string, port: number): Promise<string> {
+function askUdp(address: string, port: number, waitMs: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = dgram.createSocket(address.includes(":") ? "udp6" : "udp4");
     const timer = setTimeout(() => {
       end("timeout");
-    }, answerTimeoutMs);
+    }, waitMs);
     const end = (answer: string): void => {
       clearTimeout(timer);
       socket.close();
@@ -92,7 +100,7 @@ function askUdp(address: string, port: number): Promise<string> {
 const flows = new Map<number, dgram.Socket>();
 
 /** As ask over UDP, but always from the same socket for a port. */
-async function askFlow(address: string, port: number, patienceMs: number): Promise<string> {
+async function askFlow(address: string, port: number, waitMs: number): Promise<string> {
   let socket = flows.get(port);
   if (socket === undefined) {
     socket = dgram.createSocket("udp4");
@@ -104,7 +112,7 @@ async function askFlow(address: string, port: number, patienceMs: number): Promi
   socket.send("?", port, address);
   try {
     const [text] = (await once(socket, "message", {
-      signal: AbortSignal.timeout(patienceMs),
+      signal: AbortSignal.timeout(waitMs),
     })) as [Buffer];
     return text.toString();
   } catch {
@@ -113,8 +121,9 @@ async function askFlow(address: string, port: number, patienceMs: number): Promi
 }
 
 async function obey({ verb, protocol, address, port, ...more }: PeerOrder): Promise<string> {
-  if (verb === "ask") return ask(protocol, address, port);
-  if (verb === "flow") return askFlow(address, port, more.patienceMs ?? answerTimeoutMs);
+  const waitMs = more.patienceMs ?? patienceMs;
+  if (verb === "ask") return ask(protocol, address, port, waitMs);
+  if (verb === "flow") return askFlow(address, port, waitMs);
   await serve(protocol, address, port);
   return "ready";
 }

@@ -21,7 +21,7 @@ import type {
   PreparedNetwork,
 } from "../../src/ports/networking.ts";
 import { MemoryStore } from "../memory-store.ts";
-import { ask, type PeerOrder, type Protocol } from "./peer.ts";
+import { ask, brieflyMs, type PeerOrder, type Protocol } from "./peer.ts";
 import { ToldNames } from "./told-names.ts";
 
 const kernel = loadKernel();
@@ -73,13 +73,20 @@ export class Place {
     await this.#order({ verb: "serve", protocol, address, port });
   }
 
+  /** Waits for an answer that is due. */
   ask(protocol: Protocol, address: string, port: number): Promise<string> {
     return this.#order({ verb: "ask", protocol, address, port });
   }
 
+  /** Where none is expected. */
+  askBriefly(protocol: Protocol, address: string, port: number): Promise<string> {
+    return this.#order({ verb: "ask", protocol, address, port, patienceMs: brieflyMs });
+  }
+
   /** Asks over UDP from one socket per port, and waits so long for the answer. */
-  askFlow(address: string, port: number, patienceMs: number): Promise<string> {
-    return this.#order({ verb: "flow", protocol: "udp", address, port, patienceMs });
+  askFlow(address: string, port: number, patienceMs?: number): Promise<string> {
+    const patience = patienceMs === undefined ? {} : { patienceMs };
+    return this.#order({ verb: "flow", protocol: "udp", address, port, ...patience });
   }
 
   async #order(order: PeerOrder): Promise<string> {
