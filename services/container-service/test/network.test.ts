@@ -40,6 +40,8 @@ describe("networks", () => {
     publishedAcross: "a published port answers other networks, but no internal one",
     connecting:
       "a running container is connected and disconnected, and its routes and ports follow",
+    justEnded:
+      "one whose end is not told yet is connected and disconnected as those that have ended",
     staticAddresses: "a static address is given once",
     links: "links on the default bridge are names in the hosts file",
     flushed: "rules that others flush come back",

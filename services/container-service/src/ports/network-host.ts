@@ -1,10 +1,20 @@
 /** What networks need from the machine. Implemented over the kernel addon, nft and the relay program. */
 
+import { EngineError } from "@gantry/errors";
 import type { NamesChange, NameTable } from "../domain/network/name-table.ts";
 import type { MadeParent } from "../domain/network/parent-link.ts";
 import type { PortElements } from "../domain/network/port-elements.ts";
 import type { RedirectedPort } from "../domain/network/ruleset.ts";
 import type { InterfacePlan } from "./networking.ts";
+
+/** The process whose network was to be changed is ending: a conflict, unless it is taken for ended. */
+export class NamespaceGoneError extends EngineError {
+  override readonly name = "NamespaceGoneError";
+
+  constructor(options: { readonly cause?: unknown } = {}) {
+    super("conflict", "container is not running", options);
+  }
+}
 
 /** A bridge as it must be. */
 export interface BridgeSpec {
@@ -58,13 +68,13 @@ export interface HostLinks {
    */
   setHairpin(hostName: string): Promise<void>;
   /**
-   * Makes an interface in the network namespace of a running process. All or nothing. Errors: internal
-   * (a sysctl's value), the kernel's.
+   * Makes an interface in the network namespace of a running process. All or nothing. Errors: NamespaceGoneError,
+   * internal (a sysctl's value), the kernel's.
    */
   attach(pid: number, plan: InterfacePlan): Promise<void>;
-  /** Removes an interface from the network namespace of a running process; no error when there is none. */
+  /** Removes an interface from the network namespace of a running process; no error when either is not there. */
   detach(pid: number, interfaceName: string): Promise<void>;
-  /** Replaces the default routes of a running process's network namespace. */
+  /** Replaces the default routes of a running process's network namespace; no error when that has gone. */
   setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
 }
 

@@ -189,6 +189,23 @@ const connecting: Scenario = async (world) => {
   });
 };
 
+const justEnded: Scenario = async (world) => {
+  await world.createNetwork("net");
+  const joining = await world.run("joining");
+  const leaving = await world.run("leaving", { network: "net" });
+  for (const each of [joining, leaving]) await each.place.close();
+  // Their ends are not told yet.
+  await world.connect("net", "joining");
+  await world.networking.disconnect("net", "leaving", false);
+  const networksOf = (id: string): string[] => Object.keys(world.networking.settings(id).networks);
+  assert.deepEqual(networksOf(joining.id), ["bridge", "net"]);
+  assert.deepEqual(networksOf(leaving.id), []);
+  for (const each of [joining, leaving]) await each.stop();
+  assert.deepEqual(networksOf(joining.id), ["bridge", "net"]);
+  await world.networking.disconnect("net", "joining", false);
+  await world.networking.remove("net");
+};
+
 const staticAddresses: Scenario = async (world) => {
   const config = [
     { subnet: "172.30.0.0/24", ipRange: "", gateway: "172.30.0.254", auxiliaryAddresses: {} },
@@ -414,6 +431,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   isolation,
   publishedAcross,
   connecting,
+  justEnded,
   staticAddresses,
   links,
   flushed,

@@ -1,16 +1,17 @@
 /** Links, addresses and sysctls of the host, by the kernel addon. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, readlink, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Link, NetworkKernel } from "@gantry/native";
 import { addressChanges } from "../../domain/network/bridge-addresses.ts";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
-import type {
-  BridgeSpec,
-  DefaultRoute,
-  EphemeralPorts,
-  HostLinks,
+import {
+  type BridgeSpec,
+  type DefaultRoute,
+  type EphemeralPorts,
+  type HostLinks,
+  NamespaceGoneError,
 } from "../../ports/network-host.ts";
 import type { InterfacePlan } from "../../ports/networking.ts";
 
@@ -157,16 +158,37 @@ export class KernelHostLinks implements HostLinks {
     try {
       await this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
     } catch (error) {
+      if (!(await hasNamespace(pid))) throw new NamespaceGoneError({ cause: error });
       throw unwritable(plan, error) ?? error;
     }
   }
 
-  detach(pid: number, interfaceName: string): Promise<void> {
-    return this.#kernel.detachInterface(pid, interfaceName);
+  async detach(pid: number, interfaceName: string): Promise<void> {
+    await whileThere(pid, this.#kernel.detachInterface(pid, interfaceName));
   }
 
-  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void> {
-    return this.#kernel.setDefaultRoutes(pid, ipv4, ipv6);
+  async setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void> {
+    await whileThere(pid, this.#kernel.setDefaultRoutes(pid, ipv4, ipv6));
+  }
+}
+
+/** With the network namespace went everything that was to be changed in it. */
+async function whileThere(pid: number, change: Promise<void>): Promise<void> {
+  try {
+    await change;
+  } catch (error) {
+    if (await hasNamespace(pid)) throw error;
+  }
+}
+
+/** A process that is ending lets go of its namespaces before anybody hears of its end. */
+async function hasNamespace(pid: number): Promise<boolean> {
+  try {
+    await readlink(`/proc/${String(pid)}/ns/net`);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return false;
+    throw error;
   }
 }
 

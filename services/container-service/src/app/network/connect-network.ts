@@ -10,6 +10,7 @@ import type {
   NetworkRecord,
 } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
+import { NamespaceGoneError } from "../../ports/network-host.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
 import { askableSubnets } from "./declare-networks.ts";
@@ -52,9 +53,25 @@ export async function connectNetwork(
     // In another container's namespace it holds nothing of its own.
     const isJoined = parseMode(networks.mode).kind === "container";
     if (container.pid !== 0 && (networks.started || isJoined))
-      await connectRunning(context, container, networks, networkRef, request);
+      await connectLive(context, container, networks, networkRef, request);
     else await connectStopped(context, networks, networkRef, request);
   });
+}
+
+/** One whose end is about to be told is connected as those that have ended. */
+async function connectLive(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+  networkRef: string,
+  request: ConnectRequest,
+): Promise<void> {
+  try {
+    await connectRunning(context, container, networks, networkRef, request);
+  } catch (error) {
+    if (!(error instanceof NamespaceGoneError)) throw error;
+    await connectStopped(context, networks, networkRef, request);
+  }
 }
 
 function checkReference(containerRef: string): void {
