@@ -192,7 +192,7 @@ describe("a project", () => {
     await compose("scale", "included=1");
     assert.equal((await idOf("included")).split("\n").length, 1);
     await compose("kill", "included");
-    await compose("stop", "-t", "5", "worker");
+    await compose("stop", "-t", "60", "worker");
     assert.deepEqual(await states(), ["included exited", "web running", "worker exited"]);
     const exit = "{{.Service}} {{.ExitCode}}";
     assert.match(await compose("ps", "-a", "--format", exit), /^worker 3$/m);

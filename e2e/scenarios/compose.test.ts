@@ -122,7 +122,7 @@ async function order(url: string, goods: string): Promise<string> {
 }
 
 const connects =
-  "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)";
+  "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30)";
 
 /** What both programs can do. */
 function usual(project: () => Project): void {

@@ -162,14 +162,17 @@ describe("a published port", () => {
   it("is called by IPv6 as soon as its container runs", async () => {
     await docker("network", "create", ...networks.both, "both");
     await sleeper("srv", "--network", "both", "-p", "[::]:18373:80");
-    const begun = performance.now();
-    // Nobody listens in there: the refusal comes as soon as the neighbour is found.
+    // The bridge does not wait to find out whether somebody else has its addresses.
+    const { stdout } = await host.run("ip", "-6", "-o", "addr", "show", "to", "fd00:e2e:1::/64");
+    const [, bridge = ""] = /^\d+: (\S+)/.exec(stdout) ?? [];
+    const addresses = (await host.run("ip", "-6", "-o", "addr", "show", "dev", bridge)).stdout;
+    assert.match(addresses, /fd00:e2e:1::/);
+    assert.doesNotMatch(addresses, /tentative/);
+    // Nobody listens in there.
     assert.equal(
       await host.fetch(await addressOf("srv", "both", "GlobalIPv6Address"), 80),
       "refused",
     );
-    const ms = performance.now() - begun;
-    assert.ok(ms < 900, `${String(ms)} ms: the bridge waited for its own address`);
   });
 });
 
@@ -195,21 +198,21 @@ describe("the gateway mode", () => {
       "81/udp": null,
     });
     assert.equal(await bed.outside.fetch(address, 80), "srv");
-    assert.equal(await bed.outside.askUdp(address, 81), "timeout");
-    assert.equal(await bed.outside.fetch(await addressOf("shy", "routed"), 80), "timeout");
+    assert.equal(await bed.outside.askUdpInVain(address, 81), "timeout");
+    assert.equal(await bed.outside.fetchInVain(await addressOf("shy", "routed"), 80), "timeout");
     // No port of the host's own.
     assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "refused");
     assert.equal(await host.fetch("127.0.0.1", 18_374), "refused");
     // IPv6 has no route to a container without: the host's port leads there.
     assert.equal(await host.fetch("::1", 18_374), "srv");
     assert.equal(await (await placeOf("near")).fetch(address, 80), "srv");
-    assert.equal((await bed.outside.run("busybox", "ping", "-c1", "-W1", address)).code, 0);
+    assert.equal((await bed.outside.run("busybox", "ping", "-c1", "-W20", address)).code, 0);
     await using _server = await bed.outside.tellSources(9000);
     assert.equal(await (await placeOf("srv")).askUdp(bed.outside.address, 9000), address);
     await docker("stop", "-t", "0", "srv");
     await docker("start", "srv");
     await docker("rm", "-f", "srv");
-    assert.notEqual(await bed.outside.fetch(address, 80), "srv");
+    assert.notEqual(await bed.outside.fetchInVain(address, 80), "srv");
   });
 
   it("routed holds for one family when it is of one", async () => {
@@ -230,7 +233,7 @@ describe("the gateway mode", () => {
     const address = await addressOf("shy", "open");
     assert.equal(await bed.outside.fetch(bed.outside.host, 18_374), "srv");
     assert.equal(await bed.outside.fetch(address, 80), "shy");
-    assert.equal(await (await placeOf("near")).fetch(address, 80), "timeout");
+    assert.equal(await (await placeOf("near")).fetchInVain(address, 80), "timeout");
     await using _server = await bed.outside.tellSources(9000);
     const seen = await (await placeOf("shy")).askUdp(bed.outside.address, 9000);
     assert.equal(seen, bed.outside.host);
@@ -271,6 +274,6 @@ describe("the gateway mode", () => {
       const { stdout } = await host.run("nft", "list", "set", "inet", nftTable, "direct4");
       assert.equal(stdout.match(/tcp \. /g)?.length, 1001);
     });
-    assert.equal(await bed.outside.fetch(address, 81), "timeout");
+    assert.equal(await bed.outside.fetchInVain(address, 81), "timeout");
   });
 });

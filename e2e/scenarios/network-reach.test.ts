@@ -17,10 +17,10 @@ describe("isolation", () => {
     await web("aft", "--network", "one");
     await web("bow", "--network", "two");
     const [a, b] = [await placeOf("aft"), await placeOf("bow")];
-    assert.equal(await a.fetch(await addressOf("bow", "two"), 80), "timeout");
-    assert.equal(await b.fetch(await addressOf("aft", "one"), 80), "timeout");
+    assert.equal(await a.fetchInVain(await addressOf("bow", "two"), 80), "timeout");
+    assert.equal(await b.fetchInVain(await addressOf("aft", "one"), 80), "timeout");
     // From outside, by a route over the host, neither.
-    assert.equal(await bed.outside.fetch(await addressOf("aft", "one"), 80), "timeout");
+    assert.equal(await bed.outside.fetchInVain(await addressOf("aft", "one"), 80), "timeout");
     await using _server = await bed.outside.serveUdp(9000, "outside");
     assert.equal(await a.askUdp(bed.outside.address, 9000), "outside");
     assert.deepEqual(await lookup("aft", "bow"), []);
@@ -35,7 +35,7 @@ describe("isolation", () => {
     assert.equal(await (await placeOf("near")).fetch(await addressOf("in", "cellar"), 80), "in");
     await using _server = await bed.outside.serveUdp(9000, "outside");
     assert.equal(await inside.askUdp(bed.outside.address, 9000), "refused");
-    assert.equal(await bed.outside.fetch(await addressOf("in", "cellar"), 80), "timeout");
+    assert.equal(await bed.outside.fetchInVain(await addressOf("in", "cellar"), 80), "timeout");
     assert.doesNotMatch(await docker("exec", "in", "ip", "route"), /default/);
     assert.match(
       (await bed.engine.tryDocker(["exec", "in", "nslookup", "example.com"])).stdout,
@@ -124,7 +124,7 @@ describe("isolation", () => {
     await web("aft", "--network", "cells", "-p", "127.0.0.1::80");
     await sleeper("bow", "--network", "cells");
     assert.equal(
-      await (await placeOf("bow")).fetch(await addressOf("aft", "cells"), 80),
+      await (await placeOf("bow")).fetchInVain(await addressOf("aft", "cells"), 80),
       "timeout",
     );
   });
@@ -162,7 +162,7 @@ describe("published ports", () => {
     await web("srv", "-p", "127.0.0.1::80");
     const port = await portOf("srv", "80/tcp");
     assert.equal(await host.fetch("127.0.0.1", port), "srv");
-    assert.notEqual(await bed.outside.fetch(bed.outside.host, port), "srv");
+    assert.notEqual(await bed.outside.fetchInVain(bed.outside.host, port), "srv");
     await bed.outside.run(
       "ip",
       "route",
@@ -173,7 +173,7 @@ describe("published ports", () => {
       "table",
       "local",
     );
-    assert.notEqual(await bed.outside.fetch("127.0.0.1", port), "srv");
+    assert.notEqual(await bed.outside.fetchInVain("127.0.0.1", port), "srv");
   });
 
   it("are ranges, all that are exposed, and of UDP", async () => {
@@ -286,7 +286,7 @@ describe("published ports", () => {
     const thousand = await started("thousand", "22010-23009");
     assert.equal(thousand.processes, ten.processes);
     assert.ok(
-      thousand.ms < ten.ms * 3 + 1000,
+      thousand.ms < ten.ms * 3 + 5000,
       `${String(ten.ms)} ms, then ${String(thousand.ms)} ms`,
     );
     assert.equal((await docker("port", "thousand")).split("\n").length, 1000);

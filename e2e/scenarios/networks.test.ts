@@ -96,7 +96,7 @@ describe("networks of the stock CLI", () => {
     assert.match(await docker("exec", "fixed", "ip", "route"), /^default via 10\.231\.4\.254 /);
     await sleeper("free", "--network", "both");
     assert.equal(await addressOf("free", "both"), "10.231.4.128");
-    await docker("exec", "free", "ping", "-c1", "-W2", "fd42:5::9");
+    await docker("exec", "free", "ping", "-c1", "-W20", "fd42:5::9");
     assert.match(
       await refusal("run", "--network", "both", "--ip", "10.231.4.9", "busybox", "true"),
       /Address already in use/,

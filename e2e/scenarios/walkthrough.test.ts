@@ -254,8 +254,11 @@ describe("the life of a container", () => {
     await docker("rm", id);
   });
   it("attaches to a running container and returns its exit code", async () => {
-    const script = "trap 'echo later; exit 4' USR1; while :; do sleep 0.05; done";
+    const script = "trap 'echo later; exit 4' USR1; echo ready; while :; do sleep 0.05; done";
     const id = await docker("run", "-d", "busybox", "sh", "-c", script);
+    await untilPasses(async () => {
+      assert.equal(await docker("logs", id), "ready");
+    });
     const attached = engine.tryDocker(["attach", "--no-stdin", id]);
     await untilPasses(async () => {
       const now = String(Math.ceil(Date.now() / 1000));

@@ -6,6 +6,11 @@ import { run } from "@gantry/testkit";
 
 const curlCannotConnect = 7;
 
+/** How long an answer is waited for that is due: a busy machine may take its time. */
+const patienceSeconds = 20;
+/** The same where none is to come. */
+const brieflySeconds = 3;
+
 /** A network namespace, by a process in it. */
 export class NetworkPlace {
   readonly pid: number;
@@ -21,20 +26,39 @@ export class NetworkPlace {
 
   /** Fetches a page; `refused` when there is nothing to connect to, `timeout` when nobody answers. */
   async fetch(address: string, port: number): Promise<string> {
+    return await this.#fetch(address, port, patienceSeconds);
+  }
+
+  /** The same where no answer is to come. */
+  async fetchInVain(address: string, port: number): Promise<string> {
+    return await this.#fetch(address, port, brieflySeconds);
+  }
+
+  async #fetch(address: string, port: number, waitSeconds: number): Promise<string> {
     const host = address.includes(":") ? `[${address}]` : address;
     const url = `http://${host}:${String(port)}/`;
-    const { code, stdout } = await this.run("curl", "-s", "-g", "--noproxy", "*", "-m", "3", url);
+    const limit = ["-m", String(waitSeconds)];
+    const { code, stdout } = await this.run("curl", "-s", "-g", "--noproxy", "*", ...limit, url);
     if (code === 0) return stdout.trim();
     return code === curlCannotConnect ? "refused" : "timeout";
   }
 
-  /** Sends a datagram and returns what comes back within two seconds. */
+  /** Sends a datagram and returns what comes back. */
   async askUdp(address: string, port: number): Promise<string> {
+    return await this.#askUdp(address, port, patienceSeconds);
+  }
+
+  /** The same where no answer is to come. */
+  async askUdpInVain(address: string, port: number): Promise<string> {
+    return await this.#askUdp(address, port, brieflySeconds);
+  }
+
+  async #askUdp(address: string, port: number, waitSeconds: number): Promise<string> {
     const { stdout } = await this.run(
       process.execPath,
       "-e",
       `const socket = require("node:dgram").createSocket("udp4");
-       setTimeout(() => { console.log("timeout"); process.exit(); }, 2000);
+       setTimeout(() => { console.log("timeout"); process.exit(); }, ${String(waitSeconds * 1000)});
        socket.on("error", () => { console.log("refused"); process.exit(); });
        socket.on("message", (text) => { console.log(String(text)); process.exit(); });
        socket.connect(${String(port)}, "${address}", (error) => {

@@ -43,8 +43,11 @@ const applets =
     " ",
   );
 
+/** How long anything is waited for: a loaded machine is slow, not broken. */
+const patienceMs = 60_000;
+
 /** Waits until something is true. */
-export async function holds(check: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function holds(check: () => boolean, timeoutMs = patienceMs): Promise<void> {
   await eventually(() => (check() ? true : undefined), { timeoutMs });
 }
 
@@ -211,14 +214,14 @@ export class Shim {
   }
 
   async #until<T>(find: () => T | undefined, what: string): Promise<T> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + patienceMs;
     for (;;) {
       const found = find();
       if (found !== undefined) return found;
       const over = this.#exit !== undefined && this.#controlClosed;
       if (over || Date.now() > deadline)
         throw new Error(
-          `no ${what} within 10 s; got ${this.messages.map((m) => m.message.case).join(", ")}`,
+          `no ${what} in time; got ${this.messages.map((m) => m.message.case).join(", ")}`,
         );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, 1000);

@@ -53,7 +53,7 @@ export class Stream {
 
   /** Waits until the bytes hold a text. */
   async until(text: string): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     while (!this.bytes().includes(text)) {
       if (Date.now() > deadline)
         throw new Error(`no ${JSON.stringify(text)} in ${JSON.stringify(this.bytes().toString())}`);

@@ -355,7 +355,7 @@ describe("a terminal", () => {
     await using playground = await Playground.make();
     const shim = playground.launch(
       terminal(
-        "(exec 0</dev/null 1>/dev/null 2>/dev/null; sleep 0.2; echo back >/dev/console) & exec 0</dev/null 1>/dev/null 2>/dev/null; sleep 0.4",
+        "(exec 0</dev/null 1>/dev/null 2>/dev/null; sleep 0.2; echo back >/dev/console) & exec 0</dev/null 1>/dev/null 2>/dev/null; wait",
       ),
     );
     await shim.message("exited");

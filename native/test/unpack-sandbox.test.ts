@@ -126,7 +126,7 @@ describe("the unpack program's sandbox, from inside", () => {
       [path.join(work, "guard"), path.join(work, "lower")],
     );
     const fds = `/proc/${running.child.pid}/fd`;
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     // The reading thread exists, so the sandbox stands.
     while (readdirSync(`/proc/${running.child.pid}/task`).length < 2)
       assert.ok(Date.now() < deadline);
