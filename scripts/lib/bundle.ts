@@ -20,8 +20,7 @@ export const bundledPrograms = (): string[] =>
   programs.filter((folder) => existsSync(inRoot(folder, "src/main.ts")));
 
 /** Path of a bundle, from the root. */
-export const bundlePath = (folder: string): string =>
-  `dist/${folder.split("/").at(-1) ?? ""}/main.mjs`;
+const bundlePath = (folder: string): string => `dist/${folder.split("/").at(-1) ?? ""}/main.mjs`;
 
 /** Sources that a program starts as threads: bundled beside it, under their own names. */
 const threads: Readonly<Record<string, readonly string[]>> = {

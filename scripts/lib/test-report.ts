@@ -4,7 +4,7 @@
  */
 import type { TestEvent } from "node:test/reporters";
 
-/** One finished test. Suites are not tests. */
+/** One finished test. A suite is none, unless it is skipped: its tests are not told of then. */
 export interface TestLine {
   readonly file: string;
   readonly name: string;
@@ -24,13 +24,13 @@ function lineOf(event: TestEvent): TestLine | undefined {
   if (event.type !== "test:pass" && event.type !== "test:fail") return undefined;
   const { data } = event;
   const file = data.file ?? "";
-  // A suite fails because of its tests, unless its own hooks did; a file counts only when it broke.
-  if (event.type === "test:pass" && event.data.details.type === "suite") return undefined;
-  if (event.type === "test:fail" && failedByChildren(event.data.details.error)) return undefined;
   const skip = data.skip;
   if (skip !== undefined && skip !== false) {
     return { file, name: data.name, result: "skipped", reason: skip === true ? "" : skip };
   }
+  // A suite fails because of its tests, unless its own hooks did; a file counts only when it broke.
+  if (event.type === "test:pass" && event.data.details.type === "suite") return undefined;
+  if (event.type === "test:fail" && failedByChildren(event.data.details.error)) return undefined;
   if (event.type === "test:pass") return { file, name: data.name, result: "passed", reason: "" };
   return { file, name: data.name, result: "failed", reason: reasonOf(event.data.details.error) };
 }
