@@ -40,4 +40,23 @@ describe("sharedWork", () => {
     await second;
     assert.equal(runs.length, 2);
   });
+
+  it("is settled when the last of its runs has ended, also badly", async () => {
+    const { act, runs } = counted();
+    const work = sharedWork(act);
+    const first = work();
+    const second = assert.rejects(work(), /disk/);
+    let isSettled = false;
+    const settled = work.settled().then(() => {
+      isSettled = true;
+    });
+    runs[0]?.resolve();
+    await first;
+    await Promise.resolve();
+    assert.equal(runs.length, 2);
+    assert.equal(isSettled, false);
+    runs[1]?.reject(new Error("disk"));
+    await Promise.all([second, settled]);
+    await work.settled();
+  });
 });

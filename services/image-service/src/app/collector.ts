@@ -7,6 +7,7 @@
  * Rows go first and files after them: a crash between the two leaves files that no row owns, which
  * the next start moves to the trash.
  */
+import { sharedWork } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { Digest } from "@gantry/oci";
 import { referencedBlobs, type TargetView } from "../domain/image-view.ts";
@@ -53,8 +54,7 @@ export function createCollector(deps: CollectorDeps): Collector {
 
 class MarkAndSweep implements Collector {
   readonly #deps: CollectorDeps;
-  #running: Promise<Collected> | undefined;
-  #next: Promise<Collected> | undefined;
+  readonly #collected = sharedWork(() => this.#run());
   #scheduled: NodeJS.Timeout | undefined;
 
   constructor(deps: CollectorDeps) {
@@ -62,14 +62,7 @@ class MarkAndSweep implements Collector {
   }
 
   collect(): Promise<Collected> {
-    if (this.#running === undefined) return this.#begin();
-    this.#next ??= this.#running
-      .catch(() => undefined)
-      .then(() => {
-        this.#next = undefined;
-        return this.#begin();
-      });
-    return this.#next;
+    return this.#collected();
   }
 
   schedule(): void {
@@ -88,15 +81,7 @@ class MarkAndSweep implements Collector {
 
   async idle(): Promise<void> {
     if (this.#scheduled !== undefined) this.#collectScheduled();
-    while (this.#running !== undefined) await this.#running.catch(() => undefined);
-  }
-
-  #begin(): Promise<Collected> {
-    const running = this.#run().finally(() => {
-      if (this.#running === running) this.#running = undefined;
-    });
-    this.#running = running;
-    return running;
+    await this.#collected.settled();
   }
 
   async #run(): Promise<Collected> {

@@ -2,6 +2,7 @@
  * Keeps our table as it should be: knows the ports and bridges that must be there, writes differences in
  * one transaction, joins what comes in meanwhile, and puts the table back when others have flushed it.
  */
+import { sharedWork } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { portElements } from "../../domain/network/port-elements.ts";
 import {
@@ -32,8 +33,8 @@ export class RuleKeeper {
   #written = new Map<string, RedirectedPort>();
   /** The whole table has to be written (first write, changed bridges, a write that failed). */
   #stale = true;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
+  /** One write at a time; all that come in during one share the next. */
+  readonly #flushed = sharedWork(() => this.#flush());
 
   constructor(options: RuleKeeperOptions) {
     this.#options = options;
@@ -43,18 +44,18 @@ export class RuleKeeper {
   change(added: readonly RedirectedPort[], removed: readonly RedirectedPort[]): Promise<void> {
     for (const port of removed) this.#wanted.delete(redirectKey(port));
     for (const port of added) this.#wanted.set(redirectKey(port), port);
-    return this.#flushSoon();
+    return this.#flushed();
   }
 
   /** Bridges have changed: writes the table anew. Resolves when the kernel has it. Errors: internal. */
   rewrite(): Promise<void> {
     this.#stale = true;
-    return this.#flushSoon();
+    return this.#flushed();
   }
 
   /** Removes the table. Nothing is written before the next change. Errors: internal. */
   async remove(): Promise<void> {
-    await this.#settled();
+    await this.#flushed.settled();
     this.#wanted.clear();
     this.#written.clear();
     this.#stale = true;
@@ -63,7 +64,7 @@ export class RuleKeeper {
 
   /** Compares the kernel's table with what was written, and writes it anew when it differs. */
   async verify(): Promise<void> {
-    await this.#settled();
+    await this.#flushed.settled();
     if (this.#stale) return;
     const listing = await this.#options.filter.readTable(this.#options.table);
     // It was removed meanwhile.
@@ -72,31 +73,6 @@ export class RuleKeeper {
     if (problems.length === 0) return;
     this.#options.logger.warn({ problems }, "rules were changed by others: putting them back");
     await this.rewrite();
-  }
-
-  /** Waits for writes under way, whatever comes of them: their callers are told. */
-  async #settled(): Promise<void> {
-    while (this.#running !== undefined) await this.#running.catch(() => undefined);
-  }
-
-  /** One write at a time; all that come in during one share the next. */
-  #flushSoon(): Promise<void> {
-    if (this.#running === undefined) return this.#begin();
-    this.#next ??= this.#running
-      .catch(() => undefined)
-      .then(() => {
-        this.#next = undefined;
-        return this.#begin();
-      });
-    return this.#next;
-  }
-
-  #begin(): Promise<void> {
-    const run = this.#flush().finally(() => {
-      this.#running = undefined;
-    });
-    this.#running = run;
-    return run;
   }
 
   async #flush(): Promise<void> {
