@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rmSync, symlinkSync } from "node:fs";
+import { rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { kernel, Playground } from "./shim-driver.ts";
 import { failure, output, sh } from "./shim-output.ts";
@@ -186,6 +186,19 @@ describe("the user", () => {
       assert.equal(failed.step, "user");
     });
   }
+
+  it("is read from no part of a line that is longer than any real one", async () => {
+    const passwd = `${"x".repeat(64 * 1024)}tail:x:7:7::/:/bin/sh\nuser:x:1000:1000::/:/bin/sh\n`;
+    const prepare = (playground: Playground): void => {
+      writeFileSync(playground.path("lower/etc/passwd"), passwd);
+    };
+    assert.equal((await ids("user", [], prepare))[0], "Uid:\t1000");
+    await using playground = await Playground.make();
+    prepare(playground);
+    const shim = playground.launch({ process: processOf(["true"], { user: "tail" }) });
+    const failed = await shim.message("startFailed");
+    assert.match(failed.message, /^unable to find user tail: no matching entries/);
+  });
 
   it("is never read from a FIFO, a device or a file of a gigabyte", async () => {
     for (const make of ["mkfifo", "device", "big"]) {

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "kernel/in_root.h"
 #include "kernel/unique_fd.h"
@@ -34,6 +35,8 @@ class Lines {
   size_t end_ = 0;
   off_t total_ = 0;
   bool ended_ = false;
+  // What comes next is the rest of a line that did not fit.
+  bool passing_over_ = false;
   char buffer_[kLineBytesMax];
 };
 
@@ -66,6 +69,7 @@ bool Lines::fill() {
   if (end_ == sizeof(buffer_)) {
     // A line longer than any real one: it is passed over, not believed in part.
     end_ = 0;
+    passing_over_ = true;
   }
   const ssize_t length = read(file_.get(), buffer_ + end_, sizeof(buffer_) - end_);
   if (length <= 0) {
@@ -84,10 +88,11 @@ bool Lines::next(std::string_view& line) {
       const size_t length = static_cast<size_t>(static_cast<const char*>(newline) - buffer_) - begin_;
       line = std::string_view(buffer_ + begin_, length);
       begin_ += length + 1;
+      if (std::exchange(passing_over_, false)) continue;
       return true;
     }
     if (fill()) continue;
-    if (begin_ == end_) return false;
+    if (begin_ == end_ || passing_over_) return false;
     line = std::string_view(buffer_ + begin_, end_ - begin_);
     begin_ = end_;
     return true;

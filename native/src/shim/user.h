@@ -26,7 +26,7 @@ struct User {
 
 // Resolves `[name|uid][:group|gid]` (empty: root) and further groups by name or number inside `root`. The files are
 // read only when they are regular and at most 10 MiB; IDs are decimal numbers from 0 to 2147483647, and a line whose
-// ID is anything else does not count. A user that is given with a group gets no groups from the file.
+// ID is anything else, or that is longer than 64 KiB, does not count. A user that is given with a group gets no groups from the file.
 bool resolve_user(int root, const char* spec, const std::vector<std::string>& additional_groups, User& user,
                   Failure& failure);
 
