@@ -4,31 +4,18 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, eventually, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { describe, it } from "node:test";
+import { eventually, run } from "@gantry/testkit";
 import { startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
-
-before(async () => {
-  engine = await TestEngine.start();
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx", "compose"]),
-  });
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
+const bed = useBuildxBed({ compose: true });
 
 type Files = Readonly<Record<string, string>>;
 
 /** Writes files into a folder of the test. */
 async function folderOf(name: string, files: Files): Promise<string> {
-  const folder = path.join(engine.root, "contexts", name);
+  const folder = path.join(bed.engine.root, "contexts", name);
   for (const [file, content] of Object.entries(files)) {
     await mkdir(path.dirname(path.join(folder, file)), { recursive: true });
     await writeFile(path.join(folder, file), content);
@@ -36,25 +23,17 @@ async function folderOf(name: string, files: Files): Promise<string> {
   return folder;
 }
 
-const docker = (folder: string, args: readonly string[], more: Files = {}): Promise<Ran> =>
-  run(["docker", ...args], { cwd: folder, env: { ...env, ...more }, timeoutMs: 180_000 });
-
-/** Builds, and gives what buildx shows. */
-async function build(folder: string, args: readonly string[] = []): Promise<string> {
-  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
-  assert.equal(ran.code, 0, ran.stderr);
-  return ran.stderr;
-}
+const { docker, build } = bed;
 
 /** Builds what must fail, and gives what buildx shows. */
 async function failingBuild(folder: string, args: readonly string[] = []): Promise<string> {
-  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
+  const ran = await bed.tryBuild(folder, args);
   assert.equal(ran.code, 1, ran.stderr);
   return ran.stderr;
 }
 
 const output = async (image: string, command: readonly string[] = []): Promise<string> =>
-  await engine.docker(["run", "--rm", image, ...command]);
+  await bed.engine.docker(["run", "--rm", image, ...command]);
 
 describe("docker build with buildx", () => {
   it("builds an image that runs, and shows its steps", async () => {
@@ -103,11 +82,11 @@ describe("docker build with buildx", () => {
 
   it("attaches provenance, so that the image is an index", async () => {
     const folder = await folderOf("plain", {});
-    const idFile = path.join(engine.root, "iid");
+    const idFile = path.join(bed.engine.root, "iid");
     await build(folder, ["-t", "attested", "--iidfile", idFile]);
     const id = await readFile(idFile, "utf8");
     const image = JSON.parse(
-      await engine.docker(["inspect", "attested", "--format", "{{json .}}"]),
+      await bed.engine.docker(["inspect", "attested", "--format", "{{json .}}"]),
     ) as {
       Id: string;
       Descriptor: { mediaType: string };
@@ -123,27 +102,27 @@ describe("docker build with buildx", () => {
         "FROM busybox\nRUN --mount=type=secret,id=word wc -c < /run/secrets/word > /length\n" +
         "RUN --mount=type=secret,id=word,env=WORD echo ${#WORD} >> /length\nRUN ls /run/secrets || true\n",
     });
-    await writeFile(path.join(engine.root, "word"), word);
-    const secret = `id=word,src=${path.join(engine.root, "word")}`;
+    await writeFile(path.join(bed.engine.root, "word"), word);
+    const secret = `id=word,src=${path.join(bed.engine.root, "word")}`;
     const shown = await build(folder, ["-t", "secret", "--secret", secret]);
     assert.equal(
       await output("secret", ["cat", "/length"]),
       `${String(word.length)}\n${String(word.length)}`,
     );
     const saved = await run(
-      ["docker", "save", "secret", "-o", path.join(engine.root, "saved.tar")],
+      ["docker", "save", "secret", "-o", path.join(bed.engine.root, "saved.tar")],
       {
-        env,
+        env: bed.env,
       },
     );
     assert.equal(saved.code, 0, saved.stderr);
-    const history = await engine.docker(["history", "--no-trunc", "secret"]);
-    const archive = await readFile(path.join(engine.root, "saved.tar"));
+    const history = await bed.engine.docker(["history", "--no-trunc", "secret"]);
+    const archive = await readFile(path.join(bed.engine.root, "saved.tar"));
     for (const place of [shown, history, archive.toString("latin1")]) {
       assert.ok(!place.includes(word));
     }
     const services = ["build-service", "container-service", "image-service", "log"];
-    const folders = services.map((name) => path.join(engine.dataRoot, name));
+    const folders = services.map((name) => path.join(bed.engine.dataRoot, name));
     const found = await run(["grep", "-rlF", word, ...folders]);
     assert.equal(found.stdout, "");
   });
@@ -162,21 +141,23 @@ describe("docker build with buildx", () => {
     const names = await run(["tar", "tf", path.join(folder, "out.tar")]);
     assert.deepEqual(names.stdout.trim().split("\n").sort(), ["b", "dir/", "dir/a"]);
     await build(folder, ["-t", "from-archive", "-o", "type=oci,dest=oci.tar"]);
-    await engine.docker(["load", "-i", path.join(folder, "oci.tar")]);
-    await engine.docker(["inspect", "from-archive"]);
+    await bed.engine.docker(["load", "-i", path.join(folder, "oci.tar")]);
+    await bed.engine.docker(["inspect", "from-archive"]);
   });
 
   it("pushes what it built", async () => {
-    await using registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    await using registry = await startRegistry({ dir: path.join(bed.engine.root, "registry") });
     const folder = await folderOf("pushed", { Dockerfile: "FROM scratch\nCOPY a /\n", a: "a" });
     const name = `${registry.host}/pushed:1`;
     await build(folder, ["-t", name, "--push"]);
-    const image = JSON.parse(await engine.docker(["inspect", name, "--format", "{{json .}}"])) as {
+    const image = JSON.parse(
+      await bed.engine.docker(["inspect", name, "--format", "{{json .}}"]),
+    ) as {
       Id: string;
     };
-    await engine.docker(["rmi", name]);
-    await engine.docker(["pull", name]);
-    assert.equal(await engine.docker(["inspect", name, "--format", "{{.Id}}"]), image.Id);
+    await bed.engine.docker(["rmi", name]);
+    await bed.engine.docker(["pull", name]);
+    assert.equal(await bed.engine.docker(["inspect", name, "--format", "{{.Id}}"]), image.Id);
   });
 
   it("builds for several platforms at once", async () => {
@@ -190,7 +171,7 @@ describe("docker build with buildx", () => {
     await build(folder, [...platforms, "-o", "type=local,dest=out"]);
     assert.equal(await readFile(path.join(folder, "out/linux_amd64/arch"), "utf8"), "amd64");
     assert.equal(await readFile(path.join(folder, "out/linux_arm64/arch"), "utf8"), "arm64");
-    const shown = await engine.docker(["image", "ls", "--tree"]);
+    const shown = await bed.engine.docker(["image", "ls", "--tree"]);
     assert.match(shown, /linux\/arm64/);
   });
 
@@ -376,8 +357,11 @@ describe("docker build with buildx", () => {
     const folder = await folderOf("cancelled", {
       Dockerfile: "FROM busybox\nRUN echo running; sleep 1047\n",
     });
-    const before = await engine.docker(["ps", "-aq"]);
-    const child = spawn("docker", ["build", "--progress=plain", "."], { cwd: folder, env });
+    const before = await bed.engine.docker(["ps", "-aq"]);
+    const child = spawn("docker", ["build", "--progress=plain", "."], {
+      cwd: folder,
+      env: bed.env,
+    });
     let shown = "";
     child.stderr.on("data", (chunk: Buffer) => (shown += chunk.toString()));
     await eventually(() => {
@@ -388,7 +372,7 @@ describe("docker build with buildx", () => {
     await once(child, "exit");
     assert.match(shown, /CANCELED/);
     await eventually(async () => {
-      assert.equal(await engine.docker(["ps", "-aq"]), before);
+      assert.equal(await bed.engine.docker(["ps", "-aq"]), before);
       const sleeping = await run(["pgrep", "-fx", "sleep 1047"]);
       assert.equal(sleeping.stdout, "");
       return true;

@@ -2,29 +2,24 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { after, describe, it } from "node:test";
+import { run } from "@gantry/testkit";
 import { type Registry, startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let registry: Registry;
-let env: Record<string, string>;
-
-before(async () => {
-  const policy = [{ all: true, maxUsedSpace: "3GB", filter: ["unused-for=48h", "type=regular"] }];
-  engine = await TestEngine.start({ daemonJson: { builder: { gc: { policy } } } });
-  registry = await startRegistry({ dir: path.join(engine.root, "registry") });
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
+const policy = [{ all: true, maxUsedSpace: "3GB", filter: ["unused-for=48h", "type=regular"] }];
+const bed = useBuildxBed({
+  daemonJson: { builder: { gc: { policy } } },
+  prepare: async (engine) => {
+    registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+  },
 });
+const { docker, build } = bed;
+let registry: Registry;
+
 after(async () => {
   await registry[Symbol.asyncDispose]();
-  await engine[Symbol.asyncDispose]();
 });
 
 /** Two stages; the first is in the result only by what is copied from it. */
@@ -34,41 +29,32 @@ const dockerfile =
   "RUN echo $MORE >> made && echo added\nCMD cat made\n";
 
 async function folderOf(name: string, source = "from the source\n"): Promise<string> {
-  const folder = path.join(engine.root, "contexts", name);
+  const folder = path.join(bed.engine.root, "contexts", name);
   await mkdir(folder, { recursive: true });
   await writeFile(path.join(folder, "Dockerfile"), dockerfile);
   await writeFile(path.join(folder, "source"), source);
   return folder;
 }
 
-const docker = (folder: string, args: readonly string[], more = {}): Promise<Ran> =>
-  run(["docker", ...args], { cwd: folder, env: { ...env, ...more }, timeoutMs: 180_000 });
-
-async function build(folder: string, args: readonly string[]): Promise<string> {
-  const ran = await docker(folder, ["build", "--progress=plain", ...args, "."]);
-  assert.equal(ran.code, 0, ran.stderr);
-  return ran.stderr;
-}
-
 /** Takes away everything but busybox. */
 async function forget(...images: string[]): Promise<void> {
-  for (const image of images) await engine.docker(["rmi", "-f", image]);
-  await engine.docker(["builder", "prune", "--all", "--force"]);
-  const rest = await engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
+  for (const image of images) await bed.engine.docker(["rmi", "-f", image]);
+  await bed.engine.docker(["builder", "prune", "--all", "--force"]);
+  const rest = await bed.engine.docker(["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
   assert.match(rest, /^Build Cache 0$/m);
 }
 
 const images = async (): Promise<string> =>
-  await engine.docker(["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+  await bed.engine.docker(["images", "--all", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
 const imageCount = async (): Promise<string> =>
-  await engine.docker(["info", "--format", "{{.Images}}"]);
+  await bed.engine.docker(["info", "--format", "{{.Images}}"]);
 
 const worked = /^#\d+ [\d.]+ worked$/m;
 const added = /^#\d+ [\d.]+ added$/m;
 
 describe("the builder's cache", () => {
   it("has the bounds of daemon.json", async () => {
-    const shown = await run(["docker", "buildx", "inspect"], { env });
+    const shown = await run(["docker", "buildx", "inspect"], { env: bed.env });
     assert.match(shown.stdout, /GC Policy rule#0:\n\s+All:\s+true\n/, shown.stderr);
     assert.match(shown.stdout, /Filters:\s+type==regular\n\s+Keep Duration:\s+48h0m0s\n/);
     assert.doesNotMatch(shown.stdout, /rule#1/);
@@ -92,13 +78,21 @@ describe("a cache in an image's config", () => {
     assert.equal(await imageCount(), count);
     assert.equal(
       (
-        await engine.docker(["events", "--since", "1h", "--until", "0s", "--filter", "event=pull"])
+        await bed.engine.docker([
+          "events",
+          "--since",
+          "1h",
+          "--until",
+          "0s",
+          "--filter",
+          "event=pull",
+        ])
       ).includes("inline"),
       false,
     );
 
     await build(folder, [...args.slice(2), "-t", "arrived"]);
-    assert.equal(await engine.docker(["run", "--rm", "arrived"]), "from the source\nmore");
+    assert.equal(await bed.engine.docker(["run", "--rm", "arrived"]), "from the source\nmore");
     await forget("arrived");
     await folderOf("inline", "changed\n");
     assert.match(await build(folder, args), worked);
@@ -108,7 +102,7 @@ describe("a cache in an image's config", () => {
   it("is taken from an image that is here when no registry has it", async () => {
     const folder = await folderOf("local-image");
     await build(folder, ["-t", "local-image", "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
     const shown = await build(folder, ["--cache-from", "local-image"]);
     assert.doesNotMatch(shown, added);
     await forget("local-image");
@@ -119,7 +113,7 @@ describe("a cache in an image's config", () => {
     const steps = "FROM busybox\nARG MORE=more\nRUN echo $MORE > /made && echo added\n";
     await writeFile(path.join(folder, "Dockerfile"), steps);
     await build(folder, ["-t", "local-image", "--build-arg", "BUILDKIT_INLINE_CACHE=1"]);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
 
     const from = ["--cache-from", "local-image", "--cache-from", "no-such"];
     const classic = ["build", ...from, "-t", "classic", "."];
@@ -133,7 +127,7 @@ describe("a cache in an image's config", () => {
     const folder = await folderOf("without");
     const shown = await build(folder, ["--cache-from", "type=registry,ref=busybox"]);
     assert.match(shown, /ERROR: failed to configure inline cache importer: .* has no cache/);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
   });
 });
 
@@ -167,7 +161,7 @@ describe("a cache in a registry", () => {
 describe("a cache in a folder of the client", () => {
   it("has with mode=max every step, and gives the same image on an engine that has none", async () => {
     const folder = await folderOf("folder");
-    const cache = path.join(engine.root, "cache-max");
+    const cache = path.join(bed.engine.root, "cache-max");
     const first = await build(folder, [
       "-t",
       "first",
@@ -179,19 +173,19 @@ describe("a cache in a folder of the client", () => {
       first,
       /exporting cache to client directory\n#\d+ preparing build cache for export/,
     );
-    const id = await engine.docker(["inspect", "first", "--format", "{{.Id}}"]);
+    const id = await bed.engine.docker(["inspect", "first", "--format", "{{.Id}}"]);
     await forget("first");
-    await engine.docker(["image", "prune", "--force"]);
+    await bed.engine.docker(["image", "prune", "--force"]);
     const before = await images();
     const from = ["--cache-from", `type=local,src=${cache}`];
     await build(folder, ["-o", "type=cacheonly", ...from]);
     // What nothing keeps is collected now; the records keep their blobs.
-    await engine.docker(["image", "prune", "--force"]);
+    await bed.engine.docker(["image", "prune", "--force"]);
     const shown = await build(folder, ["-t", "again", "--provenance=false", ...from]);
     assert.doesNotMatch(shown, worked);
     assert.doesNotMatch(shown, added);
-    assert.equal(await engine.docker(["inspect", "again", "--format", "{{.Id}}"]), id);
-    assert.equal(await engine.docker(["run", "--rm", "again"]), "from the source\nmore");
+    assert.equal(await bed.engine.docker(["inspect", "again", "--format", "{{.Id}}"]), id);
+    assert.equal(await bed.engine.docker(["run", "--rm", "again"]), "from the source\nmore");
     await forget("again");
     assert.equal(await images(), before);
 
@@ -199,22 +193,22 @@ describe("a cache in a folder of the client", () => {
     const other = await build(folder, ["--build-arg", "MORE=other", ...from]);
     assert.doesNotMatch(other, worked);
     assert.match(other, added);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
   });
 
   it("has with mode=min the result's steps only", async () => {
     const folder = await folderOf("folder-min");
-    const cache = path.join(engine.root, "cache-min");
+    const cache = path.join(bed.engine.root, "cache-min");
     await build(folder, ["--cache-to", `type=local,dest=${cache}`]);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
     const from = ["--cache-from", `type=local,src=${cache}`];
     assert.doesNotMatch(await build(folder, from), added);
-    await engine.docker(["builder", "prune", "--all", "--force"]);
+    await bed.engine.docker(["builder", "prune", "--all", "--force"]);
     const index = JSON.parse(await readFile(path.join(cache, "index.json"), "utf8")) as {
       manifests: { digest: string; size: number }[];
     };
     assert.equal(index.manifests.length, 1);
-    const max = await readdir(path.join(engine.root, "cache-max", "blobs/sha256"));
+    const max = await readdir(path.join(bed.engine.root, "cache-max", "blobs/sha256"));
     const min = await readdir(path.join(cache, "blobs/sha256"));
     assert.ok(
       min.length < max.length,
@@ -224,7 +218,7 @@ describe("a cache in a folder of the client", () => {
 
   it("is refused when a blob of it is another, and the image is built all the same", async () => {
     const folder = await folderOf("folder-bad");
-    const cache = path.join(engine.root, "cache-max");
+    const cache = path.join(bed.engine.root, "cache-max");
     const blobs = path.join(cache, "blobs/sha256");
     const layers: string[] = [];
     for (const name of await readdir(blobs)) {
@@ -232,9 +226,9 @@ describe("a cache in a folder of the client", () => {
       if (bytes[0] !== "{".charCodeAt(0)) layers.push(name);
     }
     for (const name of layers) await writeFile(path.join(blobs, name), "no layer");
-    await engine.docker(["image", "prune", "--force"]);
+    await bed.engine.docker(["image", "prune", "--force"]);
     await untilPasses(async () => {
-      const stored = await readdir(path.join(engine.dataRoot, "image-service"), {
+      const stored = await readdir(path.join(bed.engine.dataRoot, "image-service"), {
         recursive: true,
       });
       const left = layers.filter((name) => stored.some((file) => file.endsWith(name)));

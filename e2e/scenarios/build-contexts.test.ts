@@ -2,30 +2,21 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { before, describe, it } from "node:test";
+import { mustRun, type Ran } from "@gantry/testkit";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+  },
+});
 let folder: string;
-
-before(async () => {
-  engine = await TestEngine.start();
-  const config = await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]);
-  env = { ...engine.clientEnv(), DOCKER_CONFIG: config };
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
 
 async function build(dockerfile: string, args: readonly string[]): Promise<Ran> {
   await writeFile(path.join(folder, "Dockerfile"), dockerfile);
-  return await run(["docker", "build", "--progress=plain", ...args, "."], {
-    ...{ cwd: folder, env, timeoutMs: 120_000 },
-  });
+  return await bed.tryBuild(folder, args);
 }
 
 async function built(dockerfile: string, args: readonly string[]): Promise<string> {
@@ -35,7 +26,7 @@ async function built(dockerfile: string, args: readonly string[]): Promise<strin
 }
 
 async function filesOf(name: string, files: Readonly<Record<string, string>>): Promise<string> {
-  const root = path.join(engine.root, name);
+  const root = path.join(bed.engine.root, name);
   await mkdir(root);
   for (const [file, content] of Object.entries(files))
     await writeFile(path.join(root, file), content);
@@ -49,11 +40,11 @@ describe("a named folder", () => {
     const shown = await built(
       "FROM busybox AS lister\nCOPY --from=other . /all/\nRUN ls -A /all > /list\n" +
         "FROM other\nCOPY --from=lister /list /list\n",
-      ["--build-context", `other=${other}`, "-o", `type=local,dest=${engine.root}/out`],
+      ["--build-context", `other=${other}`, "-o", `type=local,dest=${bed.engine.root}/out`],
     );
-    const list = await readFile(path.join(engine.root, "out/list"), "utf8");
+    const list = await readFile(path.join(bed.engine.root, "out/list"), "utf8");
     assert.equal(list, ".dockerignore\ntaken\n");
-    const { stdout } = await mustRun(["ls", "-A", path.join(engine.root, "out")]);
+    const { stdout } = await mustRun(["ls", "-A", path.join(bed.engine.root, "out")]);
     assert.equal(stdout, ".dockerignore\nlist\ntaken\n");
     assert.match(shown, /\[context other\] load \.dockerignore\n#\d+ transferring other: \d+B/);
     assert.match(shown, /\[context other\] load from client\n#\d+ transferring other: \d+B/);
@@ -69,38 +60,38 @@ describe("a named image layout", () => {
   let layout: string;
 
   before(async () => {
-    layout = path.join(engine.root, "layout");
+    layout = path.join(bed.engine.root, "layout");
     await writeFile(path.join(folder, "greeting"), "hello\n");
     const output = `type=oci,tar=false,dest=${layout},name=laid:1`;
     await built("FROM busybox\nCOPY greeting /\n", ["-o", output]);
   });
 
   it("is a base and a source of copies, and becomes no image", async () => {
-    const images = await engine.docker(["images", "-aq"]);
+    const images = await bed.engine.docker(["images", "-aq"]);
     const contexts = ["--build-context", `laid=oci-layout://${layout}`];
     const shown = await built(dockerfile, [
       ...contexts,
       "-o",
-      `type=local,dest=${engine.root}/laid`,
+      `type=local,dest=${bed.engine.root}/laid`,
     ]);
-    assert.equal(await readFile(path.join(engine.root, "laid/seen"), "utf8"), "hello\n");
+    assert.equal(await readFile(path.join(bed.engine.root, "laid/seen"), "utf8"), "hello\n");
     assert.match(
       shown,
       /\[context laid\] load metadata for docker\.io\/library\/laid@sha256:[0-9a-f]{64}\n/,
     );
     assert.match(shown, /\[context laid\] OCI load from client\n/);
-    assert.equal(await engine.docker(["images", "-aq"]), images);
+    assert.equal(await bed.engine.docker(["images", "-aq"]), images);
   });
 
   it("is the platform's image when it is an index", async () => {
-    const index = path.join(engine.root, "index");
+    const index = path.join(bed.engine.root, "index");
     const output = `type=oci,tar=false,dest=${index},name=laid:1`;
     await built("FROM busybox\nCOPY greeting /\n", ["--provenance=mode=max", "-o", output]);
     const document = await readFile(path.join(index, "index.json"), "utf8");
     assert.match(document, /image\.index/);
     const contexts = ["--build-context", `laid=oci-layout://${index}`];
     await built(dockerfile, [...contexts, "--no-cache", "-t", "laid-index"]);
-    assert.equal(await engine.docker(["run", "--rm", "laid-index", "cat", "/seen"]), "hello");
+    assert.equal(await bed.engine.docker(["run", "--rm", "laid-index", "cat", "/seen"]), "hello");
   });
 
   it("is refused when a blob of it is another", async () => {
@@ -109,8 +100,8 @@ describe("a named image layout", () => {
     const text = await readFile(path.join(layout, "blobs/sha256", top), "utf8");
     const manifest = JSON.parse(text) as { layers: { digest: string }[] };
     const layer = manifest.layers.at(-1)?.digest ?? "";
-    await engine.docker(["builder", "prune", "-af"]);
-    await engine.docker(["rmi", "laid-index"]);
+    await bed.engine.docker(["builder", "prune", "-af"]);
+    await bed.engine.docker(["rmi", "laid-index"]);
     await writeFile(path.join(layout, "blobs", layer.replace(":", "/")), "another");
     const ran = await build(dockerfile, ["--build-context", `laid=oci-layout://${layout}`]);
     assert.equal(ran.code, 1);

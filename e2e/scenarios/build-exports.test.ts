@@ -2,30 +2,23 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
+import { describe, it } from "node:test";
+import { mustRun, type Ran } from "@gantry/testkit";
 import { startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+    await writeFile(
+      path.join(folder, "Dockerfile"),
+      "FROM busybox\nCOPY young /\nRUN touch -d '2001-02-03 01:02:03' /old && mkdir /made\n",
+    );
+    await writeFile(path.join(folder, "young"), "x".repeat(5000));
+  },
+});
 let folder: string;
-
-before(async () => {
-  engine = await TestEngine.start();
-  const config = await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]);
-  env = { ...engine.clientEnv(), DOCKER_CONFIG: config };
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-  await writeFile(
-    path.join(folder, "Dockerfile"),
-    "FROM busybox\nCOPY young /\nRUN touch -d '2001-02-03 01:02:03' /old && mkdir /made\n",
-  );
-  await writeFile(path.join(folder, "young"), "x".repeat(5000));
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
 
 interface Descriptor {
   readonly mediaType: string;
@@ -44,15 +37,10 @@ interface Document {
 const build = (
   args: readonly string[],
   more: Readonly<Record<string, string>> = {},
-): Promise<Ran> =>
-  run(["docker", "build", "--progress=plain", ...args, "."], {
-    ...{ cwd: folder, env: { ...env, ...more }, timeoutMs: 120_000 },
-  });
+): Promise<Ran> => bed.tryBuild(folder, args, more);
 
 async function built(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
-  const ran = await build(args, more);
-  assert.equal(ran.code, 0, ran.stderr);
-  return ran.stderr;
+  return await bed.build(folder, args, more);
 }
 
 /** An image layout in a folder of the test. */
@@ -80,7 +68,7 @@ class Layout {
 }
 
 async function unpacked(name: string, archive: string): Promise<Layout> {
-  const root = path.join(engine.root, name);
+  const root = path.join(bed.engine.root, name);
   await mkdir(root);
   await mustRun(["tar", "-C", root, "-xf", archive]);
   return new Layout(root);
@@ -88,8 +76,8 @@ async function unpacked(name: string, archive: string): Promise<Layout> {
 
 /** An image as `docker save` writes it. */
 async function saved(image: string): Promise<{ layout: Layout; manifest: Document }> {
-  const archive = path.join(engine.root, `${image}.tar`);
-  await engine.docker(["save", "-o", archive, image]);
+  const archive = path.join(bed.engine.root, `${image}.tar`);
+  await bed.engine.docker(["save", "-o", archive, image]);
   const layout = await unpacked(`saved-${image}`, archive);
   return { layout, manifest: await layout.document((await layout.top()).digest) };
 }
@@ -184,14 +172,14 @@ describe("an image", () => {
       }
       for (const image of [`own-${compression}`, `all-${compression}`]) {
         assert.equal(
-          await engine.docker(["run", "--rm", image, "wc", "-c", "/young"]),
+          await bed.engine.docker(["run", "--rm", image, "wc", "-c", "/young"]),
           "5000 /young",
         );
       }
-      await engine.docker(["rmi", `all-${compression}`]);
-      await engine.docker(["load", "-i", path.join(engine.root, `all-${compression}.tar`)]);
+      await bed.engine.docker(["rmi", `all-${compression}`]);
+      await bed.engine.docker(["load", "-i", path.join(bed.engine.root, `all-${compression}.tar`)]);
       assert.equal(
-        await engine.docker(["run", "--rm", `all-${compression}`, "ls", "-d", "/made"]),
+        await bed.engine.docker(["run", "--rm", `all-${compression}`, "ls", "-d", "/made"]),
         "/made",
       );
     });
@@ -213,7 +201,7 @@ describe("an image", () => {
   });
 
   it("has no file younger than SOURCE_DATE_EPOCH when times are rewritten, but for its base's", async () => {
-    const archive = path.join(engine.root, "dated.tar");
+    const archive = path.join(bed.engine.root, "dated.tar");
     const epoch = { SOURCE_DATE_EPOCH: "1700000000" };
     const output = `type=oci,dest=${archive},rewrite-timestamp=true`;
     const shown = await built([plain, "-o", output], epoch);
@@ -236,17 +224,17 @@ describe("an image", () => {
     assert.equal(times.get("young"), "2023-11-14 22:13:20");
     assert.equal(times.get("made/"), "2023-11-14 22:13:20");
     assert.match(times.get("old") ?? "", /^2001-02-03 01:02:03/);
-    const twice = path.join(engine.root, "dated-again.tar");
+    const twice = path.join(bed.engine.root, "dated-again.tar");
     await writeFile(path.join(folder, "young"), "x".repeat(5000));
     await built([plain, "--no-cache", "-o", output.replace(archive, twice)], epoch);
     assert.ok((await readFile(archive)).equals(await readFile(twice)), "not reproducible");
-    assert.equal((await mustRun(["docker", "load", "-i", archive], { env })).code, 0);
+    assert.equal((await mustRun(["docker", "load", "-i", archive], { env: bed.env })).code, 0);
   });
 });
 
 describe("a layout in a folder", () => {
   it("is what an archive would have, and can be a context", async () => {
-    const root = path.join(engine.root, "layout");
+    const root = path.join(bed.engine.root, "layout");
     const shown = await built([plain, "-o", `type=oci,tar=false,dest=${root},name=some:name`]);
     assert.doesNotMatch(shown, /sending tarball/);
     const layout = new Layout(root);
@@ -317,11 +305,11 @@ describe("attributes of exporters", () => {
 
 describe("a push", () => {
   it("shows layers and the manifest with its digest, and blames itself when it fails", async () => {
-    await using registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    await using registry = await startRegistry({ dir: path.join(bed.engine.root, "registry") });
     const name = `${registry.host}/pushed:1`;
     const shown = await built([plain, "-o", `type=image,name=${name},push=true`]);
     assert.match(shown, /^#\d+ pushing layers/m);
-    const id = await engine.docker(["image", "inspect", "--format", "{{.Id}}", name]);
+    const id = await bed.engine.docker(["image", "inspect", "--format", "{{.Id}}", name]);
     assert.ok(shown.includes(` pushing manifest for ${name}@${id}`), shown);
     await registry[Symbol.asyncDispose]();
     const ran = await build([plain, "-o", `type=image,name=${name},push=true`]);

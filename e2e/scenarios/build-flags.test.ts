@@ -6,34 +6,21 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
+import { describe, it } from "node:test";
+import { mustRun } from "@gantry/testkit";
 import { makeImage, makeLayer, putImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 import { serveRepository } from "../src/git-server.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
-
-before(async () => {
-  engine = await TestEngine.start();
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
+const bed = useBuildxBed();
 
 type Files = Readonly<Record<string, string>>;
 let count = 0;
 
 async function folderOf(files: Files): Promise<string> {
   count += 1;
-  const folder = path.join(engine.root, "contexts", String(count));
+  const folder = path.join(bed.engine.root, "contexts", String(count));
   for (const [name, content] of Object.entries(files)) {
     await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
     await writeFile(path.join(folder, name), content);
@@ -48,14 +35,11 @@ interface Result {
   readonly names: readonly string[];
 }
 
-async function tryBuild(folder: string, args: readonly string[]): Promise<Ran> {
-  const command = ["docker", "build", "--progress=plain", ...args, "."];
-  return await run(command, { cwd: folder, env, timeoutMs: 180_000 });
-}
+const { tryBuild } = bed;
 
 async function build(folder: string, args: readonly string[] = []): Promise<Result> {
   count += 1;
-  const out = path.join(engine.root, "results", String(count));
+  const out = path.join(bed.engine.root, "results", String(count));
   const ran = await tryBuild(folder, ["--output", `type=local,dest=${out}`, ...args]);
   assert.equal(ran.code, 0, ran.stderr);
   const entries = await readdir(out, { recursive: true, withFileTypes: true });
@@ -126,7 +110,7 @@ describe("what is built anew", () => {
   });
 
   it("is a base that has changed, with --pull only", async () => {
-    await using registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    await using registry = await startRegistry({ dir: path.join(bed.engine.root, "registry") });
     const put = async (text: string): Promise<void> => {
       const layer = await makeLayer([{ header: { name: "word" }, content: Buffer.from(text) }]);
       await putImage(registry.host, "base", "latest", makeImage({ layers: [layer] }));
@@ -300,7 +284,7 @@ describe("docker build", () => {
     const args = ["-t", "dated", "--build-arg", "SOURCE_DATE_EPOCH=1000000000"];
     const ran = await tryBuild(folder, args);
     assert.equal(ran.code, 0, ran.stderr);
-    const created = await engine.docker(["inspect", "-f", "{{.Created}}", "dated"]);
+    const created = await bed.engine.docker(["inspect", "-f", "{{.Created}}", "dated"]);
     assert.equal(created, "2001-09-09T01:46:40Z");
   });
 
@@ -308,8 +292,8 @@ describe("docker build", () => {
     const folder = await folderOf({ Dockerfile: "FROM busybox\nRUN echo loaded > /word\n" });
     const ran = await tryBuild(folder, ["-t", "archived", "-o", "type=docker,dest=image.tar"]);
     assert.equal(ran.code, 0, ran.stderr);
-    assert.notEqual((await engine.tryDocker(["inspect", "archived"])).code, 0);
-    await engine.docker(["load", "--input", path.join(folder, "image.tar")]);
-    assert.equal(await engine.docker(["run", "--rm", "archived", "cat", "/word"]), "loaded");
+    assert.notEqual((await bed.engine.tryDocker(["inspect", "archived"])).code, 0);
+    await bed.engine.docker(["load", "--input", path.join(folder, "image.tar")]);
+    assert.equal(await bed.engine.docker(["run", "--rm", "archived", "cat", "/word"]), "loaded");
   });
 });

@@ -2,42 +2,35 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { after, describe, it } from "node:test";
+import { type Ran, run } from "@gantry/testkit";
 import type { RegisteredBinfmt } from "@gantry/testkit/binfmt";
 import { debianProgram, machineRelease, unpackDebianPackage } from "@gantry/testkit/debian";
 import { foreign, registerEmulator } from "@gantry/testkit/emulator";
 import { makeImage, makeIndexArchive, makeLayer } from "@gantry/testkit/image-maker";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
 const own = process.arch === "arm64" ? "arm64" : "amd64";
 const ownMachine = process.arch === "arm64" ? "aarch64" : "x86_64";
 const other = foreign.architecture;
 const both = ["--platform", `linux/${own},linux/${other}`];
 
-let engine: TestEngine;
-let env: Record<string, string>;
 let emulator: RegisteredBinfmt;
 
-before(async () => {
-  emulator = await registerEmulator();
-  engine = await TestEngine.start();
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
-  const archive = await makeIndexArchive("docker.io/library/multi:latest", [
-    {
-      architecture: own,
-      image: await busybox(own, await debianProgram("busybox-static", "/bin/busybox")),
-    },
-    { architecture: other, image: await busybox(other, await foreignBusybox()) },
-  ]);
-  await engine.docker(["load"], { input: archive });
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    emulator = await registerEmulator();
+    const archive = await makeIndexArchive("docker.io/library/multi:latest", [
+      {
+        architecture: own,
+        image: await busybox(own, await debianProgram("busybox-static", "/bin/busybox")),
+      },
+      { architecture: other, image: await busybox(other, await foreignBusybox()) },
+    ]);
+    await engine.docker(["load"], { input: archive });
+  },
 });
 after(async () => {
-  await engine[Symbol.asyncDispose]();
   await emulator[Symbol.asyncDispose]();
 });
 
@@ -61,7 +54,7 @@ async function busybox(architecture: string, program: string) {
 /** Builds a Dockerfile without context. */
 async function build(dockerfile: readonly string[], args: readonly string[] = []): Promise<Ran> {
   return await run(["docker", "build", "--progress=plain", ...args, "-"], {
-    env,
+    env: bed.env,
     input: Buffer.from(`${dockerfile.join("\n")}\n`),
     timeoutMs: 180_000,
   });
@@ -74,12 +67,12 @@ async function built(dockerfile: readonly string[], args: readonly string[] = []
 }
 
 const output = (image: string, architecture: string, ...command: string[]): Promise<string> =>
-  engine.docker(["run", "--rm", "--platform", `linux/${architecture}`, image, ...command]);
+  bed.engine.docker(["run", "--rm", "--platform", `linux/${architecture}`, image, ...command]);
 
 describe("the builder", () => {
   it("says for which platforms it can build, now", async () => {
     const platforms = async (): Promise<string[]> => {
-      const { stdout } = await run(["docker", "buildx", "inspect"], { env });
+      const { stdout } = await run(["docker", "buildx", "inspect"], { env: bed.env });
       return (/^Platforms: +(.*)$/m.exec(stdout)?.[1] ?? "").split(", ");
     };
     const all = await platforms();
@@ -130,7 +123,7 @@ describe("a build for several platforms", () => {
   });
 
   it("is written as a tar with a folder for each", async () => {
-    const tar = path.join(engine.root, "platforms.tar");
+    const tar = path.join(bed.engine.root, "platforms.tar");
     await built(
       ["FROM scratch", "ARG TARGETARCH", "COPY <<EOF /$TARGETARCH", "$TARGETARCH", "EOF"],
       [...both, "-o", `type=tar,dest=${tar}`],
@@ -148,10 +141,10 @@ describe("FROM --platform", () => {
     const dockerfile = [`FROM --platform=linux/${other} multi`, "RUN uname -m > /machine"];
     await built(dockerfile, ["-t", "foreign"]);
     assert.equal(await output("foreign", other, "cat", "/machine"), foreign.machine);
-    assert.equal(await engine.docker(["inspect", "-f", "{{.Architecture}}", "foreign"]), other);
+    assert.equal(await bed.engine.docker(["inspect", "-f", "{{.Architecture}}", "foreign"]), other);
 
     const classic = await run(["docker", "build", "-t", "classic", "-"], {
-      env: { ...env, DOCKER_BUILDKIT: "0" },
+      env: { ...bed.env, DOCKER_BUILDKIT: "0" },
       input: Buffer.from(`${dockerfile.join("\n")}\n`),
     });
     assert.equal(classic.code, 0, classic.stderr);
@@ -183,7 +176,7 @@ describe("a step", () => {
   it("has BuildKit's host name, and the host's address by host-gateway", async () => {
     const dockerfile = ["FROM multi", "RUN hostname > /names; cat /etc/hosts >> /names"];
     await built(dockerfile, ["--add-host", "outside:host-gateway", "-t", "named"]);
-    const gateway = await engine.docker([
+    const gateway = await bed.engine.docker([
       ...["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"],
     ]);
     const names = await output("named", own, "cat", "/names");

@@ -2,26 +2,18 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, run } from "@gantry/testkit";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { describe, it } from "node:test";
+import { run } from "@gantry/testkit";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
+const bed = useBuildxBed({
+  client: { BUILDX_EXPERIMENTAL: "1" },
+  prepare: async (engine) => {
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+  },
+});
 let folder: string;
-
-before(async () => {
-  engine = await TestEngine.start();
-  env = cleanEnvironment({
-    ...{ DOCKER_HOST: engine.dockerHost, HOME: engine.root, BUILDX_EXPERIMENTAL: "1" },
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
 
 const dockerfile = `# TARGETARCH is the arch
 ARG TARGETARCH
@@ -53,7 +45,7 @@ async function ask(
 ): Promise<string> {
   await writeFile(path.join(folder, "Dockerfile"), text);
   const command = ["docker", "buildx", "build", `--print=${question}`, ...args, "."];
-  const ran = await run(command, { cwd: folder, env, timeoutMs: 120_000 });
+  const ran = await run(command, { cwd: folder, env: bed.env, timeoutMs: 120_000 });
   assert.equal(ran.code, 0, ran.stderr);
   return ran.stdout;
 }
@@ -141,17 +133,17 @@ describe("docker buildx build --print", () => {
     );
     const ran = await run(["docker", "buildx", "build", "--print=nonsense", "."], {
       cwd: folder,
-      env,
+      env: bed.env,
     });
     assert.equal(ran.code, 1);
     assert.match(ran.stderr, /unsupported request frontend\.nonsense/);
   });
 
   it("builds and leaves nothing: no image, no record of the cache", async () => {
-    const images = await engine.docker(["images", "-aq"]);
+    const images = await bed.engine.docker(["images", "-aq"]);
     for (const question of ["outline", "targets", "lint"]) await ask(question);
-    assert.equal(await engine.docker(["images", "-aq"]), images);
-    const { stdout } = await run(["docker", "buildx", "du"], { env });
+    assert.equal(await bed.engine.docker(["images", "-aq"]), images);
+    const { stdout } = await run(["docker", "buildx", "du"], { env: bed.env });
     assert.match(stdout, /^Total:\s+0B$/m);
   });
 
@@ -159,7 +151,7 @@ describe("docker buildx build --print", () => {
     await writeFile(path.join(folder, "Dockerfile"), "FROM busybox\nRUNX foo\n");
     const ran = await run(["docker", "buildx", "build", "--print=outline", "."], {
       cwd: folder,
-      env,
+      env: bed.env,
     });
     assert.equal(ran.code, 1);
     assert.match(

@@ -2,47 +2,36 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { beforeEach, describe, it } from "node:test";
+import { mustRun, type Ran, run } from "@gantry/testkit";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 import { serveRepository } from "../src/git-server.ts";
 
 const word = "of-the-host-0815";
 
-let engine: TestEngine;
-let env: Record<string, string>;
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    victim = path.join(engine.root, "victim");
+    await mkdir(path.join(victim, "empty"), { recursive: true });
+    await writeFile(path.join(victim, "word"), word);
+    await writeFile(path.join(victim, "blank"), "");
+  },
+});
 /** A folder of the host that no build may read or change. */
 let victim: string;
-
-before(async () => {
-  engine = await TestEngine.start();
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
-    DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
-  victim = path.join(engine.root, "victim");
-  await mkdir(path.join(victim, "empty"), { recursive: true });
-  await writeFile(path.join(victim, "word"), word);
-  await writeFile(path.join(victim, "blank"), "");
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
-});
 
 let folder: string;
 let count = 0;
 beforeEach(async () => {
   count += 1;
-  folder = path.join(engine.root, "contexts", String(count));
+  folder = path.join(bed.engine.root, "contexts", String(count));
   await mkdir(folder, { recursive: true });
 });
 
 /** Builds; the host's folder is as it was, whatever comes out. */
 async function build(dockerfile: string, args: readonly string[] = []): Promise<Ran> {
   await writeFile(path.join(folder, "Dockerfile"), dockerfile);
-  const command = ["docker", "build", "--progress=plain", "-t", "evil", ...args];
-  const ran = await run([...command, "."], { cwd: folder, env, timeoutMs: 180_000 });
+  const ran = await bed.tryBuild(folder, ["-t", "evil", ...args]);
   await assertUntouched();
   return ran;
 }
@@ -63,7 +52,7 @@ describe("mounts of a step", () => {
         `mv /a /c && ln -s ${victim} /a\n`,
     );
     assert.equal(ran.code, 0, ran.stderr);
-    assert.match(await engine.docker(["run", "--rm", "evil", "ls", "-l", "/a"]), /-> .*victim/);
+    assert.match(await bed.engine.docker(["run", "--rm", "evil", "ls", "-l", "/a"]), /-> .*victim/);
   });
 
   it("whose target climbs out stay in the container", async () => {
@@ -131,7 +120,7 @@ describe("copies", () => {
         `COPY file /out/word\nCOPY file /word\nADD file /out/empty/\nWORKDIR ${victim}/made\nWORKDIR /out/made2\n`,
     );
     assert.equal(inside.code, 0, inside.stderr);
-    const seen = await engine.docker(["run", "--rm", "evil", "cat", `${victim}/word`]);
+    const seen = await bed.engine.docker(["run", "--rm", "evil", "cat", `${victim}/word`]);
     assert.equal(seen, "new");
     for (const source of ["link/word", "link/", `${"../".repeat(20)}${victim}/word`]) {
       const ran = await build(`FROM busybox\nCOPY ${source} /got/\nRUN cat /got/word\n`);
@@ -167,7 +156,7 @@ describe("git contexts", () => {
     await using server = await serveRepository(repository);
     const tryUrl = (suffix: string): Promise<Ran> =>
       run(["docker", "build", "--progress=plain", `${server.url}${suffix}`], {
-        env,
+        env: bed.env,
         timeoutMs: 60_000,
       });
     const good = await tryUrl("#main");
@@ -205,22 +194,22 @@ describe("a step", () => {
       "FROM busybox\nRUN grep -E '^(CapEff|Seccomp|NoNewPrivs):' /proc/self/status > /status\n",
     );
     assert.equal(ran.code, 0, ran.stderr);
-    const built = await engine.docker(["run", "--rm", "evil", "cat", "/status"]);
+    const built = await bed.engine.docker(["run", "--rm", "evil", "cat", "/status"]);
     const grep = ["grep", "-E", "^(CapEff|Seccomp|NoNewPrivs):", "/proc/self/status"];
-    assert.equal(built, await engine.docker(["run", "--rm", "busybox", ...grep]));
+    assert.equal(built, await bed.engine.docker(["run", "--rm", "busybox", ...grep]));
     assert.match(built, /^Seccomp:\t2$/m);
   });
 
   it("sees no socket of the engine, none of its folders and no variable of its services", async () => {
     const ran = await build(
       "FROM busybox\nRUN find / -xdev -type s > /sockets; env > /env; ls -d " +
-        `/var/run/docker.sock /run/gantry ${engine.runRoot} ${engine.dataRoot} > /found 2>/dev/null; ` +
+        `/var/run/docker.sock /run/gantry ${bed.engine.runRoot} ${bed.engine.dataRoot} > /found 2>/dev/null; ` +
         "cat /proc/net/unix > /abstract; true\n",
     );
     assert.equal(ran.code, 0, ran.stderr);
     const cat = ["cat", "/sockets", "/found"];
-    assert.equal(await engine.docker(["run", "--rm", "evil", ...cat]), "");
-    const rest = await engine.docker(["run", "--rm", "evil", "cat", "/env", "/abstract"]);
+    assert.equal(await bed.engine.docker(["run", "--rm", "evil", ...cat]), "");
+    const rest = await bed.engine.docker(["run", "--rm", "evil", "cat", "/env", "/abstract"]);
     assert.doesNotMatch(rest, /GANTRY_|docker\.sock|\.sock/);
   });
 
@@ -237,7 +226,7 @@ describe("a step", () => {
     assert.equal(ran.code, 0, ran.stderr);
     assert.ok(!shown(ran).includes(secret));
     const services = ["build-service", "container-service", "image-service"];
-    const places = [...services.map((name) => path.join(engine.dataRoot, name)), cache];
+    const places = [...services.map((name) => path.join(bed.engine.dataRoot, name)), cache];
     const unpacked = path.join(folder, "unpacked");
     await mkdir(unpacked);
     for (const blob of await readdir(path.join(cache, "blobs/sha256"))) {
