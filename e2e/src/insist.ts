@@ -19,7 +19,7 @@ export async function insist(engine: TestEngine, question: Question): Promise<An
 }
 
 /** Undefined when the connection or the service behind it was lost: what was asked may be done or not. */
-export async function attempt(engine: TestEngine, question: Question): Promise<Answer | undefined> {
+async function attempt(engine: TestEngine, question: Question): Promise<Answer | undefined> {
   try {
     const answer = await ask(engine, question);
     return isAway(answer) ? undefined : answer;

@@ -95,7 +95,7 @@ export class NetworkPlace {
 }
 
 /** A program that says when it is ready, ended by disposing. */
-export async function started(
+async function started(
   command: readonly string[],
 ): Promise<AsyncDisposable & { readonly pid: number }> {
   const [file = "", ...args] = command;

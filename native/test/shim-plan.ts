@@ -45,7 +45,7 @@ export const ms = {
 };
 
 /** Docker's default capabilities. */
-export const defaultCapabilities = 0xa80425fbn;
+const defaultCapabilities = 0xa80425fbn;
 
 /** A process plan for a command line. */
 export function processOf(args: string[], changes: ProcessInit = {}): ProcessInit {

@@ -42,7 +42,7 @@ export function entryBytes(entry: RawEntry): Buffer {
   return Buffer.concat(parts);
 }
 
-export function paxRecord(key: string, value: string | Buffer): Buffer {
+function paxRecord(key: string, value: string | Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from("\n")]);
   let length = rest.length + 1;
   while (String(length).length + rest.length !== length)

@@ -10,7 +10,7 @@ const passwd =
 const group = "root:x:0:\ndaemon:x:1:\nwheel:x:10:root\nnobody:x:65534:\n";
 
 /** Makes the image with the command `sh`. */
-export async function makeBusyboxImage(): Promise<MadeImage> {
+async function makeBusyboxImage(): Promise<MadeImage> {
   const program = await debianProgram("busybox-static", "/bin/busybox");
   const applets = (await mustRun([program, "--list"])).stdout.trim().split("\n");
   const directory = (name: string, mode = 0o755): LayerEntry => ({

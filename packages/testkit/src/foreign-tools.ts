@@ -39,7 +39,7 @@ export interface FoundTool {
 }
 
 /** Unpacks a tool, once per machine. */
-export async function foreignTool(name: ForeignTool): Promise<FoundTool> {
+async function foreignTool(name: ForeignTool): Promise<FoundTool> {
   const { program, libraries } = tools[name];
   const own = await unpackDebianPackage(name);
   const roots: string[] = [];

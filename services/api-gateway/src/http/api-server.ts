@@ -7,7 +7,7 @@ import type { Dispatcher } from "./dispatcher.ts";
 import { refusal } from "./raw-answer.ts";
 
 /** Limits of one connection. */
-export const httpLimits = {
+const httpLimits = {
   /** Request line and headers: registry credentials and filters live there. */
   maxHeaderBytes: 128 * 1024,
   /** Header lines. */

@@ -2,7 +2,7 @@
 import { engineVersion, newestApi } from "../identity.ts";
 
 /** What `Server` says. */
-export const serverName = `Docker/${engineVersion} (linux)`;
+const serverName = `Docker/${engineVersion} (linux)`;
 
 /** On a rejected version; elsewhere commonHeaders. */
 export const versionHeaders: readonly string[] = [

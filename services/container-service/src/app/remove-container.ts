@@ -107,7 +107,7 @@ export function removeAfterExit(app: App, entry: Entry): void {
 }
 
 /** Takes everything away, inside the queue of a container that does not run. */
-export async function finishRemoval(app: App, entry: Entry, removeVolumes: boolean): Promise<void> {
+async function finishRemoval(app: App, entry: Entry, removeVolumes: boolean): Promise<void> {
   const { id } = entry;
   if (app.registry.byId(id) !== entry) return;
   const { exitCode } = entry.record.state.past;

@@ -17,7 +17,7 @@ export function sweepExecs(app: App): Disposable {
 }
 
 /** One sweep. */
-export function sweepOnce(app: App): void {
+function sweepOnce(app: App): void {
   const gone: string[] = [];
   for (const exec of app.execs.all()) {
     if (exec.record.state.status !== "ended") continue;

@@ -156,7 +156,7 @@ function withProtocol(port: string): string {
 const nameOf = (variable: string): string => variable.split("=", 1)[0] ?? "";
 
 /** The image's variables that are not set again, then the container's own. */
-export function mergeEnv(own: readonly string[], image: readonly string[]): string[] {
+function mergeEnv(own: readonly string[], image: readonly string[]): string[] {
   const names = new Set(own.map(nameOf));
   return [...own, ...image.filter((variable) => !names.has(nameOf(variable)))];
 }

@@ -66,7 +66,7 @@ function hostConfigMessage(app: App, record: ContainerRecord): ContainerMessage[
 }
 
 /** Execs of a container that have not ended. */
-export function liveExecIds(app: App, id: string): string[] {
+function liveExecIds(app: App, id: string): string[] {
   const live = app.execs.of(id).filter(({ record }) => record.state.status !== "ended");
   return live.map(({ record }) => record.id);
 }

@@ -22,7 +22,7 @@ const patienceMs = 10_000;
 export const brieflyMs = 700;
 
 /** Answers everybody with the address that it sees them come from. */
-export async function serve(protocol: Protocol, address: string, port: number): Promise<void> {
+async function serve(protocol: Protocol, address: string, port: number): Promise<void> {
   if (protocol === "udp") {
     const socket = dgram.createSocket(address.includes(":") ? "udp6" : "udp4");
     socket.on("message", (_, from) => {

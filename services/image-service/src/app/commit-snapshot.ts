@@ -8,7 +8,7 @@ import { lowerTrees } from "./snapshots.ts";
 import type { Store } from "./store.ts";
 
 /** Keys of layers that have no chain ID yet begin so. */
-export const buildLayerPrefix = "build/";
+const buildLayerPrefix = "build/";
 
 export interface CommitSnapshotRequest {
   readonly key: string;

@@ -93,7 +93,7 @@ function statusText(fresh: boolean, name: string): string {
 }
 
 /** Throws invalid_argument with Docker's words. */
-export function wantedReference({
+function wantedReference({
   reference: text,
   tag,
   allTags,

@@ -12,7 +12,7 @@ import { recordImage } from "./record-image.ts";
 import type { Store } from "./store.ts";
 
 /** Writes a small blob and its row, held. */
-export async function putBlob(
+async function putBlob(
   store: Store,
   hold: Hold,
   bytes: Buffer,

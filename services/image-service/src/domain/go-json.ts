@@ -56,7 +56,7 @@ function placeOf(place: readonly (string | number)[]): string {
 }
 
 /** What Go calls a JSON value's type. */
-export function goKind(value: unknown): string {
+function goKind(value: unknown): string {
   if (Array.isArray(value)) return "array";
   return typeof value === "boolean" ? "bool" : typeof value;
 }

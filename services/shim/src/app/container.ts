@@ -140,7 +140,7 @@ export function anyRun(container: Container): Run | undefined {
 const connectTimeoutMs = 10_000;
 
 /** The run's connection. Throws deadline_exceeded when there is none in time, conflict when it is over. */
-export async function linkOf(run: Run, id: string): Promise<ProcessLink> {
+async function linkOf(run: Run, id: string): Promise<ProcessLink> {
   if (run.link !== undefined) return run.link;
   const late = Promise.withResolvers<"late">();
   const timer = setTimeout(late.resolve, connectTimeoutMs, "late");

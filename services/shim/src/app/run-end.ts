@@ -123,7 +123,7 @@ export function killedExit(): Exited {
   return create(ExitedSchema, { exitCode: 128 + sigkill, signal: sigkill, timeNano: nowNano() });
 }
 
-export function nowNano(): bigint {
+function nowNano(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
 }
 

@@ -47,7 +47,7 @@ async function readInterfaces(pid: number): Promise<InterfaceStats[]> {
 }
 
 /** Two head lines, then `name: ` and sixteen counters. */
-export function parseNetDev(text: string): InterfaceStats[] {
+function parseNetDev(text: string): InterfaceStats[] {
   return text
     .split("\n")
     .slice(2)
@@ -77,7 +77,7 @@ async function readSystemCpu(): Promise<{ systemCpuNs: bigint; onlineCpus: numbe
 }
 
 /** The first line sums all CPUs: user, nice, system, idle, iowait, irq, softirq, steal (guest is in user already). */
-export function parseProcStat(text: string): { systemCpuNs: bigint; onlineCpus: number } {
+function parseProcStat(text: string): { systemCpuNs: bigint; onlineCpus: number } {
   const lines = text.split("\n");
   const ticks = (lines[0] ?? "").split(/\s+/).slice(1, 9).map(BigInt);
   return {

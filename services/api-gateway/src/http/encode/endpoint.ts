@@ -6,7 +6,7 @@ import { type JsonOut, nullIfEmpty, sorted, unlessEmpty } from "./json.ts";
 import { opened } from "./version-gates.ts";
 
 /** One endpoint. `ownNames` are the container's short ID and host name, which Aliases held in old versions. */
-export function encodeEndpoint(
+function encodeEndpoint(
   endpoint: EndpointSettings,
   version: number,
   ownNames: readonly string[] = [],

@@ -13,7 +13,7 @@ import type { JsonOut } from "./json.ts";
 const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 
 /** This machine's architecture in Go's words. */
-export function machineArch(): string {
+function machineArch(): string {
   return goArch[process.arch] ?? process.arch;
 }
 

@@ -165,7 +165,7 @@ export async function putArchive(call: ApiCall): Promise<void> {
  * Waits for a service that reads an upload. It alone judges: it may have had enough before the end, and
  * its error says more than the broken connection that comes with it.
  */
-export async function uploaded(copy: Promise<void>, ended: () => Promise<void>): Promise<void> {
+async function uploaded(copy: Promise<void>, ended: () => Promise<void>): Promise<void> {
   copy.catch(() => undefined);
   await ended();
 }

@@ -16,7 +16,7 @@ import { readAnyFilters, readFilters } from "../decode/filters.ts";
 import type { Handler } from "../route.ts";
 
 /** 501: to come in a later version. */
-export function notYet(what: string): Handler {
+function notYet(what: string): Handler {
   return () => {
     throw notImplemented(`${what} is not supported by this version of Gantry`);
   };

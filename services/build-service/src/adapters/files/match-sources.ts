@@ -12,7 +12,7 @@ export interface MatchedSource {
 }
 
 /** Whether a path is a pattern. */
-export function isPattern(path: string): boolean {
+function isPattern(path: string): boolean {
   return /[*?[]/.test(path);
 }
 

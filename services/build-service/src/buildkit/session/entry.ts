@@ -45,7 +45,7 @@ export function readEntry(stat: Stat): TreeEntry {
 }
 
 /** Relative, without empty, `.` and `..` parts. */
-export function isCleanPath(path: string): boolean {
+function isCleanPath(path: string): boolean {
   if (path === "" || path.includes("\0")) return false;
   return path.split("/").every((part) => part !== "" && part !== "." && part !== "..");
 }

@@ -23,13 +23,3 @@ export function csvFields(text: string): string[] {
   fields.push(field);
   return fields;
 }
-
-/** `a=b,c=d` as pairs; a field without `=` has an empty value. */
-export function csvPairs(text: string): Map<string, string> {
-  return new Map(
-    csvFields(text).map((field) => {
-      const equals = field.indexOf("=");
-      return equals === -1 ? [field, ""] : [field.slice(0, equals), field.slice(equals + 1)];
-    }),
-  );
-}

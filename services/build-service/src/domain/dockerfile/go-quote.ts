@@ -21,7 +21,7 @@ export function goQuote(text: string): string {
 }
 
 /** The number of a character that is not printed: `\x00`, `\u00a0`, `\U0001f4a9`. */
-export function goEscape(code: number): string {
+function goEscape(code: number): string {
   const hex = (digits: number): string => code.toString(16).padStart(digits, "0");
   if (code < 0x80) return `\\x${hex(2)}`;
   return code < 0x10000 ? `\\u${hex(4)}` : `\\U${hex(8)}`;

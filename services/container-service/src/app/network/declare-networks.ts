@@ -185,7 +185,7 @@ function idOf(context: NetworkContext, reference: string): string {
 }
 
 /** What is known of a network that an endpoint is asked of. */
-export function askedNetwork(context: NetworkContext, reference: string): AskedNetwork {
+function askedNetwork(context: NetworkContext, reference: string): AskedNetwork {
   const network = context.registry.network(reference) ?? context.registry.byName(reference);
   return {
     name: network?.name ?? reference,

@@ -170,7 +170,7 @@ const nowhere: Omit<LiveEndpoint, "endpointId"> = {
 };
 
 /** Whether a container in that network gets an interface for it. */
-export function hasInterface(network: NetworkRecord): boolean {
+function hasInterface(network: NetworkRecord): boolean {
   return network.driver !== "host" && network.driver !== "null";
 }
 

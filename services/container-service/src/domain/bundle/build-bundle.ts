@@ -16,7 +16,7 @@ import { seccompOf } from "./seccomp-profile.ts";
 export type BareSpec = RuntimeSpec;
 
 /** The config.json of a container, but for `linux.seccomp`. */
-export function buildBundle(input: BundleInput): BareSpec {
+function buildBundle(input: BundleInput): BareSpec {
   const { record, defaults } = input;
   const { hostConfig, config } = record;
   const security = parseSecurityOptions(hostConfig.securityOpt?.values ?? []);
@@ -86,7 +86,7 @@ function buildSysctls(input: BundleInput): Record<string, string> {
 }
 
 /** JSON of `linux.seccomp`, or undefined for a container without a filter. */
-export function seccompJson(input: BundleInput): string | undefined {
+function seccompJson(input: BundleInput): string | undefined {
   const { record, defaults } = input;
   const { privileged, securityOpt } = record.hostConfig;
   const asked = parseSecurityOptions(securityOpt?.values ?? []).seccomp ?? "";

@@ -9,7 +9,7 @@ import type { BundleInput, RuntimeDefaults } from "./bundle-input.ts";
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Where the init program is put in the container. */
-export const initPath = "/sbin/docker-init";
+const initPath = "/sbin/docker-init";
 
 /** The first process. */
 export function buildProcess(input: BundleInput, security: SecurityOptions): RuntimeProcess {

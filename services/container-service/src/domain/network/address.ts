@@ -104,7 +104,7 @@ export function parseInterfaceAddress(text: string): InterfaceAddress | undefine
 }
 
 /** The subnet with that prefix length that the address lies in. */
-export function subnetOf(address: Address, prefixLength: number): Subnet {
+function subnetOf(address: Address, prefixLength: number): Subnet {
   const hostBits = BigInt(familyBits(address.family) - prefixLength);
   return { family: address.family, base: (address.value >> hostBits) << hostBits, prefixLength };
 }
@@ -136,7 +136,7 @@ export function containsAddress(subnet: Subnet, address: Address): boolean {
   );
 }
 
-export function containsSubnet(outer: Subnet, inner: Subnet): boolean {
+function containsSubnet(outer: Subnet, inner: Subnet): boolean {
   return (
     outer.family === inner.family &&
     outer.prefixLength <= inner.prefixLength &&

@@ -71,7 +71,7 @@ export interface UpstreamServer {
 }
 
 /** The address of every container's own name server. */
-export const ownServer = "127.0.0.11";
+const ownServer = "127.0.0.11";
 
 /** Docker's servers for a host that has none a container could reach. */
 const fallbackServers: Readonly<Record<4 | 6, readonly string[]>> = {

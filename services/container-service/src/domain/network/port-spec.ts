@@ -43,7 +43,7 @@ function parsePortNumber(text: string): number | undefined {
 }
 
 /** `80` or `8000-8010`; undefined when malformed. */
-export function parsePortRange(text: string): PortRange | undefined {
+function parsePortRange(text: string): PortRange | undefined {
   const dash = text.indexOf("-");
   const first = parsePortNumber(dash < 0 ? text : text.slice(0, dash));
   const last = dash < 0 ? first : parsePortNumber(text.slice(dash + 1));

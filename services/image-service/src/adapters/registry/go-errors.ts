@@ -78,7 +78,7 @@ function reasonOf(authority: string, error: unknown): string {
 }
 
 /** Node's code of an error, of the first one where several addresses were tried. */
-export function codeOf(error: unknown): string {
+function codeOf(error: unknown): string {
   if (error instanceof AggregateError) return codeOf(error.errors[0]);
   return error instanceof Error && "code" in error && typeof error.code === "string"
     ? error.code

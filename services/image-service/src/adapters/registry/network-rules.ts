@@ -64,7 +64,7 @@ export class InsecureHosts {
 }
 
 /** The host of a domain with optional port. */
-export function hostOf(domain: string): string {
+function hostOf(domain: string): string {
   return domain.replace(/:\d+$/, "").toLowerCase();
 }
 

@@ -234,7 +234,7 @@ function copyLook(tree: string, like: string): void {
 }
 
 /** Bytes in blocks and inodes below a folder, itself included; a hard link counts once. */
-export async function treeUsage(
+async function treeUsage(
   folder: string,
   signal: AbortSignal,
 ): Promise<{ sizeBytes: number; inodes: number }> {

@@ -30,7 +30,7 @@ export async function writeText(file: string, value: string): Promise<boolean> {
 }
 
 /** Names of the directories in a directory. */
-export async function childFolders(folder: string): Promise<string[]> {
+async function childFolders(folder: string): Promise<string[]> {
   try {
     const entries = await readdir(folder, { withFileTypes: true });
     return entries
