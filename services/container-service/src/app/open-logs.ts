@@ -113,13 +113,16 @@ function runEnd(
   const follow =
     options.follow && (isLive(state) || isRunning(state) || state.status === "starting");
   if (!follow) return { follow, ended: Promise.resolve() };
+  // A follower that leaves wants no more, as at the end of the run.
   const exit = entry.waiters.add("next-exit", signal).catch(() => undefined);
   if (options.untilNano === 0n) return { follow, ended: exit };
   const leftMs = Number(options.untilNano / 1_000_000n) - Date.now();
-  const until = new Promise<void>((resolve) => {
-    setTimeout(resolve, Math.min(Math.max(leftMs, 0), 2 ** 31 - 1)).unref();
+  const until = Promise.withResolvers<void>();
+  const timer = setTimeout(until.resolve, Math.min(Math.max(leftMs, 0), 2 ** 31 - 1)).unref();
+  void exit.then(() => {
+    clearTimeout(timer);
   });
-  return { follow, ended: Promise.race([exit, until]) };
+  return { follow, ended: Promise.race([exit, until.promise]) };
 }
 
 /** `past`: a record after `until` was met, nothing later is wanted. */
