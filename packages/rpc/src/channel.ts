@@ -346,6 +346,7 @@ async function sendAll(
       if (!call.write(next.value)) await Promise.race([drained(call), stopped]);
     }
   } finally {
+    // Not awaited: a generator that is waiting for something else answers only when that comes.
     Promise.try(() => iterator.return?.()).catch(() => undefined);
   }
 }

@@ -36,6 +36,7 @@ async function answerInTime(
 ): Promise<Response | typeof notBegun> {
   if (signal === undefined && timeoutMs === undefined) return await call.answer;
   const left = Promise.withResolvers<never>();
+  // One who leaves when the answer has come is heard by nobody.
   left.promise.catch(() => undefined);
   const leave = (error: EngineError): void => {
     call.cancel();

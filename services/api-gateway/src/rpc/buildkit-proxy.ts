@@ -53,6 +53,7 @@ export class BuildkitProxy {
     if (known !== undefined) return known;
     const upstream = this.#connect(session);
     this.#upstreams.set(session, upstream);
+    // Whoever asked for it is told; the next one tries again.
     upstream.catch(() => this.#upstreams.delete(session));
     return upstream;
   }

@@ -46,6 +46,7 @@ async function pruneAll(app: App, entries: readonly Entry[], signal: AbortSignal
   let spaceReclaimedBytes = 0n;
   for (const { id } of entries) {
     if (signal.aborted) break;
+    // Only a figure of the answer: what cannot be measured is removed all the same.
     const size = await app.images.usage(id, signal).catch(() => ({ ownBytes: 0n }));
     try {
       await removeContainer(app, id, { force: false, removeVolumes: false, removeLink: false });

@@ -69,6 +69,7 @@ export function createBlobFetcher(deps: FetcherDeps): BlobFetcher {
   return {
     fetch(request) {
       const ingest = Promise.withResolvers<Ingest | undefined>();
+      // `done` rejects with the same, and not everybody reads along.
       ingest.promise.catch(() => undefined);
       const done = takePart(deps, jobs, request, (found) => {
         ingest.resolve(found);
@@ -105,6 +106,7 @@ async function takePart(
 async function attend(job: Job, { on, signal }: FetchRequest): Promise<void> {
   job.listeners.add(on);
   const left = Promise.withResolvers<never>();
+  // One who leaves when the job has ended is heard by nobody.
   left.promise.catch(() => undefined);
   const leave = (): void => {
     left.reject(canceled("the download was canceled"));
@@ -124,6 +126,7 @@ function begin(deps: FetcherDeps, jobs: Map<Digest, Job>, request: FetchRequest)
   const controller = new AbortController();
   const listeners = new Set<FetchListener>();
   const opened = Promise.withResolvers<Ingest>();
+  // The job itself rejects with the same.
   opened.promise.catch(() => undefined);
   const tell: FetchListener = {
     waiting: () => each(listeners, (on) => on.waiting()),

@@ -186,6 +186,7 @@ export class ArchiveLoader {
   /** Large blobs take their time to the disk: they are unpacked meanwhile. */
   #expect(blob: AdoptedBlob): void {
     const recorded = this.#record(blob);
+    // Whoever needs the blob waits for it; one may fail before that.
     recorded.catch(() => undefined);
     this.#arriving.set(blob.digest, recorded);
   }

@@ -83,6 +83,7 @@ function beginFetches(
     const told = done.then(() => {
       request.emit({ id: shortDigest(layer.digest), status: "Download complete", detail: {} });
     });
+    // Whoever waits for the layer is told; one may fail before that.
     told.catch(() => undefined);
     fetches.set(layer.digest, { ...fetching, done: told });
   }

@@ -40,6 +40,7 @@ export interface LayerOrder {
 export function startLayer(deps: UnpackLayerDeps, order: LayerOrder): LayerJob {
   const id = deps.dirs.create("layer", undefined);
   const unpacked = unpackFiles(deps, order, id);
+  // `done` rejects with the same.
   unpacked.catch(() => undefined);
   const done = record(deps, order, { id, unpacked }).catch((error: unknown) => {
     deps.dirs.remove(id);

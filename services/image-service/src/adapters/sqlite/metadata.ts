@@ -109,6 +109,7 @@ class MirroredMetadata implements SqliteMetadata {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // Whoever needs it on the disk has waited for a flush of its own, and was told. Closing goes on.
     await this.flush().catch(() => undefined);
     await this.#wal.close();
     this.#db.close();
