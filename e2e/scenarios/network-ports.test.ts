@@ -176,6 +176,49 @@ describe("a published port", () => {
   });
 });
 
+describe("trusted host interfaces", () => {
+  const trust = (names: string): string[] => [
+    ...["-o", `com.docker.network.bridge.trusted_host_interfaces=${names}`],
+  ];
+  const bridge = (name: string): string[] => ["-o", `com.docker.network.bridge.name=${name}`];
+
+  it("call published ports of containers by a route, and no others", async () => {
+    await docker("network", "create", ...bridge("e2efriend"), "friend");
+    await docker("network", "create", ...trust("e2e+:e2efriend"), "trusting");
+    await docker("network", "create", ...trust("eth99"), "wary");
+    await web("srv", "--network", "trusting", "-p", "127.0.0.1:18375:80");
+    await web("shy", "--network", "trusting");
+    await web("dim", "--network", "wary", "-p", "127.0.0.1:18376:80");
+    await sleeper("near", "--network", "friend");
+    const address = await addressOf("srv", "trusting");
+    assert.equal(await bed.outside.fetch(address, 80), "srv");
+    assert.equal(await bed.outside.fetch(await addressOf("shy", "trusting"), 80), "timeout");
+    assert.equal(await bed.outside.fetch(await addressOf("dim", "wary"), 80), "timeout");
+    assert.equal((await bed.outside.run("busybox", "ping", "-c1", "-W1", address)).code, 1);
+    // Other networks stay apart, whoever is trusted.
+    assert.equal(await (await placeOf("near")).fetch(address, 80), "timeout");
+    await bed.engine.kill9("container-service");
+    await bed.engine.ready();
+    assert.equal(await bed.outside.fetch(address, 80), "srv");
+    await docker("network", "disconnect", "trusting", "srv");
+    const { nftTable } = bed.engine.kernelNames;
+    await untilPasses(async () => {
+      const { stdout } = await host.run("nft", "list", "set", "inet", nftTable, "trusted4");
+      assert.match(stdout, /set trusted4/);
+      assert.ok(!stdout.includes(`${address} `), stdout);
+    });
+  });
+
+  it("that cannot be are told of by the first endpoint", async () => {
+    await docker("network", "create", ...trust("sixteen--letters"), "long");
+    await docker("create", "--name", "srv", "--network", "long", "busybox", "true");
+    assert.match(
+      await refusal("start", "srv"),
+      /failed to set up container networking: failed to create endpoint srv on network long: Unable to enable DIRECT ACCESS FILTERING - ACCEPT rule: .*interface name `sixteen--letters' must be shorter than IFNAMSIZ \(15\)/,
+    );
+  });
+});
+
 describe("the gateway mode", () => {
   const mode = (family: 4 | 6, value: string): string[] => [
     ...["-o", `com.docker.network.bridge.gateway_mode_ipv${String(family)}=${value}`],

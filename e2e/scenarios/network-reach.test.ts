@@ -63,6 +63,30 @@ describe("isolation", () => {
     );
   });
 
+  it("keeps ports of other networks from those who are not hidden, and not the other way", async () => {
+    const bare = ["-o", "com.docker.network.bridge.enable_ip_masquerade=false"];
+    const routed = ["-o", "com.docker.network.bridge.gateway_mode_ipv4=routed"];
+    await docker("network", "create", ...bare, "open");
+    await docker("network", "create", "hidden");
+    await docker("network", "create", ...routed, "routed");
+    await web("aft", "--network", "hidden", "-p", "18377:80");
+    await web("bow", "--network", "open", "-p", "18378:80");
+    await web("keel", "--network", "routed", "-p", "18379:80");
+    const [hidden, open, routes] = [
+      await placeOf("aft"),
+      await placeOf("bow"),
+      await placeOf("keel"),
+    ];
+    assert.equal(await hidden.fetch(bed.outside.host, 18_378), "bow");
+    assert.equal(await open.fetch(bed.outside.host, 18_377), "timeout");
+    assert.equal(await open.fetch(bed.outside.host, 18_378), "bow");
+    assert.equal(await bed.outside.fetch(bed.outside.host, 18_378), "bow");
+    const address = await addressOf("keel", "routed");
+    assert.equal(await hidden.fetch(address, 80), "keel");
+    assert.equal(await open.fetch(address, 80), "timeout");
+    assert.equal(await routes.fetch(bed.outside.host, 18_377), "aft");
+  });
+
   it("hides them behind another of the host's addresses, where that is wanted", async (t) => {
     const source = bed.outside.host.replace(/1$/, "9");
     execFileSync("ip", ["addr", "add", `${source}/32`, "dev", "lo"]);

@@ -52,6 +52,7 @@ export function bridgeRules(registry: NetworkRegistry): BridgeRules[] {
       masquerade: options.masquerade,
       sources: options.sources,
       interContainer: options.interContainer,
+      trusted: options.trusted,
       direct: { 4: directOf(options.gatewayModes[4]), 6: directOf(options.gatewayModes[6]) },
     };
   });

@@ -164,8 +164,9 @@ async function connectRunning(
 ): Promise<void> {
   const network = newcomerOf(context, container, networks, networkRef, request);
   const endpoint = { networkRef: network.name, networkId: network.id, wish: request.wish };
-  const names = new Set(networks.endpoints.flatMap(({ live }) => live?.interfaceName ?? []));
-  const [added] = placeEndpoints(context, [{ network, endpoint }], names);
+  const usedNames = new Set(networks.endpoints.flatMap(({ live }) => live?.interfaceName ?? []));
+  const { name } = networks;
+  const [added] = placeEndpoints(context, [{ network, endpoint }], { name, usedNames });
   if (added === undefined) throw internal("endpoint was not placed");
   const others = networks.endpoints;
   const placed = [...placedOf(context, others), added];

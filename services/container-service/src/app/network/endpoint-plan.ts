@@ -1,5 +1,11 @@
 /** Gives a container its place in each of its networks: addresses, names and the plan of the interface. */
-import { invalidArgument, notFound, permissionDenied } from "@gantry/errors";
+import {
+  internal,
+  invalidArgument,
+  notFound,
+  permissionDenied,
+  toEngineError,
+} from "@gantry/errors";
 import { formatAddress, isLinkLocal, parseAddress } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { checkCompany } from "../../domain/network/company.ts";
@@ -19,6 +25,7 @@ import type {
   LiveEndpoint,
   NetworkRecord,
 } from "../../domain/network/records.ts";
+import { checkTrustedInterfaces } from "../../domain/network/trusted-interfaces.ts";
 import type { DefaultRoute } from "../../ports/network-host.ts";
 import type { InterfacePlan, RoutePlan } from "../../ports/networking.ts";
 import type { NetworkContext } from "./context.ts";
@@ -86,17 +93,20 @@ function missing({ networkRef, networkId }: EndpointRecord, mode: string): Error
   return notFound("network", networkRef, `${what}network ${networkRef} not found`);
 }
 
-/**
- * Takes addresses for endpoints; `usedNames` are interface names that the container has already.
- * Errors: conflict, invalid_argument. After an error nothing is held.
- */
+/** Whose endpoints they are, and the interface names that it has already. */
+export interface EndpointHolder {
+  readonly name: string;
+  readonly usedNames: ReadonlySet<string>;
+}
+
+/** Takes addresses for endpoints. Errors: conflict, invalid_argument, internal. After an error nothing is held. */
 export function placeEndpoints(
   context: NetworkContext,
   resolved: readonly { network: NetworkRecord; endpoint: EndpointRecord }[],
-  usedNames: ReadonlySet<string>,
+  holder: EndpointHolder,
 ): PlacedEndpoint[] {
   const placed: PlacedEndpoint[] = [];
-  const names = new Set(usedNames);
+  const names = new Set(holder.usedNames);
   try {
     for (const { network, endpoint } of resolved) {
       if (network.configOnly) {
@@ -104,6 +114,7 @@ export function placeEndpoints(
       }
       checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, endpoint.wish);
       for (const link of endpoint.wish.links) parseLink(link);
+      checkTrust(network, holder);
       const live = takePlace(context, network, endpoint.wish, names);
       names.add(live.interfaceName);
       const { isWaiting: _over, ...lasting } = endpoint;
@@ -115,6 +126,21 @@ export function placeEndpoints(
       context.registry.giveBackAddresses(network.id, endpoint.live);
     }
     throw error;
+  }
+}
+
+/** Errors: internal (the network trusts interfaces that cannot be). */
+function checkTrust(network: NetworkRecord, { name }: EndpointHolder): void {
+  const { trusted, gatewayModes } = parseBridgeOptions(network.options);
+  const asksForIt = Object.values(gatewayModes).includes("nat");
+  if (network.driver !== "bridge" || network.internal || !asksForIt) return;
+  try {
+    checkTrustedInterfaces(trusted);
+  } catch (error) {
+    const { message } = toEngineError(error);
+    throw internal(`failed to create endpoint ${name} on network ${network.name}: ${message}`, {
+      cause: error,
+    });
   }
 }
 

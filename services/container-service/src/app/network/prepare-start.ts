@@ -58,11 +58,10 @@ async function prepareOwn(
   signal: AbortSignal,
 ): Promise<PreparedNetwork> {
   const placed = await setUp(() =>
-    placeEndpoints(
-      context,
-      resolveEndpoints(context, declared.endpoints, declared.mode),
-      new Set(),
-    ),
+    placeEndpoints(context, resolveEndpoints(context, declared.endpoints, declared.mode), {
+      name: declared.name,
+      usedNames: new Set(),
+    }),
   );
   let networks: ContainerNetworks = {
     ...declared,

@@ -50,6 +50,7 @@ export async function publishContainer(
         ipv6: gateways.ipv6?.network.driver === "bridge" ? gateways.ipv6.endpoint.live.ipv6 : "",
       },
       routed: families.filter((family) => isRouted(gateways[`ipv${family}`], family)),
+      trusting: families.filter((family) => isTrusting(gateways[`ipv${family}`], family)),
       defaultHostAddress:
         parseBridgeOptions(outlet.network.options).hostBinding ??
         context.options.defaultHostAddress,
@@ -62,6 +63,12 @@ export async function publishContainer(
 function isRouted(gateway: PlacedEndpoint | undefined, family: Family): boolean {
   if (gateway?.network.driver !== "bridge") return false;
   return parseBridgeOptions(gateway.network.options).gatewayModes[family] === "routed";
+}
+
+function isTrusting(gateway: PlacedEndpoint | undefined, family: Family): boolean {
+  if (gateway?.network.driver !== "bridge") return false;
+  const { trusted, gatewayModes } = parseBridgeOptions(gateway.network.options);
+  return trusted.length > 0 && gatewayModes[family] === "nat";
 }
 
 function wantedOf(container: NetworkedContainer): WantedPort[] {

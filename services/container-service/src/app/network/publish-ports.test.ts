@@ -70,6 +70,7 @@ describe("the flows of a UDP port", () => {
     return await publishPorts(context, [wanted], {
       live: { ipv4: `${to}/24`, ipv6: "" },
       routed: [],
+      trusting: [],
       defaultHostAddress: "0.0.0.0",
     });
   }

@@ -28,6 +28,8 @@ export interface PublishTarget {
   readonly live: Pick<LiveEndpoint, "ipv4" | "ipv6">;
   /** Families in which callers come by a route to the container, not by ports of the host. */
   readonly routed: readonly Family[];
+  /** Families in which interfaces that the network trusts come by a route, too. */
+  readonly trusting: readonly Family[];
   /** Host address for wishes that name none. */
   readonly defaultHostAddress: string;
 }
@@ -206,7 +208,12 @@ function hold(
   return sides.map((side) =>
     side.isRouted
       ? routedPort(wish, side, target)
-      : { ...targetOf(wish, target), hostIp: formatAddress(side.address), hostPort: port },
+      : {
+          ...targetOf(wish, target),
+          hostIp: formatAddress(side.address),
+          hostPort: port,
+          ...(target.trusting.includes(side.address.family) ? { isTrusting: true } : {}),
+        },
   );
 }
 
@@ -339,16 +346,21 @@ function isLoopback(address: Address): boolean {
 export function redirectOf(port: PublishedPort): RedirectedPort[] {
   const host = addressOf(port.hostIp);
   const target = host.family === 4 ? port.targetIpv4 : port.targetIpv6;
-  if (target === "" || isLoopback(host)) return [];
+  if (target === "") return [];
+  const place: RedirectedPort = {
+    protocol: port.protocol,
+    containerAddress: addressOf(target),
+    containerPort: port.container.port,
+  };
+  const hostAddress = host.value === 0n ? undefined : host;
   return [
-    {
-      protocol: port.protocol,
-      hostAddress: host.value === 0n ? undefined : host,
-      ...(port.hostPort === undefined ? {} : { hostPort: port.hostPort }),
-      containerAddress: addressOf(target),
-      containerPort: port.container.port,
-    },
+    ...(port.isTrusting === true ? [{ ...place, onlyTrusted: true }] : []),
+    ...(isLoopback(host) ? [] : [{ ...place, hostAddress, ...hostPortOf(port) }]),
   ];
+}
+
+function hostPortOf({ hostPort }: PublishedPort): { hostPort?: number } {
+  return hostPort === undefined ? {} : { hostPort };
 }
 
 /** What the relay holds: everything that it can speak. */

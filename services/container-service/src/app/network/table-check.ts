@@ -13,7 +13,7 @@ import type { TableListing } from "../../ports/network-host.ts";
 export function redirectKey(port: RedirectedPort): string {
   const host = port.hostAddress === undefined ? "*" : formatAddress(port.hostAddress);
   const target = formatAddress(port.containerAddress);
-  return `${port.protocol} ${host} ${port.hostPort ?? "routed"} ${target} ${port.containerPort}`;
+  return `${port.protocol} ${host} ${port.hostPort ?? mapName(port)} ${target} ${port.containerPort}`;
 }
 
 /** What is wrong; empty when the table is as it was written. */
@@ -42,6 +42,7 @@ function expectedElements(
   const counts = new Map([
     ["bridges", bridges.length],
     ["internal", bridges.filter((bridge) => bridge.internal).length],
+    ["bare", bridges.filter((bridge) => !bridge.masquerade).length],
     ["neighbours", bridges.filter((bridge) => bridge.interContainer).length],
     ["dnat4any", 0],
     ["dnat4one", 0],
@@ -49,6 +50,8 @@ function expectedElements(
     ["dnat6one", 0],
     ["direct4", 0],
     ["direct6", 0],
+    ["trusted4", 0],
+    ["trusted6", 0],
   ]);
   for (const { name, members } of directSets(bridges)) counts.set(name, members.length);
   for (const port of ports) counts.set(mapName(port), (counts.get(mapName(port)) ?? 0) + 1);

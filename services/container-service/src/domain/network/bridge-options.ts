@@ -2,6 +2,7 @@
 import { internal, invalidArgument } from "@gantry/errors";
 import { type Address, type Family, parseAddress } from "./address.ts";
 import { parseFlag } from "./families.ts";
+import { trustedInterfaces } from "./trusted-interfaces.ts";
 
 /** Docker's option names. */
 export const bridgeOptionNames = {
@@ -10,6 +11,7 @@ export const bridgeOptionNames = {
   interContainer: "com.docker.network.bridge.enable_icc",
   masquerade: "com.docker.network.bridge.enable_ip_masquerade",
   inhibitIpv4: "com.docker.network.bridge.inhibit_ipv4",
+  trusted: "com.docker.network.bridge.trusted_host_interfaces",
   hostBinding: "com.docker.network.bridge.host_binding_ipv4",
   hostIpv4: "com.docker.network.host_ipv4",
   hostIpv6: "com.docker.network.host_ipv6",
@@ -27,6 +29,8 @@ export interface BridgeOptions {
   readonly inhibitIpv4: boolean;
   /** Host addresses that masquerading uses, one of a family at most; none: those of the way out. */
   readonly sources: readonly Address[];
+  /** Interfaces of the host by which a route leads to published ports, too. */
+  readonly trusted: readonly string[];
   /** Host address of published ports that name none, or undefined. */
   readonly hostBinding: string | undefined;
   /** Bytes, 0 = the kernel's choice. */
@@ -57,6 +61,7 @@ export function parseBridgeOptions(options: Readonly<Record<string, string>>): B
     masquerade: flag(options, names.masquerade, true),
     inhibitIpv4: flag(options, names.inhibitIpv4, false),
     sources: [names.hostIpv4, names.hostIpv6].flatMap((name) => sourceAddress(options, name)),
+    trusted: trustedInterfaces(options[names.trusted] ?? ""),
     hostBinding: hostAddress(options[names.hostBinding]),
     mtu: mtu(options[names.mtu]),
     interfacePrefix: options[names.interfacePrefix] || "eth",

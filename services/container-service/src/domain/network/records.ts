@@ -132,6 +132,8 @@ export interface PublishedPort {
   readonly hostIp: string;
   /** Absent: none of the host's, the container's own port is reached by a route (gateway mode `routed`). */
   readonly hostPort?: number;
+  /** Interfaces of the host that the network trusts reach the container's own port, too. */
+  readonly isTrusting?: boolean;
   /** Addresses of the container that it leads to; empty when it has none of that family. */
   readonly targetIpv4: string;
   readonly targetIpv6: string;

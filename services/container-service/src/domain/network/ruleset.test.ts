@@ -88,13 +88,32 @@ describe("rules", () => {
     assert.match(text, /10\.2\.0\.0\/16 oifname != "b" masquerade/);
   });
 
+  it("let trusted interfaces call what is published, but of no internal network", () => {
+    const trusted = ["eth0", "wl+", "+"];
+    const text = render(
+      [
+        bridge("a", "10.1.0.0/16", { trusted }),
+        bridge("b", "10.2.0.0/16", { trusted, internal: true }),
+      ],
+      [{ ...port("", undefined, "10.1.0.2"), onlyTrusted: true }],
+    );
+    assert.match(text, /iifname "eth0" oifname "a" jump trusting\n/);
+    assert.match(text, /iifname "wl\*" oifname "a" jump trusting\n/);
+    assert.match(text, /\n {4}oifname "a" jump trusting\n/);
+    assert.doesNotMatch(text, /oifname "b" jump trusting/);
+    assert.match(text, /set trusted4 \{.*elements = \{ tcp \. 10\.1\.0\.2 \. 80 \} \}/);
+    assert.match(text, /set direct4 \{ type [^=]* \}\n/);
+  });
+
   it("are counted as they are rendered", () => {
     const bridges = [bridge("a", "10.1.0.0/16"), bridge("b", "10.2.0.0/16", { internal: true })];
     const counts = countRules(bridges);
     assert.equal(counts.get("postrouting"), 2);
     assert.equal(counts.get("published"), 5);
     assert.equal(counts.get("output"), 3);
-    assert.equal(counts.get("inwards"), 9);
+    assert.equal(counts.get("inwards"), 10);
+    const trusted = ["eth0", "wl+"];
+    assert.equal(countRules([bridge("a", "10.1.0.0/16", { trusted })]).get("inwards"), 12);
   });
 });
 

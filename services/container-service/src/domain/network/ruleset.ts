@@ -7,11 +7,13 @@
  *                        it started from (hairpin)
  *   forward              isolation: into a bridge come only its own neighbours, answers, and what was
  *                        sent to a published port; from and to an internal network nothing passes;
- *                        gateway modes that let in more have sets of their own
+ *                        gateway modes that let in more have sets of their own, and networks without masquerading
+ *                        (`bare`) call no other one
  *
  * A drop here is final; an accept is not: other tables may still drop (see foreign-firewall.ts).
  */
 import { type Address, type Family, formatAddress, formatSubnet, type Subnet } from "./address.ts";
+import { interfacePatterns } from "./trusted-interfaces.ts";
 
 export type Protocol = "tcp" | "udp" | "sctp";
 
@@ -22,7 +24,7 @@ export interface BridgeRules {
   readonly subnets: readonly Subnet[];
   /** Nothing goes in or out. */
   readonly internal: boolean;
-  /** Hide the containers behind the host's address. */
+  /** Hide the containers behind the host's address. Where they are not, other networks' ports are out of their reach. */
   readonly masquerade: boolean;
   /** The addresses to hide behind, one of a family at most; none: that of the link out. */
   readonly sources?: readonly Address[];
@@ -30,6 +32,8 @@ export interface BridgeRules {
   readonly interContainer: boolean;
   /** What a route from outside leads to, by family; absent: nothing. With `published` nothing is masqueraded. */
   readonly direct?: Readonly<Partial<Record<Family, "published" | "everything" | undefined>>>;
+  /** Interfaces of the host by which a route leads to published ports, too (`trusted-interfaces.ts`). */
+  readonly trusted?: readonly string[];
 }
 
 /** A published port that the kernel redirects, or lets through. Both addresses are of one family. */
@@ -39,6 +43,8 @@ export interface RedirectedPort {
   readonly hostAddress?: Address | undefined;
   /** Absent: not redirected, the container's address and port may be called from outside. */
   readonly hostPort?: number;
+  /** It may be called by the interfaces that its network trusts alone. */
+  readonly onlyTrusted?: boolean;
   readonly containerAddress: Address;
   readonly containerPort: number;
 }
@@ -65,7 +71,7 @@ export function renderRuleset(ruleset: Ruleset): string {
     ...renderMaps(ruleset.ports),
     ...renderDnatChains(),
     ...renderMasquerade(ruleset.bridges),
-    ...renderForward(),
+    ...renderForward(ruleset.bridges),
     "}",
     "",
   ].join("\n");
@@ -78,9 +84,10 @@ export function renderRemoval(table: string): string {
 
 /** Name of the map, or set, that a published port is in. */
 export function mapName(port: RedirectedPort): string {
-  if (port.hostPort === undefined) return `direct${port.containerAddress.family}`;
+  const { family } = port.containerAddress;
+  if (port.hostPort === undefined) return `${port.onlyTrusted ? "trusted" : "direct"}${family}`;
   const scope = port.hostAddress === undefined ? "any" : "one";
-  return `dnat${port.containerAddress.family}${scope}`;
+  return `dnat${family}${scope}`;
 }
 
 function element(port: RedirectedPort): string {
@@ -108,6 +115,7 @@ function renderSets({ bridges, foreignBridges }: Ruleset): string[] {
     renderSet("internal", "ifname", links(bridges.filter((bridge) => bridge.internal))),
     renderSet("neighbours", "ifname . ifname", pairs),
     renderSet("apart", "ifname", links(bridges.filter((bridge) => !bridge.interContainer))),
+    renderSet("bare", "ifname", links(bridges.filter((bridge) => !bridge.masquerade))),
     renderSet("foreign", "ifname", quoted(foreignBridges)),
     ...directSets(bridges).map(({ name, members }) => renderSet(name, "ifname", links(members))),
   ];
@@ -129,8 +137,8 @@ function isDirect(family: Family, what: "published" | "everything") {
 
 function renderMaps(ports: readonly RedirectedPort[]): string[] {
   const byMap = Map.groupBy(ports, mapName);
-  const direct = families.map((family) => {
-    const name = `direct${family}`;
+  const direct = ["direct4", "direct6", "trusted4", "trusted6"].map((name) => {
+    const family = name.endsWith("4") ? 4 : 6;
     const elements = (byMap.get(name) ?? []).map(element).join(", ");
     return renderSet(name, `inet_proto . ipv${family}_addr . inet_service`, elements);
   });
@@ -204,8 +212,13 @@ function masqueradeOf(bridge: BridgeRules): string[] {
   });
 }
 
-function renderForward(): string[] {
+function renderForward(bridges: readonly BridgeRules[]): string[] {
   return [
+    "  chain trusting {",
+    "    iifname @bridges return",
+    "    meta l4proto . ip daddr . th dport @trusted4 accept",
+    "    meta l4proto . ip6 daddr . th dport @trusted6 accept",
+    "  }",
     "  chain forwarding {",
     "    type filter hook forward priority -10; policy accept;",
     "    iifname . oifname @neighbours accept",
@@ -216,6 +229,7 @@ function renderForward(): string[] {
     "  }",
     "  chain inwards {",
     "    ct state established,related accept",
+    "    iifname @bare drop",
     "    ct status dnat accept",
     "    meta l4proto . ip daddr . th dport @direct4 accept",
     "    meta l4proto . ip6 daddr . th dport @direct6 accept",
@@ -224,16 +238,30 @@ function renderForward(): string[] {
     // Our other networks stay apart.
     "    meta nfproto ipv4 oifname @open4 iifname != @bridges accept",
     "    meta nfproto ipv6 oifname @open6 iifname != @bridges accept",
+    ...bridges.flatMap(trustOf),
     "    drop",
     "  }",
   ];
+}
+
+function trustOf({ link, internal, trusted = [] }: BridgeRules): string[] {
+  const callers = internal ? [] : interfacePatterns(trusted);
+  return callers.map((caller) => {
+    // nft has no pattern for all names.
+    const from = caller === "*" ? "" : `iifname "${caller}" `;
+    return `    ${from}oifname "${link}" jump trusting`;
+  });
 }
 
 /** How many rules each chain has, for finding out whether somebody flushed them. */
 export function countRules(bridges: readonly BridgeRules[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   let chain = "";
-  for (const line of [...renderDnatChains(), ...renderMasquerade(bridges), ...renderForward()]) {
+  for (const line of [
+    ...renderDnatChains(),
+    ...renderMasquerade(bridges),
+    ...renderForward(bridges),
+  ]) {
     chain = /^ {2}chain (\w+)/.exec(line)?.[1] ?? chain;
     const isRule = /^ {4}(?!type )/.test(line);
     counts.set(chain, (counts.get(chain) ?? 0) + (isRule ? 1 : 0));
