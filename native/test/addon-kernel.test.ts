@@ -95,6 +95,8 @@ describe("links", () => {
     await kernel.setLinkMtu(port, 1300);
     await kernel.addAddress(bridge, "10.231.77.1/24");
     await kernel.addAddress(bridge, "fd31:77::1/64");
+    const shown = execFileSync("ip", ["addr", "show", bridge], { encoding: "utf8" });
+    assert.match(shown, /inet 10\.231\.77\.1\/24 brd 10\.231\.77\.255 scope global/);
     await kernel.setLinkUp(bridge, true);
     await kernel.setLinkUp(port, true);
     const made = await find(bridge);

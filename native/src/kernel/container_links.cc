@@ -142,6 +142,7 @@ void add_address(RtSocket& socket, int index, const std::string& cidr) {
   RtRequest request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, body);
   request.attribute(IFA_LOCAL, prefix.bytes.data(), prefix.size);
   request.attribute(IFA_ADDRESS, prefix.bytes.data(), prefix.size);
+  if (const auto broadcast = broadcast_of(prefix)) request.u32(IFA_BROADCAST, *broadcast);
   // The engine gives each address once: no need to wait for duplicate address detection.
   if (prefix.family == AF_INET6) request.u32(IFA_FLAGS, IFA_F_NODAD | IFA_F_PERMANENT);
   socket.change(request, kAttach, cidr);

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 
 #include "kernel/syscall_error.h"
 
@@ -32,6 +33,13 @@ IpPrefix parse_ip_prefix(const std::string& text) {
   }
   prefix.bits = static_cast<uint8_t>(bits);
   return prefix;
+}
+
+std::optional<uint32_t> broadcast_of(const IpPrefix& prefix) {
+  if (prefix.family != AF_INET || prefix.bits > 30) return std::nullopt;
+  uint32_t address = 0;
+  std::memcpy(&address, prefix.bytes.data(), sizeof(address));
+  return address | htonl(prefix.bits == 0 ? 0xffffffffU : 0xffffffffU >> prefix.bits);
 }
 
 }  // namespace gantry

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace gantry {
@@ -20,5 +21,8 @@ struct IpPrefix {
 
 // `172.17.0.1/16`; without a slash the prefix is the whole address. Throws EINVAL.
 IpPrefix parse_ip_prefix(const std::string& text);
+
+// The broadcast address in network order; none of IPv6, and none of networks of one or two addresses.
+std::optional<uint32_t> broadcast_of(const IpPrefix& prefix);
 
 }  // namespace gantry

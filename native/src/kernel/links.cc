@@ -120,6 +120,7 @@ RtRequest address_request(uint16_t type, uint16_t flags, const std::string& name
   RtRequest request(type, flags, body);
   request.attribute(IFA_LOCAL, prefix.bytes.data(), prefix.size);
   request.attribute(IFA_ADDRESS, prefix.bytes.data(), prefix.size);
+  if (const auto broadcast = broadcast_of(prefix)) request.u32(IFA_BROADCAST, *broadcast);
   return request;
 }
 

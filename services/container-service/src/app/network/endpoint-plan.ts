@@ -10,6 +10,7 @@ import { formatAddress, isLinkLocal, parseAddress } from "../../domain/network/a
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { checkCompany } from "../../domain/network/company.ts";
 import { checkEndpointWish, parseLink } from "../../domain/network/declare-rules.ts";
+import { chooseInterfaceName, interfaceNameOption } from "../../domain/network/interface-name.ts";
 import {
   interfaceSysctls,
   isInterfaceSysctl,
@@ -154,7 +155,12 @@ function takePlace(
   if (!hasInterface(network)) return { ...nowhere, endpointId };
   const hostName =
     network.driver === "bridge" ? hostLinkName(context.options.linkPrefix, endpointId) : "";
-  const interfaceName = freeName(network, wish, hostName, usedNames);
+  const interfaceName = chooseInterfaceName({
+    wanted: wish.driverOpts[interfaceNameOption] ?? "",
+    prefix: parseBridgeOptions(network.options).interfacePrefix,
+    hostName,
+    usedNames,
+  });
   const ipv4 = takeAddress(context, network, 4, wish);
   let ipv6 = "";
   try {
@@ -217,39 +223,6 @@ export function gatewayOf(network: NetworkRecord, family: 4 | 6): string {
   const enabled = family === 4 ? network.enableIpv4 : network.enableIpv6;
   const config = network.ipam.config.find((each) => isFamily(each.subnet));
   return enabled ? (config?.gateway ?? "") : "";
-}
-
-const interfaceNameOption = "com.docker.network.endpoint.ifname";
-
-function freeName(
-  network: NetworkRecord,
-  wish: EndpointWish,
-  hostName: string,
-  usedNames: ReadonlySet<string>,
-): string {
-  const wanted = wish.driverOpts[interfaceNameOption];
-  if (wanted !== undefined && wanted !== "") {
-    checkInterfaceName(wanted, hostName, usedNames);
-    return wanted;
-  }
-  const prefix = parseBridgeOptions(network.options).interfacePrefix;
-  for (let index = 0; ; index++) {
-    const name = `${prefix}${index}`;
-    if (!usedNames.has(name)) return name;
-  }
-}
-
-/** The kernel's reasons against a name, told before anything is made. Errors: internal. */
-function checkInterfaceName(name: string, hostName: string, usedNames: ReadonlySet<string>): void {
-  const texts = [hostName, name].map((text) => JSON.stringify(text));
-  const refuse = (why: string): Error =>
-    sandboxError(
-      { hostName, interfaceName: name },
-      `error renaming interface ${texts.join(" to ")}: ${why}`,
-    );
-  if (Buffer.byteLength(name) > 15) throw refuse("numerical result out of range");
-  if (/[\s/:\0]/.test(name) || name === "." || name === "..") throw refuse("invalid argument");
-  if (name === "lo" || usedNames.has(name)) throw refuse("file exists");
 }
 
 /** Which endpoints give the container its default routes. */
