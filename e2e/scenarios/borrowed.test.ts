@@ -70,6 +70,22 @@ it("the name of the one whose network it joins, from its start on", async () => 
   assert.equal(shown, "house\nhouse");
 });
 
+it("the network of another, whatever ports its image exposes", async () => {
+  const owner = await engine.docker(["run", "-d", "--name", "owner", ...sleep]);
+  await engine.docker(["commit", "-c", "EXPOSE 80 53/udp", owner, "exposing"]);
+  const joining = ["--network", "container:owner"];
+  await engine.docker(["run", "-d", "--name", "guest", ...joining, "exposing"]);
+  const ports = { "53/udp": {}, "80/tcp": {} };
+  assert.deepEqual(await inspected("guest", ".Config.ExposedPorts"), ports);
+  assert.equal(await inspected("guest", ".State.Running"), true);
+  const asked = await engine.tryDocker(["create", ...joining, "--expose", "80", "busybox"]);
+  assert.equal(asked.code, 1);
+  assert.match(
+    asked.stderr,
+    /conflicting options: port exposing and the container type network mode/,
+  );
+});
+
 it("the host's name in the host's network only", async () => {
   const of = async (...options: string[]): Promise<string> => {
     const id = await engine.docker(["run", "-d", ...options, ...sleep]);

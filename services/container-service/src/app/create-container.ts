@@ -90,8 +90,9 @@ async function makeContainer(
   undo.defer(() => {
     app.networking.forget(id);
   });
-  // What was asked for: a default host name is in nobody's way.
-  const asked = { ...base, config: { ...base.config, hostname: draft.config.hostname } };
+  // What was asked for: a default host name and ports of the image are in nobody's way.
+  const { hostname, exposedPorts } = draft.config;
+  const asked = { ...base, config: { ...base.config, hostname, exposedPorts } };
   const declared = app.networking.declare(asked, request.endpoints, request.apiVersion);
   const rootfs = await app.images.prepareSnapshot(id, resolved.image.chainId, signal);
   await app.folders.make(id);
