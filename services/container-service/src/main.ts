@@ -57,4 +57,9 @@ logger.info({ signal }, "ending");
 await server.close();
 await data.close();
 await outbox.close();
-await service.close();
+try {
+  await service.close();
+} catch (error) {
+  logger.error({ err: error }, "ended without keeping everything");
+  process.exitCode = 1;
+}

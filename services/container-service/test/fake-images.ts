@@ -29,6 +29,8 @@ export interface FakeImages extends AsyncDisposable {
   users(): SetImageUsersRequest["users"];
   /** Members of the image's config from the next resolve on. */
   config: Record<string, unknown>;
+  /** Thrown by whoever is asked how much a snapshot takes. */
+  usageError: Error | undefined;
 }
 
 const imageId = `sha256:${"ab".repeat(32)}`;
@@ -44,6 +46,7 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
   let users: SetImageUsersRequest["users"] = [];
   const fake = {
     config: { Cmd: ["sh"], Env: ["PATH=/bin:/usr/bin"] } as Record<string, unknown>,
+    usageError: undefined as Error | undefined,
     snapshots: () => [...snapshots.keys()],
     leases: () => [...leases],
     users: () => users,
@@ -83,7 +86,10 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
           rmSync(path.join(dataDir, "snapshots", key), { recursive: true, force: true });
           return Promise.resolve({});
         },
-        getUsage: () => Promise.resolve({ sizeBytes: 1n, totalSizeBytes: 2n, inodes: 1n }),
+        getUsage: () =>
+          fake.usageError === undefined
+            ? Promise.resolve({ sizeBytes: 1n, totalSizeBytes: 2n, inodes: 1n })
+            : Promise.reject(fake.usageError),
         listSnapshots: () =>
           Promise.resolve({ snapshots: [...snapshots.keys()].map((key) => ({ key })) }),
         listSnapshotChanges: () => Promise.resolve({ changes: [] }),

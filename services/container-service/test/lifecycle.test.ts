@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { internal, notFound } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
 import { procFile, readAll, startEngine, type TestEngine, unframe } from "./engine.ts";
 
@@ -446,6 +447,29 @@ describe("lifecycle", () => {
     const filters = { filters: { label: { values: ["prune=me"] } } };
     const { deleted } = await engine.containers.pruneContainers({ filters });
     assert.deepEqual(deleted, [id]);
+  });
+
+  it("prunes nothing whose size cannot be told, and what has no files any more for 0 bytes", async () => {
+    const id = await engine.create("true", {
+      config: { image: "busybox", labels: { prune: "unmeasured" } },
+    });
+    const filters = { filters: { label: { values: ["prune=unmeasured"] } } };
+    try {
+      engine.images.usageError = internal("read the snapshot: input/output error");
+      await assert.rejects(engine.containers.pruneContainers({ filters }), {
+        kind: "internal",
+        message: "read the snapshot: input/output error",
+      });
+      assert.equal((await inspect(id)).state.status, "created");
+      engine.images.usageError = notFound("snapshot", id);
+      const { deleted, spaceReclaimedBytes } = await engine.containers.pruneContainers({ filters });
+      assert.deepEqual(
+        { deleted, spaceReclaimedBytes },
+        { deleted: [id], spaceReclaimedBytes: 0n },
+      );
+    } finally {
+      engine.images.usageError = undefined;
+    }
   });
 
   it("leaves no folder of a removed container", async () => {

@@ -17,7 +17,7 @@ export interface Pruned {
 
 let busy = false;
 
-/** Errors: conflict (another prune is at work), invalid_argument (filters). */
+/** Errors: conflict (another prune is at work), invalid_argument (filters), those of image-service: nothing more goes then. */
 export async function pruneContainers(
   app: App,
   filters: Filters,
@@ -46,12 +46,11 @@ async function pruneAll(app: App, entries: readonly Entry[], signal: AbortSignal
   let spaceReclaimedBytes = 0n;
   for (const { id } of entries) {
     if (signal.aborted) break;
-    // Only a figure of the answer: what cannot be measured is removed all the same.
-    const size = await app.images.usage(id, signal).catch(() => ({ ownBytes: 0n }));
+    const ownBytes = await ownBytesOf(app, id, signal);
     try {
       await removeContainer(app, id, { force: false, removeVolumes: false, removeLink: false });
       deleted.push(id);
-      spaceReclaimedBytes += size.ownBytes;
+      spaceReclaimedBytes += ownBytes;
     } catch (error) {
       // Started or removed by somebody else meanwhile.
       if (!hasKind(error, "conflict") && !hasKind(error, "not_found")) throw error;
@@ -60,6 +59,16 @@ async function pruneAll(app: App, entries: readonly Entry[], signal: AbortSignal
   const attributes = { reclaimed: String(spaceReclaimedBytes) };
   app.store.append([{ type: "container", action: "prune", actorId: "", attributes }]);
   return { deleted, spaceReclaimedBytes };
+}
+
+/** What a container has written; 0 when its files are gone, which must not keep it from being removed. */
+async function ownBytesOf(app: App, id: string, signal: AbortSignal): Promise<bigint> {
+  try {
+    return (await app.images.usage(id, signal)).ownBytes;
+  } catch (error) {
+    if (hasKind(error, "not_found")) return 0n;
+    throw error;
+  }
 }
 
 function pruneFilter(filters: Filters): (record: ContainerRecord) => boolean {

@@ -16,7 +16,7 @@ import { randomBytes } from "node:crypto";
 import { closeSync, existsSync, fdatasync, mkdirSync, openSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { internal } from "@gantry/errors";
+import { internal, toEngineError } from "@gantry/errors";
 import { EventFeed, type EventPages, type EventSource, type LoggedEvent } from "@gantry/events";
 import { openEventTable } from "@gantry/events/event-table";
 import { sharedWork, writeFileAtomic } from "@gantry/fs";
@@ -68,7 +68,7 @@ export interface Database {
   synced(): Promise<void>;
   /** As synced, within a second and without anybody waiting; a failure is logged. */
   syncSoon(): void;
-  /** Writes what was asked for, and closes. */
+  /** Writes what was asked for, waits for the disk, and closes. Errors: internal; it is closed all the same. */
   close(): Promise<void>;
 }
 
@@ -133,8 +133,17 @@ export async function openDatabase(dataDir: string, logger: Logger): Promise<Dat
     },
     async close() {
       clearTimeout(soon);
-      await writer.close();
+      const ends = await Promise.allSettled([writer.close()]);
+      // Nobody else tells whether the log that SQLite could not merge into the database is kept.
+      ends.push(...(await Promise.allSettled([flush.synced()])));
       flush.close();
+      const problems = ends
+        .filter((end) => end.status === "rejected")
+        .map(({ reason }) => toEngineError(reason));
+      const [problem] = problems;
+      if (problem === undefined) return;
+      if (problems.length === 1) throw problem;
+      throw internal(problems.map(({ message }) => message).join("; "), { cause: problem });
     },
   };
 }

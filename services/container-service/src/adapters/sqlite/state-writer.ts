@@ -47,7 +47,7 @@ export interface StateWriter {
   ask(question: LogQuestion): Promise<LoggedEvent[] | number>;
   /** Notes how far NATS has got, soon: what is told again after a crash is known by its message ID. */
   setPublished(seq: number): void;
-  /** Commits what was asked for and ends the thread. */
+  /** Commits what was asked for and ends the thread. Errors: internal (the disk has refused writes to the end). */
   close(): Promise<void>;
 }
 
@@ -92,6 +92,7 @@ class ThreadWriter implements StateWriter {
   /** Answers come in the order of the requests: with this one, all are there. */
   #newest: Promise<unknown> = Promise.resolve();
   #closing = false;
+  #closed: Extract<WriterMessage, { kind: "closed" }> | undefined;
   #refusing = false;
   #published: number | undefined;
   #publishedTimer: NodeJS.Timeout | undefined;
@@ -101,6 +102,7 @@ class ThreadWriter implements StateWriter {
     this.#options = options;
     worker.on("message", (message: WriterMessage) => {
       if (message.kind === "done") this.#done(message);
+      else if (message.kind === "closed") this.#closed = message;
     });
     worker.on("error", (error: unknown) => {
       throw internal("the writer of container state has failed", { cause: error });
@@ -175,6 +177,9 @@ class ThreadWriter implements StateWriter {
     this.#writePublished();
     this.#post({ kind: "close" });
     await exited;
+    const { lost, failure } = this.#closed ?? {};
+    if (failure === undefined) return;
+    throw internal(`close container state, ${String(lost)} writes are lost: ${failure.message}`);
   }
 
   #request(make: (id: number) => WriterRequest): Promise<WriterAnswer> {

@@ -64,4 +64,11 @@ export type WriterMessage =
       readonly answers: readonly WriterAnswer[];
       /** Writes that wait for the disk to take them. */
       readonly waiting: number;
+    }
+  | {
+      readonly kind: "closed";
+      /** Writes that the disk has refused to the end. */
+      readonly lost: number;
+      /** Why the first of them, or the closing itself, has failed. */
+      readonly failure?: WriterFailure;
     };

@@ -36,6 +36,8 @@ class Writer {
   readonly #statements = new Map<Change["statement"], StatementSync>();
   /** Writes that have happened and that the disk refused, in order. Nothing is written before them. */
   #refused: WriteRequest[] = [];
+  /** Why the first of them was refused. */
+  #refusal: WriterFailure | undefined;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(port: MessagePort, { file, service }: WriterData) {
@@ -89,6 +91,7 @@ class Writer {
     try {
       const events = this.#commit(all, published);
       this.#refused = [];
+      this.#refusal = undefined;
       this.#done(
         events,
         writes.map(({ id }) => ({ id })),
@@ -116,6 +119,7 @@ class Writer {
       if (!before.has(write)) answers.push(answerOf(write, failure));
       else if (failure !== undefined && !passes(failure)) answers.push({ id: write.id, failure });
     }
+    this.#refusal = blocked;
     this.#done(events, answers);
     this.#scheduleRetry();
   }
@@ -221,7 +225,17 @@ class Writer {
     clearTimeout(this.#retry);
     if (this.#refused.length > 0) this.#writeSingly([]);
     clearTimeout(this.#retry);
-    this.#db.close();
+    let failure = this.#refusal;
+    try {
+      this.#db.close();
+    } catch (error) {
+      failure ??= failureOf(error);
+    }
+    this.#send({
+      kind: "closed",
+      lost: this.#refused.length,
+      ...(failure !== undefined && { failure }),
+    });
     this.#port.close();
   }
 }
