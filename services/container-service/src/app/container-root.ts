@@ -12,13 +12,15 @@ import { untilExit } from "./until-exit.ts";
 const endTimeoutMs = 10_000;
 
 /**
- * Calls back with the view, once more where that finds a process that has just ended. A container that does not run is kept from starting meanwhile: its
- * overlay must not be mounted twice.
+ * Calls back with the view, once more where that finds a process that has just ended. A container that does not run is
+ * kept from starting meanwhile: its overlay must not be mounted twice.
+ * @param withMounts of one that does not run: whether its mounts are there. They make their mount points.
  */
 export async function withRoot<T>(
   app: App,
   entry: Entry,
   use: (view: RootView) => Promise<T>,
+  withMounts = true,
 ): Promise<T> {
   const live = liveView(app, entry);
   if (live !== undefined) {
@@ -36,7 +38,7 @@ export async function withRoot<T>(
     if (status === "dead" || status === "removing" || entry.removing) {
       throw conflict(`container ${entry.id} is marked for removal`);
     }
-    return await withMounted(app, entry, use);
+    return await (withMounts ? withMounted(app, entry, use) : withBareRoot(app, entry, use));
   });
 }
 
@@ -86,19 +88,27 @@ function hiddenOf(app: App, entry: Entry): string[] {
   return ofTheKernel.filter((each) => !mounted.some((point) => point.startsWith(`${each}/`)));
 }
 
+async function withBareRoot<T>(
+  app: App,
+  entry: Entry,
+  use: (view: RootView) => Promise<T>,
+): Promise<T> {
+  const { id, rootfs } = entry.record;
+  await using root = await app.roots.mount(id, rootfs, [], []);
+  return await use({ kind: "folder", path: root.path });
+}
+
 async function withMounted<T>(
   app: App,
   entry: Entry,
   use: (view: RootView) => Promise<T>,
 ): Promise<T> {
-  const { id, rootfs, config, state } = entry.record;
+  const { id, rootfs } = entry.record;
   const prepared = await app.volumes.prepareStart(id, app.lifetime);
   try {
     const binds = prepared.mounts.filter((mount) => mount.type === "bind").map(rootBind);
     binds.push(...ourFiles(app.folders.paths(id).dir, prepared.mounts));
-    const isNew = state.status === "created";
-    const folders = isNew && config.workingDir !== "" ? [config.workingDir] : [];
-    await using root = await app.roots.mount(id, rootfs, binds, folders);
+    await using root = await app.roots.mount(id, rootfs, binds, []);
     return await use({ kind: "folder", path: root.path });
   } finally {
     app.volumes.release(id);

@@ -106,6 +106,7 @@ async function makeContainer(
     request.apiVersion,
     signal,
   );
+  if (attached.lacksWorkingDir) await makeWorkingDir(app, record);
   undo.defer(async () => {
     await app.shim.delete({ id });
   });
@@ -123,6 +124,11 @@ async function makeContainer(
       ...attached.warnings,
     ],
   };
+}
+
+/** It is there before the first start, as what the container has changed (`docker diff`, `commit`, `cp`). */
+async function makeWorkingDir(app: App, { id, rootfs, config }: ContainerRecord): Promise<void> {
+  await using _root = await app.roots.mount(id, rootfs, [], [config.workingDir]);
 }
 
 function platformWarnings({ host }: App, draft: Draft, resolved: ResolvedImage): string[] {

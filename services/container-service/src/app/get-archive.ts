@@ -1,6 +1,6 @@
 /** Archives out of a container: of a path (`docker cp`), or of everything (`docker export`). */
 import nodePath from "node:path/posix";
-import type { StatResult } from "../ports/archives.ts";
+import type { RootView, StatResult } from "../ports/archives.ts";
 import { archiveError } from "./archive-errors.ts";
 import type { StreamEndpoint } from "./attach-container.ts";
 import { withRoot } from "./container-root.ts";
@@ -52,13 +52,14 @@ export async function exportContainer(
 ): Promise<OfferedArchive> {
   const entry = app.registry.find(reference);
   const found = Promise.withResolvers<OfferedArchive>();
-  withRoot(app, entry, async (view) => {
+  const pack = async (view: RootView): Promise<void> => {
     const options = { path: "/", name: undefined, withMounts: false };
     const offered = app.archives.pack(view, options, signal);
     found.resolve(offered);
     await offered.done;
     tellExport(app, entry);
-  }).catch((error: unknown) => {
+  };
+  withRoot(app, entry, pack, false).catch((error: unknown) => {
     found.reject(archiveError(error, reference, "/", "read"));
   });
   return await found.promise;

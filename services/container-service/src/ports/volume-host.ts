@@ -34,6 +34,8 @@ export interface FillSource {
   readonly path: string;
   /** The image or the configuration declares the volume: that there is a file is told in other words. */
   readonly declared: boolean;
+  /** Path below the volume's files that is filled, or empty. One that is missing is left to the start. */
+  readonly subpath: string;
   /** Of a volume with driver options: what is filled. It stays mounted, for the caller to unmount. */
   readonly mount?: VolumeMount | undefined;
 }
@@ -57,9 +59,12 @@ export interface VolumeHost {
   /**
    * Fills a volume from a path of the image, if the volume is empty and the path is there:
    * with owners, modes, times, links, extended attributes.
-   * Errors: internal (also for what is no directory); a volume without driver options is as it was before.
+   * Errors: internal (also for what is no directory), those of resolveSubpath; a volume without driver options is as it
+   * was before.
    */
   fill(name: string, from: FillSource, signal: AbortSignal): Promise<void>;
+  /** Whether the image has this directory. Errors: internal (a file is in the place of a working directory, or above it). */
+  hasWorkingFolder(image: ImageRootfs, folder: string): Promise<boolean>;
   /** Mounts a volume that has driver options, unless it is mounted. Errors: internal with the kernel's words. */
   mount(name: string, mount: VolumeMount): Promise<void>;
   /** Unmounts it; no error when nothing is mounted. */

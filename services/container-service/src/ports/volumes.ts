@@ -68,7 +68,7 @@ export interface MountedContainer {
   readonly volumesFrom?: Values | undefined;
   /** Driver for binds that name a volume, empty = local. */
   readonly volumeDriver: string;
-  /** Config.WorkingDir: made inside an empty volume's copy when it lies there. */
+  /** Config.WorkingDir, clean, or empty. The image may have no file there. */
   readonly workingDir: string;
 }
 
@@ -94,6 +94,8 @@ export interface AttachedMounts {
   /** In inspect's order (by destination). */
   readonly mountPoints: readonly MountPointView[];
   readonly warnings: readonly string[];
+  /** The image has nothing where the working directory is to be. */
+  readonly lacksWorkingDir: boolean;
 }
 
 /** A mount of the OCI runtime-spec, for the bundle's config.json. */

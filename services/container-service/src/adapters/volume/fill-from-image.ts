@@ -20,6 +20,8 @@ import path from "node:path";
 import type { Readable } from "node:stream";
 import { hasErrno, internal } from "@gantry/errors";
 import { type DescriptorKernel, type PathKernel, removeTree } from "@gantry/native";
+import { openFillTarget } from "./fill-target.ts";
+import { openImagePlace } from "./image-place.ts";
 
 const fillPrefix = "fill-";
 /** A copy that is whole. */
@@ -43,6 +45,8 @@ export interface Filling {
   readonly declared: boolean;
   /** The volume's directory. */
   readonly target: string;
+  /** Path below it that is filled, or empty. */
+  readonly subpath: string;
   /** Something is mounted on it. */
   readonly inPlace: boolean;
   /** Called once it is known that the image has something at the path, before the volume is looked at. */
@@ -50,38 +54,27 @@ export interface Filling {
   readonly signal: AbortSignal;
 }
 
-/** O_PATH of fcntl.h: whatever is there, without opening it. */
-const pathOnly = 0o10000000;
-
-/** Nothing happens when the image has nothing at the path, or the volume something. Errors: internal. */
+/**
+ * Nothing happens when the image has nothing at the path, or the volume something.
+ * Errors: internal; of a subpath those of resolveSubpath.
+ */
 export async function fillFromImage(filling: Filling): Promise<void> {
-  const root = openSync(filling.view, constants.O_RDONLY | constants.O_DIRECTORY);
+  const { kernel, view } = filling;
+  const root = openSync(view, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
-    const source = openSource(filling, root);
+    const source = openImagePlace(kernel, root, view, filling.source);
     if (source === undefined) return;
     try {
       await filling.makeReady();
-      if ((await readdir(filling.target)).length > 0) return;
+      using target = await openFillTarget(kernel, filling.target, filling.subpath);
+      if (target === undefined || (await readdir(target.path)).length > 0) return;
       checkDirectory(filling, source);
-      await fillFrom(filling, root, source);
+      await fillFrom(filling, root, source, target.path);
     } finally {
       closeSync(source);
     }
   } finally {
     closeSync(root);
-  }
-}
-
-/** Undefined when there is nothing at that path. Errors: internal (a file on the way). */
-function openSource({ kernel, source, view }: Filling, root: number): number | undefined {
-  try {
-    return kernel.openInRoot(root, source, pathOnly, 0);
-  } catch (error) {
-    if (hasErrno(error, "ENOTDIR")) {
-      throw internal(`lstat ${path.join(view, source)}: not a directory`, { cause: error });
-    }
-    if (hasErrno(error, "ENOENT") || hasErrno(error, "ELOOP")) return undefined;
-    throw error;
   }
 }
 
@@ -96,12 +89,17 @@ function checkDirectory({ declared }: Filling, source: number): void {
   );
 }
 
-async function fillFrom(filling: Filling, root: number, source: number): Promise<void> {
+async function fillFrom(
+  filling: Filling,
+  root: number,
+  source: number,
+  target: string,
+): Promise<void> {
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
   if (filling.inPlace || isEmpty) {
-    if (!isEmpty) await copyContents(filling, root, filling.target);
-    await takeAttributes(filling.target, facts);
+    if (!isEmpty) await copyContents(filling, root, target);
+    await takeAttributes(target, facts);
     return;
   }
   const folder = path.dirname(filling.target);
@@ -111,6 +109,11 @@ async function fillFrom(filling: Filling, root: number, source: number): Promise
   try {
     await copyContents(filling, root, copy);
     await takeAttributes(copy, facts);
+    // What a crash leaves of it is made good at the next start in the volume's own directory only.
+    if (filling.subpath !== "") {
+      await moveInto(copy, facts, target);
+      return;
+    }
     await rename(copy, path.join(folder, wholeName));
   } catch (error) {
     await removeTree(copy);
@@ -123,7 +126,10 @@ async function fillFrom(filling: Filling, root: number, source: number): Promise
 export async function finishFilling(folder: string, target: string): Promise<void> {
   const whole = path.join(folder, wholeName);
   const facts = await orNothing(stat(whole));
-  if (facts === undefined) return;
+  if (facts !== undefined) await moveInto(whole, facts, target);
+}
+
+async function moveInto(whole: string, facts: Stats, target: string): Promise<void> {
   for (const name of await readdir(whole, { encoding: "buffer" })) {
     // Names need not be UTF-8.
     const to = Buffer.concat([Buffer.from(`${target}/`), name]);

@@ -26,6 +26,7 @@ import type {
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
 import { fillFromImage, finishFilling, isFilling } from "./fill-from-image.ts";
+import { hasWorkingFolder } from "./image-place.ts";
 import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
 import { sourceMount, unescapePath } from "./source-facts.ts";
@@ -153,9 +154,9 @@ export class VolumeFolder implements VolumeHost {
 
   async #fillNow(name: string, from: FillSource, signal: AbortSignal): Promise<void> {
     const target = this.mountpoint(name);
-    const { mount } = from;
+    const { mount, subpath } = from;
     // Most that are used again hold something: that needs no look at the image.
-    if (mount === undefined && (await readdir(target)).length > 0) return;
+    if (mount === undefined && subpath === "" && (await readdir(target)).length > 0) return;
     const { kernel, unpackProgram, dataDir } = this.#options;
     await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), from.image);
     await fillFromImage({
@@ -165,12 +166,19 @@ export class VolumeFolder implements VolumeHost {
       source: from.path,
       declared: from.declared,
       target,
+      subpath,
       inPlace: mount !== undefined,
       makeReady: async () => {
         if (mount !== undefined) await this.#mountToFill(name, mount);
       },
       signal,
     });
+  }
+
+  async hasWorkingFolder(image: ImageRootfs, folder: string): Promise<boolean> {
+    const { kernel, dataDir } = this.#options;
+    await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), image);
+    return hasWorkingFolder(kernel, view.path, folder);
   }
 
   async #mountToFill(name: string, mount: VolumeMount): Promise<void> {

@@ -36,6 +36,9 @@ export async function attachMounts(
   };
   const wishes = resolveMounts(context, container, rules);
   for (const wish of wishes) await checkSource(context, wish);
+  const { workingDir } = container;
+  const lacksWorkingDir =
+    !["", "/"].includes(workingDir) && !(await context.host.hasWorkingFolder(image, workingDir));
   const made: string[] = [];
   try {
     const mounts: MountRecord[] = [];
@@ -43,12 +46,13 @@ export async function attachMounts(
       signal.throwIfAborted();
       mounts.push(await attachOne({ ...context, live }, container, wish, image, made, signal));
     }
-    mounts.sort((one, other) => (one.destination < other.destination ? -1 : 1));
+    mounts.sort(byDestination);
     const change = context.registry.putMounts({ containerId: container.id, mounts });
     await context.store.commit([change], []);
     return {
       mountPoints: viewMounts(mounts, context.host),
       warnings: driverWarnings(container, apiVersion),
+      lacksWorkingDir,
     };
   } catch (error) {
     context.registry.removeMounts(container.id);
@@ -57,6 +61,12 @@ export async function attachMounts(
     }
     throw error;
   }
+}
+
+/** What is at one place stays in its order: the later one is seen. */
+function byDestination(one: MountRecord, other: MountRecord): number {
+  if (one.destination === other.destination) return 0;
+  return one.destination < other.destination ? -1 : 1;
 }
 
 function driverWarnings(container: MountedContainer, apiVersion: string): string[] {
@@ -90,9 +100,9 @@ async function attachOne(
   const anonymous = wish.anonymous || wish.name === "";
   const { volume, created } = await makeVolume(context, wish, container.id);
   if (created) made.push(volume.name);
-  if (!wish.noCopy && wish.subpath === "") {
-    const { destination: path, declared } = wish;
-    await fillVolume(context, volume, container.id, { image, path, declared }, signal);
+  if (!wish.noCopy) {
+    const { destination: path, declared, subpath } = wish;
+    await fillVolume(context, volume, container.id, { image, path, declared, subpath }, signal);
   }
   return { ...recordOf(wish), name: volume.name, driver: volume.driver, anonymous };
 }

@@ -14,7 +14,8 @@ import { besideEngineRoot } from "./engine-root.ts";
 
 /**
  * What is asked for by name goes before what comes from other containers, and that before the image's
- * volumes. Errors: invalid_argument, internal, never not_found.
+ * volumes. As in dockerd, HostConfig.Tmpfs excludes only binds, and that where both are written alike: anything else at
+ * its place is covered by it. Errors: invalid_argument, internal, never not_found.
  */
 export function resolveMounts(
   context: VolumeContext,
@@ -23,23 +24,21 @@ export function resolveMounts(
 ): MountWish[] {
   const wishes = new Map<string, MountWish>();
   const add = (wish: MountWish, asGiven = wish.destination): void => {
-    if (wishes.has(wish.destination)) {
-      throw invalidArgument(`Duplicate mount point: ${asGiven}`);
-    }
+    if (wishes.has(wish.destination)) throw duplicate(asGiven);
     wishes.set(wish.destination, wish);
   };
   for (const text of container.binds?.values ?? []) {
-    add(besideEngineRoot(wishOfBind(text, container.volumeDriver, rules), context.engineRoot));
+    const wish = besideEngineRoot(
+      wishOfBind(text, container.volumeDriver, rules),
+      context.engineRoot,
+    );
+    if (Object.hasOwn(container.tmpfs, wish.destination)) throw duplicate(wish.destination);
+    add(wish);
   }
   for (const mount of container.mounts) {
     add(besideEngineRoot(parseMount(mount, rules), context.engineRoot), mount.target);
   }
-  for (const [destination, options] of Object.entries(container.tmpfs)) {
-    add(parseTmpfs(destination, options));
-  }
-  const addMissing = (wish: MountWish): void => {
-    if (!wishes.has(wish.destination)) wishes.set(wish.destination, wish);
-  };
+  const tmpfs = Object.entries(container.tmpfs).map((entry) => parseTmpfs(...entry));
   const own = new Set(wishes.keys());
   for (const text of container.volumesFrom?.values ?? []) {
     // Of several that are lent to one place, the last one counts.
@@ -48,9 +47,17 @@ export function resolveMounts(
     }
   }
   for (const destination of container.volumes) {
-    addMissing(parseAnonymous(destination, container.volumeDriver));
+    const wish = parseAnonymous(destination, container.volumeDriver);
+    if (wishes.has(wish.destination) || Object.hasOwn(container.tmpfs, wish.destination)) continue;
+    wishes.set(wish.destination, wish);
   }
-  return [...wishes.values()];
+  const covered = ({ type, destination }: MountWish): boolean =>
+    type !== "tmpfs" && Object.hasOwn(container.tmpfs, destination);
+  return [...tmpfs, ...wishes.values()].map((wish) => ({ ...wish, covered: covered(wish) }));
+}
+
+function duplicate(destination: string): Error {
+  return invalidArgument(`Duplicate mount point: ${destination}`);
 }
 
 /** A bind that cannot be read is no wrong request to a dockerd: its answer is a 500. */

@@ -63,19 +63,27 @@ export async function prepareMounts(
   try {
     const plans: OciMountPlan[] = [];
     for (const [index, mount] of mounts.entries()) {
+      if (!isMounted(mount)) continue;
       const source = await sourceOf(context, live, containerId, mount, index, signal);
       const subpath = mount.subpath && (await context.host.resolveSubpath(source, mount.subpath));
       plans.push(ociMount({ ...mount, subpath }, source));
     }
     return {
       mounts: plans.sort(byDepth),
-      events: mounts.filter(isVolume).map((mount) => mountEvent(containerId, mount)),
+      events: mounts
+        .filter(isVolume)
+        .filter(isMounted)
+        .map((mount) => mountEvent(containerId, mount)),
       rootfsPropagation: rootPropagation(mounts),
     };
   } catch (error) {
     releaseMounts(context, live, containerId);
     throw error;
   }
+}
+
+function isMounted(mount: MountRecord): boolean {
+  return mount.covered !== true;
 }
 
 function isVolume(mount: MountRecord): boolean {

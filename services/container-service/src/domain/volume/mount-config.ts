@@ -159,7 +159,7 @@ function parseVolumeMount(
     rw: !mount.readOnly,
     readOnly: readOnlyMode(rules, false, false),
     subpath,
-    noCopy: (options?.noCopy ?? false) || subpath !== "",
+    noCopy: options?.noCopy ?? false,
     volumeLabels: options?.labels ?? {},
     volumeOptions: options?.driverOptions ?? {},
   };

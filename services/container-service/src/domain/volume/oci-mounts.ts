@@ -50,8 +50,9 @@ function readOnlyOptions(mount: MountRecord): string[] {
   }
 }
 
-/** A mount may lie inside another one: the outer ones first. */
+/** A mount may lie inside another one: the outer ones first. Those at one place stay in their order. */
 export function byDepth(one: { destination: string }, other: { destination: string }): number {
+  if (one.destination === other.destination) return 0;
   return (
     depth(one.destination) - depth(other.destination) ||
     (one.destination < other.destination ? -1 : 1)

@@ -52,6 +52,8 @@ export interface MountRecord {
   readonly tmpfsOptions: readonly string[];
   /** Shown by inspect (HostConfig.Tmpfs is not). */
   readonly listed: boolean;
+  /** HostConfig.Tmpfs has the same destination: this one is shown, but not mounted. */
+  readonly covered?: boolean;
   /** Of a mounted image, as it was when the container was made; absent in records of older engines. */
   readonly image?: { readonly id: string; readonly manifestDigest: string } | undefined;
   /** The volume goes with the container when that is asked for. */
