@@ -88,8 +88,7 @@ export async function compose(
   let settings = config.registry;
   let current = registriesOf(config);
   const registries: Registries = {
-    repository: (reference, actions, credential) =>
-      current.repository(reference, actions, credential),
+    repository: (...question) => current.repository(...question),
     login: (credential, signal) => current.login(credential, signal),
     search: (...question) => current.search(...question),
     fetchUrl: (url, signal) => current.fetchUrl(url, signal),

@@ -1,6 +1,12 @@
 /** Results as archives: `docker save`'s form and OCI layouts are one tar with both indexes. */
 import { familiarName, mediaTypes, parseReference } from "@gantry/oci";
-import type { ArchiveExport, BuildResult, ExportedBlobs, StoredImage } from "../ports/build.ts";
+import type {
+  ArchiveExport,
+  BuildResult,
+  ExportedBlobs,
+  ImageExport,
+  StoredImage,
+} from "../ports/build.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { storedImage, writeKept } from "./export-image.ts";
 import { tarEnd, tarFolder, tarHead, tarPadding } from "./tar-entries.ts";
@@ -9,13 +15,16 @@ import { tarEnd, tarFolder, tarHead, tarPadding } from "./tar-entries.ts";
 export async function exportBlobs(
   parts: BuilderParts,
   result: Pick<BuildResult, "platforms">,
-  options: Omit<ArchiveExport, "layout">,
+  options: ImageExport & Partial<Pick<ArchiveExport, "created">>,
   leaseOwner: string,
   signal: AbortSignal,
 ): Promise<ExportedBlobs> {
   const written = await writeKept(parts, result, options, leaseOwner, signal);
-  const created = options.created.toISOString().replace(/\.\d+Z$/, "Z");
-  const annotations = { ...written.annotations, "org.opencontainers.image.created": created };
+  const created = options.created?.toISOString().replace(/\.\d+Z$/, "Z");
+  const annotations = {
+    ...written.annotations,
+    ...(created !== undefined && { "org.opencontainers.image.created": created }),
+  };
   return {
     image: storedImage({ ...written, annotations }),
     blobs: written.blobs,

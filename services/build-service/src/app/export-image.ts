@@ -1,6 +1,6 @@
 /** Results as images: layers are packed, config and manifest written, the image recorded. */
 
-import { hostPlatform, mediaTypes, type Platform, samePlatform } from "@gantry/oci";
+import { type Platform, samePlatform } from "@gantry/oci";
 import { inlineCacheField } from "../domain/cache-config.ts";
 import { type DocumentTypes, documentTypes, type ImageFormat } from "../domain/image-format.ts";
 import {
@@ -14,12 +14,11 @@ import {
   type StoredImage,
   type WrittenBlob,
 } from "../ports/build.ts";
+import { addAttestations } from "./attestation-manifest.ts";
 import type { BuilderParts } from "./builder-parts.ts";
 import { convertLayers } from "./convert-layers.ts";
 import { Documents } from "./documents.ts";
 import { inlineCacheOf, packChain } from "./pack-layers.ts";
-
-const inTotoType = "application/vnd.in-toto+json";
 
 type Annotations = Readonly<Record<string, string>>;
 
@@ -42,16 +41,9 @@ export async function exportImage(
   signal: AbortSignal,
 ): Promise<StoredImage> {
   const written = await writeKept(parts, result, options, leaseOwner, signal);
-  const { target, manifests } = written;
-  await parts.layers.storeImage(target, options.names, leaseOwner);
-  const unpacked = manifests.some(isOfHost);
-  const unnamed = [`moby-dangling@${target.digest}`];
-  const names = options.names.map((name) => parts.fullName(name));
-  for (const name of names.length > 0 ? names : unnamed) {
-    options.onStep(`naming to ${name}`, true);
-    // That is how they are kept in any case.
-    if (unpacked) options.onStep(`unpacking to ${name}`, true);
-  }
+  const { target } = written;
+  const byDigest = (options.digestNames ?? []).map((each) => `${each}@${target.digest}`);
+  await parts.layers.storeImage(target, [...options.names, ...byDigest], leaseOwner);
   return storedImage(written);
 }
 
@@ -91,8 +83,8 @@ async function writeImage(
   for (const each of result.platforms) {
     const manifest = await addManifest(writing, each);
     manifests.push(manifest);
-    const attestation = addAttestations(manifest, options, documents);
-    if (attestation !== undefined) attestations.push(attestation);
+    if (!isAttested(options, manifest.layers)) continue;
+    attestations.push(addAttestations(manifest, options, documents));
   }
   const entries = [...manifests.map((each) => entryOf(each, options)), ...attestations];
   const [only] = manifests;
@@ -155,10 +147,6 @@ function entryOf(
     ...fieldOf(annotationsOf(options, "manifest-descriptor", platform)),
     platform: wirePlatform(platform),
   };
-}
-
-function isOfHost({ platform, layers }: ExportedManifest): boolean {
-  return layers.length > 0 && samePlatform(platform, hostPlatform());
 }
 
 function wirePlatform({ architecture, os, variant }: Platform): object {
@@ -254,43 +242,4 @@ export function addDocuments(
     ...fieldOf(more.annotations ?? {}),
   });
   return { config, manifest };
-}
-
-function addAttestations(
-  manifest: ExportedManifest,
-  options: ImageExport,
-  documents: Documents,
-): object | undefined {
-  if (!isAttested(options, manifest.layers)) return undefined;
-  const attestations = options.attestations?.(manifest) ?? [];
-  const layers: object[] = [];
-  const diffIds: string[] = [];
-  for (const { predicateType, statement } of attestations) {
-    const blob = documents.addBytes(inTotoType, statement);
-    diffIds.push(blob.digest);
-    layers.push({
-      ...{ mediaType: inTotoType, digest: blob.digest, size: blob.sizeBytes },
-      annotations: { "in-toto.io/predicate-type": predicateType },
-    });
-  }
-  const unknown = { architecture: "unknown", os: "unknown" };
-  const config = documents.add(mediaTypes.ociConfig, {
-    ...unknown,
-    config: {},
-    rootfs: { type: "layers", diff_ids: diffIds },
-  });
-  const written = documents.add(mediaTypes.ociManifest, {
-    ...{ schemaVersion: 2, mediaType: mediaTypes.ociManifest },
-    config: { mediaType: config.mediaType, digest: config.digest, size: config.sizeBytes },
-    layers,
-  });
-  options.onStep(`exporting attestation manifest ${written.digest}`, true);
-  return {
-    ...{ mediaType: written.mediaType, digest: written.digest, size: written.sizeBytes },
-    platform: unknown,
-    annotations: {
-      "vnd.docker.reference.type": "attestation-manifest",
-      "vnd.docker.reference.digest": manifest.digest,
-    },
-  };
 }

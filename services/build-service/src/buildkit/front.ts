@@ -17,7 +17,7 @@ import { type RestBuild, type RestEvent, restBuild } from "./control/rest-build.
 import { AgentSockets } from "./session/agent-sockets.ts";
 import type { SessionIntroduction } from "./session/session.ts";
 import { SessionRegistry } from "./session/session-registry.ts";
-import type { ImagePusher } from "./solve/exporters.ts";
+import type { ImagePusher } from "./solve/export-context.ts";
 import type { RemoteTools } from "./solve/remote-context.ts";
 import { WireServer } from "./wire/server.ts";
 

@@ -178,14 +178,18 @@ export interface ImageAnnotation {
 export interface ImageExport {
   /** References with tag; empty: an untagged image. */
   readonly names: readonly string[];
+  /** Repositories in which the image is called by its digest. Default none. */
+  readonly digestNames?: readonly string[];
   /** Made for each platform's manifest; undefined: the image of one platform is a plain manifest. */
   readonly attestations: ((manifest: ExportedManifest) => readonly Attestation[]) | undefined;
   readonly annotations: readonly ImageAnnotation[];
   /** An index, even of one manifest. Default false. */
   readonly isIndex?: boolean;
+  /** Attestations are OCI artifacts that refer to their image. Default false. */
+  readonly artifacts?: boolean;
   /** Attestations need OCI's media types, whatever it says. */
   readonly format: ImageFormat;
-  /** Called as each part is done: `exporting layers`, `exporting manifest sha256:…`, `naming to …`. */
+  /** Called as each part is done: `exporting layers`, `exporting manifest sha256:…`. */
   readonly onStep: (text: string, done: boolean) => void;
   /** Whether the image's config tells which steps its layers are. Default false. */
   readonly inlineCache?: boolean;
@@ -346,7 +350,7 @@ export interface Builder {
   /** Writes a result's blobs, readable until they are disposed, without naming it in the engine. */
   exportBlobs(
     result: Pick<BuildResult, "platforms">,
-    options: Omit<ArchiveExport, "layout">,
+    options: ImageExport & Partial<Pick<ArchiveExport, "created">>,
     signal: AbortSignal,
   ): Promise<ExportedBlobs>;
   /** Mounts the tree of one platform's result for reading: directory exports. */

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { internal } from "@gantry/errors";
 import type { BuildRequest as WireRequest } from "@gantry/proto/build";
 import type { RestBuild, RestEvent } from "../buildkit/control/rest-build.ts";
-import { type ExporterRequest, isExporter } from "../buildkit/solve/exporters.ts";
+import type { ExporterRequest } from "../buildkit/solve/export-context.ts";
+import { isExporter } from "../buildkit/solve/exporters.ts";
 
 /** The query's options as attributes of the Dockerfile frontend. */
 export function restBuildOf(

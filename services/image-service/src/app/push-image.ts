@@ -42,12 +42,14 @@ export interface PushDeps {
 
 export interface PushRequest {
   readonly reference: string;
-  /** Empty: all tags of the repository. */
+  /** Empty: all tags of the repository, or a target by its digest. */
   readonly tag: string;
   readonly platform: Platform | undefined;
   readonly credential: Credential | undefined;
   /** What to push, which need not be an image; undefined: the image of that name. */
   readonly target: Digest | undefined;
+  /** The registry is reached without TLS, or with a certificate of anybody's. */
+  readonly insecure: boolean;
   readonly emit: Emit;
   readonly signal: AbortSignal;
 }
@@ -59,8 +61,10 @@ export async function pushImage(deps: PushDeps, request: PushRequest): Promise<v
   const { domain, path } = reference;
   // Told before anything is looked up: what is missing is an error in the stream.
   request.emit({ status: `The push refers to repository [${domain}/${path}]` });
-  const names = wantedNames(deps.store, reference, tag);
-  const repository = deps.registries.repository(reference, "push", request.credential);
+  const { target, credential, insecure } = request;
+  const isByDigest = target !== undefined && tag === "";
+  const names = isByDigest ? [repositoryOf(reference)] : wantedNames(deps.store, reference, tag);
+  const repository = deps.registries.repository(reference, "push", credential, { insecure });
   for (const name of names) await pushOne(deps, repository, name, request);
 }
 
@@ -100,7 +104,7 @@ async function pushOne(
   const push = new Push(deps, repository, name, request);
   await push.run(plan);
   request.emit({
-    status: `${name.tag ?? ""}: digest: ${plan.root.digest} size: ${plan.root.size}`,
+    status: `${name.tag ?? plan.root.digest}: digest: ${plan.root.digest} size: ${plan.root.size}`,
   });
   if (request.target !== undefined) return;
   store.metadata.change((change) => {

@@ -1,6 +1,13 @@
 /** Records an image whose content is in the store: the end of a build. */
 import { notFound } from "@gantry/errors";
-import { canonicalName, type Descriptor, familiarName } from "@gantry/oci";
+import {
+  canonicalName,
+  type Descriptor,
+  familiarName,
+  parseReference,
+  type Reference,
+  repositoryOf,
+} from "@gantry/oci";
 import { referencedBlobs } from "../domain/image-view.ts";
 import { releaseLease } from "./leases.ts";
 import { eventAttributes, recordImage } from "./record-image.ts";
@@ -16,7 +23,7 @@ export async function storeImage(
   target: Descriptor,
   { names, leaseOwner }: { readonly names: readonly string[]; readonly leaseOwner: string },
 ): Promise<void> {
-  const references = names.map((name) => newName(name, ""));
+  const references = names.map((name) => nameFor(target, name));
   using hold = store.holds.open();
   hold.blob(target.digest);
   store.catalog.forget(target.digest);
@@ -46,4 +53,10 @@ export async function storeImage(
   });
   await store.metadata.flush();
   if (leaseOwner !== "") releaseLease(store, leaseOwner);
+}
+
+/** A name with a digest says nothing but what the image is. Throws invalid_argument for any other digest. */
+function nameFor({ digest }: Descriptor, name: string): Reference {
+  const reference = parseReference(name);
+  return reference.digest === digest ? { ...repositoryOf(reference), digest } : newName(name, "");
 }

@@ -69,11 +69,15 @@ export interface FoundRepository {
 
 /** Registries. */
 export interface Registries {
-  /** @param actions what will be done there */
+  /**
+   * @param actions what will be done there
+   * @param how.insecure as if it were one of the insecure registries; default false
+   */
   repository(
     reference: Pick<Reference, "domain" | "path">,
     actions: "pull" | "push",
     credential: Credential | undefined,
+    how?: { readonly insecure: boolean },
   ): Repository;
   /** Checks a credential. Throws unauthenticated. Returns a refresh token, or empty. */
   login(credential: Credential, signal: AbortSignal): Promise<string>;

@@ -46,13 +46,13 @@ export function registryHandlers(
     },
 
     async *pushImage(request, { signal }) {
-      const { reference, tag } = request;
+      const { reference, tag, insecure } = request;
       const platform = platformOf(request.platform);
       const credential = credentialOf(request.auth);
       const deps = { ...parts, slots: parts.uploads };
       const target = request.target && parseDigest(request.target.digest);
       for await (const progress of streamProgress((emit) =>
-        pushImage(deps, { reference, tag, platform, credential, target, emit, signal }),
+        pushImage(deps, { reference, tag, platform, credential, target, insecure, emit, signal }),
       )) {
         yield { progress: wireProgress(progress) };
       }

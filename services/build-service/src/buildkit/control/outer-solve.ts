@@ -3,15 +3,13 @@ import type { SolveRequest } from "@gantry/proto/buildkit";
 import { checkCacheTargets, exportCaches } from "../solve/cache-exports.ts";
 import { importCaches } from "../solve/cache-imports.ts";
 import { csvFields } from "../solve/csv.ts";
-import {
-  checkExporter,
-  type ExportContext,
-  type ExporterRequest,
-  type ExporterResponse,
-  type ImagePusher,
-  isStoring,
-  runExporter,
-} from "../solve/exporters.ts";
+import type {
+  ExportContext,
+  ExporterRequest,
+  ExporterResponse,
+  ImagePusher,
+} from "../solve/export-context.ts";
+import { checkExporter, hasInlineAttestations, runExporter } from "../solve/exporters.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
 import { Bridge, type ResultRefs, type Solved } from "./bridge.ts";
 import { type SolveTools, solveDockerfile } from "./dockerfile-solve.ts";
@@ -107,7 +105,7 @@ function contextOf(
     session: () => tools.sessions.get(job.sessionId, job.signal),
     pusher,
     inlineCache: solved.inlineCache,
-    attest: solved.attest(names, isStoring(exporter.type)),
+    attest: solved.attest(names, hasInlineAttestations(exporter)),
     split: solved.multiPlatform,
     sourceDateEpoch: solved.sourceDateEpoch,
     progress: job.progress,

@@ -7,7 +7,7 @@ import { StatusResponseSchema } from "@gantry/proto/buildkit";
 import { asVertex } from "../progress/own-vertex.ts";
 import { statusMessage } from "../progress/status-message.ts";
 import { importCaches } from "../solve/cache-imports.ts";
-import type { ExporterRequest } from "../solve/exporters.ts";
+import type { ExporterRequest } from "../solve/export-context.ts";
 import type { Attributes } from "../solve/frontend-options.ts";
 import { type RemoteContext, unpackContext } from "../solve/remote-context.ts";
 import { solveDockerfile } from "./dockerfile-solve.ts";

@@ -5,7 +5,7 @@ import type { WrittenBlob, WrittenCache } from "../../ports/build.ts";
 import { asVertex, type OwnVertex } from "../progress/own-vertex.ts";
 import { ClientStore } from "../session/content-store.ts";
 import { codes, WireFailure } from "../wire/failure.ts";
-import type { ExportContext, ExporterResponse } from "./exporters.ts";
+import type { ExportContext, ExporterResponse } from "./export-context.ts";
 
 /** A cache as the client names it. */
 export interface CacheTarget {

@@ -17,6 +17,21 @@ export interface ImageAttributes {
   readonly rewriteTimestamp: boolean;
   readonly annotations: readonly ImageAnnotation[];
   readonly push: boolean;
+  /** Under its digest, and no tag. */
+  readonly pushByDigest: boolean;
+  /** The registry is reached without TLS, or with a certificate of anybody's. */
+  readonly insecure: boolean;
+  /** Kept as an image of the engine. */
+  readonly store: boolean;
+  readonly unpack: boolean;
+  /** Called by its digest, too: so is every image here. */
+  readonly nameCanonical: boolean;
+  /** What an image without names is called, before its digest; undefined: it depends on the exporter. */
+  readonly danglingPrefix: string | undefined;
+  /** Attestations that come only where an image has room for them do. */
+  readonly attestationInline: boolean;
+  /** Attestations are OCI artifacts. */
+  readonly artifacts: boolean;
   /** An archive, in place of files in a folder. */
   readonly tar: boolean;
 }
@@ -24,6 +39,8 @@ export interface ImageAttributes {
 /** Reads them; those that are unknown are passed over. Throws in BuildKit's words. */
 export function readImageAttributes(attrs: Attributes): ImageAttributes {
   const flag = (key: string, missing: boolean): boolean => flagOf(attrs, key) ?? missing;
+  // Layers that must not be distributed are as their base has them; the value has to be one.
+  flag("prefer-nondist-layers", false);
   return {
     oci: flagOf(attrs, "oci-mediatypes"),
     compression: compressionOf(attrs["compression"]),
@@ -32,6 +49,14 @@ export function readImageAttributes(attrs: Attributes): ImageAttributes {
     rewriteTimestamp: flag("rewrite-timestamp", false),
     annotations: annotationsOf(attrs),
     push: flag("push", false),
+    pushByDigest: flag("push-by-digest", false),
+    insecure: flag("registry.insecure", false),
+    store: flag("store", true),
+    unpack: flag("unpack", true),
+    nameCanonical: flag("name-canonical", false),
+    danglingPrefix: attrs["dangling-name-prefix"],
+    attestationInline: flag("attestation-inline", true),
+    artifacts: flag("oci-artifact", false),
     tar: flag("tar", true),
   };
 }

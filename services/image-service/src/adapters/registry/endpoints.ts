@@ -29,10 +29,14 @@ export interface RegistrySettings {
 export interface Endpoints {
   /** @param mirrors whether mirrors will do, which is so for pulls only */
   of(domain: string, mirrors: boolean): readonly Endpoint[];
+  /** The same for who trusts the registry whatever its certificate says. */
+  insecure(domain: string): readonly Endpoint[];
   /** Remembers that a host speaks plain HTTP, so that TLS is not tried first each time. */
   isPlain(domain: string): void;
   isInsecure(domain: string): boolean;
 }
+
+const hubHost = "registry-1.docker.io";
 
 export function createEndpoints(settings: RegistrySettings): Endpoints {
   const insecure = new InsecureHosts(settings.insecure);
@@ -45,8 +49,7 @@ export function createEndpoints(settings: RegistrySettings): Endpoints {
     return known;
   };
 
-  const direct = (host: string, mirror: boolean): Endpoint[] => {
-    const trusted = !insecure.has(host);
+  const direct = (host: string, mirror: boolean, trusted = !insecure.has(host)): Endpoint[] => {
     const secure: Endpoint = {
       base: `https://${host}`,
       tls: {
@@ -69,9 +72,10 @@ export function createEndpoints(settings: RegistrySettings): Endpoints {
   return {
     of(domain, mirrors) {
       if (domain !== "docker.io") return direct(domain, false);
-      const hub = direct("registry-1.docker.io", false);
+      const hub = direct(hubHost, false);
       return mirrors ? [...settings.mirrors.map((each) => mirrorOf(each, contextOf)), ...hub] : hub;
     },
+    insecure: (domain) => direct(domain === "docker.io" ? hubHost : domain, false, false),
     isPlain: (domain) => void plain.add(domain),
     isInsecure: (domain) => insecure.has(domain),
   };

@@ -4,7 +4,7 @@ import { list, object, parseDocument, string } from "@gantry/oci";
 import { plainText } from "../../domain/foreign-text.ts";
 import { parseChallenges } from "../../domain/www-authenticate.ts";
 import type { Credential, FoundRepository, Registries } from "../../ports/registry.ts";
-import { createEndpoints, type RegistrySettings, urlAt } from "./endpoints.ts";
+import { createEndpoints, type Endpoints, type RegistrySettings, urlAt } from "./endpoints.ts";
 import { connectionError, shownAsWritten } from "./go-errors.ts";
 import { createHttpClient, dropBody, type HttpClient, readBody } from "./http-client.ts";
 import { isForbiddenTarget } from "./network-rules.ts";
@@ -23,18 +23,22 @@ export interface RegistriesOptions extends RegistrySettings {
 export function createRegistries(options: RegistriesOptions): Registries & { close(): void } {
   const client = createHttpClient(options.proxyEnv);
   const endpoints = createEndpoints(options);
+  const insecureOnes: Endpoints = { ...endpoints, of: endpoints.insecure };
   const session = (
+    from: Endpoints,
     domain: string,
     scope: string,
     mirrors: boolean,
     credential: Credential | undefined,
   ): RegistrySession =>
-    new RegistrySession({ client, endpoints, domain, scope, mirrors, credential });
+    new RegistrySession({ client, endpoints: from, domain, scope, mirrors, credential });
 
   return {
-    repository({ domain, path }, actions, credential) {
+    repository({ domain, path }, actions, credential, { insecure } = { insecure: false }) {
       const scope = `repository:${path}:${actions === "push" ? "pull,push" : "pull"}`;
-      return new RemoteRepository(session(domain, scope, actions === "pull", credential), path);
+      const from = insecure ? insecureOnes : endpoints;
+      const mirrors = actions === "pull";
+      return new RemoteRepository(session(from, domain, scope, mirrors, credential), path);
     },
 
     async login(credential, signal) {
@@ -54,7 +58,7 @@ export function createRegistries(options: RegistriesOptions): Registries & { clo
     async search(domain, term, limit, credential, signal) {
       if (domain !== "docker.io") await pingForSearch(client, endpoints.of(domain, false), signal);
       const query = new URLSearchParams({ q: term, n: String(limit) });
-      const response = await session(searchDomain(domain), "", false, credential).send({
+      const response = await session(endpoints, searchDomain(domain), "", false, credential).send({
         method: "GET",
         target: `/v1/search?${query.toString()}`,
         accept: [200],

@@ -26,7 +26,7 @@ export interface SessionRequest {
 
 export interface SessionOptions {
   readonly client: HttpClient;
-  readonly endpoints: Endpoints;
+  readonly endpoints: Pick<Endpoints, "of" | "isPlain" | "isInsecure">;
   readonly domain: string;
   /** `repository:library/busybox:pull`. */
   readonly scope: string;
