@@ -43,8 +43,15 @@ export async function exportImage(
   const written = await writeKept(parts, result, options, leaseOwner, signal);
   const { target } = written;
   const byDigest = (options.digestNames ?? []).map((each) => `${each}@${target.digest}`);
-  await parts.layers.storeImage(target, [...options.names, ...byDigest], leaseOwner);
+  const described = { ...target, annotations: recordedAnnotations(written) };
+  await parts.layers.storeImage(described, [...options.names, ...byDigest], leaseOwner);
   return storedImage(written);
+}
+
+/** What `docker image inspect` shows of the descriptor: of a plain manifest its config, too. */
+function recordedAnnotations({ target, annotations, manifests }: WrittenImage): Annotations {
+  const only = manifests.find(({ digest }) => digest === target.digest);
+  return { ...annotations, ...(only && { "config.digest": only.configDigest }) };
 }
 
 /** What clients are told of it. */

@@ -153,7 +153,12 @@ export interface Layers {
   recordPrune(reclaimedBytes: number): Promise<void>;
   /** Records an image, and releases the lease that has kept its content. */
   storeImage(
-    target: { readonly mediaType: string; readonly digest: string; readonly sizeBytes: number },
+    target: {
+      readonly mediaType: string;
+      readonly digest: string;
+      readonly sizeBytes: number;
+      readonly annotations: Readonly<Record<string, string>>;
+    },
     names: readonly string[],
     leaseOwner: string,
   ): Promise<void>;

@@ -56,7 +56,7 @@ export async function describeImage(
   const sizeOf = sizesOf(metadata);
   return {
     id: image.digest,
-    target: view.target,
+    target: image.annotations ? { ...view.target, annotations: image.annotations } : view.target,
     parent: image.parent,
     ...shownNames(names, image.digest),
     createdNano: createdNano(chosen?.config),

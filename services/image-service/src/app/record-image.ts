@@ -7,7 +7,7 @@ import type { Store } from "./store.ts";
 export function recordImage(
   store: Store,
   change: MetadataChange,
-  target: Pick<Descriptor, "digest" | "mediaType" | "size">,
+  target: Pick<Descriptor, "digest" | "mediaType" | "size" | "annotations">,
   names: readonly string[],
   parent: Digest | "" = "",
 ): void {
@@ -20,9 +20,15 @@ export function recordImage(
       sizeBytes: target.size,
       addedNano: nowNano,
       parent,
+      ...(target.annotations && { annotations: target.annotations }),
     });
-  } else if (known.parent === "" && parent !== "") {
-    change.putImage({ ...known, parent });
+  } else {
+    const isChild = known.parent === "" && parent !== "";
+    const { annotations } = target;
+    if (isChild || annotations !== undefined) {
+      const own = annotations ?? known.annotations;
+      change.putImage({ ...known, ...(isChild && { parent }), ...(own && { annotations: own }) });
+    }
   }
   for (const name of names) change.putName({ name, digest: target.digest, taggedNano: nowNano });
 }

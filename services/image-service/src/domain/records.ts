@@ -11,6 +11,8 @@ export interface ImageRecord {
   readonly addedNano: bigint;
   /** Image that it was made of here, by a step of a classic build or a commit; empty: not known. It may have gone. */
   readonly parent: Digest | "";
+  /** Of the descriptor that names it; undefined: none. */
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A name of an image. */

@@ -46,8 +46,9 @@ export function storeHandlers(
     async storeImage({ target, names, leaseOwner }) {
       if (target === undefined) throw invalidArgument("an image needs a target");
       const digest = parseDigest(target.digest);
-      const { mediaType } = target;
-      const descriptor = { mediaType, digest, size: Number(target.sizeBytes) };
+      const { mediaType, sizeBytes, annotations } = target;
+      const described = Object.keys(annotations).length > 0 && { annotations };
+      const descriptor = { mediaType, digest, size: Number(sizeBytes), ...described };
       await storeImage(store, descriptor, { names, leaseOwner });
       return { imageId: digest };
     },

@@ -104,8 +104,8 @@ export function openImageLayers(options: ImageLayersOptions): Layers {
     async recordPrune(reclaimedBytes) {
       await images.recordBuilderPrune({ reclaimedBytes: BigInt(reclaimedBytes) });
     },
-    async storeImage({ mediaType, digest, sizeBytes }, names, leaseOwner) {
-      const target = { mediaType, digest, sizeBytes: BigInt(sizeBytes) };
+    async storeImage({ mediaType, digest, sizeBytes, annotations }, names, leaseOwner) {
+      const target = { mediaType, digest, sizeBytes: BigInt(sizeBytes), annotations };
       await images.storeImage({ target, names: [...names], leaseOwner });
     },
     async storeStepImages(steps, named, names) {

@@ -25,13 +25,14 @@ const text = (row: Row, key: string): string => row[key] as string;
 const big = (row: Row, key: string): bigint => row[key] as bigint;
 const number = (row: Row, key: string): number => Number(row[key]);
 
-const imagesWithParents = `
-  SELECT images.*, ifnull(parent, '') AS parent FROM images LEFT JOIN image_parents USING (digest)
+const wholeImages = `
+  SELECT images.*, ifnull(parent, '') AS parent, ifnull(annotations, '') AS annotations FROM images
+    LEFT JOIN image_parents USING (digest) LEFT JOIN image_annotations USING (digest)
 `;
 
 export function loadImages(db: DatabaseSync): Map<Digest, ImageRecord> {
   const found = new Map<Digest, ImageRecord>();
-  for (const row of rows(db, imagesWithParents)) {
+  for (const row of rows(db, wholeImages)) {
     const digest = text(row, "digest") as Digest;
     found.set(digest, {
       digest,
@@ -39,9 +40,14 @@ export function loadImages(db: DatabaseSync): Map<Digest, ImageRecord> {
       sizeBytes: number(row, "size_bytes"),
       addedNano: big(row, "added_nano"),
       parent: text(row, "parent") as Digest | "",
+      annotations: annotationsOf(text(row, "annotations")),
     });
   }
   return found;
+}
+
+function annotationsOf(json: string): ImageRecord["annotations"] {
+  return json === "" ? undefined : (JSON.parse(json) as Readonly<Record<string, string>>);
 }
 
 export function loadNames(db: DatabaseSync): Map<string, NameRecord> {

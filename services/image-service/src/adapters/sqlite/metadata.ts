@@ -159,7 +159,7 @@ class MirroredMetadata implements SqliteMetadata {
     };
     return {
       putImage: (record) => {
-        const { digest, mediaType, sizeBytes, addedNano, parent } = record;
+        const { digest, mediaType, sizeBytes, addedNano, parent, annotations } = record;
         run(
           "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?)",
           digest,
@@ -169,6 +169,9 @@ class MirroredMetadata implements SqliteMetadata {
         );
         if (parent !== "")
           run("INSERT OR REPLACE INTO image_parents VALUES (?, ?)", digest, parent);
+        const json = annotations && JSON.stringify(annotations);
+        if (json === undefined) run("DELETE FROM image_annotations WHERE digest = ?", digest);
+        else run("INSERT OR REPLACE INTO image_annotations VALUES (?, ?)", digest, json);
         mirrored.push(() => {
           this.#unlinkChild(digest);
           this.images.set(digest, record);
@@ -178,6 +181,7 @@ class MirroredMetadata implements SqliteMetadata {
       deleteImage: (digest) => {
         run("DELETE FROM images WHERE digest = ?", digest);
         run("DELETE FROM image_parents WHERE digest = ?", digest);
+        run("DELETE FROM image_annotations WHERE digest = ?", digest);
         mirrored.push(() => {
           this.#unlinkChild(digest);
           this.images.delete(digest);

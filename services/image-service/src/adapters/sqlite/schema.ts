@@ -4,6 +4,7 @@
  *   meta            key PRIMARY KEY, value          schema, store_id
  *   images          digest PRIMARY KEY, media_type, size_bytes, added_nano
  *   image_parents   digest PRIMARY KEY, parent      of the images whose parent is known
+ *   image_annotations  digest PRIMARY KEY, annotations   JSON, of the images whose descriptor has some
  *   names           name PRIMARY KEY, digest, tagged_nano
  *   blobs           digest PRIMARY KEY, size_bytes
  *   blob_sources    (digest, host, repository) PRIMARY KEY
@@ -29,6 +30,9 @@ const tables = `
     digest TEXT PRIMARY KEY, media_type TEXT NOT NULL, size_bytes INTEGER NOT NULL, added_nano INTEGER NOT NULL
   ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS image_parents (digest TEXT PRIMARY KEY, parent TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS image_annotations (
+    digest TEXT PRIMARY KEY, annotations TEXT NOT NULL
+  ) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS names (
     name TEXT PRIMARY KEY, digest TEXT NOT NULL, tagged_nano INTEGER NOT NULL
   ) WITHOUT ROWID;
