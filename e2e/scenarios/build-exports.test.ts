@@ -26,6 +26,26 @@ interface Descriptor {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** What `mode=max` adds. */
+interface Provenance {
+  readonly buildDefinition: {
+    readonly internalParameters: {
+      readonly buildConfig: { readonly llbDefinition: readonly { readonly op: { Op: object } }[] };
+    };
+  };
+  readonly runDetails: {
+    readonly metadata: {
+      readonly buildkit_metadata: {
+        readonly source: {
+          readonly locations: Readonly<Record<string, object>>;
+          readonly infos: readonly { readonly data: string }[];
+        };
+        readonly layers: Readonly<Record<string, readonly (readonly Descriptor[])[]>>;
+      };
+    };
+  };
+}
+
 interface Document {
   readonly mediaType: string;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -139,6 +159,36 @@ describe("an image", () => {
     assert.deepEqual(args, { "add-hosts": "a=1.2.3.4" });
     assert.ok("invocationId" in predicate.runDetails.metadata);
     assert.ok(text.includes(`pkg:docker/busybox@latest?${platform}`));
+  });
+
+  it("has in its provenance, where all is to be told, the graph with its lines and layers", async () => {
+    await built(["--provenance=mode=max", "-t", "told"]);
+    const { layout, manifest: index } = await saved("told");
+    const image = await layout.document(index.manifests[0]?.digest ?? "");
+    const attested = await layout.document(index.manifests[1]?.digest ?? "");
+    const text = await readFile(layout.file(attested.layers[0]?.digest ?? ""), "utf8");
+    const { predicate } = JSON.parse(text) as { predicate: Provenance };
+    const { llbDefinition } = predicate.buildDefinition.internalParameters.buildConfig;
+    assert.deepEqual(
+      llbDefinition.map(({ op }) => Object.keys(op.Op)),
+      [["source"], ["source"], ["file"], ["exec"], []],
+    );
+    const { source, layers } = predicate.runDetails.metadata.buildkit_metadata;
+    const line = { start: { line: 3 }, end: { line: 3 } };
+    assert.deepEqual(source.locations["step3"], { locations: [{ ranges: [line] }] });
+    const dockerfile = await readFile(path.join(folder, "Dockerfile"));
+    assert.equal(source.infos[0]?.data, dockerfile.toString("base64"));
+    const digests = (list: readonly Descriptor[] = []) => list.map(({ digest }) => digest);
+    assert.deepEqual(digests(layers["step3:0"]?.[0]), digests(image.layers));
+    assert.deepEqual(digests(layers["step0:0"]?.[0]), digests(image.layers.slice(0, 1)));
+  });
+
+  it("is told of with its config where it is a plain manifest", async () => {
+    await built([plain, "-o", "type=image,name=described,annotation-manifest-descriptor.a=b"]);
+    const { manifest } = await saved("described");
+    const shown = await bed.engine.docker(["inspect", "--format", "{{json .}}", "described"]);
+    const { annotations } = (JSON.parse(shown) as { Descriptor: Descriptor }).Descriptor;
+    assert.deepEqual(annotations, { a: "b", "config.digest": manifest.config.digest });
   });
 
   it("is an index when platforms are listed, be there one only", async () => {

@@ -16,7 +16,7 @@ export async function platformResult(
   const config = await finishedConfig(request, state, session);
   const keys = await Promise.all(ownVertices(state.tree).map((vertex) => session.cacheKey(vertex)));
   const cacheKeys = keys.filter((key) => key !== undefined);
-  return { platform: state.platform, snapshot, config, cacheKeys };
+  return { platform: state.platform, snapshot, config, cacheKeys, tree: state.tree };
 }
 
 /** A state's config. Labels of the request come last. Times are those of the layers, so that equal builds give equal images. */

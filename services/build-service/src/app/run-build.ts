@@ -104,6 +104,7 @@ export class RunningBuild {
   readonly #images: BaseImages;
   readonly #sessions: SolveSession[] = [];
   readonly #leaseOwner: string;
+  #needs: ContextNeeds = new Map();
 
   constructor(
     parts: BuilderParts,
@@ -142,7 +143,8 @@ export class RunningBuild {
     const dispose = (): Promise<void> => this.#release();
     const stepKeys = this.#sessions.flatMap((session) => session.knownKeys);
     const { materials } = this.#images;
-    return { platforms: results, materials, stepKeys, [Symbol.asyncDispose]: dispose };
+    const contexts = this.#needs;
+    return { platforms: results, materials, stepKeys, contexts, [Symbol.asyncDispose]: dispose };
   }
 
   /** Plans the target, and builds nothing. */
@@ -271,7 +273,8 @@ export class RunningBuild {
     const roots = plans.map(({ state }) => state.tree);
     const vertices = reachable(roots);
     refuseGraph(vertices, this.#request.entitlements);
-    await using opened = this.#openInputs(contextNeeds(roots, ignore.split("\n")));
+    this.#needs = contextNeeds(roots, ignore.split("\n"));
+    await using opened = this.#openInputs(this.#needs);
     this.#tracker.announce(vertices);
     // Images are there: nothing is done for them, whoever asks first.
     for (const vertex of vertices) if (vertex.op.kind === "image") this.#tracker.cached(vertex);

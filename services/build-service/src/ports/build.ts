@@ -4,7 +4,8 @@ import type { Platform } from "@gantry/oci";
 import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import type { ImageConfigDocument } from "../domain/image-config.ts";
 import type { ImageFormat } from "../domain/image-format.ts";
-import type { BuildInputs, Credential } from "./build-inputs.ts";
+import type { Vertex } from "../domain/solver/vertex.ts";
+import type { BuildInputs, ContextRequest, Credential } from "./build-inputs.ts";
 import type { LeftContainers } from "./containers.ts";
 import type { LintReport, Outline, TargetFacts } from "./dockerfile-facts.ts";
 import type { PullStep } from "./layers.ts";
@@ -76,6 +77,8 @@ export interface PlatformResult {
   readonly config: ImageConfigDocument;
   /** Cache keys of the steps that made it, for an inline cache; a step's layer may be gone by then. */
   readonly cacheKeys: readonly string[];
+  /** What it was made by; undefined: not known. */
+  readonly tree?: Vertex;
 }
 
 /** What a build made. It and all it refers to is kept until disposed. */
@@ -85,6 +88,8 @@ export interface BuildResult extends AsyncDisposable {
   readonly materials: readonly BuildMaterial[];
   /** Cache keys of all steps that took part, also in stages that a result only copies from. */
   readonly stepKeys: readonly string[];
+  /** What was asked for of contexts, by their names; the main one's is empty. */
+  readonly contexts?: ReadonlyMap<string, ContextRequest>;
 }
 
 /** Something that went into a build from outside. */

@@ -69,12 +69,14 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
   const result = job.keep(await tools.builder.build(options.request, inputs, job.progress, signal));
   const { materials } = result;
   const { ref, startedMs } = job;
+  const built = { result, options, dockerfile: inputs.dockerfile.bytes };
   return {
     result,
     attest(names, stored) {
       // Several platforms make an index, which has room for them.
       const inline = stored || result.platforms.length > 1;
-      return provenanceMaker({ ref, options, attrs, materials, names, inline, startedMs });
+      const told = { ref, options, attrs, materials, names, inline, startedMs, built };
+      return provenanceMaker(told);
     },
     multiPlatform: options.multiPlatform,
     sourceDateEpoch: options.request.sourceDateEpoch,

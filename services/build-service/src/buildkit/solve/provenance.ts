@@ -8,6 +8,7 @@ import {
 } from "@gantry/oci";
 import type { Attestation, BuildMaterial, ExportedManifest } from "../../ports/build.ts";
 import type { FrontendOptions } from "./frontend-options.ts";
+import { borrowedBy, type ProvenanceGraph, shownGraph } from "./provenance-graph.ts";
 
 /** Makes what is attached to one platform's manifest. */
 export type AttestationMaker = (manifest: ExportedManifest) => readonly Attestation[];
@@ -22,6 +23,8 @@ export interface ProvenanceInput {
   /** There can be attestations that are asked for only where they come with an image in any case. */
   readonly inline: boolean;
   readonly startedMs: number;
+  /** What was built; undefined: the graph is not told of. */
+  readonly built: ProvenanceGraph | undefined;
 }
 
 /** Attributes that `mode=min` leaves out: they may hold what is nobody's business. */
@@ -38,13 +41,12 @@ export function provenanceMaker(input: ProvenanceInput): AttestationMaker | unde
   if (provenance === undefined || isLeftOut) return undefined;
   const isOld = provenance.get("version") === "v0.2";
   return (manifest) => {
-    const predicate = isOld ? predicateV02(input) : predicateV1(input);
     const predicateType = `https://slsa.dev/provenance/${isOld ? "v0.2" : "v1"}`;
     const statement = {
       _type: "https://in-toto.io/Statement/v0.1",
       predicateType,
       subject: subjectsOf(input.names, manifest),
-      predicate,
+      predicate: isOld ? predicateV02(input, manifest) : predicateV1(input, manifest),
     };
     return [{ predicateType, statement: new TextEncoder().encode(JSON.stringify(statement)) }];
   };
@@ -66,14 +68,19 @@ function subjectsOf(names: readonly string[], manifest: ExportedManifest): objec
 const isComplete = ({ options }: ProvenanceInput): boolean =>
   options.provenance?.get("mode") === "max";
 
-function requestOf({ attrs, options }: ProvenanceInput): object {
-  const isMax = options.provenance?.get("mode") === "max";
+const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number =>
+  a < b ? -1 : 1;
+
+function requestOf(input: ProvenanceInput): object {
+  const { attrs, built } = input;
+  const isMax = isComplete(input);
   const args = Object.entries(attrs).filter(
     ([key]) => !unnamedAttributes.test(key) && (isMax || !privateAttributes.test(key)),
   );
   return {
     frontend: "dockerfile.v0",
-    ...(args.length > 0 && { args: Object.fromEntries(args) }),
+    ...(args.length > 0 && { args: Object.fromEntries(args.toSorted(byKey)) }),
+    ...(isMax && built && borrowedBy(built)),
     locals: [{ name: "context" }, { name: "dockerfile" }],
   };
 }
@@ -85,8 +92,13 @@ function dependencies(materials: readonly BuildMaterial[]): object[] {
   });
 }
 
-function predicateV1(input: ProvenanceInput): object {
+/** The graph, where nothing is left out. */
+const graphOf = (input: ProvenanceInput, manifest: ExportedManifest) =>
+  isComplete(input) && input.built !== undefined ? shownGraph(input.built, manifest) : undefined;
+
+function predicateV1(input: ProvenanceInput, manifest: ExportedManifest): object {
   const { options, ref, startedMs, materials } = input;
+  const graph = graphOf(input, manifest);
   return {
     buildDefinition: {
       buildType:
@@ -95,7 +107,10 @@ function predicateV1(input: ProvenanceInput): object {
         configSource: { path: options.filename },
         request: requestOf(input),
       },
-      internalParameters: { builderPlatform: formatPlatform(hostPlatform()) },
+      internalParameters: {
+        ...(graph && { buildConfig: graph.config }),
+        builderPlatform: formatPlatform(hostPlatform()),
+      },
       resolvedDependencies: dependencies(materials),
     },
     runDetails: {
@@ -105,14 +120,15 @@ function predicateV1(input: ProvenanceInput): object {
         startedOn: new Date(startedMs).toISOString(),
         finishedOn: new Date().toISOString(),
         buildkit_completeness: { request: isComplete(input), resolvedDependencies: false },
-        buildkit_metadata: {},
+        buildkit_metadata: graph?.metadata ?? {},
       },
     },
   };
 }
 
-function predicateV02(input: ProvenanceInput): object {
+function predicateV02(input: ProvenanceInput, manifest: ExportedManifest): object {
   const { options, ref, startedMs, materials } = input;
+  const graph = graphOf(input, manifest);
   return {
     builder: { id: options.provenance?.get("builder-id") ?? "" },
     buildType: "https://mobyproject.org/buildkit@v1",
@@ -122,13 +138,14 @@ function predicateV02(input: ProvenanceInput): object {
       parameters: requestOf(input),
       environment: { platform: formatPlatform(hostPlatform()) },
     },
+    ...(graph && { buildConfig: graph.config }),
     metadata: {
       buildInvocationID: ref,
       buildStartedOn: new Date(startedMs).toISOString(),
       buildFinishedOn: new Date().toISOString(),
       completeness: { parameters: isComplete(input), environment: true, materials: false },
       reproducible: false,
-      "https://mobyproject.org/buildkit@v1#metadata": {},
+      "https://mobyproject.org/buildkit@v1#metadata": graph?.metadata ?? {},
     },
   };
 }
