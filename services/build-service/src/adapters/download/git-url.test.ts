@@ -15,11 +15,21 @@ it("reads repository, reference and folder", () => {
   });
 });
 
-it("refuses what would leave the repository, or be an option of git", () => {
+it("cleans a folder whose root is the repository, so that none leads out of it", () => {
+  for (const [folder, clean] of [
+    ["../etc", "etc"],
+    ["a/../../b/", "b"],
+    ["a/./../c//d", "c/d"],
+    ["..", ""],
+    ["/../..", ""],
+  ] as const) {
+    assert.equal(parseGitUrl(`https://host/a.git#main:${folder}`).folder, clean);
+    assert.equal(parseGitUrl(`https://host/a.git?subdir=${folder}`).folder, clean);
+  }
+});
+
+it("refuses what is no reference, or would be an option of git", () => {
   for (const text of [
-    "https://host/a.git#main:../etc",
-    "https://host/a.git#main:a/../../b",
-    "https://host/a.git?subdir=..",
     "https://host/a.git#--upload-pack=touch",
     "https://host/a.git#a..b",
     "ext::sh -c touch% /tmp/x",

@@ -1,4 +1,5 @@
 /** URLs of git repositories as Docker writes them: `url#ref:folder`, or queries. */
+import path from "node:path";
 import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
 
 /** A repository, what of it, and where in it. */
@@ -25,10 +26,12 @@ export function parseGitUrl(text: string): GitUrl {
   if (!/^(?:https?|git|ssh):\/\/[^-\s]|^git@[^-\s][^\s]*:/.test(remote)) {
     throw new BuildFailure(`invalid git url: ${remote}`);
   }
-  const segments = folder.split("/").filter((segment) => segment !== "" && segment !== ".");
-  if (segments.includes("..")) throw new BuildFailure(`invalid git subdirectory: ${folder}`);
-  return { remote, ref, folder: segments.join("/") };
+  return { remote, ref, folder: cleanFolder(folder) };
 }
+
+/** Where a path leads whose root is the repository: there is nothing above it. */
+const cleanFolder = (folder: string): string =>
+  path.posix.join("/", folder).replace(/^\/|\/$/g, "");
 
 function split(text: string, mark: string): [string, string] {
   const at = text.indexOf(mark);
