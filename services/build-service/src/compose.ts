@@ -129,6 +129,7 @@ export function compose(
         await removeTree(folder);
       mkdirSync(scratchDir, { mode: 0o700 });
       await cacheMounts.cleanUp();
+      await trees.removeUnfinished();
       for (const channel of [imageChannel, containerChannel]) {
         if (!(await untilReady(channel, logger, signal))) return false;
       }

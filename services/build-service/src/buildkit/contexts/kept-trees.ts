@@ -50,6 +50,8 @@ export class KeptTrees implements KeptContexts {
     try {
       index = await this.#write(slot, key, fill);
     } catch (error) {
+      // What has come in is worth nothing, however much it is.
+      await removeTree(slot.folder);
       this.#busy.delete(slot.folder);
       throw error;
     }
@@ -64,12 +66,27 @@ export class KeptTrees implements KeptContexts {
   }
 
   async list(): Promise<CacheRecord[]> {
-    const names = await readdir(this.#root).catch((error: unknown) => {
-      if (hasErrno(error, "ENOENT")) return [];
-      throw error;
-    });
+    const names = await this.#names();
     const records = await Promise.all(names.map((name) => this.#record(name)));
     return records.filter((each) => each !== undefined);
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#root);
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+
+  /** Removes copies that an earlier process was killed over. */
+  async removeUnfinished(): Promise<void> {
+    for (const name of await this.#names()) {
+      const folder = path.join(this.#root, name);
+      const index = await readIndex(path.join(folder, "index"));
+      if (index === undefined) await removeTree(folder);
+    }
   }
 
   async remove(id: string): Promise<void> {
