@@ -36,6 +36,8 @@ export function fullNameOf({ fullName }: BuilderParts, reference: string): strin
 export class BaseImages {
   /** What was found, for the provenance. */
   readonly materials: BuildMaterial[] = [];
+  /** Chain IDs of those that no build has used before. */
+  readonly fresh = new Set<string>();
   readonly #of: BaseImagesOptions;
   readonly #images = new Map<string, Promise<BaseImage>>();
 
@@ -124,7 +126,9 @@ export class BaseImages {
           });
         },
       });
-      this.#of.parts.knowLayers(image);
+      const { parts } = this.#of;
+      if (parts.cache.layer(image.chainId) === undefined) this.fresh.add(image.chainId);
+      parts.knowLayers(image);
       this.materials.push({
         uri: `pkg:docker/${image.reference.replace(/:([^:/]+)$/, "@$1")}?platform=${encodeURIComponent(formatPlatform(image.platform))}`,
         digest: image.id,

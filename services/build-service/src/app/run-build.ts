@@ -276,8 +276,8 @@ export class RunningBuild {
     this.#needs = contextNeeds(roots, ignore.split("\n"));
     await using opened = this.#openInputs(this.#needs);
     this.#tracker.announce(vertices);
-    // Images are there: nothing is done for them, whoever asks first.
-    for (const vertex of vertices) if (vertex.op.kind === "image") this.#tracker.cached(vertex);
+    // Images are there; who works on their trees tells of that.
+    for (const vertex of vertices) if (vertex.op.kind === "image") this.#tracker.resolved(vertex);
     const session = this.#session(opened);
     return await Promise.all(
       plans.map(({ state }) => platformResult(this.#request, state, session)),
@@ -328,6 +328,7 @@ export class RunningBuild {
     const session = new SolveSession({
       ...{ shared: this.#parts.shared, work, tracker: this.#tracker, signal: this.#signal },
       alone: this.#request.leave === "all",
+      isFresh: (chainId) => this.#images.fresh.has(chainId),
       onContainer: (vertex, id) => {
         this.#listener?.onContainer(vertex.digest, id);
       },

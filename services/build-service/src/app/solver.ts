@@ -35,6 +35,7 @@ export class SolveSession {
   readonly #sums = new Map<string, Promise<string>>();
   readonly #keys: VertexKeys;
   readonly #alone: boolean;
+  readonly #isFresh: (chainId: string) => boolean;
   readonly #onContainer: (vertex: Vertex, id: string) => void;
   /** Records that this build relies on. */
   readonly held: string[] = [];
@@ -47,8 +48,11 @@ export class SolveSession {
     readonly onContainer: (vertex: Vertex, id: string) => void;
     /** Its steps are no other build's. */
     readonly alone: boolean;
+    /** Whether no build has used an image's chain before. */
+    readonly isFresh: (chainId: string) => boolean;
   }) {
     this.#alone = options.alone;
+    this.#isFresh = options.isFresh;
     this.#shared = options.shared;
     this.#work = options.work;
     this.#tracker = options.tracker;
@@ -127,6 +131,7 @@ export class SolveSession {
     if (op.kind === "scratch") return { snapshot: "", key: "scratch" };
     if (op.kind === "image" || op.kind === "layer") {
       const snapshot = op.kind === "image" ? op.chainId : op.snapshot;
+      if (op.kind === "image" && !this.#isFresh(op.chainId)) this.#tracker.reused(vertex);
       this.#tracker.cached(vertex);
       return { snapshot, key: await this.#keys.of(vertex) };
     }

@@ -67,16 +67,35 @@ export class VertexTracker {
     });
   }
 
+  /** An image was found, and maybe nothing else of it is needed. */
+  resolved(vertex: Vertex): void {
+    this.start(vertex.digest);
+    this.#tellResolved(vertex);
+    this.end(vertex.digest);
+  }
+
+  #tellResolved({ digest, resolved }: Vertex): void {
+    if (resolved === "") return;
+    const now = nowNano();
+    const line = { id: `resolve ${resolved}`, name: "", current: 0, total: 0 };
+    this.#sink.status(digest, { ...line, startedNano: now, completedNano: now });
+  }
+
+  /** A resolved image's tree is worked on, which an earlier build has done, too. */
+  reused({ digest }: Vertex): void {
+    const state = this.#states.get(digest);
+    if (state?.completedNano === undefined || state.cached) return;
+    const now = nowNano();
+    this.#put({ ...state, startedNano: now, completedNano: now, cached: true });
+  }
+
   /** A vertex, and all below it that nothing was done for, were there already. */
   cached(vertex: Vertex): void {
     const state = this.#states.get(vertex.digest);
     if (state === undefined || state.completedNano !== undefined) return;
     for (const input of vertex.inputs) this.cached(input);
     const now = nowNano();
-    if (vertex.resolved !== "") {
-      const line = { id: `resolve ${vertex.resolved}`, name: "", current: 0, total: 0 };
-      this.#sink.status(vertex.digest, { ...line, startedNano: now, completedNano: now });
-    }
+    this.#tellResolved(vertex);
     this.#put({
       ...state,
       startedNano: state.startedNano ?? now,
