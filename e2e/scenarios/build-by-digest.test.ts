@@ -2,46 +2,41 @@
 import assert from "node:assert/strict";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, describe, it } from "node:test";
-import { makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
+import { after, describe, it } from "node:test";
+import { mustRun, type Ran } from "@gantry/testkit";
 import { type Registry, startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
 let registry: Registry;
-let env: Record<string, string>;
 let folder: string;
 
-before(async () => {
-  engine = await TestEngine.start();
-  registry = await startRegistry({ dir: path.join(engine.root, "registry") });
-  const config = await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]);
-  env = { ...engine.clientEnv(), DOCKER_CONFIG: config };
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-  await writeFile(path.join(folder, "Dockerfile"), "FROM scratch\nCOPY file /\n");
-  await writeFile(path.join(folder, "file"), "content\n");
-  // buildx itself keeps pushes by digest from Docker's driver, so CI uses the engine as a remote BuildKit.
-  const create = ["buildx", "create", "--driver", "remote", "--name", "ci", engine.dockerHost];
-  await mustRun(["docker", ...create], { env });
-});
+// Before the bed's, which takes the engine away.
 after(async () => {
   await registry[Symbol.asyncDispose]();
-  await engine[Symbol.asyncDispose]();
+});
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+    await writeFile(path.join(folder, "Dockerfile"), "FROM scratch\nCOPY file /\n");
+    await writeFile(path.join(folder, "file"), "content\n");
+    // buildx itself keeps pushes by digest from Docker's driver, so CI uses the engine as a remote BuildKit.
+    const create = ["buildx", "create", "--driver", "remote", "--name", "ci", engine.dockerHost];
+    await mustRun(["docker", ...create], { env: bed.env });
+  },
 });
 
 type Metadata = Readonly<Record<string, unknown>>;
 
 const build = (args: readonly string[]): Promise<Ran> =>
-  run(["docker", "buildx", "build", "--progress=plain", ...args, "."], {
-    ...{ cwd: folder, env, timeoutMs: 120_000 },
-  });
+  bed.docker(folder, ["buildx", "build", "--progress=plain", ...args, "."]);
 
 async function built(
   output: string,
   ...args: readonly string[]
 ): Promise<{ readonly stderr: string; readonly metadata: Metadata }> {
-  const file = path.join(engine.root, "metadata.json");
+  const file = path.join(bed.engine.root, "metadata.json");
   const ran = await build(["--metadata-file", file, "-o", output, ...args]);
   assert.equal(ran.code, 0, ran.stderr);
   return { stderr: ran.stderr, metadata: JSON.parse(await readFile(file, "utf8")) as Metadata };
@@ -63,7 +58,7 @@ async function manifestOf(repository: string, reference: string): Promise<Index>
   return (await response.json()) as Index;
 }
 
-const images = (): Promise<string> => engine.docker(["images", "-aq", "--no-trunc"]);
+const images = (): Promise<string> => bed.engine.docker(["images", "-aq", "--no-trunc"]);
 
 describe("a push by digest", () => {
   it("leaves no tag, and a tag made of several is an image of all platforms", async () => {
@@ -86,15 +81,15 @@ describe("a push by digest", () => {
     }
     const tags = await fetch(`http://${registry.host}/v2/app/tags/list`);
     assert.notEqual(tags.status, 200);
-    const local = await engine.docker(["images", "--digests", "--format", "{{.Tag}}", name]);
+    const local = await bed.engine.docker(["images", "--digests", "--format", "{{.Tag}}", name]);
     assert.deepEqual(local.split("\n"), ["<none>", "<none>"]);
 
     const create = ["buildx", "imagetools", "create", "-t", `${name}:1`, ...digests];
-    await mustRun(["docker", ...create], { env });
+    await mustRun(["docker", ...create], { env: bed.env });
     const { manifests } = await manifestOf("app", "1");
     const architectures = manifests.map(({ platform }) => platform.architecture);
     assert.deepEqual(architectures, ["amd64", "unknown", "arm64", "unknown"]);
-    await engine.docker(["pull", `${name}:1`]);
+    await bed.engine.docker(["pull", `${name}:1`]);
   });
 
   it("tells the config's digest of a plain manifest", async () => {
@@ -142,7 +137,7 @@ describe("names of an image", () => {
     const { metadata } = await built("type=image,dangling-name-prefix=mine");
     const name = `mine@${String(metadata["containerimage.digest"])}`;
     assert.equal(metadata["image.name"], name);
-    assert.match(await engine.docker(["image", "inspect", name]), /"RepoTags": \[\]/);
+    assert.match(await bed.engine.docker(["image", "inspect", name]), /"RepoTags": \[\]/);
   });
 
   it("are told of as dockerd's when there are none", async () => {
@@ -156,10 +151,10 @@ describe("names of an image", () => {
     const digest = String(metadata["containerimage.digest"]);
     const name = "docker.io/library/canonical:1";
     assert.match(stderr, new RegExp(`naming to ${name} `));
-    const shown = await engine.docker(["image", "inspect", `canonical@${digest}`]);
+    const shown = await bed.engine.docker(["image", "inspect", `canonical@${digest}`]);
     assert.ok(shown.includes(digest));
-    await engine.docker(["rmi", "canonical:1"]);
-    assert.equal((await engine.tryDocker(["image", "inspect", digest])).code, 1);
+    await bed.engine.docker(["rmi", "canonical:1"]);
+    assert.equal((await bed.engine.tryDocker(["image", "inspect", digest])).code, 1);
   });
 });
 

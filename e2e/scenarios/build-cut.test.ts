@@ -7,39 +7,36 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { after, before, describe, it } from "node:test";
-import { makeDockerConfig, mustRun } from "@gantry/testkit";
+import { after, describe, it } from "node:test";
+import { mustRun } from "@gantry/testkit";
 import { type Registry, startRegistry } from "@gantry/testkit/registry";
-import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
 const gibibyte = 2 ** 30;
 
-let engine: TestEngine;
 let registry: Registry;
-let env: Record<string, string>;
 let folder: string;
 
-before(async () => {
-  engine = await TestEngine.start();
-  registry = await startRegistry({ dir: path.join(engine.root, "registry") });
-  const config = await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]);
-  env = { ...engine.clientEnv(), DOCKER_CONFIG: config };
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-  // The service, which begins with its first build, makes its folders.
-  const other = path.join(engine.root, "other");
-  await mkdir(other);
-  await writeFile(path.join(other, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
-  for (const DOCKER_BUILDKIT of ["0", "1"])
-    await engine.docker(["build", "-q", other], { env: { ...env, DOCKER_BUILDKIT } });
-});
+// Before the bed's, which takes the engine away.
 after(async () => {
   await registry[Symbol.asyncDispose]();
-  await engine[Symbol.asyncDispose]();
+});
+const bed = useBuildxBed({
+  prepare: async (engine) => {
+    registry = await startRegistry({ dir: path.join(engine.root, "registry") });
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+    // The service, which begins with its first build, makes its folders.
+    const other = path.join(engine.root, "other");
+    await mkdir(other);
+    await writeFile(path.join(other, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n");
+    for (const DOCKER_BUILDKIT of ["0", "1"])
+      await engine.docker(["build", "-q", other], { env: { ...bed.env, DOCKER_BUILDKIT } });
+  },
 });
 
-const own = (name: string): string => path.join(engine.dataRoot, "build-service", name);
+const own = (name: string): string => path.join(bed.engine.dataRoot, "build-service", name);
 
 async function entries(name: string): Promise<string[]> {
   return (await readdir(own(name))).sort();
@@ -48,7 +45,7 @@ async function entries(name: string): Promise<string[]> {
 /** Everything that a build could leave. */
 async function inventory(): Promise<object> {
   const mounts = await readFile("/proc/self/mounts", "utf8");
-  using db = new DatabaseSync(path.join(engine.dataRoot, "image-service/metadata.db"), {
+  using db = new DatabaseSync(path.join(bed.engine.dataRoot, "image-service/metadata.db"), {
     readOnly: true,
   });
   // What came of a blob is kept for a while, for whoever pulls it next.
@@ -57,17 +54,17 @@ async function inventory(): Promise<object> {
   return {
     contexts: await entries("contexts"),
     scratch: await entries("scratch"),
-    mounts: mounts.split("\n").filter((line) => line.includes(engine.root)).length,
+    mounts: mounts.split("\n").filter((line) => line.includes(bed.engine.root)).length,
     leases: db.prepare(leases).all(),
     snapshots: db.prepare(snapshots).all(),
-    containers: await engine.docker(["ps", "-aq"]),
-    images: await engine.docker(["images", "-aq"]),
+    containers: await bed.engine.docker(["ps", "-aq"]),
+    images: await bed.engine.docker(["images", "-aq"]),
     cache: await cacheSize(),
   };
 }
 
 async function cacheSize(): Promise<string | undefined> {
-  const shown = await engine.docker([
+  const shown = await bed.engine.docker([
     "system",
     "df",
     "--format",
@@ -80,7 +77,7 @@ function begin(builder: "buildx" | "classic"): ChildProcess {
   const flags = builder === "buildx" ? ["--progress=plain", "--no-cache"] : [];
   return spawn("docker", ["build", ...flags, "."], {
     ...{ cwd: folder, stdio: "ignore" },
-    env: { ...env, DOCKER_BUILDKIT: builder === "buildx" ? "1" : "0" },
+    env: { ...bed.env, DOCKER_BUILDKIT: builder === "buildx" ? "1" : "0" },
     // Ctrl-C reaches the CLI and its plugin.
     detached: true,
   });
@@ -190,9 +187,9 @@ describe("while a base image is pulled", () => {
       it(`${name} leaves nothing (${builder})`, async () => {
         await using stalling = new StallingRegistry(registry.host);
         const pushed = `${registry.host}/base:1`;
-        await engine.docker(["tag", "busybox", pushed]);
-        await engine.docker(["push", "-q", pushed]);
-        await engine.docker(["rmi", pushed, "busybox"]);
+        await bed.engine.docker(["tag", "busybox", pushed]);
+        await bed.engine.docker(["push", "-q", pushed]);
+        await bed.engine.docker(["rmi", pushed, "busybox"]);
         try {
           const host = await stalling.listen();
           await mustRun(["rm", "-f", path.join(folder, "large")]);
@@ -203,9 +200,9 @@ describe("while a base image is pulled", () => {
           await end(client, signal);
           await assertNothingLeft(before);
         } finally {
-          await engine.docker(["pull", "-q", pushed]);
-          await engine.docker(["tag", pushed, "busybox"]);
-          await engine.docker(["rmi", pushed]);
+          await bed.engine.docker(["pull", "-q", pushed]);
+          await bed.engine.docker(["tag", pushed, "busybox"]);
+          await bed.engine.docker(["rmi", pushed]);
         }
       });
     }

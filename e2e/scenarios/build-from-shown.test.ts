@@ -2,34 +2,28 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { after, before, it } from "node:test";
-import { makeDockerConfig, mustRun } from "@gantry/testkit";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { it } from "node:test";
+import { mustRun } from "@gantry/testkit";
+import { useBuildxBed } from "../src/buildx-bed.ts";
 
-let engine: TestEngine;
-let env: Record<string, string>;
 let folder: string;
 
-before(async () => {
-  engine = await TestEngine.start({ busybox: false });
-  const config = await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]);
-  env = { ...engine.clientEnv(), DOCKER_CONFIG: config };
-  folder = path.join(engine.root, "context");
-  await mkdir(folder);
-  await writeFile(path.join(folder, "Dockerfile"), "FROM imported\nCOPY file /\n");
-  await writeFile(path.join(folder, "file"), "1");
-  const archive = path.join(engine.root, "base.tar");
-  await mustRun(["tar", "-C", folder, "-cf", archive, "Dockerfile"]);
-  await engine.docker(["import", archive, "imported"]);
-});
-after(async () => {
-  await engine[Symbol.asyncDispose]();
+const bed = useBuildxBed({
+  busybox: false,
+  prepare: async (engine) => {
+    folder = path.join(engine.root, "context");
+    await mkdir(folder);
+    await writeFile(path.join(folder, "Dockerfile"), "FROM imported\nCOPY file /\n");
+    await writeFile(path.join(folder, "file"), "1");
+    const archive = path.join(engine.root, "base.tar");
+    await mustRun(["tar", "-C", folder, "-cf", archive, "Dockerfile"]);
+    await engine.docker(["import", archive, "imported"]);
+  },
 });
 
 /** The line behind those of FROM. */
 async function shown(): Promise<string> {
-  const build = ["docker", "build", "--progress=plain", folder];
-  const { stderr } = await mustRun(build, { env, timeoutMs: 120_000 });
+  const stderr = await bed.build(folder);
   const number = /^#(\d+) \[1\/2\] FROM /m.exec(stderr)?.[1] ?? "none";
   assert.match(stderr, new RegExp(`^#${number} resolve docker.io/library/imported:latest@`, "m"));
   const ends = [...stderr.matchAll(new RegExp(`^#${number} (DONE|CACHED)`, "gm"))];

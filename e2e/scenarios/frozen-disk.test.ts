@@ -9,11 +9,8 @@ import { untilPasses } from "@gantry/testkit/until-passes";
 import { ask } from "../src/http.ts";
 
 const mebibyte = 2 ** 20;
-/** What a list may take, and how much longer than before on a machine that has other work as well: half of the answers. */
+/** What a list may take; half of the answers, since the machine has other work as well. */
 const answerMs = 50;
-const timesSlower = 5;
-/** What waits for a disk or for a process waits for longer. */
-const slowestMs = 5000;
 const questions = 40;
 
 let disk: LoopFilesystem;
@@ -28,8 +25,8 @@ after(async () => {
   await disk[Symbol.asyncDispose]();
 });
 
-/** Asks for list and inspect again and again; every answer has to come. Returns their times, the shortest first. */
-async function answerTimes(id: string): Promise<number[]> {
+/** Asks for list and inspect again and again; every answer has to come, and in time. */
+async function answersStayQuick(id: string): Promise<void> {
   const times: number[] = [];
   for (let index = 0; index < questions; index++) {
     for (const url of ["/containers/json?all=1", `/containers/${id}/json`, `/containers/json`]) {
@@ -39,20 +36,11 @@ async function answerTimes(id: string): Promise<number[]> {
       assert.equal(answer.status, 200, answer.body);
     }
   }
-  return times.sort((one, other) => one - other);
-}
-
-const medianOf = (times: readonly number[]): number =>
-  times[Math.floor(times.length / 2)] ?? Number.POSITIVE_INFINITY;
-
-/** `before`: half of the answers took this, while nothing was frozen. */
-async function answersStayQuick(id: string, before: number): Promise<void> {
-  const times = await answerTimes(id);
-  const median = medianOf(times);
+  times.sort((one, other) => one - other);
+  const median = times[Math.floor(times.length / 2)] ?? Number.POSITIVE_INFINITY;
   const slowest = times.at(-1) ?? Number.POSITIVE_INFINITY;
-  const told = `${median.toFixed(1)} ms, ${before.toFixed(1)} ms before`;
-  assert.ok(median <= Math.max(answerMs, timesSlower * before), `the median took ${told}`);
-  assert.ok(slowest <= slowestMs, `the slowest answer took ${slowest.toFixed(1)} ms`);
+  assert.ok(median <= answerMs, `the median of the answers took ${median.toFixed(1)} ms`);
+  assert.ok(slowest <= 20 * answerMs, `the slowest answer took ${slowest.toFixed(1)} ms`);
 }
 
 async function dieCodes(id: string): Promise<string> {
@@ -69,7 +57,6 @@ describe("while the disk of all data is frozen", () => {
     const stopping = await engine.docker(["run", "-d", "busybox", "sleep", "1000"]);
     const created = await engine.docker(["create", "busybox", "sh", "-c", "exit 9"]);
     await engine.docker(["wait", ending]);
-    const usual = medianOf(await answerTimes(idle));
     await disk.freeze();
     const work = Promise.all([
       engine.docker(["start", created]),
@@ -81,7 +68,7 @@ describe("while the disk of all data is frozen", () => {
       ...Array.from({ length: 6 }, () => engine.docker(["create", "busybox", "true"])),
     ]);
     try {
-      await answersStayQuick(idle, usual);
+      await answersStayQuick(idle);
       // A name is changed on disk first.
       assert.notEqual(await engine.docker(["inspect", "-f", "{{.Name}}", idle]), "/other");
     } finally {
@@ -108,16 +95,13 @@ describe("while a shim process is frozen", () => {
     const shim = Number(
       (await readFile(`/proc/${pid}/stat`, "utf8")).split(") ")[1]?.split(" ")[1],
     );
-    const usual = medianOf(await answerTimes(id));
     process.kill(shim, "SIGSTOP");
     const hanging = engine.tryDocker(["exec", id, "true"]);
-    await answersStayQuick(id, usual);
+    await answersStayQuick(id);
     await engine.docker(["exec", other, "true"]);
     await engine.docker(["rm", "-f", other]);
     process.kill(shim, "SIGCONT");
-    const { code, stderr } = await hanging;
-    // A busy machine comes to the thaw only after the time that a process has for its answer.
-    if (code !== 0) assert.match(stderr, /shim process does not answer/);
+    assert.equal((await hanging).code, 0);
     await engine.docker(["rm", "-f", id]);
   });
 });
@@ -125,10 +109,9 @@ describe("while a shim process is frozen", () => {
 describe("while a start hangs", () => {
   it("lists and inspect answer, and a removal by force ends it", async () => {
     const id = await engine.docker(["create", "busybox", "sleep", "1000"]);
-    const usual = medianOf(await answerTimes(id));
     const starting = engine.tryDocker(["start", id]);
     await freezeShimOf(id);
-    await answersStayQuick(id, usual);
+    await answersStayQuick(id);
     await engine.docker(["rm", "-f", id]);
     // Whether it had been too quick for us or not: it has come to an end.
     await starting;

@@ -85,19 +85,12 @@ describe("events on NATS", () => {
     await once(silent, "listening");
     const { port } = silent.address() as { port: number };
     writeFileSync(playground.path("nats.url"), `nats://127.0.0.1:${String(port)}`);
-    const timesOf = async (plan: PlanInit): Promise<{ exitedMs: number; processMs: number }> => {
-      const shim = playground.launch({ ...sh("true"), ...plan });
-      const begun = performance.now();
-      await shim.message("exited");
-      const exitedMs = performance.now() - begun;
-      await shim.exitOfProcess();
-      return { exitedMs, processMs: performance.now() - begun };
-    };
-    // What a busy machine takes anyway.
-    const { processMs: usualMs } = await timesOf({});
-    const { exitedMs, processMs } = await timesOf({ natsUrlPath: playground.path("nats.url") });
-    assert.ok(exitedMs < 1500 + 4 * usualMs, `${exitedMs} ms, ${usualMs} ms without a broker`);
-    assert.ok(processMs < 5000 + 4 * usualMs, `${processMs} ms, ${usualMs} ms without a broker`);
+    const shim = playground.launch({ ...sh("true"), natsUrlPath: playground.path("nats.url") });
+    const begun = Date.now();
+    await shim.message("exited");
+    assert.ok(Date.now() - begun < 1500);
+    await shim.exitOfProcess();
+    assert.ok(Date.now() - begun < 5000);
   });
 
   it("are dropped when there is no broker", async () => {

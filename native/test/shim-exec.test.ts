@@ -194,7 +194,7 @@ describe("an exec", () => {
     const started = Date.now();
     const { code, output } = await shim.exec(["sh", "-c", "sleep 100 & echo left"]);
     assert.deepEqual([code, output], [0, "left\n"]);
-    assert.ok(Date.now() - started < 50_000);
+    assert.ok(Date.now() - started < 5000);
   });
 
   it("leaves nothing open in the shim after a hundred of them", async () => {
