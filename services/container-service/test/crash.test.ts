@@ -120,7 +120,7 @@ describe("kill -9 of container-service", () => {
     await remove(paused);
   });
 
-  it("reports a killed shim process by itself, with its container gone", async () => {
+  it("reports a killed shim process within a second, with its container gone", async () => {
     const id = await engine.create("while :; do sleep 0.05; done");
     await start(id);
     const { pid } = await engine.stateOf(id);
@@ -128,7 +128,9 @@ describe("kill -9 of container-service", () => {
       /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${String(pid)}/status`, "utf8"))?.[1],
     );
     process.kill(shimPid, "SIGKILL");
-    await eventually(async () => (await engine.stateOf(id)).status === "exited");
+    await eventually(async () => (await engine.stateOf(id)).status === "exited", {
+      timeoutMs: 1500,
+    });
     assert.equal((await engine.stateOf(id)).exitCode, 137);
     await eventually(
       () => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")),
@@ -149,10 +151,9 @@ describe("kill -9 of container-service", () => {
     await start(restarting);
     await start(checked);
     await eventually(async () => (await restartsOf(restarting)) >= 2);
-    // The probe would come in a minute.
     const begun = performance.now();
     await engine.service().end("SIGTERM");
-    assert.ok(performance.now() - begun < 30_000);
+    assert.ok(performance.now() - begun < 5000);
     const before = await engine.crash().then(() => restartsOf(restarting));
     await eventually(async () => (await restartsOf(restarting)) > before);
     assert.equal((await engine.stateOf(checked)).status, "running");
