@@ -31,6 +31,8 @@ export interface FakeImages extends AsyncDisposable {
   config: Record<string, unknown>;
   /** Thrown by whoever is asked how much a snapshot takes. */
   usageError: Error | undefined;
+  /** What happens when a snapshot's tree is about to be read. */
+  beforeRead: () => Promise<void>;
 }
 
 const imageId = `sha256:${"ab".repeat(32)}`;
@@ -47,9 +49,14 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
   const fake = {
     config: { Cmd: ["sh"], Env: ["PATH=/bin:/usr/bin"] } as Record<string, unknown>,
     usageError: undefined as Error | undefined,
+    beforeRead: (): Promise<void> => Promise.resolve(),
     snapshots: () => [...snapshots.keys()],
     leases: () => [...leases],
     users: () => users,
+  };
+  const read = async (key: string): Promise<void> => {
+    await fake.beforeRead();
+    if (!snapshots.has(key)) throw notFound("snapshot", key);
   };
   const server: GrpcServer = await serveGrpc({
     socketPath: grpcSocket,
@@ -63,7 +70,10 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
           leases.add(leaseOwner);
           return Promise.resolve({ image: describe(fake.config), chainId: "sha256:base" });
         },
-        commitImage: () => Promise.resolve({ imageId }),
+        commitImage: async ({ snapshotKey }) => {
+          await read(snapshotKey);
+          return { imageId };
+        },
         inspectImage: () => Promise.resolve({ image: describe(fake.config) }),
         listDerivedImages: ({ image }) =>
           image === "busybox"
@@ -86,13 +96,17 @@ export async function startFakeImages(roots: EngineRoots): Promise<FakeImages> {
           rmSync(path.join(dataDir, "snapshots", key), { recursive: true, force: true });
           return Promise.resolve({});
         },
-        getUsage: () =>
-          fake.usageError === undefined
-            ? Promise.resolve({ sizeBytes: 1n, totalSizeBytes: 2n, inodes: 1n })
-            : Promise.reject(fake.usageError),
+        getUsage: async ({ key }) => {
+          await read(key);
+          if (fake.usageError !== undefined) throw fake.usageError;
+          return { sizeBytes: 1n, totalSizeBytes: 2n, inodes: 1n };
+        },
         listSnapshots: () =>
           Promise.resolve({ snapshots: [...snapshots.keys()].map((key) => ({ key })) }),
-        listSnapshotChanges: () => Promise.resolve({ changes: [] }),
+        listSnapshotChanges: async ({ key }) => {
+          await read(key);
+          return { changes: [] };
+        },
       }),
       implement(ContentService, {
         releaseLease: ({ owner }) => {

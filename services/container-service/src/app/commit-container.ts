@@ -6,6 +6,7 @@ import { imageConfigJson } from "../domain/image-config-json.ts";
 import type { ContainerConfig } from "../domain/nouns.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { readFiles } from "./read-files.ts";
 
 /** What the image should be. */
 export interface CommitOptions {
@@ -36,7 +37,7 @@ export async function commitContainer(
     throw conflict(`You cannot commit container ${entry.id} which is being removed`);
   }
   await using frozen = options.pause ? await freeze(app, entry) : undefined;
-  const imageId = await commit(app, entry, options, signal);
+  const imageId = await readFiles(app, reference, () => commit(app, entry, options, signal));
   await frozen?.[Symbol.asyncDispose]();
   const attributes = {
     comment: options.comment,

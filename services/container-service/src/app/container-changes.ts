@@ -1,6 +1,7 @@
 /** Changes of a container's root file system against its image. */
 import type { PathChange } from "../ports/images.ts";
 import type { App } from "./context.ts";
+import { readFiles } from "./read-files.ts";
 
 const added = 1;
 /** Mount points of what every container has bound there; Docker keeps them in a layer below. */
@@ -12,7 +13,7 @@ export async function containerChanges(
   reference: string,
   signal: AbortSignal,
 ): Promise<readonly PathChange[]> {
-  const all = await app.images.changes(app.registry.find(reference).id, signal);
+  const all = await readFiles(app, reference, ({ id }) => app.images.changes(id, signal));
   const own = all.filter(({ path, kind }) => kind !== added || !ourFiles.has(path));
   const hasOurs = own.length < all.length;
   const othersInEtc = own.some(({ path }) => path.startsWith("/etc/"));

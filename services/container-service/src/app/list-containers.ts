@@ -1,5 +1,5 @@
 /** List: which containers, newest first, and with sizes when asked for. */
-import { resolveKind } from "@gantry/errors";
+import { hasKind, resolveKind } from "@gantry/errors";
 import {
   compileFilters,
   type FilterContext,
@@ -10,6 +10,7 @@ import { isRunning } from "../domain/container-state.ts";
 import type { SnapshotUsage } from "../ports/images.ts";
 import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
+import { readFiles } from "./read-files.ts";
 
 /** Which ones. */
 export interface ListOptions {
@@ -75,7 +76,26 @@ function filterContext(app: App, families: ImageFamilies): FilterContext {
   };
 }
 
-/** Sizes of a container's own changes and of its whole tree. */
-export function containerSizes(app: App, id: string, signal: AbortSignal): Promise<SnapshotUsage> {
-  return app.images.usage(id, signal);
+/** Sizes of a container's own changes and of its whole tree. Errors: not_found. */
+export function containerSizes(
+  app: App,
+  reference: string,
+  signal: AbortSignal,
+): Promise<SnapshotUsage> {
+  return readFiles(app, reference, ({ id }) => app.images.usage(id, signal));
+}
+
+/** The containers that are still there when their sizes are known. */
+export async function* withSizes(
+  app: App,
+  entries: readonly Entry[],
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly entry: Entry; readonly sizes: SnapshotUsage }> {
+  for (const entry of entries) {
+    try {
+      yield { entry, sizes: await containerSizes(app, entry.id, signal) };
+    } catch (error) {
+      if (!hasKind(error, "not_found") || app.registry.byId(entry.id) === entry) throw error;
+    }
+  }
 }

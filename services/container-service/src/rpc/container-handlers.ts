@@ -21,7 +21,7 @@ import type { App } from "../app/context.ts";
 import { type CreateRequest, createContainer } from "../app/create-container.ts";
 import { keepStep } from "../app/keep-step.ts";
 import { killContainer } from "../app/kill-container.ts";
-import { containerSizes, listContainers } from "../app/list-containers.ts";
+import { containerSizes, listContainers, withSizes } from "../app/list-containers.ts";
 import { openLogs } from "../app/open-logs.ts";
 import { pauseContainer, unpauseContainer } from "../app/pause-container.ts";
 import { pruneContainers } from "../app/prune-containers.ts";
@@ -141,16 +141,18 @@ function views(app: App): Methods {
   return {
     async inspectContainer({ container, size }, { signal }) {
       const entry = app.registry.find(container);
-      const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;
+      const sizes = size ? await containerSizes(app, container, signal) : undefined;
       return { container: containerMessage(app, entry, sizes) };
     },
     async listContainers({ all, limit, size, filters, buildSteps }, { signal }) {
       const options = { all, limit, filters: filtersOf(filters), buildSteps };
       const entries = await listContainers(app, options, signal);
       const rows: Uint8Array[] = [];
-      for (const entry of entries) {
-        const sizes = size ? await containerSizes(app, entry.id, signal) : undefined;
-        rows.push(containerRow(app, entry, sizes));
+      if (!size) for (const entry of entries) rows.push(containerRow(app, entry, undefined));
+      else {
+        for await (const { entry, sizes } of withSizes(app, entries, signal)) {
+          rows.push(containerRow(app, entry, sizes));
+        }
       }
       return listOfRows(ListContainersResponseSchema, rows);
     },

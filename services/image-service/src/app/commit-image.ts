@@ -12,12 +12,11 @@ import {
 import { applyChanges, type ConfigObject } from "../domain/apply-changes.ts";
 import type { ManifestView } from "../domain/image-view.ts";
 import { chooseManifest } from "../domain/image-view.ts";
-import type { SnapshotRecord } from "../domain/records.ts";
 import type { Hold } from "./holds.ts";
 import { type PackedTree, packTree } from "./pack-tree.ts";
 import { putImage } from "./put-image.ts";
 import { unpackPresent } from "./resolve-image.ts";
-import { findSnapshot } from "./snapshots.ts";
+import { readSnapshot } from "./snapshots.ts";
 import type { Store } from "./store.ts";
 import { newName } from "./tag-image.ts";
 
@@ -102,14 +101,14 @@ async function packSnapshot(
   request: CommitRequest,
   parent: Parent,
 ): Promise<PackedTree> {
-  const record: SnapshotRecord = findSnapshot(store, request.snapshotKey);
-  if (record.kind !== "active")
-    throw invalidArgument(`snapshot ${record.key} has no changes of its own`);
-  if (record.parent !== (parent.view?.chain.at(-1) ?? "")) {
-    throw invalidArgument(`snapshot ${record.key} does not lie over image ${request.parentImage}`);
-  }
-  hold.snapshot(record.key);
-  return packTree(store, hold, store.dirs.treeOf(record.id), request.signal);
+  return readSnapshot(store, request.snapshotKey, async ({ key, id, kind, parent: below }) => {
+    if (kind !== "active") throw invalidArgument(`snapshot ${key} has no changes of its own`);
+    if (below !== (parent.view?.chain.at(-1) ?? "")) {
+      throw invalidArgument(`snapshot ${key} does not lie over image ${request.parentImage}`);
+    }
+    hold.snapshot(key);
+    return packTree(store, hold, store.dirs.treeOf(id), request.signal);
+  });
 }
 
 interface CommitParts {

@@ -4,7 +4,7 @@ import { chainIds, type Descriptor, type Digest, parseDigest, sha256Digest } fro
 import type { SnapshotRecord } from "../domain/records.ts";
 import { unpackLimits } from "./limits.ts";
 import { packTree } from "./pack-tree.ts";
-import { lowerTrees } from "./snapshots.ts";
+import { lowerTrees, readSnapshot, snapshotNotFound } from "./snapshots.ts";
 import type { Store } from "./store.ts";
 
 /** Keys of layers that have no chain ID yet begin so. */
@@ -35,9 +35,9 @@ export async function commitSnapshot(
   const record = metadata.snapshots.get(key);
   if (done !== undefined && (record === undefined || request.keep)) return done;
   if (done !== undefined) throw alreadyExists(`layer ${layerKey} exists already`);
-  if (record?.kind !== "active") throw notFound("snapshot", key, `snapshot ${key} not found`);
+  if (record?.kind !== "active") throw snapshotNotFound(key);
   if (request.keep) return await commitCopy(store, record, request);
-  const usage = await dirs.usage(record.id, request.signal);
+  const usage = await readSnapshot(store, key, ({ id }) => dirs.usage(id, request.signal));
   const layer: SnapshotRecord = {
     ...record,
     key: layerKey,
@@ -61,11 +61,13 @@ export async function commitSnapshot(
 async function commitCopy(
   store: Store,
   record: SnapshotRecord,
-  { layerKey, leaseOwner, signal }: CommitSnapshotRequest,
+  { key, layerKey, leaseOwner, signal }: CommitSnapshotRequest,
 ): Promise<{ readonly sizeBytes: number; readonly inodes: number }> {
   const { metadata, dirs, program, content, layerSync } = store;
   using hold = store.holds.open();
-  const { layer } = await packTree(store, hold, dirs.treeOf(record.id), signal);
+  const { layer } = await readSnapshot(store, key, ({ id }) =>
+    packTree(store, hold, dirs.treeOf(id), signal),
+  );
   const id = dirs.create("layer", dirs.treeOf(record.id));
   try {
     const directory = dirs.treeOf(id);

@@ -1,6 +1,6 @@
 /** `docker diff`. */
 import type { ChangedPath } from "../ports/layers.ts";
-import { findSnapshot, lowerTrees } from "./snapshots.ts";
+import { lowerTrees, readSnapshot } from "./snapshots.ts";
 import type { Store } from "./store.ts";
 
 /** Changes of a writable snapshot against what is below it, sorted by path. */
@@ -9,14 +9,16 @@ export async function snapshotChanges(
   key: string,
   signal: AbortSignal,
 ): Promise<readonly ChangedPath[]> {
-  const record = findSnapshot(store, key);
-  if (record.kind === "view") return [];
   using hold = store.holds.open();
   hold.snapshot(key);
-  const changes = await store.program.changes({
-    upper: store.dirs.treeOf(record.id),
-    lowers: lowerTrees(store, record),
-    signal,
-  });
+  const changes = await readSnapshot(store, key, async (record) =>
+    record.kind === "view"
+      ? []
+      : store.program.changes({
+          upper: store.dirs.treeOf(record.id),
+          lowers: lowerTrees(store, record),
+          signal,
+        }),
+  );
   return [...changes].sort((one, other) => (one.path < other.path ? -1 : 1));
 }

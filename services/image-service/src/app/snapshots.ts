@@ -111,13 +111,42 @@ function describeMount(store: Store, record: SnapshotRecord): MountDescription {
 export function findSnapshot(store: Store, key: string): SnapshotRecord {
   const record = store.metadata.snapshots.get(key);
   if (record === undefined || record.kind === "layer") {
-    throw notFound("snapshot", key, `snapshot ${key} not found`);
+    throw snapshotNotFound(key);
   }
   return record;
 }
 
+export function snapshotNotFound(key: string): Error {
+  return notFound("snapshot", key, `snapshot ${key} not found`);
+}
+
 export function getMounts(store: Store, key: string): MountDescription {
   return describeMount(store, findSnapshot(store, key));
+}
+
+/**
+ * What `read` makes of a snapshot's tree. Removal does not wait for readers: it is told as such, whether it made the
+ * reading fail or let it take a half-deleted tree for the whole.
+ * Errors: not_found, those of `read`.
+ */
+export async function readSnapshot<T>(
+  store: Store,
+  key: string,
+  read: (record: SnapshotRecord) => Promise<T>,
+): Promise<T> {
+  const record = findSnapshot(store, key);
+  const checkThere = (): void => {
+    if (findSnapshot(store, key).id !== record.id) throw snapshotNotFound(key);
+  };
+  let result: T;
+  try {
+    result = await read(record);
+  } catch (error) {
+    checkThere();
+    throw error;
+  }
+  checkThere();
+  return result;
 }
 
 /** Idempotent. The trees are deleted in the background. */
@@ -143,16 +172,12 @@ export async function snapshotUsage(
   key: string,
   signal: AbortSignal,
 ): Promise<SnapshotUsage> {
-  const record = findSnapshot(store, key);
-  const own =
-    record.kind === "active"
-      ? await store.dirs.usage(record.id, signal)
-      : { sizeBytes: 0, inodes: 0 };
-  const below = lowerRecords(store, record.parent).reduce(
-    (sum, { sizeBytes }) => sum + sizeBytes,
-    0,
-  );
-  return { ...own, totalSizeBytes: own.sizeBytes + below };
+  return readSnapshot(store, key, async ({ id, kind, parent }) => {
+    const own =
+      kind === "active" ? await store.dirs.usage(id, signal) : { sizeBytes: 0, inodes: 0 };
+    const below = lowerRecords(store, parent).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    return { ...own, totalSizeBytes: own.sizeBytes + below };
+  });
 }
 
 /** Layers, or what isn't one. */

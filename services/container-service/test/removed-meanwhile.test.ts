@@ -1,0 +1,62 @@
+/** A container that is removed while its files are read: as one that was removed before. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { eventually } from "@gantry/testkit";
+import { startEngine, type TestEngine } from "./engine.ts";
+
+describe("a container that is removed while its files are read", () => {
+  let engine: TestEngine;
+  let id: string;
+  before(async () => {
+    engine = await startEngine();
+  });
+  after(async () => {
+    await engine[Symbol.asyncDispose]();
+  });
+  beforeEach(async () => {
+    id = await engine.create("true");
+    engine.images.beforeRead = async () => {
+      await engine.containers.removeContainer({ container: id });
+      await eventually(() => !engine.images.snapshots().includes(id));
+    };
+  });
+  afterEach(() => {
+    engine.images.beforeRead = () => Promise.resolve();
+  });
+
+  const gone = () => ({ kind: "not_found", message: `No such container: ${id}` });
+
+  it("is not found by inspect with sizes", async () => {
+    await assert.rejects(engine.containers.inspectContainer({ container: id, size: true }), gone());
+  });
+
+  it("is not in a list with sizes, where others are", async () => {
+    const remove = engine.images.beforeRead;
+    engine.images.beforeRead = () => {
+      engine.images.beforeRead = () => Promise.resolve();
+      return remove();
+    };
+    const older = id;
+    // The newest is read first.
+    id = await engine.create("true");
+    const { containers } = await engine.containers.listContainers({ all: true, size: true });
+    assert.deepEqual(
+      containers.map((each) => each.id),
+      [older],
+    );
+    await engine.containers.removeContainer({ container: older });
+  });
+
+  it("has no changes", async () => {
+    await assert.rejects(engine.containers.listChanges({ container: id }), gone());
+  });
+
+  it("is not committed", async () => {
+    await assert.rejects(engine.containers.commitContainer({ container: id }), gone());
+  });
+
+  it("is pruned by whoever removed it, not by prune", async () => {
+    const { deleted, spaceReclaimedBytes } = await engine.containers.pruneContainers({});
+    assert.deepEqual({ deleted, spaceReclaimedBytes }, { deleted: [], spaceReclaimedBytes: 0n });
+  });
+});
