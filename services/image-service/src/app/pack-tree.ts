@@ -1,6 +1,6 @@
 /** Packs a tree as a gzip layer blob. */
 import { opendir } from "node:fs/promises";
-import { type Descriptor, type Digest, mediaTypes } from "@gantry/oci";
+import { type Descriptor, type Digest, mediaTypes, sha256Digest } from "@gantry/oci";
 import type { Hold } from "./holds.ts";
 import type { Store } from "./store.ts";
 
@@ -28,10 +28,13 @@ export async function packTree(
     return known;
   }
   const packed = await pack(store, hold, { directory, signal, like });
-  // All archives of nothing are equal; many steps of builds change no file.
-  if (isEmpty) store.emptyTree.packed = packed;
+  // Many steps of builds change no file. A running container may have changed one since we looked.
+  if (packed.diffId === emptyArchive) store.emptyTree.packed = packed;
   return packed;
 }
+
+/** A tar of nothing: its end alone, two blocks of zeros (POSIX.1-2017, pax, "ustar Interchange Format"). */
+const emptyArchive = sha256Digest(new Uint8Array(1024));
 
 async function hasNoEntries(directory: string): Promise<boolean> {
   await using entries = await opendir(directory);
