@@ -7,3 +7,4 @@ export { openOverwritten, overwriteFile } from "./overwrite.ts";
 export { isInside, joinInside } from "./safe-path.ts";
 export { sharedWork } from "./shared-work.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";
+export { Turns } from "./turns.ts";

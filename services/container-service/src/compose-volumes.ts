@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import path from "node:path";
 import { nowNano } from "@gantry/events";
+import { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import { VolumeFolder } from "./adapters/volume/volume-folder.ts";
@@ -28,6 +29,7 @@ export function createVolumes(parts: VolumeParts): LocalVolumes {
   const { dataDir, kernel, store, images, directory, unpackProgram, logger } = parts;
   return new LocalVolumes({
     registry: new VolumeRegistry(),
+    turns: new Turns(),
     host: new VolumeFolder({ dataDir, kernel, unpackProgram, logger }),
     store,
     images,

@@ -13,7 +13,9 @@ import {
   type HostConfigSchema,
 } from "@gantry/proto/container";
 import { EventService } from "@gantry/proto/event";
+import { NetworkService } from "@gantry/proto/network";
 import { SystemService } from "@gantry/proto/system";
+import { VolumeService } from "@gantry/proto/volume";
 import {
   type Channel,
   connectData,
@@ -50,6 +52,8 @@ export interface TestEngine extends AsyncDisposable {
   readonly images: FakeImages;
   readonly containers: ServiceClient<typeof ContainerService>;
   readonly execs: ServiceClient<typeof ExecService>;
+  readonly networks: ServiceClient<typeof NetworkService>;
+  readonly volumes: ServiceClient<typeof VolumeService>;
   readonly system: ServiceClient<typeof SystemService>;
   readonly events: ServiceClient<typeof EventService>;
   readonly service: () => ServiceProcess;
@@ -94,6 +98,8 @@ export async function startEngine(
     events,
     system,
     execs: channel.client(ExecService),
+    networks: channel.client(NetworkService),
+    volumes: channel.client(VolumeService),
     service: () => service,
     async crash() {
       await service.end("SIGKILL");

@@ -12,6 +12,7 @@ import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
+import { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
@@ -31,7 +32,6 @@ import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
 import { sourceMount, unescapePath } from "./source-facts.ts";
 import { resolveSubpath } from "./subpath.ts";
-import { Turns } from "./turns.ts";
 
 /** What the folder needs. */
 export interface VolumeFolderOptions {

@@ -171,7 +171,7 @@ export class BridgeNetworking implements Networking {
     await this.#options.firewall.withdraw();
     await this.#context.relay.stop();
     await this.#context.rules.remove();
-    for (const link of this.#context.registry.networks().map(ownLink)) {
+    for (const link of this.#context.registry.reservedNetworks().map(ownLink)) {
       if (link !== "") await this.#context.links.removeLink(link);
     }
   }

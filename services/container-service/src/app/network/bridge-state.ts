@@ -13,7 +13,7 @@ import type { NetworkRegistry } from "./registry.ts";
 /** Networks with a bridge of ours. */
 export function bridgeNetworks(registry: NetworkRegistry): NetworkRecord[] {
   return registry
-    .networks()
+    .reservedNetworks()
     .filter((network) => network.driver === "bridge" && !network.configOnly);
 }
 

@@ -36,11 +36,11 @@ export async function createNetwork(
   const record = withLink(recordOf(context, wanted, driver, used), links, bridges);
   if (driver === "bridge") checkBridgeSubnets(record);
   checkLink(context, record);
-  const change = context.registry.putNetwork(record);
+  context.registry.reserveNetwork(record);
   try {
     await establish(context, record);
     await context.store.commit(
-      [change],
+      [context.registry.putNetwork(record)],
       [
         {
           type: "network",

@@ -7,7 +7,7 @@ import type { NetworkContext } from "./context.ts";
 import type { NewNetwork } from "./new-network.ts";
 
 export function ourLinks(context: NetworkContext): ReadonlySet<string> {
-  return new Set(context.registry.networks().map((network) => network.link));
+  return new Set(context.registry.reservedNetworks().map((network) => network.link));
 }
 
 /** Name of the link: chosen by an option, or made from the ID. */
@@ -50,7 +50,7 @@ export function withLink(
 export function checkLink(context: NetworkContext, record: NetworkRecord): void {
   if (record.driver === "macvlan" || record.driver === "ipvlan") checkParentIsFree(context, record);
   if (record.driver !== "bridge" || record.link === "") return;
-  const other = context.registry.networks().find((network) => network.link === record.link);
+  const other = context.registry.reservedNetworks().find((network) => network.link === record.link);
   if (other === undefined) return;
   throw permissionDenied(
     `cannot create network ${record.id} (${record.link}): conflicts with network ${other.id} (${other.link}): networks have same bridge name`,
@@ -61,7 +61,7 @@ export function checkLink(context: NetworkContext, record: NetworkRecord): void 
 function checkParentIsFree({ registry }: NetworkContext, record: NetworkRecord): void {
   const { driver, link } = record;
   const other = registry
-    .networks()
+    .reservedNetworks()
     .find((network) => network.driver === driver && network.link === link && !network.configOnly);
   if (other === undefined || record.configOnly) return;
   const uses = `is already using parent interface ${link}`;

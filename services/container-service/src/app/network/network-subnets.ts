@@ -22,7 +22,7 @@ export function subnetsOf(
   used: readonly string[],
 ): SubnetRecord[] {
   const ours = context.registry
-    .networks()
+    .reservedNetworks()
     .flatMap((network) => (network.configOnly ? [] : network.ipam.config))
     .flatMap((config) => parseSubnet(config.subnet) ?? []);
   const taken: Subnet[] = [...ours, ...used.flatMap((text) => parseSubnet(text) ?? [])];

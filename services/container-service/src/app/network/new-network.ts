@@ -38,7 +38,7 @@ export function checkName(context: NetworkContext, { name }: NewNetwork): void {
   if (predefinedNames.includes(name) || name === "default") {
     throw permissionDenied(`operation is not permitted on predefined ${name} network `);
   }
-  if (context.registry.byName(name) !== undefined) {
+  if (context.registry.reservedNetworks().some((network) => network.name === name)) {
     throw alreadyExists(`network with name ${name} already exists`);
   }
 }

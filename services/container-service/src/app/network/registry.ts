@@ -28,11 +28,18 @@ const ambiguityText: AmbiguityText = (reference, matches) =>
 
 export class NetworkRegistry {
   readonly #networks = new Map<string, NetworkRecord>();
+  /** Those that are being made: what they take is taken, but nobody finds them. */
+  readonly #making = new Map<string, NetworkRecord>();
   readonly #pools = new Map<string, readonly AddressPool[]>();
   readonly #containers = new Map<string, ContainerNetworks>();
 
   networks(): readonly NetworkRecord[] {
     return [...this.#networks.values()];
+  }
+
+  /** Those that are being made, too: who has which name, subnet and link. */
+  reservedNetworks(): readonly NetworkRecord[] {
+    return [...this.#networks.values(), ...this.#making.values()];
   }
 
   containers(): readonly ContainerNetworks[] {
@@ -87,13 +94,20 @@ export class NetworkRegistry {
     return members;
   }
 
+  /** Keeps what a network will have. It is there from `putNetwork` on, or given up by `removeNetwork`. */
+  reserveNetwork(network: NetworkRecord): void {
+    this.#making.set(network.id, network);
+  }
+
   putNetwork(network: NetworkRecord): DocumentChange {
+    this.#making.delete(network.id);
     this.#networks.set(network.id, network);
     this.#pools.set(network.id, poolsOf(network));
     return { collection: "network", key: network.id, value: network };
   }
 
   removeNetwork(id: string): DocumentChange {
+    this.#making.delete(id);
     this.#networks.delete(id);
     this.#pools.delete(id);
     return { collection: "network", key: id, value: undefined };

@@ -33,7 +33,8 @@ export async function removeNetwork(context: NetworkContext, reference: string):
 
 function isConfigurationInUse({ registry }: NetworkContext, network: NetworkRecord): boolean {
   return (
-    network.configOnly && registry.networks().some(({ configFrom }) => configFrom === network.name)
+    network.configOnly &&
+    registry.reservedNetworks().some(({ configFrom }) => configFrom === network.name)
   );
 }
 

@@ -14,7 +14,7 @@ import type {
 import type { VolumeContext } from "./context.ts";
 import { type CreatedVolume, createVolume } from "./create-volume.ts";
 import { viewMounts } from "./mount-views.ts";
-import { dropVolume } from "./remove-volume.ts";
+import { dropUnused } from "./remove-volume.ts";
 import { resolveMounts } from "./resolve-mounts.ts";
 import type { LiveMounts } from "./start-mounts.ts";
 
@@ -57,7 +57,8 @@ export async function attachMounts(
   } catch (error) {
     context.registry.removeMounts(container.id);
     for (const name of made) {
-      if (context.registry.usersOf(name).length === 0) await dropVolume(context, name);
+      const volume = context.registry.volume(name);
+      if (volume !== undefined) await dropUnused(context, volume);
     }
     throw error;
   }

@@ -1,4 +1,5 @@
 /** What the use cases of volumes share. */
+import type { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { MetadataStore } from "../../ports/metadata.ts";
 import type { VolumeHost } from "../../ports/volume-host.ts";
@@ -9,6 +10,8 @@ export interface VolumeContext {
   readonly registry: VolumeRegistry;
   readonly host: VolumeHost;
   readonly store: MetadataStore;
+  /** Who makes or removes a volume does it when nobody else does with one of that name. */
+  readonly turns: Turns;
   readonly images: MountedImages;
   readonly directory: VolumesFromDirectory;
   /** 64 hex digits. */

@@ -23,6 +23,8 @@ export interface CreatedVolume {
   readonly created: boolean;
 }
 
+const localDriver = "local";
+
 /**
  * `claimedBy`: a container under creation, for which the volume is kept from being pruned.
  * Errors: conflict (other driver), invalid_argument, not_found (driver).
@@ -32,10 +34,9 @@ export async function createVolume(
   request: NewVolume,
   claimedBy?: string,
 ): Promise<CreatedVolume> {
-  const driver = request.driver === "" ? "local" : request.driver;
-  const anonymous = request.name === "";
-  const name = anonymous ? context.newId() : request.name;
-  if (driver !== "local") {
+  const driver = request.driver === "" ? localDriver : request.driver;
+  const name = request.name === "" ? context.newId() : request.name;
+  if (driver !== localDriver) {
     throw notFound(
       "plugin",
       driver,
@@ -44,9 +45,17 @@ export async function createVolume(
   }
   checkVolumeName(name);
   if (claimedBy !== undefined) context.registry.claim(name, claimedBy);
+  return context.turns.take(name, () => findOrMake(context, name, request));
+}
+
+async function findOrMake(
+  context: VolumeContext,
+  name: string,
+  request: NewVolume,
+): Promise<CreatedVolume> {
   const found = context.registry.volume(name);
   if (found !== undefined) {
-    if (found.driver !== driver)
+    if (found.driver !== localDriver)
       throw conflict(`create ${name}: conflict: volume name must be unique`);
     await context.host.ensure(name);
     return { volume: found, created: false };
@@ -54,9 +63,10 @@ export async function createVolume(
   // Options for one that is there already are not looked at.
   checkDriverOptions(name, request.options);
   checkLength(context, name);
+  const anonymous = request.name === "";
   const volume: VolumeRecord = {
     name,
-    driver,
+    driver: localDriver,
     createdNano: String(context.nowNano()),
     labels: anonymous ? { ...request.labels, [anonymousLabel]: "" } : { ...request.labels },
     options: { ...request.options },

@@ -22,7 +22,7 @@ import { attachMounts } from "./attach-mounts.ts";
 import type { VolumeContext } from "./context.ts";
 import { createVolume, type NewVolume } from "./create-volume.ts";
 import { viewMountsOf } from "./mount-views.ts";
-import { dropVolume, type PrunedVolumes, pruneVolumes, removeVolume } from "./remove-volume.ts";
+import { dropUnused, type PrunedVolumes, pruneVolumes, removeVolume } from "./remove-volume.ts";
 import { LiveMounts, prepareMounts, releaseMounts } from "./start-mounts.ts";
 
 /** A volume as the API shows it. */
@@ -125,8 +125,8 @@ export class LocalVolumes implements Volumes {
     await store.commit([registry.removeMounts(containerId)], []);
     if (!removeAnonymous) return;
     for (const { type, name, anonymous } of mounts) {
-      if (type !== "volume" || !anonymous || registry.volume(name) === undefined) continue;
-      if (registry.usersOf(name).length === 0) await dropVolume(this.#context, name);
+      const volume = type === "volume" && anonymous ? registry.volume(name) : undefined;
+      if (volume !== undefined) await dropUnused(this.#context, volume);
     }
   }
 

@@ -1,5 +1,6 @@
 /** Removes a volume, or those that nobody uses. */
 import { conflict } from "@gantry/errors";
+import type { VolumeRecord } from "../../domain/volume/records.ts";
 import { isPrunable, type VolumeFilter } from "../../domain/volume/volume-filters.ts";
 import { volumeMount } from "../../domain/volume/volume-rules.ts";
 import type { VolumeContext } from "./context.ts";
@@ -11,26 +12,38 @@ export async function removeVolume(
   name: string,
   force: boolean,
 ): Promise<void> {
-  if (force && context.registry.volume(name) === undefined) return;
-  context.registry.get(name);
-  const users = context.registry.usersOf(name);
-  if (users.length > 0) {
-    throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
-  }
-  await dropVolume(context, name);
+  await context.turns.take(name, async () => {
+    if (force && context.registry.volume(name) === undefined) return;
+    const volume = context.registry.get(name);
+    const users = context.registry.usersOf(name);
+    if (users.length > 0) {
+      throw conflict(`remove ${name}: volume is in use - [${users.join(", ")}]`);
+    }
+    await drop(context, volume);
+  });
 }
 
-/** Removes a volume that nobody uses, whatever it is. */
-export async function dropVolume(context: VolumeContext, name: string): Promise<void> {
+/** Removes a volume, whatever it is, unless it is in use, or gone already and perhaps made anew. Returns whether it did. */
+export function dropUnused(context: VolumeContext, volume: VolumeRecord): Promise<boolean> {
+  const { registry, turns } = context;
+  return turns.take(volume.name, async () => {
+    if (registry.volume(volume.name) !== volume) return false;
+    if (registry.usersOf(volume.name).length > 0) return false;
+    await drop(context, volume);
+    return true;
+  });
+}
+
+async function drop(context: VolumeContext, volume: VolumeRecord): Promise<void> {
   const { registry, host, store } = context;
-  const volume = registry.get(name);
+  const { name } = volume;
   const change = registry.remove(name);
   const { folders, finish } = host.removing(name);
   try {
     if (volumeMount(volume.options) !== undefined) await host.unmount(name);
     await store.commit([change], [volumeEvent(volume, "destroy")], { folders });
   } catch (error) {
-    if (registry.volume(name) === undefined) registry.put(volume);
+    registry.put(volume);
     throw error;
   }
   finish();
@@ -57,9 +70,7 @@ export async function pruneVolumes(
     if (context.registry.usersOf(volume.name).length > 0) continue;
     const sizeBytes = await context.host.sizeBytes(volume.name, signal);
     // Somebody may have begun to use it while it was measured.
-    if (context.registry.volume(volume.name) === undefined) continue;
-    if (context.registry.usersOf(volume.name).length > 0) continue;
-    await dropVolume(context, volume.name);
+    if (!(await dropUnused(context, volume))) continue;
     deleted.push(volume.name);
     spaceReclaimedBytes += sizeBytes;
   }

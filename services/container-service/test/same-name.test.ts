@@ -1,0 +1,84 @@
+/** Networks and volumes that several clients make and remove at once. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { resolveKind } from "@gantry/errors";
+import { startEngine, type TestEngine } from "./engine.ts";
+
+const rounds = 30;
+
+let engine: TestEngine;
+before(async () => {
+  engine = await startEngine();
+});
+after(async () => {
+  await engine[Symbol.asyncDispose]();
+});
+
+/** Kinds of the errors of acts that run at once, "" for what came out well. */
+async function outcomes(...acts: Promise<unknown>[]): Promise<string[]> {
+  const results = await Promise.allSettled(acts);
+  return results.map((each) => (each.status === "rejected" ? resolveKind(each.reason) : ""));
+}
+
+describe("a volume", () => {
+  it("that two make at once is made once, and there for both", async () => {
+    for (let round = 0; round < rounds; round += 1) {
+      const name = `twice-${String(round)}`;
+      const make = () => engine.volumes.createVolume({ name });
+      const made = await Promise.all([make(), make(), make()]);
+      const [place = "", ...others] = made.map(({ volume }) => volume?.mountpoint ?? "");
+      assert.ok(existsSync(place));
+      assert.deepEqual(others, [place, place]);
+      await engine.volumes.removeVolume({ name });
+    }
+  });
+
+  it("that is made while it is removed is there or not, and can be made and removed again", async () => {
+    const name = "again";
+    for (let round = 0; round < rounds; round += 1) {
+      const make = () => engine.volumes.createVolume({ name });
+      const remove = () => engine.volumes.removeVolume({ name, force: true });
+      assert.deepEqual(await outcomes(make(), remove(), make(), remove()), ["", "", "", ""]);
+      const { volume } = await make();
+      assert.ok(existsSync(volume?.mountpoint ?? ""));
+    }
+    await engine.volumes.removeVolume({ name });
+  });
+});
+
+describe("a network that is being made", () => {
+  it("is not pruned, removed or listed before it is there", async () => {
+    const name = "soon";
+    for (let round = 0; round < rounds; round += 1) {
+      let isMade = false;
+      const made = engine.networks.createNetwork({ name }).finally(() => {
+        isMade = true;
+      });
+      const gone: string[] = [];
+      while (!isMade) {
+        const { deleted } = await engine.networks.pruneNetworks({});
+        gone.push(...deleted);
+        const [removed] = await outcomes(engine.networks.removeNetwork({ network: name }));
+        if (removed === "") gone.push(name);
+        else assert.equal(removed, "not_found");
+      }
+      // Who removes it that early finds it whole.
+      const { id } = await made;
+      const { networks } = await engine.networks.listNetworks({});
+      const isThere = networks.some((each) => each.id === id);
+      assert.deepEqual({ isThere, gone }, { isThere, gone: isThere ? [] : [name] });
+      if (isThere) await engine.networks.removeNetwork({ network: id });
+    }
+  });
+
+  it("has its name already", async () => {
+    const make = () => engine.networks.createNetwork({ name: "once" });
+    assert.deepEqual((await outcomes(make(), make(), make())).sort(), [
+      "",
+      "already_exists",
+      "already_exists",
+    ]);
+    await engine.networks.removeNetwork({ network: "once" });
+  });
+});
