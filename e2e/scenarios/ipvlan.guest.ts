@@ -1,18 +1,19 @@
 /**
- * Networks on a parent link by ipvlan, which this machine's kernel does not have; run by `npm run test:cgroup2` in a
+ * Networks on a parent link by ipvlan, and on VLANs, which this machine's kernel does not have; run by `npm run test:cgroup2` in a
  * virtual machine with Debian's kernel. The file's name keeps it from the tests of this machine.
  */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, it } from "node:test";
 import { TestEngine } from "@gantry/testkit/test-engine";
+import { untilPasses } from "@gantry/testkit/until-passes";
 
 const [near, far] = ["ipvnear", "ipvfar"];
 const outside = "ipvout";
 const ip = (...args: string[]): string => execFileSync("ip", args, { encoding: "utf8" });
 
 /** Networks are routed by whoever is at the other end of the parent link: a machine of its own. */
-describe("networks by ipvlan", () => {
+describe("networks by ipvlan and on VLANs", () => {
   let engine: TestEngine;
   before(async () => {
     ip("netns", "add", outside);
@@ -63,4 +64,37 @@ describe("networks by ipvlan", () => {
       ip("addr", "flush", "dev", near);
     });
   }
+
+  it("make the VLAN that they name, with its number, which no kill of container-service leaves behind", async () => {
+    const vlan = `${near}.30`;
+    const links = (): { ifname: string; ifalias?: string; linkinfo?: object }[] =>
+      JSON.parse(ip("-d", "-j", "link")) as { ifname: string }[];
+    const find = (name: string): ReturnType<typeof links>[number] | undefined =>
+      links().find(({ ifname }) => ifname === name);
+    const create = ["network", "create", "-d", "macvlan", "-o", `parent=${vlan}`, "tagged"];
+    const id = await docker(...create);
+    const made = find(vlan);
+    assert.equal(made?.ifalias, `${engine.linkPrefix} network ${id}`);
+    assert.partialDeepStrictEqual(made.linkinfo, { info_kind: "vlan", info_data: { id: 30 } });
+    await engine.kill9("container-service");
+    await engine.ready();
+    assert.ok(find(vlan) !== undefined, "a network has it");
+    await docker("network", "rm", "tagged");
+    await untilPasses(() => {
+      assert.equal(find(vlan), undefined);
+    });
+    // As a kill leaves them: made under a name of ours, then marked.
+    const interim = `${engine.linkPrefix}-`.padEnd(15, "0");
+    for (const [name, number] of [
+      [interim, "31"],
+      [vlan, "30"],
+    ] as const)
+      ip("link", "add", "link", near, "name", name, "type", "vlan", "id", number);
+    ip("link", "set", vlan, "alias", `${engine.linkPrefix} network ${id}`);
+    await engine.kill9("container-service");
+    await engine.ready();
+    assert.deepEqual([find(vlan), find(interim)], [undefined, undefined]);
+    await docker(...create);
+    await docker("network", "rm", "tagged");
+  });
 });

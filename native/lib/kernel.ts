@@ -152,6 +152,8 @@ export interface LinkAddress {
 export interface Link {
   readonly index: number;
   readonly name: string;
+  /** What somebody wrote on it, or empty. */
+  readonly alias: string;
   /** `bridge`, `veth`, ...; empty for hardware and lo. */
   readonly kind: string;
   /** `02:42:ac:11:00:02`, or empty. */
@@ -237,7 +239,8 @@ export interface NetworkKernel {
   setLinkMtu(name: string, mtu: number): Promise<void>;
   /** Empty master: leaves its bridge. */
   setLinkMaster(name: string, master: string): Promise<void>;
-  renameLink(name: string, to: string): Promise<void>;
+  /** Gives a link that is down its name and its alias (none: as it is) in one step; EEXIST when the name is taken. */
+  renameLink(name: string, to: string, alias: string): Promise<void>;
   /** EEXIST when it is there. */
   addAddress(name: string, cidr: string): Promise<void>;
   /** EADDRNOTAVAIL when it is not there. */

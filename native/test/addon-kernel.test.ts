@@ -157,11 +157,15 @@ describe("links", () => {
     );
   });
 
-  it("renames", async () => {
+  it("renames, with an alias or without one", async () => {
     await kernel.setLinkUp(port, false);
-    await kernel.renameLink(port, `${bridge}q`);
-    assert.ok((await find(`${bridge}q`)) !== undefined);
-    await kernel.deleteLink(`${bridge}q`);
+    await kernel.renameLink(port, `${bridge}q`, "on the quay");
+    assert.equal((await find(`${bridge}q`))?.alias, "on the quay");
+    assert.equal((await find(base))?.alias, "");
+    await kernel.renameLink(`${bridge}q`, port, "");
+    assert.equal((await find(port))?.alias, "on the quay");
+    assert.equal((await rejection(kernel.renameLink(port, base, ""))).code, "EEXIST");
+    await kernel.deleteLink(port);
   });
 });
 

@@ -24,6 +24,7 @@ Napi::Object to_object(Napi::Env env, const Link& link) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("index", link.index);
   object.Set("name", link.name);
+  object.Set("alias", link.alias);
   object.Set("kind", link.kind);
   object.Set("mac", link.mac);
   object.Set("mtu", link.mtu);
@@ -96,7 +97,11 @@ Napi::Value on_two(const Napi::CallbackInfo& info, void (*act)(const std::string
 }
 
 Napi::Value set_link_master_js(const Napi::CallbackInfo& info) { return on_two(info, set_link_master); }
-Napi::Value rename_link_js(const Napi::CallbackInfo& info) { return on_two(info, rename_link); }
+Napi::Value rename_link_js(const Napi::CallbackInfo& info) {
+  return start_void(info.Env(), [name = info[0].As<Napi::String>().Utf8Value(),
+                                 to = info[1].As<Napi::String>().Utf8Value(),
+                                 alias = info[2].As<Napi::String>().Utf8Value()] { rename_link(name, to, alias); });
+}
 Napi::Value add_address_js(const Napi::CallbackInfo& info) { return on_two(info, add_address); }
 Napi::Value remove_address_js(const Napi::CallbackInfo& info) { return on_two(info, remove_address); }
 

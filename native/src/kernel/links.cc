@@ -52,6 +52,7 @@ Link parse_link(const nlmsghdr& message) {
   return {
       .index = body->ifi_index,
       .name = attributes.text(IFLA_IFNAME),
+      .alias = attributes.text(IFLA_IFALIAS),
       .kind = RtAttributes(attributes.find(IFLA_LINKINFO)).text(IFLA_INFO_KIND),
       .mac = format_mac(attributes.bytes(IFLA_ADDRESS)),
       .mtu = attributes.u32(IFLA_MTU),
@@ -204,10 +205,12 @@ void set_link_mtu(const std::string& name, uint32_t mtu) {
   socket.change(request, "set link mtu", name);
 }
 
-void rename_link(const std::string& name, const std::string& to) {
+void rename_link(const std::string& name, const std::string& to, const std::string& alias) {
   RtSocket socket;
   RtRequest request(RTM_NEWLINK, NLM_F_ACK, link_body(index_of(name, "rename link")));
   request.text(IFLA_IFNAME, to);
+  // The alias is not a C string: its length counts.
+  if (!alias.empty()) request.attribute(IFLA_IFALIAS, alias.data(), alias.size());
   socket.change(request, "rename link", name);
 }
 

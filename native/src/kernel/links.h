@@ -19,6 +19,8 @@ struct LinkAddress {
 struct Link {
   int index;
   std::string name;
+  // What somebody wrote on it, or empty.
+  std::string alias;
   // `bridge`, `veth`, `macvlan`, ...; empty for hardware and the loopback.
   std::string kind;
   // `02:42:ac:11:00:02`, or empty.
@@ -75,7 +77,8 @@ void set_link_up(const std::string& name, bool up);
 // `master` empty: leaves its bridge.
 void set_link_master(const std::string& name, const std::string& master);
 void set_link_mtu(const std::string& name, uint32_t mtu);
-void rename_link(const std::string& name, const std::string& to);
+// Gives a link that is down its name and its alias in one step; EEXIST when the name is taken.
+void rename_link(const std::string& name, const std::string& to, const std::string& alias);
 
 // `cidr` as in LinkAddress. An IPv6 address is usable at once (no duplicate address detection). EEXIST when it is there.
 void add_address(const std::string& name, const std::string& cidr);

@@ -12,6 +12,24 @@ export class MemoryStore implements MetadataStore {
   readonly events: NewEvent[] = [];
   /** The next commit fails with it. */
   refuseNext: Error | undefined;
+  #isLast: ((changes: readonly DocumentChange[]) => boolean) | undefined;
+  #tellLast = (): void => undefined;
+
+  /**
+   * Whoever commits such changes dies of it: neither these nor later ones are kept or answered. Resolves when it has
+   * come to that.
+   */
+  async diesAt(isLast: (changes: readonly DocumentChange[]) => boolean): Promise<void> {
+    this.#isLast = isLast;
+    await new Promise<void>((resolve) => {
+      this.#tellLast = resolve;
+    });
+  }
+
+  /** For whoever comes after. */
+  revive(): void {
+    this.#isLast = undefined;
+  }
 
   load(collection: string): ReadonlyMap<string, unknown> {
     const entries = [...(this.#documents.get(collection) ?? [])];
@@ -23,6 +41,11 @@ export class MemoryStore implements MetadataStore {
     events: readonly NewEvent[],
     { folders = {} }: CommitOptions = {},
   ): Promise<void> {
+    if (this.#isLast?.(changes) === true) {
+      this.#isLast = () => true;
+      this.#tellLast();
+      return new Promise(() => undefined);
+    }
     const takeBack = takeSteps(folders.before ?? []);
     const refused = this.refuseNext;
     if (refused !== undefined) {

@@ -49,6 +49,8 @@ describe("networks", () => {
       "after a crash of the service, containers keep addresses and ports, and the dead give theirs back",
     relayKilled: "a killed relay is replaced",
     foundBridge: "a bridge that was there is used and never removed, and no other link is one",
+    cutShort:
+      "a service that dies before a record is kept leaves no link, and no interface in a container",
     tornDown: "the end of the engine leaves no link, no rule and no relay",
     besideDockerd:
       "a dockerd that drops forwarded packets is coped with, its rules and subnets left alone",

@@ -29,6 +29,14 @@ export interface BridgeSpec {
   readonly isFound: boolean;
 }
 
+/** What tells a link that was made for a network from other people's, whatever its name is. */
+export interface LinkMark {
+  /** Of our kind of names: the link has it until it is marked. */
+  readonly interimName: string;
+  /** The link has it from then on. */
+  readonly alias: string;
+}
+
 /** Links, addresses and sysctls of the host. */
 export interface HostLinks {
   /**
@@ -37,14 +45,16 @@ export interface HostLinks {
    */
   usedSubnets(except: ReadonlySet<string>): Promise<string[]>;
   /** Names of all links, or of those of a kind. */
-  linkNames(kind?: "bridge" | "dummy"): Promise<string[]>;
+  linkNames(kind?: "bridge" | "dummy" | "vlan"): Promise<string[]>;
+  /** Names of the links whose alias begins so. */
+  markedLinks(aliasPrefix: string): Promise<string[]>;
   /**
-   * Makes a parent of macvlan and ipvlan interfaces, up. Errors: internal with the kernel's words
+   * Makes a parent of macvlan and ipvlan interfaces, marked and up. Errors: internal with the kernel's words
    * (`operation not supported`).
    */
-  makeParent(parent: MadeParent): Promise<void>;
-  /** Makes the bridge, or brings one of that name into this form, and sets it up. */
-  ensureBridge(spec: BridgeSpec): Promise<void>;
+  makeParent(parent: MadeParent, mark: LinkMark): Promise<void>;
+  /** Makes the bridge, marked, or brings one of that name into this form, and sets it up. */
+  ensureBridge(spec: BridgeSpec, mark: LinkMark): Promise<void>;
   /** Removes a link; no error when there is none. */
   removeLink(name: string): Promise<void>;
   /** Switches forwarding on, and leaves it on: others may rely on it by now. */

@@ -5,6 +5,8 @@ import { once } from "node:events";
 import net from "node:net";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import type { NewNetwork } from "../../src/app/network/new-network.ts";
+import type { ContainerNetworks } from "../../src/domain/network/records.ts";
+import type { DocumentChange } from "../../src/ports/metadata.ts";
 import { brieflyMs } from "./peer.ts";
 import { World } from "./world.ts";
 
@@ -342,6 +344,63 @@ const foundBridge: Scenario = async (world) => {
   assert.match(ip("-br", "addr", "show", "out0"), /10\.99\.0\.1/);
 };
 
+/** The service dies when it keeps such changes, and another one comes. */
+async function dyingAt(
+  world: World,
+  isLast: (change: DocumentChange) => boolean,
+  work: () => Promise<unknown>,
+): Promise<void> {
+  const died = world.store.diesAt((changes) => changes.some(isLast));
+  // Never answered.
+  void work();
+  await died;
+  world.store.revive();
+  await world.restart();
+}
+
+const cutShort: Scenario = async (world) => {
+  const ip = (...args: string[]): string => execFileSync("ip", args, { encoding: "utf8" });
+  const linkNames = (): string[] =>
+    (JSON.parse(ip("-j", "link")) as { ifname: string }[]).map(({ ifname }) => ifname);
+  const options = { "com.docker.network.bridge.name": "quay0" };
+  await dyingAt(
+    world,
+    ({ collection }) => collection === "network",
+    () => world.createNetwork("quay", { options }),
+  );
+  assert.ok(!linkNames().includes("quay0"), "a bridge goes whose network was not kept");
+  await world.createNetwork("quay", { options });
+  await world.restart();
+  assert.ok(linkNames().includes("quay0"));
+  const quay = world.networking.inspect("quay").record;
+  assert.ok(ip("-d", "link", "show", "quay0").includes(`alias gtryt network ${quay.id}`));
+  await world.store.commit([{ collection: "network", key: quay.id, value: undefined }], []);
+  await world.restart();
+  assert.ok(!linkNames().includes("quay0"), "a bridge goes whose network was removed");
+
+  ip("link", "add", "deck0", "type", "bridge");
+  ip("link", "set", "deck0", "up");
+  await world.createNetwork("lan", { driver: "macvlan", options: { parent: "deck0" } });
+  const ship = await world.run("ship");
+  await dyingAt(
+    world,
+    ({ value }) => (value as ContainerNetworks | undefined)?.endpoints.length === 2,
+    () => world.connect("lan", "ship"),
+  );
+  assert.doesNotMatch(ship.place.run("ip", "link"), /eth1/, "an interface goes that was not kept");
+  assert.match(ship.place.run("ip", "route"), /^default via \S+ dev eth0/);
+  await world.connect("lan", "ship");
+  assert.match(ship.place.run("ip", "link"), /eth1/);
+  await world.restart();
+  assert.match(ship.place.run("ip", "link"), /eth1/);
+  // The name is taken: after this refusal nothing is under way.
+  await world.networking.disconnect("lan", "ship", false);
+  ship.place.run("ip", "link", "add", "eth1", "type", "bridge");
+  await assert.rejects(world.connect("lan", "ship"), /File exists/);
+  assert.ok(!("unsettled" in (world.store.load("endpoint").get(ship.id) as object)));
+  ip("link", "del", "deck0");
+};
+
 const tornDown: Scenario = async (world) => {
   await world.createNetwork("net");
   const web = await world.run("web", { network: "net", publish: ["8080:80/tcp"] });
@@ -438,6 +497,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   restarted,
   relayKilled,
   foundBridge,
+  cutShort,
   tornDown,
   besideDockerd,
   manyPorts,

@@ -2,7 +2,7 @@
 import { readFile, readlink, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import { hasErrno, internal } from "@gantry/errors";
-import type { Link, NetworkKernel } from "@gantry/native";
+import type { Link, NetworkKernel, NewLink } from "@gantry/native";
 import { addressChanges } from "../../domain/network/bridge-addresses.ts";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
@@ -11,6 +11,7 @@ import {
   type DefaultRoute,
   type EphemeralPorts,
   type HostLinks,
+  type LinkMark,
   NamespaceGoneError,
 } from "../../ports/network-host.ts";
 import type { InterfacePlan } from "../../ports/networking.ts";
@@ -41,18 +42,38 @@ export class KernelHostLinks implements HostLinks {
     return [...fromLinks, ...fromRoutes];
   }
 
-  async linkNames(kind?: "bridge" | "dummy"): Promise<string[]> {
+  async linkNames(kind?: "bridge" | "dummy" | "vlan"): Promise<string[]> {
     const links = await this.#kernel.listLinks();
     return links
       .filter((link) => kind === undefined || link.kind === kind)
       .map((link) => link.name);
   }
 
-  async makeParent(parent: MadeParent): Promise<void> {
+  async markedLinks(aliasPrefix: string): Promise<string[]> {
+    const links = await this.#kernel.listLinks();
+    return links.filter(({ alias }) => alias.startsWith(aliasPrefix)).map(({ name }) => name);
+  }
+
+  /** Under no other name than one of ours before it is marked: whoever dies in between leaves what is known for ours. */
+  async #makeMarked(link: NewLink, { interimName, alias }: LinkMark): Promise<void> {
+    await this.#kernel.createLink({ ...link, name: interimName });
+    if (interimName === link.name) return;
+    try {
+      await this.#kernel.renameLink(interimName, link.name, alias);
+    } catch (error) {
+      await this.removeLink(interimName);
+      throw error;
+    }
+  }
+
+  async makeParent(parent: MadeParent, mark: LinkMark): Promise<void> {
     const { kind, name } = parent;
     try {
-      const below = kind === "vlan" ? { parent: parent.below, modeNumber: parent.id } : {};
-      await this.#kernel.createLink({ kind, name, ...below });
+      const link: NewLink =
+        parent.kind === "vlan"
+          ? { kind: "vlan", name, parent: parent.below, mode: parent.id }
+          : { kind: "dummy", name };
+      await this.#makeMarked(link, mark);
     } catch (error) {
       if (!hasErrno(error, "EOPNOTSUPP")) throw error;
       const what = kind === "vlan" ? `failed to create ${name} vlan link: ` : "";
@@ -61,12 +82,12 @@ export class KernelHostLinks implements HostLinks {
     await this.#kernel.setLinkUp(name, true);
   }
 
-  async ensureBridge(spec: BridgeSpec): Promise<void> {
+  async ensureBridge(spec: BridgeSpec, mark: LinkMark): Promise<void> {
     const found = await this.#find(spec.name);
     if (found !== undefined && found.kind !== "bridge") {
       throw internal(`existing interface ${spec.name} is not a bridge`);
     }
-    if (found === undefined) await this.#createBridge(spec);
+    if (found === undefined) await this.#createBridge(spec, mark);
     else if (spec.mtu !== 0 && found.mtu !== spec.mtu) {
       await this.#kernel.setLinkMtu(spec.name, spec.mtu);
     }
@@ -77,9 +98,10 @@ export class KernelHostLinks implements HostLinks {
   }
 
   /** With a MAC address of its own: else the bridge would take that of its lowest port, and change it. */
-  async #createBridge(spec: BridgeSpec): Promise<void> {
+  async #createBridge(spec: BridgeSpec, mark: LinkMark): Promise<void> {
     const mtu = spec.mtu === 0 ? {} : { mtu: spec.mtu };
-    await this.#kernel.createLink({ kind: "bridge", name: spec.name, mac: randomMac(), ...mtu });
+    const link = { kind: "bridge", name: spec.name, mac: randomMac(), ...mtu } as const;
+    await this.#makeMarked(link, mark);
   }
 
   async #setIpv6(name: string, on: boolean): Promise<void> {

@@ -7,6 +7,7 @@ import {
   type ContainerNetworks,
   keptPort,
   type NetworkRecord,
+  settled,
 } from "../../domain/network/records.ts";
 import { chooseSubnet, chooseUniqueLocalSubnet } from "../../domain/network/subnet-choice.ts";
 import type { LiveContainer, NetworkedContainer } from "../../ports/networking.ts";
@@ -14,6 +15,7 @@ import { bridgeNetworks, bridgeSpec } from "./bridge-state.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import { refreshHosts } from "./neighbours.ts";
+import { aliasPrefix, isOwnName, markOf } from "./network-link.ts";
 import { plainSubnet } from "./network-subnets.ts";
 import { adoptPorts, redirectOf, relayPorts } from "./publish-ports.ts";
 import { releaseNetworks } from "./release-networks.ts";
@@ -27,9 +29,9 @@ export async function openNetworks(context: NetworkContext): Promise<void> {
     const ipv6 = bridgeNetworks(context.registry).some((each) => each.enableIpv6 && !each.internal);
     await context.links.enableForwarding({ ipv4: true, ipv6 });
   }
-  await removeStrayBridges(context);
+  await removeStrayLinks(context);
   for (const network of bridgeNetworks(context.registry)) {
-    await context.links.ensureBridge(bridgeSpec(network));
+    await context.links.ensureBridge(bridgeSpec(network), markOf(context, network));
   }
   await makeParents(context);
   await context.rules.change(publishedNow(context).flatMap(redirectOf), []);
@@ -37,11 +39,14 @@ export async function openNetworks(context: NetworkContext): Promise<void> {
 
 /** Parents that were made for networks and went with the last end of the engine. */
 async function makeParents(context: NetworkContext): Promise<void> {
-  const made = context.registry.networks().flatMap(({ madeParent }) => madeParent ?? []);
+  const made = context.registry.networks().filter(({ madeParent }) => madeParent !== undefined);
   if (made.length === 0) return;
   const links = await context.links.linkNames();
-  for (const parent of made)
-    if (!links.includes(parent.name)) await context.links.makeParent(parent);
+  for (const network of made) {
+    const { madeParent } = network;
+    if (madeParent === undefined || links.includes(madeParent.name)) continue;
+    await context.links.makeParent(madeParent, markOf(context, network));
+  }
 }
 
 function loadRecords(context: NetworkContext): void {
@@ -188,18 +193,25 @@ function emptyRecord(
   };
 }
 
-/** Links with our names that no record owns: of creations and removals that a crash cut short. */
-async function removeStrayBridges(context: NetworkContext): Promise<void> {
-  const prefix = `${context.options.linkPrefix}-`;
+/** Links with our names or marks that no record owns: of creations and removals that a crash cut short. */
+async function removeStrayLinks(context: NetworkContext): Promise<void> {
+  const { links } = context;
   const owned = new Set(context.registry.networks().map((network) => network.link));
-  const names = [
-    ...(await context.links.linkNames("bridge")),
-    ...(await context.links.linkNames("dummy")),
-  ];
-  for (const name of names) {
-    if (name.length !== 15 || !name.startsWith(prefix) || owned.has(name)) continue;
+  const named = (
+    await Promise.all([
+      links.linkNames("bridge"),
+      links.linkNames("dummy"),
+      links.linkNames("vlan"),
+    ])
+  ).flat();
+  const ours = new Set([
+    ...named.filter((name) => isOwnName(context, name)),
+    ...(await links.markedLinks(aliasPrefix(context))),
+  ]);
+  for (const name of ours) {
+    if (owned.has(name)) continue;
     context.logger.warn({ link: name }, "removing a link that no network owns");
-    await context.links.removeLink(name);
+    await links.removeLink(name);
   }
 }
 
@@ -226,7 +238,8 @@ export async function reconcileNetworks(
   for (const { container } of live) {
     refreshHosts(context, container.id);
     await renewNames(context, container);
-    if (hadStrays) await settleAgain(context, container.id);
+    const wasUnsettled = await removeUnsettled(context, container.id);
+    if (hadStrays || wasUnsettled) await settleAgain(context, container.id);
   }
 }
 
@@ -246,6 +259,17 @@ async function removeStrayPorts(context: NetworkContext): Promise<boolean> {
     await context.links.removeLink(name);
   }
   return strays.length > 0;
+}
+
+/** The same for an interface without an end on the host. */
+async function removeUnsettled(context: NetworkContext, id: string): Promise<boolean> {
+  const networks = context.registry.container(id);
+  if (networks?.unsettled === undefined) return false;
+  const { pid, unsettled } = networks;
+  context.logger.warn({ container: id, link: unsettled }, "removing an interface under way");
+  await context.links.detach(pid, unsettled);
+  await context.store.commit([context.registry.putContainer(settled(networks))], []);
+  return true;
 }
 
 /** Routes and ports may have followed an interface that is gone. */

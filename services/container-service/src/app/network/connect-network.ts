@@ -3,16 +3,17 @@ import { conflict, internal, invalidArgument, notFound, permissionDenied } from 
 import { checkNewcomer, sharedNamespace } from "../../domain/network/company.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
-import type {
-  ContainerNetworks,
-  EndpointRecord,
-  EndpointWish,
-  NetworkRecord,
+import {
+  type ContainerNetworks,
+  type EndpointRecord,
+  type EndpointWish,
+  type NetworkRecord,
+  settled,
 } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import { NamespaceGoneError } from "../../ports/network-host.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
-import type { NetworkContext } from "./context.ts";
+import { inBackground, type NetworkContext } from "./context.ts";
 import { askableSubnets } from "./declare-networks.ts";
 import {
   checkSysctls,
@@ -173,6 +174,7 @@ async function connectRunning(
   try {
     await checkSysctls(context, [added]);
     const [plan] = planInterfaces([added], noGateways);
+    if (plan?.hostName === "") await keep(context, { ...networks, unsettled: plan.name }, []);
     if (plan !== undefined) await context.links.attach(container.pid, plan);
     const next = {
       ...networks,
@@ -182,8 +184,15 @@ async function connectRunning(
   } catch (error) {
     context.registry.giveBackAddresses(network.id, added.endpoint.live);
     await context.links.detach(container.pid, added.endpoint.live.interfaceName);
+    forgetUnsettled(context, container.id);
     throw error;
   }
+}
+
+function forgetUnsettled(context: NetworkContext, id: string): void {
+  const networks = context.registry.container(id);
+  if (networks?.unsettled === undefined) return;
+  inBackground(context, "keep endpoints", keep(context, settled(networks), []));
 }
 
 const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };
@@ -233,9 +242,10 @@ async function disconnect(
     await keep(context, next, []);
     return;
   }
-  const { interfaceName } = endpoint.live;
+  const { interfaceName, hostName } = endpoint.live;
   // Kept first: whatever is left of the interface after a crash is removed at the next start.
-  await keep(context, next, []);
+  const isChild = interfaceName !== "" && hostName === "";
+  await keep(context, { ...next, ...(isChild ? { unsettled: interfaceName } : {}) }, []);
   // `none` has none.
   if (interfaceName !== "") await context.links.detach(container.pid, interfaceName);
   context.registry.giveBackAddresses(network.id, endpoint.live);

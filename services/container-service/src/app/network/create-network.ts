@@ -3,7 +3,7 @@ import { checkVlanOptions } from "../../domain/network/parent-link.ts";
 import type { NetworkDriver, NetworkRecord } from "../../domain/network/records.ts";
 import { bridgeSpec, ownLink } from "./bridge-state.ts";
 import type { NetworkContext } from "./context.ts";
-import { checkLink, linkOf, ourLinks, withLink } from "./network-link.ts";
+import { checkLink, linkOf, markOf, ourLinks, withLink } from "./network-link.ts";
 import { checkBridgeSubnets, subnetsOf, unusedOf } from "./network-subnets.ts";
 import {
   checkAddressing,
@@ -91,7 +91,8 @@ function recordOf(
 }
 
 async function establish(context: NetworkContext, record: NetworkRecord): Promise<void> {
-  if (record.madeParent !== undefined) await context.links.makeParent(record.madeParent);
+  const mark = markOf(context, record);
+  if (record.madeParent !== undefined) await context.links.makeParent(record.madeParent, mark);
   if (record.driver !== "bridge" || record.configOnly) return;
   // Rules know bridges by name, and wait for the kernel: neither needs the other to be there.
   const rules = context.rules.rewrite();
@@ -100,8 +101,9 @@ async function establish(context: NetworkContext, record: NetworkRecord): Promis
   await Promise.all([link, rules]);
 }
 
-async function makeBridge({ links }: NetworkContext, record: NetworkRecord): Promise<void> {
-  await links.ensureBridge(bridgeSpec(record));
+async function makeBridge(context: NetworkContext, record: NetworkRecord): Promise<void> {
+  const { links } = context;
+  await links.ensureBridge(bridgeSpec(record), markOf(context, record));
   if (record.enableIpv6 && !record.internal) {
     await links.enableForwarding({ ipv4: false, ipv6: true });
   }

@@ -3,6 +3,7 @@ import { internal, permissionDenied } from "@gantry/errors";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import { type MadeParent, vlanParent } from "../../domain/network/parent-link.ts";
 import type { NetworkDriver, NetworkRecord } from "../../domain/network/records.ts";
+import type { LinkMark } from "../../ports/network-host.ts";
 import type { NetworkContext } from "./context.ts";
 import type { NewNetwork } from "./new-network.ts";
 
@@ -18,12 +19,33 @@ export function linkOf(
   id: string,
 ): string {
   if (driver === "bridge") {
-    return (
-      parseBridgeOptions(request.options).name ?? `${context.options.linkPrefix}-${id}`.slice(0, 15)
-    );
+    return parseBridgeOptions(request.options).name ?? ownName(context, id);
   }
   // Without a parent it gets one that leads nowhere.
-  return request.options["parent"] || `${context.options.linkPrefix}-${id}`.slice(0, 15);
+  return request.options["parent"] || ownName(context, id);
+}
+
+function ownName({ options }: NetworkContext, id: string): string {
+  return `${options.linkPrefix}-${id}`.slice(0, 15);
+}
+
+/** Whether a link's name is one that we make. */
+export function isOwnName({ options }: NetworkContext, name: string): boolean {
+  return name.length === 15 && name.startsWith(`${options.linkPrefix}-`);
+}
+
+/** How the aliases begin of all links that are made for networks. */
+export function aliasPrefix({ options }: NetworkContext): string {
+  return `${options.linkPrefix} network `;
+}
+
+/** The mark of a link that is made for a network. */
+export function markOf(
+  context: NetworkContext,
+  { id, link }: Pick<NetworkRecord, "id" | "link">,
+): LinkMark {
+  const interimName = link === `${context.options.linkPrefix}0` ? link : ownName(context, id);
+  return { interimName, alias: `${aliasPrefix(context)}${id}` };
 }
 
 /** What is there of its link already. Errors: internal (a bridge's name is another link's). */

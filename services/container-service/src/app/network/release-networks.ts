@@ -1,5 +1,5 @@
 /** Gives back what a container's networks hold. */
-import type { LiveEndpoint } from "../../domain/network/records.ts";
+import { type LiveEndpoint, settled } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { refreshNeighbours } from "./neighbours.ts";
@@ -28,7 +28,7 @@ export function releaseNetworks(context: NetworkContext, containerId: string): N
     return endpoint;
   });
   const change = context.registry.putContainer({
-    ...networks,
+    ...settled(networks),
     endpoints,
     started: false,
     pid: 0,

@@ -154,6 +154,8 @@ export interface ContainerNetworks {
   /** HostConfig.NetworkMode, normalised. */
   readonly mode: string;
   readonly endpoints: readonly EndpointRecord[];
+  /** Interface without an end on the host that is just being made or removed: after a crash it is removed. */
+  readonly unsettled?: string;
   /** Holds addresses: between prepareStart and release. */
   readonly started: boolean;
   /** PID on the host, 0 before launch. */
@@ -163,4 +165,9 @@ export interface ContainerNetworks {
   readonly resolvConfDigest?: string;
   /** Ports shown in inspect that are not published. */
   readonly exposed: readonly string[];
+}
+
+/** With no interface under way. */
+export function settled({ unsettled, ...networks }: ContainerNetworks): ContainerNetworks {
+  return networks;
 }
