@@ -1,7 +1,7 @@
 /** kill -9 of container-service at each step of create, start, stop, cp and rm leaves no mount behind. */
 import assert from "node:assert/strict";
-import { existsSync, globSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { existsSync, globSync, watch } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -156,6 +156,37 @@ describe("kill -9 of container-service", () => {
       await nothingIsLeft();
     });
   }
+
+  it("in the middle of filling a subpath of a volume from the image leaves it filled wholly", async () => {
+    const files = path.join(engine.root, "many");
+    const names = Array.from({ length: 2000 }, (_, index) => `file${String(index)}`).toSorted();
+    await mkdir(files);
+    for (const each of names) await writeFile(path.join(files, each), "");
+    await engine.docker(["create", "--name", name, "busybox", "true"]);
+    await engine.docker(["cp", files, `${name}:/many`]);
+    await engine.docker(["commit", name, "many"]);
+    await engine.docker(["rm", name]);
+    await engine.docker(["volume", "create", "below"]);
+    const volume = path.join(engine.dataRoot, "container-service/volumes/below");
+    const place = path.join(volume, "_data/sub");
+    await mkdir(place);
+    const [pid = 0] = await engine.pidsOf("container-service");
+    const watcher = watch(place, () => {
+      watcher.close();
+      process.kill(pid, "SIGKILL");
+    });
+    const mount = "type=volume,src=below,dst=/many,volume-subpath=sub";
+    await engine.tryDocker(["create", "--name", name, "--mount", mount, "many", "true"]);
+    await eventually(async () => {
+      const [now] = await engine.pidsOf("container-service");
+      return now !== undefined && now !== pid;
+    });
+    await engine.ready();
+    assert.deepEqual((await readdir(place)).toSorted(), names);
+    assert.deepEqual(await readdir(volume), ["_data"]);
+    await engine.docker(["rm", "-f", name]);
+    await engine.docker(["volume", "rm", "below"]);
+  });
 
   it("while a container ran that has ended since lets go of what it held", async () => {
     await engine.docker(created());

@@ -185,6 +185,33 @@ describe("volumes", () => {
     assert.deepEqual(readdirSync(other ?? ""), []);
   });
 
+  it("have all of a whole copy for a subpath after a crash, unless something else is there now", async () => {
+    await attach("c", { binds: { values: ["used:/nowhere"] } });
+    const files = mountPoint("c", "/nowhere").source;
+    const folder = path.dirname(files);
+    const crash = async (subpath: string): Promise<void> => {
+      mkdirSync(path.join(folder, "fill-below/files/sub"), { recursive: true });
+      writeFileSync(path.join(folder, "fill-below/files/sub/left"), "");
+      writeFileSync(path.join(folder, "fill-below/files/moved"), "the image's");
+      chmodSync(path.join(folder, "fill-below/files"), 0o751);
+      writeFileSync(path.join(folder, "fill-below/at"), subpath);
+      await create().open();
+      assert.deepEqual(readdirSync(folder), ["_data"]);
+    };
+    mkdirSync(path.join(files, "deep/er"), { recursive: true });
+    symlinkSync("deep", path.join(files, "link"));
+    symlinkSync("/etc", path.join(files, "out"));
+    writeFileSync(path.join(files, "deep/er/moved"), "the container's");
+    await crash("link/er");
+    assert.deepEqual(readdirSync(path.join(files, "deep/er")), ["moved", "sub"]);
+    assert.equal(readFileSync(path.join(files, "deep/er/moved"), "utf8"), "the container's");
+    assert.deepEqual(readdirSync(path.join(files, "deep/er/sub")), ["left"]);
+    assert.equal(statSync(path.join(files, "deep/er")).mode & 0o777, 0o751);
+    for (const elsewhere of ["gone", "out", "deep/er/moved"]) await crash(elsewhere);
+    assert.deepEqual(readdirSync(files), ["deep", "link", "out"]);
+    assert.equal(existsSync("/etc/sub"), false);
+  });
+
   it("with driver options are filled where they are mounted, and let go of then", async () => {
     const device = path.join(dir, "device");
     mkdirSync(device);
@@ -199,6 +226,28 @@ describe("volumes", () => {
     writeFileSync(path.join(device, "old"), "changed");
     await attach("b", { binds: { values: ["bound:/data"] } });
     assert.equal(readFileSync(path.join(device, "old"), "utf8"), "changed");
+  });
+
+  it("with driver options are filled again when a crash has cut that short, with the same alone", async () => {
+    const device = path.join(dir, "device");
+    mkdirSync(device);
+    const options = { type: "none", o: "bind", device };
+    await volumes.create({ name: "bound", driver: "", labels: {}, options });
+    const halfFilled = path.join(dir, "volumes/bound/half-filled");
+    const what = { layers: image.lowerDirs, source: "/data", subpath: "" };
+    writeFileSync(path.join(device, "old"), "o");
+    writeFileSync(halfFilled, JSON.stringify(what));
+    volumes = create();
+    await volumes.open();
+    await attach("a", { binds: { values: ["bound:/data"] } });
+    assert.deepEqual(readdirSync(device).sort(), ["hard", "link", "new", "old", "sub"]);
+    assert.equal(readFileSync(path.join(device, "old"), "utf8"), "old");
+    assert.equal(existsSync(halfFilled), false);
+    rmSync(path.join(device, "hard"));
+    writeFileSync(halfFilled, JSON.stringify({ ...what, source: "/etc" }));
+    await attach("b", { binds: { values: ["bound:/data"] } });
+    assert.equal(existsSync(path.join(device, "hard")), false);
+    assert.equal(existsSync(halfFilled), false, "another image's files are no part of it");
   });
 
   it("with driver options that cannot be mounted refuse a container that they are to be filled for", async () => {

@@ -3,40 +3,32 @@
  * (`unpack pack | unpack apply`); paths of the image are only ever resolved inside it. The copy grows beside the
  * volume's directory, and what it holds goes there when it is whole, so a crash leaves the volume as it was or is made
  * good at the next start. The directory itself stays, since running containers may have it. What is mounted there has
- * no beside: it is filled where it is.
+ * no beside: it is filled where it is, and again by the next container that asks for it when that was cut short.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import {
-  closeSync,
-  constants,
-  fchownSync,
-  fstatSync,
-  openSync,
-  readlinkSync,
-  type Stats,
-} from "node:fs";
-import { chmod, lstat, mkdir, readdir, rename, stat, utimes } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readlinkSync } from "node:fs";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { hasErrno, internal } from "@gantry/errors";
-import { type DescriptorKernel, type PathKernel, removeTree } from "@gantry/native";
+import { internal } from "@gantry/errors";
+import type { DescriptorKernel, PathKernel } from "@gantry/native";
 import { openFillTarget } from "./fill-target.ts";
+import {
+  finishFilling,
+  halfFilledFile,
+  isHalfFilled,
+  openCopy,
+  takeAttributes,
+} from "./finish-filling.ts";
 import { openImagePlace } from "./image-place.ts";
-
-const fillPrefix = "fill-";
-/** A copy that is whole. */
-const wholeName = `${fillPrefix}whole`;
-
-/** Whether a name in a volume's folder is of a copy under way. */
-export function isFilling(name: string): boolean {
-  return name.startsWith(fillPrefix);
-}
 
 /** What is copied, and where to. */
 export interface Filling {
   readonly kernel: DescriptorKernel & PathKernel;
   /** Path of the unpack program. */
   readonly unpackProgram: string;
+  /** The image's, uppermost first. */
+  readonly layers: readonly string[];
   /** Directory that holds the image's file system. */
   readonly view: string;
   /** Path in the image. */
@@ -67,7 +59,7 @@ export async function fillFromImage(filling: Filling): Promise<void> {
     try {
       await filling.makeReady();
       using target = await openFillTarget(kernel, filling.target, filling.subpath);
-      if (target === undefined || (await readdir(target.path)).length > 0) return;
+      if (target === undefined || !(await isToFill(filling, target.path))) return;
       checkDirectory(filling, source);
       await fillFrom(filling, root, source, target.path);
     } finally {
@@ -76,6 +68,21 @@ export async function fillFromImage(filling: Filling): Promise<void> {
   } finally {
     closeSync(root);
   }
+}
+
+/** What is empty, or was being filled with the same and not to the end. */
+async function isToFill(filling: Filling, target: string): Promise<boolean> {
+  if ((await readdir(target)).length === 0) return true;
+  if (!filling.inPlace) return false;
+  const folder = path.dirname(filling.target);
+  if (await isHalfFilled(folder, contentsOf(filling))) return true;
+  // Used as it is.
+  await rm(halfFilledFile(folder), { force: true });
+  return false;
+}
+
+function contentsOf({ layers, source, subpath }: Filling): string {
+  return JSON.stringify({ layers, source, subpath });
 }
 
 /** In dockerd's words, which name the place on the host. */
@@ -97,68 +104,29 @@ async function fillFrom(
 ): Promise<void> {
   const facts = fstatSync(source);
   const isEmpty = (await readdir(`/proc/self/fd/${String(source)}`)).length === 0;
-  if (filling.inPlace || isEmpty) {
-    if (!isEmpty) await copyContents(filling, root, target);
+  if (isEmpty) {
     await takeAttributes(target, facts);
     return;
   }
+  if (filling.inPlace) {
+    const halfFilled = halfFilledFile(path.dirname(filling.target));
+    await writeFile(halfFilled, contentsOf(filling));
+    await copyContents(filling, root, target);
+    await takeAttributes(target, facts);
+    await rm(halfFilled);
+    return;
+  }
   const folder = path.dirname(filling.target);
-  const copy = path.join(folder, `${fillPrefix}${String(process.pid)}`);
-  await removeTree(copy);
-  await mkdir(copy, { mode: 0o700 });
+  const copy = await openCopy(folder, filling.subpath);
   try {
-    await copyContents(filling, root, copy);
-    await takeAttributes(copy, facts);
-    // What a crash leaves of it is made good at the next start in the volume's own directory only.
-    if (filling.subpath !== "") {
-      await moveInto(copy, facts, target);
-      return;
-    }
-    await rename(copy, path.join(folder, wholeName));
+    await copyContents(filling, root, copy.files);
+    await takeAttributes(copy.files, facts);
+    await copy.complete();
   } catch (error) {
-    await removeTree(copy);
+    await copy.drop();
     throw error;
   }
-  await finishFilling(folder, filling.target);
-}
-
-/** Moves what a whole copy in a volume's folder holds into the volume, if there is one. What is there already stays. */
-export async function finishFilling(folder: string, target: string): Promise<void> {
-  const whole = path.join(folder, wholeName);
-  const facts = await orNothing(stat(whole));
-  if (facts !== undefined) await moveInto(whole, facts, target);
-}
-
-async function moveInto(whole: string, facts: Stats, target: string): Promise<void> {
-  for (const name of await readdir(whole, { encoding: "buffer" })) {
-    // Names need not be UTF-8.
-    const to = Buffer.concat([Buffer.from(`${target}/`), name]);
-    if ((await orNothing(lstat(to))) !== undefined) continue;
-    await rename(Buffer.concat([Buffer.from(`${whole}/`), name]), to);
-  }
-  await takeAttributes(target, facts);
-  await removeTree(whole);
-}
-
-async function orNothing(found: Promise<Stats>): Promise<Stats | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
-/** Owner, mode and times of the directory itself. */
-async function takeAttributes(folder: string, facts: Stats): Promise<void> {
-  const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fchownSync(fd, facts.uid, facts.gid);
-  } finally {
-    closeSync(fd);
-  }
-  await chmod(folder, facts.mode & 0o7777);
-  await utimes(folder, facts.atime, facts.mtime);
+  await finishFilling(filling.kernel, folder, filling.target);
 }
 
 async function copyContents(filling: Filling, root: number, copy: string): Promise<void> {

@@ -26,7 +26,8 @@ import type {
 } from "../../ports/volume-host.ts";
 import type { ImageRootfs } from "../../ports/volumes.ts";
 import { diskUsageBytes } from "./disk-usage.ts";
-import { fillFromImage, finishFilling, isFilling } from "./fill-from-image.ts";
+import { fillFromImage } from "./fill-from-image.ts";
+import { finishFilling, isFilling } from "./finish-filling.ts";
 import { hasWorkingFolder } from "./image-place.ts";
 import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
@@ -82,7 +83,7 @@ export class VolumeFolder implements VolumeHost {
   /** A copy that a crash cut short, its volume is as it was, or has all of it; or a volume whose making was. */
   async #endHalfDone(name: string): Promise<void> {
     const folder = path.join(this.#volumes, name);
-    await finishFilling(folder, this.mountpoint(name));
+    await finishFilling(this.#options.kernel, folder, this.mountpoint(name));
     const entries = await readdir(folder);
     for (const entry of entries) {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
@@ -158,10 +159,12 @@ export class VolumeFolder implements VolumeHost {
     // Most that are used again hold something: that needs no look at the image.
     if (mount === undefined && subpath === "" && (await readdir(target)).length > 0) return;
     const { kernel, unpackProgram, dataDir } = this.#options;
+    await finishFilling(kernel, path.dirname(target), target);
     await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), from.image);
     await fillFromImage({
       kernel,
       unpackProgram,
+      layers: from.image.lowerDirs,
       view: view.path,
       source: from.path,
       declared: from.declared,
