@@ -139,6 +139,24 @@ describe("images of steps", () => {
     assert.equal(image?.parentId, second);
   });
 
+  it("come back when they are removed while they get a name", async () => {
+    await using service = await openImageService();
+    const { config, manifest, id } = step(1);
+    for (let round = 0; round < 30; round += 1) {
+      await service.images.storeStepImages({ images: [{ config, manifest }] });
+      const named = service.images.storeStepImages({
+        images: [{ config, manifest }],
+        namedId: id,
+        names: ["made:1"],
+      });
+      const pruned = service.images.pruneImages({});
+      await Promise.all([named, pruned]);
+      const { image } = await service.images.inspectImage({ image: "made:1" });
+      assert.equal(image?.id, id, `round ${String(round)}`);
+      await service.images.removeImage({ image: "made:1" });
+    }
+  });
+
   it("are pruned as images without name, and their children's history says so", async () => {
     await using service = await openImageService();
     const [first = "", second = "", third = ""] = await storeThree(service);

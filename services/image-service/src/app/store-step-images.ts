@@ -32,7 +32,8 @@ interface NewStepImage extends StepImage {
 }
 
 /**
- * Those that are here keep their records. Throws not_found when a layer is missing.
+ * Those that are here keep their records; of those that are removed meanwhile only the named one comes back. Throws
+ * not_found when a layer is missing.
  * @param naming an image that gets names: one of these, or one that is here
  */
 export async function storeStepImages(
@@ -43,10 +44,12 @@ export async function storeStepImages(
   const references = naming.names.map((name) => newName(name, ""));
   using hold = store.holds.open();
   const all = images.map(withDigests);
-  const fresh = all.filter(({ digest }) => !store.metadata.images.has(digest));
-  for (const image of fresh) holdContent(store, hold, image);
+  const held = all.filter(
+    ({ digest }) => digest === naming.named || !store.metadata.images.has(digest),
+  );
+  for (const image of held) holdContent(store, hold, image);
   const documents = new Map(
-    fresh.flatMap(({ digest, manifest, configDigest, config }) => [
+    held.flatMap(({ digest, manifest, configDigest, config }) => [
       [configDigest, config],
       [digest, manifest],
     ]),
@@ -57,12 +60,12 @@ export async function storeStepImages(
     for (const blob of written) change.putBlob(blob);
     for (const image of all) {
       const { digest, manifest, parent } = image;
-      // One that was here may have been removed meanwhile.
-      if (!fresh.includes(image) && !store.metadata.images.has(digest)) continue;
+      const isHere = store.metadata.images.has(digest);
+      if (!isHere && !held.includes(image)) continue;
       const target = { digest, mediaType: mediaTypes.ociManifest, size: manifest.length };
       recordImage(store, change, target, [], parent);
+      if (!isHere) tellOfNew(change, image);
     }
-    for (const image of fresh) tellOfNew(change, image);
   });
   for (const [digest, bytes] of documents) {
     store.content.remember(digest, bytes);

@@ -33,6 +33,8 @@ export class StepImages {
   readonly #chains = new Map<string, Chain>();
   /** By the ID of the image. */
   readonly #histories = new Map<string, PlatformResult["config"]["history"]>();
+  /** By the ID, those that are written, too. */
+  readonly #images = new Map<string, StepImage>();
   #waiting: StepImage[] = [];
   #writing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
@@ -55,11 +57,13 @@ export class StepImages {
     const { digest } = blobs.manifest;
     if (digest === parent) return parent;
     this.#histories.set(digest, config.history);
-    this.#waiting.push({
+    const image = {
       manifest: documents.bytesOf(blobs.manifest),
       config: documents.bytesOf(blobs.config),
       parent,
-    });
+    };
+    this.#images.set(digest, image);
+    this.#waiting.push(image);
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       this.#write().catch((error: unknown) => {
@@ -100,7 +104,7 @@ export class StepImages {
       if (images.length === 0 && names.length === 0) return;
       this.#waiting = [];
       try {
-        await this.#parts.layers.storeStepImages(images, names.length === 0 ? "" : named, names);
+        await this.#store(images, named, names);
       } catch (error) {
         this.#waiting = [...images, ...this.#waiting];
         throw error;
@@ -109,6 +113,18 @@ export class StepImages {
     const written = this.#writing.then(work);
     this.#writing = written.catch(() => undefined);
     return written;
+  }
+
+  /** Somebody may have removed what is written already: what gets names is told again. */
+  async #store(images: readonly StepImage[], named: string, names: readonly string[]) {
+    const { layers } = this.#parts;
+    if (names.length === 0) {
+      await layers.storeStepImages(images, "", []);
+      return;
+    }
+    const result = this.#images.get(named);
+    const isAmong = result === undefined || images.includes(result);
+    await layers.storeStepImages(isAmong ? images : [...images, result], named, names);
   }
 
   async #layers(state: StageState, before: StageState, session: SolveSession): Promise<Chain> {
