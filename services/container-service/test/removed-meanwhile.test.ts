@@ -1,6 +1,7 @@
-/** A container that is removed while its files are read: as one that was removed before. */
+/** A container that is removed while something is done with it: as one that was removed before. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { toEngineError } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
 import { startEngine, type TestEngine } from "./engine.ts";
 
@@ -58,5 +59,26 @@ describe("a container that is removed while its files are read", () => {
   it("is pruned by whoever removed it, not by prune", async () => {
     const { deleted, spaceReclaimedBytes } = await engine.containers.pruneContainers({});
     assert.deepEqual({ deleted, spaceReclaimedBytes }, { deleted: [], spaceReclaimedBytes: 0n });
+  });
+});
+
+describe("a container that is removed by force while it starts", () => {
+  it("is told to be on its way out, whatever its start was doing", async () => {
+    await using engine = await startEngine();
+    const known = ["container is marked for removal and cannot be started", "started"];
+    const outcomes = new Set<string>();
+    for (let round = 0; round < 20 || outcomes.size < known.length; round += 1) {
+      const id = await engine.create("exec sleep 1000");
+      const started = engine.containers.startContainer({ container: id }).then(
+        () => "started",
+        (error: unknown) => toEngineError(error).message,
+      );
+      // Each round a little later in the start.
+      for (let look = 0; look < round; look += 1) await engine.stateOf(id);
+      await engine.containers.removeContainer({ container: id, force: true });
+      const outcome = await started;
+      assert.ok(known.includes(outcome), outcome);
+      outcomes.add(outcome);
+    }
   });
 });

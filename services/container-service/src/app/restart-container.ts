@@ -1,11 +1,11 @@
 /** Restart: stop and start, or only start when it does not run. */
-import { conflict, EngineError, isEngineError } from "@gantry/errors";
+import { EngineError, isEngineError } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
 import { parseSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { cancelRestart } from "./schedule-restart.ts";
-import { launch } from "./start-container.ts";
+import { launch, markedForRemoval } from "./start-container.ts";
 import { type StopOptions, stopRun } from "./stop-container.ts";
 
 export async function restartContainer(
@@ -34,7 +34,7 @@ async function restartEntry(app: App, entry: Entry, options: StopOptions): Promi
     cancelRestart(app, entry, false);
     const { status } = entry.record.state;
     if (entry.removing || status === "removing" || status === "dead") {
-      throw conflict("container is marked for removal and cannot be started");
+      throw markedForRemoval();
     }
     // Somebody else was quicker: it runs, which is what was asked for.
     if (status === "created" || status === "exited") {

@@ -65,12 +65,17 @@ function refuseStart(app: App, entry: Entry): void {
       throw conflict("cannot start a paused container, try unpause instead");
     case "removing":
     case "dead":
-      throw conflict("container is marked for removal and cannot be started");
+      throw markedForRemoval();
     case "created":
     case "starting":
     case "exited":
   }
-  if (entry.removing) throw conflict("container is marked for removal and cannot be started");
+  if (entry.removing) throw markedForRemoval();
+}
+
+/** A start that comes too late, or that a removal by force ended. */
+export function markedForRemoval(options?: ErrorOptions): EngineError {
+  return conflict("container is marked for removal and cannot be started", options);
 }
 
 /** What a start changes in the record besides its state. */
@@ -127,7 +132,9 @@ export async function launch(
     // The next service finds `starting` and goes by its recovery rule, as after a crash: a start that
     // this one gave up is no failure of the container's.
     if (app.lifetime.aborted) throw unavailable("the engine is shutting down", { cause: error });
-    throw await failStart(app, entry, error);
+    const isRemoval = entry.removing;
+    const failure = await failStart(app, entry, error);
+    throw isRemoval ? markedForRemoval({ cause: failure }) : failure;
   }
   app.networking.launched(entry.id, pidOfRun(entry));
   startHealthCheck(app, entry);
