@@ -5,7 +5,7 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
-import { type GitServer, serveRepository } from "../src/git-server.ts";
+import { type GitServer, servePlainFiles, serveRepository } from "../src/git-server.ts";
 
 let engine: TestEngine;
 let env: Record<string, string>;
@@ -86,6 +86,17 @@ describe("a repository", () => {
     assert.equal(ran.code, 0, ran.stderr);
     assert.equal(await readFile(path.join(out, "who"), "utf8"), "feature\n");
   });
+
+  for (const suffix of ["", "#v1", "#feature/x"]) {
+    it(`is a context as plain files over http, too: ${suffix || "its default branch"}`, async () => {
+      await using files = await servePlainFiles(path.join(engine.root, "git/whole/.git"));
+      const out = path.join(engine.root, "out/plain", Buffer.from(suffix).toString("hex"));
+      const ran = await build(["-o", `type=local,dest=${out}`, `${files.url}${suffix}`]);
+      assert.equal(ran.code, 0, ran.stderr);
+      const who = suffix === "#feature/x" ? "feature\n" : "main\n";
+      assert.equal(await readFile(path.join(out, "who"), "utf8"), who);
+    });
+  }
 
   const key = "failed to load cache key: ";
   for (const [suffix, text] of [

@@ -1,6 +1,9 @@
-/** A Git repository of the test's own, served as git:// on loopback. */
+/** A Git repository of the test's own, served on loopback: as git://, or as plain files over http. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
 import path from "node:path";
 import { cleanEnvironment, mustRun, type Ran } from "@gantry/testkit";
 import { freePort } from "@gantry/testkit/registry";
@@ -44,4 +47,30 @@ export async function serveRepository(folder: string): Promise<GitServer> {
     throw error;
   }
   return { url, commit, [Symbol.asyncDispose]: end };
+}
+
+/** Serves a `.git` folder's files as `http://…/<name>.git`: a server that knows nothing of Git. */
+export async function servePlainFiles(
+  gitDir: string,
+): Promise<{ readonly url: string } & AsyncDisposable> {
+  await mustRun(["git", "update-server-info"], { cwd: gitDir, env: cleanEnvironment() });
+  const server = http.createServer((request, response) => {
+    const { pathname } = new URL(request.url ?? "", "http://localhost");
+    const file = path.join(gitDir, pathname.replace(/^\/[^/]+\.git/, ""));
+    readFile(file).then(
+      (bytes) => response.end(bytes),
+      () => response.writeHead(404).end(),
+    );
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${String(port)}/plain.git`,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
 }

@@ -109,6 +109,10 @@ const cases: Readonly<Record<string, readonly [readonly string[], readonly strin
       ...[undefinedVar("U", 11, "A"), undefinedVar("M", 11, "A")],
     ],
   ],
+  "of words that mix cases, which count for neither": [
+    ["frOM busybox", "cOpy a /", "from busybox", "COPy b \\", "  /"],
+    [casing("frOM", 1, "lowercase"), casing("cOpy", 2, "lowercase"), casing("COPy", 4, "lowercase")],
+  ],
   "of stages and variables": [
     [
       ...["FROM busybox AS scratch", "RUN true", "FROM busybox AS context", "run true"],

@@ -29,11 +29,30 @@ export interface GitOptions {
 export class GitFailure extends BuildFailure {
   /** What it said, and its code. */
   readonly told: string;
+  /** It was about how much of the history was asked for. */
+  readonly isOfDepth: boolean;
 
   constructor(command: string, stderr: string, code: number | null) {
     const status = `exit status ${String(code)}`;
     super(`git ${command} failed: ${stderr.trim() || status}`);
     this.told = `git stderr:\n${stderr}: ${status}`;
+    this.isOfDepth = /shallow|--depth/.test(stderr);
+  }
+}
+
+/**
+ * Runs it for the newest commit alone, or for all of them where the server can't cut history: plain files over http.
+ * @param args the arguments, with those for the depth in their place
+ */
+export async function runGitShallow(
+  args: (depth: readonly string[]) => readonly string[],
+  options: GitOptions,
+): Promise<string> {
+  try {
+    return await runGit(args(["--depth", "1"]), options);
+  } catch (error) {
+    if (!(error instanceof GitFailure) || !error.isOfDepth) throw error;
+    return await runGit(args([]), options);
   }
 }
 

@@ -9,7 +9,7 @@ import type { Downloads } from "../../ports/downloads.ts";
 import type { RunningVertex } from "../../ports/progress.ts";
 import { scratchTree } from "../../ports/scratch-tree.ts";
 import { placeIn } from "../files/in-root.ts";
-import { GitFailure, type GitOptions, runGit } from "./git-program.ts";
+import { GitFailure, type GitOptions, runGit, runGitShallow } from "./git-program.ts";
 import { parseGitUrl } from "./git-url.ts";
 
 type GitRequest = Parameters<Downloads["git"]>[0];
@@ -45,8 +45,8 @@ export async function fetchRepository(
   if (checksum !== "" && !commit.startsWith(checksum))
     throw new BuildFailure(`expected checksum to match ${checksum}, got ${commit}`);
   await fetchCommit(repository, commit, name);
-  await runGit(
-    ["submodule", "update", "--init", "--recursive", "--depth", "1", "--quiet"],
+  await runGitShallow(
+    (depth) => ["submodule", "update", "--init", "--recursive", ...depth, "--quiet"],
     options,
   );
   if (!keepGitDir) await removeTree(path.join(cwd, ".git"));
@@ -109,7 +109,7 @@ async function fetchCommit(
   await runGit(["init", "--quiet"], options);
   const fetch = ["fetch", "--quiet", "--no-tags"];
   try {
-    await runGit([...fetch, "--depth", "1", remote, name], options);
+    await runGitShallow((depth) => [...fetch, ...depth, remote, name], options);
   } catch (error) {
     if (!(error instanceof GitFailure) || name !== commit) throw error;
     await runGit([...fetch, remote, "+refs/*:refs/remotes/all/*"], options);

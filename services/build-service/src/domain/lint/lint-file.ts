@@ -110,12 +110,13 @@ function stageNames(stages: readonly Stage[]): Finding[] {
   });
 }
 
-/** The most frequent casing counts; upper case where there are as many of both. */
+/** The most frequent casing counts, of words that have one; upper case where there are as many of both. */
 function casing(stages: readonly Stage[]): Finding[] {
   const all = stages.flatMap(({ from, instructions }) => [from, ...instructions]);
   const words = all.map(({ original, lines }) => ({ word: original.split(/\s/)[0] ?? "", lines }));
   const lower = words.filter(({ word }) => word === word.toLowerCase()).length;
-  const isLower = lower > words.length - lower;
+  const upper = words.filter(({ word }) => word === word.toUpperCase()).length;
+  const isLower = lower > upper;
   return words.flatMap(({ word, lines }): Finding[] => {
     if (word === (isLower ? word.toLowerCase() : word.toUpperCase())) return [];
     const majority = isLower ? "lowercase" : "uppercase";
