@@ -49,15 +49,23 @@ export async function serveRepository(folder: string): Promise<GitServer> {
   return { url, commit, [Symbol.asyncDispose]: end };
 }
 
-/** Serves a `.git` folder's files as `http://…/<name>.git`: a server that knows nothing of Git. */
-export async function servePlainFiles(
-  gitDir: string,
-): Promise<{ readonly url: string } & AsyncDisposable> {
+/** A server of plain files. */
+export interface FileServer extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** Serves a `.git` folder as `http://…/<name>.git`: by a server that knows nothing of Git. */
+export async function servePlainFiles(gitDir: string): Promise<FileServer> {
   await mustRun(["git", "update-server-info"], { cwd: gitDir, env: cleanEnvironment() });
+  const served = await serveFiles(gitDir, "/plain.git");
+  return { ...served, url: `${served.url}/plain.git` };
+}
+
+/** Serves a folder's files over http. @param below path of the folder in URLs */
+export async function serveFiles(folder: string, below = ""): Promise<FileServer> {
   const server = http.createServer((request, response) => {
     const { pathname } = new URL(request.url ?? "", "http://localhost");
-    const file = path.join(gitDir, pathname.replace(/^\/[^/]+\.git/, ""));
-    readFile(file).then(
+    readFile(path.join(folder, pathname.slice(below.length))).then(
       (bytes) => response.end(bytes),
       () => response.writeHead(404).end(),
     );
@@ -66,7 +74,7 @@ export async function servePlainFiles(
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${String(port)}/plain.git`,
+    url: `http://127.0.0.1:${String(port)}`,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();

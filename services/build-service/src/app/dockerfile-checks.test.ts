@@ -111,7 +111,11 @@ const cases: Readonly<Record<string, readonly [readonly string[], readonly strin
   ],
   "of words that mix cases, which count for neither": [
     ["frOM busybox", "cOpy a /", "from busybox", "COPy b \\", "  /"],
-    [casing("frOM", 1, "lowercase"), casing("cOpy", 2, "lowercase"), casing("COPy", 4, "lowercase")],
+    [
+      casing("frOM", 1, "lowercase"),
+      casing("cOpy", 2, "lowercase"),
+      casing("COPy", 4, "lowercase"),
+    ],
   ],
   "of stages and variables": [
     [

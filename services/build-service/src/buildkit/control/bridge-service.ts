@@ -4,17 +4,25 @@ import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import { EngineError, notImplemented } from "@gantry/errors";
+import { EngineError } from "@gantry/errors";
 import { formatPlatform, hostPlatform } from "@gantry/oci";
 import { type Definition, type DefinitionSchema, gateway, OpSchema } from "@gantry/proto/buildkit";
 import type { BuildResult, PlatformResult } from "../../ports/build.ts";
 import type { WorkerFacts } from "../../ports/worker-facts.ts";
+import type { RemoteContext } from "../solve/remote-context.ts";
 import { subrequestOf } from "../solve/subrequests.ts";
 import { WireFailure } from "../wire/failure.ts";
 import { toConnectError } from "../wire/server.ts";
 import type { Bridge, ResultRefs, Solved } from "./bridge.ts";
+import { registerFiles } from "./bridge-files.ts";
 import { frontendCaps, llbCaps } from "./caps.ts";
-import { answerSubrequest, type SolveTools, solveDockerfile } from "./dockerfile-solve.ts";
+import {
+  answerSubrequest,
+  type SolveInput,
+  type SolveTools,
+  solveDockerfile,
+} from "./dockerfile-solve.ts";
+import { graphContext, solveGraph } from "./graph-solve.ts";
 import type { Job, Jobs } from "./job.ts";
 import { workerRecord } from "./worker.ts";
 
@@ -29,6 +37,12 @@ export interface BridgeServiceOptions {
   readonly facts: WorkerFacts;
 }
 
+/** A build and the client's hold on it. */
+interface DrivenBuild {
+  readonly job: Job;
+  readonly bridge: Bridge;
+}
+
 /** Which build a call is about. */
 const buildKey = "buildkit-controlapi-buildid";
 
@@ -37,9 +51,9 @@ const resultScheme = "gantry-result://";
 
 /** Registers the service. */
 export function registerBridge(router: ConnectRouter, options: BridgeServiceOptions): void {
-  const { jobs, refs, tools, facts } = options;
+  const { jobs, tools, facts } = options;
   const { method } = gateway.LLBBridge;
-  const find = async (context: HandlerContext): Promise<{ job: Job; bridge: Bridge }> => {
+  const find = async (context: HandlerContext): Promise<DrivenBuild> => {
     const ref = context.requestHeader.get(buildKey);
     if (ref === null) throw new EngineError("invalid_argument", "no build ID in the request");
     const job = await jobs.get(ref, context.signal);
@@ -58,11 +72,11 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
     method.solve,
     translated(async (request: gateway.SolveRequest, context) => {
       const { job, bridge } = await find(context);
-      if (request.frontend === "") throw notImplemented("solving a build graph is not supported");
+      if (request.frontend === "") return await solveGraph(tools, { job, bridge }, request);
       const { frontend, frontendOpt: attrs } = request;
-      const results = resultsOf(refs, request.frontendInputs);
+      const inputs = await inputsOf(options, job, request.frontendInputs);
       const { entitlements } = job;
-      const input = { job, frontend, attrs, entitlements, results, signal: context.signal };
+      const input = { job, frontend, attrs, entitlements, ...inputs, signal: context.signal };
       const asked = subrequestOf(attrs);
       if (asked !== undefined) {
         return { result: { metadata: encoded(await answerSubrequest(tools, input, asked)) } };
@@ -74,12 +88,15 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
   router.rpc(
     method.evaluate,
     translated(async ({ ref }: gateway.EvaluateRequest, context) => {
-      await find(context);
-      // Results are whole when they are handed out.
-      refs.get(ref);
+      const { bridge } = await find(context);
+      await bridge.evaluate(ref);
       return {};
     }),
   );
+  registerFiles(router, tools.remote.files, translated, async (ref, context) => {
+    const { bridge } = await find(context);
+    return await bridge.graph(ref).root();
+  });
   router.rpc(
     method.return,
     translated(async (request: gateway.ReturnRequest, context) => {
@@ -176,20 +193,29 @@ function resultDefinition(id: string): DefinitionInit {
 const digestOf = (bytes: Uint8Array): string =>
   `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
-/** Results that inputs name. Throws for graphs that aren't ours. */
-function resultsOf(
-  refs: ResultRefs,
+/** Results of ours that inputs name, and files of graphs that the client made. */
+async function inputsOf(
+  { refs, tools }: BridgeServiceOptions,
+  job: Job,
   inputs: Readonly<Record<string, Definition>>,
-): Map<string, BuildResult> {
-  return new Map(
-    Object.entries(inputs).map(([key, definition]) => {
-      const ops = definition.def.map((bytes) => fromBinary(OpSchema, bytes));
-      const source = ops.map(({ op }) => op).find((op) => op.case === "source");
-      const identifier = source?.value.identifier ?? "";
-      if (!identifier.startsWith(resultScheme)) {
-        throw notImplemented(`input ${key} is a build graph, which is not supported`);
-      }
-      return [key, refs.get(identifier.slice(resultScheme.length)).result];
-    }),
-  );
+): Promise<Pick<SolveInput, "results" | "files" | "remote">> {
+  const results = new Map<string, BuildResult>();
+  const files = new Map<string, RemoteContext>();
+  const graphs = new Map<string, Promise<RemoteContext>>();
+  for (const [key, definition] of Object.entries(inputs)) {
+    const ops = definition.def.map((bytes) => fromBinary(OpSchema, bytes));
+    const source = ops.map(({ op }) => op).find((op) => op.case === "source");
+    const identifier = source?.value.identifier ?? "";
+    if (identifier.startsWith(resultScheme)) {
+      results.set(key, refs.get(identifier.slice(resultScheme.length)).result);
+      continue;
+    }
+    const end = digestOf(definition.def.at(-1) ?? new Uint8Array());
+    const graph = graphs.get(end) ?? graphContext(tools, job, definition);
+    graphs.set(end, graph);
+    files.set(key, await graph);
+  }
+  // The Dockerfile comes from the same place, unless it is the client's own.
+  const remote = files.get("context");
+  return { results, files, ...(remote !== undefined && { remote }) };
 }

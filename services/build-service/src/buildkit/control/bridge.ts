@@ -1,7 +1,8 @@
 /** The part of a build that the client drives: what it has solved so far, and what it returned. */
 import { randomUUID } from "node:crypto";
-import { EngineError } from "@gantry/errors";
+import { EngineError, notImplemented } from "@gantry/errors";
 import type { BuildResult } from "../../ports/build.ts";
+import type { GraphFiles } from "../solve/client-graph.ts";
 import type { AttestationMaker } from "../solve/provenance.ts";
 
 /** A finished solve, until its job ends. */
@@ -48,6 +49,7 @@ export class ResultRefs {
 export class Bridge implements Disposable {
   readonly #refs: ResultRefs;
   readonly #own = new Set<string>();
+  readonly #graphs = new Map<string, GraphFiles>();
   readonly #returned = Promise.withResolvers<Returned>();
   #last: Solved | undefined;
 
@@ -66,6 +68,27 @@ export class Bridge implements Disposable {
       this.#own.add(id);
       return id;
     });
+  }
+
+  /** Notes files of a graph of the client's own; they can be read, but not exported. */
+  addGraph(files: GraphFiles): string {
+    const id = randomUUID().replaceAll("-", "");
+    this.#graphs.set(id, files);
+    return id;
+  }
+
+  /** Throws not_found for what is no such reference of this build. */
+  graph(id: string): GraphFiles {
+    const files = this.#graphs.get(id);
+    if (files === undefined) throw new EngineError("not_found", `no ref for ${id}`);
+    return files;
+  }
+
+  /** Makes a result, unless it is there already: those of steps are whole when they are handed out. */
+  async evaluate(id: string): Promise<void> {
+    const files = this.#graphs.get(id);
+    if (files === undefined) this.#refs.get(id);
+    else await files.root();
   }
 
   /** The client is done. */
@@ -87,6 +110,8 @@ export class Bridge implements Disposable {
     else signal.addEventListener("abort", onAbort, { once: true });
     const { refs } = await this.#returned.promise;
     const named = refs.find((id) => id !== "");
+    if (named !== undefined && this.#graphs.has(named))
+      throw notImplemented("exporting a build graph of the client's own is not supported");
     // A reference without ID stands for a result without files.
     return named === undefined ? this.#last : this.#refs.get(named);
   }

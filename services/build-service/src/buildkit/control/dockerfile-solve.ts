@@ -51,6 +51,8 @@ export interface SolveInput {
   readonly entitlements: readonly string[];
   /** Results of other builds, by the key of the client's reference. */
   readonly results: ReadonlyMap<string, BuildResult>;
+  /** Files of graphs that the client made, by the same key. */
+  readonly files?: ReadonlyMap<string, RemoteContext>;
   /** A context that is here already. */
   readonly remote?: RemoteContext;
   /** Ends the solve without the job. */
@@ -134,6 +136,7 @@ async function openSolve(tools: SolveTools, input: SolveInput): Promise<OpenSolv
     options,
     remote,
     results: input.results,
+    files: input.files ?? new Map(),
     progress: job.progress,
     signal,
   });

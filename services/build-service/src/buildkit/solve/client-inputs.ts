@@ -26,6 +26,8 @@ export interface ClientInputsOptions {
   readonly remote: RemoteContext | undefined;
   /** Results of earlier builds that the client refers to, by the key of its reference. */
   readonly results: ReadonlyMap<string, BuildResult>;
+  /** Files that it refers to so, not disposed before the build's end. */
+  readonly files: ReadonlyMap<string, RemoteContext>;
   readonly progress: ProgressSink;
   readonly signal: AbortSignal;
 }
@@ -106,9 +108,13 @@ function mainContext({ options, directories, remote }: ClientInputsOptions): Con
   if (remote === undefined) {
     return { kind: "local", context: directories.context(options.contextKey) };
   }
-  // It is there already, and its owner disposes it.
+  return filesAt(remote);
+}
+
+/** They are there already, and their owner disposes them. */
+function filesAt({ root }: RemoteContext): ContextSource {
   const tree = {
-    root: remote.root,
+    root,
     cacheName: undefined,
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -139,6 +145,8 @@ function namedContext(from: ClientInputsOptions, name: string, value: string): C
   const input = after("input:");
   const result = input === undefined ? undefined : results.get(input);
   if (result !== undefined) return { kind: "result", result };
+  const files = input === undefined ? undefined : from.files.get(input);
+  if (files !== undefined) return filesAt(files);
   if (/^(git|https?):\/\/|^git@/.test(value)) return { kind: "remote", url: value };
   throw notImplemented(`unsupported context source ${value}`);
 }

@@ -30,7 +30,7 @@ import type { FrontendOptions } from "./frontend-options.ts";
 export interface RemoteTools {
   readonly downloads: Downloads;
   readonly archives: Archives;
-  readonly files: Pick<FileWork, "find">;
+  readonly files: Pick<FileWork, "find" | "copy">;
   /** Folder for files of builds. */
   readonly scratchDir: string;
 }
@@ -125,6 +125,13 @@ export async function unpackContext(
     throw error;
   }
 }
+
+/** A folder that somebody else takes away. */
+export const contextAt = (tools: RemoteTools, root: string): RemoteContext => ({
+  root,
+  read: (file) => readIn(tools, root, file),
+  [Symbol.asyncDispose]: () => Promise.resolve(),
+});
 
 const folderIn = ({ files }: RemoteTools, root: string, folder: string): string =>
   folder === "" ? root : files.find(root, folder);
