@@ -1,4 +1,4 @@
-/** Networks and volumes that several clients make and remove at once. */
+/** Networks and volumes that several clients make, use and remove at once. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
@@ -80,5 +80,23 @@ describe("a network that is being made", () => {
       "already_exists",
     ]);
     await engine.networks.removeNetwork({ network: "once" });
+  });
+});
+
+describe("a network that somebody begins to use while others are pruned", () => {
+  it("stays", async () => {
+    const container = await engine.create("true", { hostConfig: { networkMode: "bridge" } });
+    const names = ["a", "b", "c"].map((letter) => `pruned-${letter}`);
+    for (const name of names) await engine.networks.createNetwork({ name });
+    const pruned = engine.networks.pruneNetworks({});
+    const results = await outcomes(
+      ...names.map((network) => engine.networks.connectNetwork({ network, container })),
+    );
+    const { deleted } = await pruned;
+    const used = names.filter((_name, index) => results[index] === "");
+    assert.deepEqual([...deleted, ...used].sort(), names);
+    assert.ok(used.length > 0);
+    await engine.containers.removeContainer({ container });
+    await engine.networks.pruneNetworks({});
   });
 });

@@ -6,13 +6,10 @@ import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { giveUpRestart } from "./schedule-restart.ts";
-import { settledInTime } from "./settled.ts";
+import { settledInTime, startGraceMs } from "./settled.ts";
 import { sendSignal, stopSignalOf } from "./stop-container.ts";
 
 const sigkill = 9;
-/** A start that is under way is waited for, unless it hangs. */
-const startGraceMs = 10_000;
-
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
   const context = `cannot kill container: ${reference}: `;

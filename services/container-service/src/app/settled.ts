@@ -8,6 +8,9 @@ export async function settled(entry: Entry): Promise<void> {
   if (entry.record.state.status === "starting") await entry.serial.run(() => Promise.resolve());
 }
 
+/** A start that is under way is waited for, unless it hangs for so long. */
+export const startGraceMs = 10_000;
+
 /** After the kill of its processes a start has to fail within this time, or one of them cannot be killed. */
 const failTimeoutMs = 15_000;
 

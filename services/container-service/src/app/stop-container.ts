@@ -7,7 +7,7 @@ import type { Entry, StopIntent } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { thaw } from "./pause-container.ts";
 import { giveUpRestart } from "./schedule-restart.ts";
-import { settledInTime } from "./settled.ts";
+import { settledInTime, startGraceMs } from "./settled.ts";
 import { untilExit } from "./until-exit.ts";
 
 /** How to stop. */
@@ -30,7 +30,8 @@ export async function stopContainer(
 ): Promise<void> {
   const entry = app.registry.find(reference);
   if (options.signal !== "") parseSignal(options.signal, `cannot stop container: ${reference}: `);
-  await settledInTime(app, entry, timeoutMsOf(entry, options) ?? longestStartMs);
+  const timeoutMs = timeoutMsOf(entry, options) ?? longestStartMs;
+  await settledInTime(app, entry, Math.max(timeoutMs, startGraceMs));
   if (entry.record.state.status === "restarting") {
     await giveUpRestart(app, entry);
     return;

@@ -60,21 +60,25 @@ async function remove(
   inBackground(context, "remove link", context.links.removeLink(link));
 }
 
+function isUsed({ registry }: NetworkContext, network: NetworkRecord): boolean {
+  return registry
+    .containers()
+    .some(({ endpoints }) =>
+      endpoints.some((endpoint) => registry.networkOf(endpoint)?.id === network.id),
+    );
+}
+
 /** Removes networks without endpoints, also of stopped containers. Returns their names. */
 export async function pruneNetworks(
   context: NetworkContext,
   filter: NetworkFilter,
 ): Promise<string[]> {
-  const used = new Set<string>();
-  for (const { endpoints } of context.registry.containers()) {
-    for (const endpoint of endpoints) {
-      const network = context.registry.networkOf(endpoint);
-      if (network !== undefined) used.add(network.id);
-    }
-  }
   const deleted: string[] = [];
   for (const network of context.registry.networks()) {
-    if (used.has(network.id) || !isRemovable(network, filter)) continue;
+    if (!isRemovable(network, filter)) continue;
+    // Others are at work between one removal and the next.
+    if (context.registry.network(network.id) !== network) continue;
+    if (isUsed(context, network)) continue;
     await remove(context, network, "destroy");
     deleted.push(network.name);
   }

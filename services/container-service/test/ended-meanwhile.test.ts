@@ -1,7 +1,7 @@
-/** A container that is removed while something is done with it: as one that was removed before. */
+/** Containers that are removed or stopped while something else is done with them. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { toEngineError } from "@gantry/errors";
+import { resolveKind, toEngineError } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
 import { startEngine, type TestEngine } from "./engine.ts";
 
@@ -79,6 +79,27 @@ describe("a container that is removed by force while it starts", () => {
       const outcome = await started;
       assert.ok(known.includes(outcome), outcome);
       outcomes.add(outcome);
+    }
+  });
+});
+
+describe("a container that is stopped without patience while it starts", () => {
+  it("is started and then stopped", async () => {
+    await using engine = await startEngine();
+    for (let round = 0; round < 20; round += 1) {
+      const id = await engine.create("exec sleep 1000");
+      const started = engine.containers.startContainer({ container: id });
+      for (let look = 0; look < round; look += 1) await engine.stateOf(id);
+      const stopped = engine.containers.stopContainer({ container: id, timeoutSeconds: 0 });
+      const isTooEarly = await stopped.then(
+        () => false,
+        (error: unknown) => resolveKind(error) === "not_modified",
+      );
+      await started;
+      if (isTooEarly) await engine.containers.killContainer({ container: id });
+      const { status, exitCode } = await engine.stateOf(id);
+      assert.deepEqual({ status, exitCode }, { status: "exited", exitCode: 137 });
+      await engine.containers.removeContainer({ container: id });
     }
   });
 });
