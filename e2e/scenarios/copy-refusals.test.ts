@@ -5,6 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeLayer } from "@gantry/testkit/image-maker";
+import { untilPasses } from "@gantry/testkit/until-passes";
 import { useCopyBed } from "../src/copy-bed.ts";
 import { ask, messageOf } from "../src/http.ts";
 
@@ -103,6 +104,59 @@ describe("bad copies", () => {
       assert.match(refused.stderr, text);
     });
   }
+  it("of links without end are told by whether the path ends with one", async () => {
+    const links = "mkdir /l; ln -s two /l/one; ln -s one /l/two";
+    const made = await docker("run", "-d", "busybox", "sh", "-c", `${links}; exec sleep 1000`);
+    await untilPasses(async () => {
+      await docker("exec", made, "readlink", "/l/two");
+    });
+    const refused = async (path: string): Promise<string> => {
+      const { stderr } = await bed.engine.tryDocker(["cp", `${made}:${path}`, "-"]);
+      return stderr.trim().replace("Error response from daemon: ", "");
+    };
+    assert.equal(await refused("/l/one"), "evalSymlinksInScope: too many links in /l/one");
+    assert.equal(await refused("/x/../l/one"), "evalSymlinksInScope: too many links in /l/one");
+    for (const path of ["/l/one/", "/l/one/x"])
+      assert.equal(await refused(path), `lstat ${path}: too many levels of symbolic links`);
+    await docker("rm", "-f", made);
+  });
+
+  it("take .. and . out of a path by its letters alone, but for what its end says", async () => {
+    const made = await docker("run", "-d", "busybox", "sleep", "1000");
+    const script = "mkdir -p /d /e/deep; echo d > /d/a; echo ea > /e/a; ln -s /e/deep /d/far";
+    await docker("exec", made, "sh", "-c", script);
+    const archive = (method: "GET" | "PUT" | "HEAD", at: string, body?: Uint8Array) =>
+      ask(bed.engine, {
+        method,
+        path: `/v1.51/containers/${made}/archive?path=${at}`,
+        headers: { "content-type": "application/x-tar" },
+        ...(body === undefined ? {} : { body }),
+      });
+    const out = async (at: string): Promise<string> =>
+      bed.engine.docker(["cp", `${made}:${at}`, "-"]);
+    assert.match(await out("/d/far/../a"), /\0d\n\0/);
+    assert.match(await out("/x/../e/a/../a"), /\0ea\n\0/);
+    const layer = await makeLayer([{ header: { name: "put" }, content: "text" }]);
+    for (const [at, status, text] of [
+      ["/x/../d", 200, ""],
+      ["/d/a/../far/..", 200, ""],
+      ["/x/../d/a", 400, "extraction point is not a directory"],
+      ["/x/../nope", 404, `Could not find the file /x/../nope in container ${made}`],
+      ["/d/a/.", 500, "lstat /d/a/.: not a directory"],
+      ["/x/../d/a/", 500, "lstat /d/a/: not a directory"],
+    ] as const) {
+      const answer = await archive("PUT", at, layer);
+      assert.deepEqual(
+        [answer.status, status === 200 ? "" : messageOf(answer)],
+        [status, text],
+        at,
+      );
+    }
+    assert.equal(await docker("exec", made, "find", "/", "-name", "put"), "/d/put");
+    assert.equal((await archive("HEAD", "/x/../d")).status, 404);
+    await docker("rm", "-f", made);
+  });
+
   it("answer archives that reach outside with an error, and write nothing there", async () => {
     for (const name of ["../../escaped", "a/../../escaped"]) {
       const body = await makeLayer([{ header: { name }, content: "escaped" }]);

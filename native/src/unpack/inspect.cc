@@ -104,6 +104,16 @@ class ChangeWalk {
   size_t count_ = 0;
 };
 
+// Links without end count here for the target, where they did not for the path.
+std::string link_target_of(const Sandbox& sandbox, const std::string& path) {
+  try {
+    return "/" + resolve_path(sandbox.root.get(), path, true);
+  } catch (Failure& failure) {
+    if (failure.error == ELOOP) failure.step = "link target";
+    throw;
+  }
+}
+
 }  // namespace
 
 std::string stat_path(const Sandbox& sandbox, const Options& options) {
@@ -111,7 +121,7 @@ std::string stat_path(const Sandbox& sandbox, const Options& options) {
   struct stat st;
   if (!target || fstat(target.get(), &st) != 0) fail_errno("path", options.path);
   std::string link_target;
-  if (S_ISLNK(st.st_mode)) link_target = "/" + resolve_path(sandbox.root.get(), options.path, true);
+  if (S_ISLNK(st.st_mode)) link_target = link_target_of(sandbox, options.path);
   return JsonLine()
       .flag("ok", true)
       .text("name", base_name(options.path))

@@ -28,6 +28,10 @@ describe("failures of the unpack program", () => {
       "internal",
       "lstat /a/b: too many levels of symbolic links",
     ]);
+    assert.deepEqual(told({ errno: ELOOP, step: "link target" }), [
+      "internal",
+      "evalSymlinksInScope: too many links in /a/b",
+    ]);
     assert.deepEqual(told({ errno: EROFS }), [
       "invalid_argument",
       "mounted volume is marked read-only",

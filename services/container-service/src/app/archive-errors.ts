@@ -9,23 +9,28 @@ const { EBUSY, ENAMETOOLONG, ENOENT, ENOTDIR, ENOSPC, EDQUOT, ELOOP, EROFS } = c
 /** What was being done. */
 export type ArchiveWork = "read" | "write";
 
-/** An error for the caller. @param reference the container as the caller named it. */
+/**
+ * An error for the caller.
+ * @param reference the container as the caller named it.
+ * @param asked the path as the caller named it.
+ */
 export function archiveError(
   error: unknown,
   reference: string,
   path: string,
   work: ArchiveWork,
+  asked = path,
 ): unknown {
   if (!(error instanceof ArchiveError)) return error;
   const { step, errno, message } = error.failure;
   switch (errno) {
     case ENOENT: {
-      const text = `Could not find the file ${path} in container ${reference}`;
+      const text = `Could not find the file ${asked} in container ${reference}`;
       return notFound("path", path, text, { cause: error });
     }
     case ENOTDIR:
       return internal(
-        work === "write" && !path.endsWith("/")
+        work === "write" && !/\/\.?$/.test(path)
           ? "not a directory"
           : `lstat ${path}: not a directory`,
         { cause: error },
@@ -33,12 +38,7 @@ export function archiveError(
     case ENAMETOOLONG:
       return internal(`lstat ${nodePath.join("/", path)}: file name too long`, { cause: error });
     case ELOOP:
-      return internal(
-        work === "write"
-          ? "EvalSymlinks: too many links"
-          : `lstat ${path}: too many levels of symbolic links`,
-        { cause: error },
-      );
+      return internal(endlessLinks(path, step, work), { cause: error });
     case EROFS:
       // A read-only root is refused before: this is a mount below another one.
       return invalidArgument("mounted volume is marked read-only", { cause: error });
@@ -61,6 +61,14 @@ export function archiveError(
     default:
       return internal(error.message, { cause: error });
   }
+}
+
+/** A path that a link ends is described first, then where that leads. */
+function endlessLinks(path: string, step: string, work: ArchiveWork): string {
+  if (work === "write") return "EvalSymlinks: too many links";
+  return step === "link target"
+    ? `evalSymlinksInScope: too many links in ${nodePath.join("/", path)}`
+    : `lstat ${path}: too many levels of symbolic links`;
 }
 
 /** As Go's os.Root.RemoveAll says it. */

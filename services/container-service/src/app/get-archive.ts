@@ -6,7 +6,7 @@ import type { StreamEndpoint } from "./attach-container.ts";
 import { withRoot } from "./container-root.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { requirePath, statIn } from "./stat-path.ts";
+import { cleanPath, requirePath, statIn } from "./stat-path.ts";
 
 /** A tar that waits for its reader. */
 export interface OfferedArchive {
@@ -19,22 +19,23 @@ export interface OfferedArchive {
 export async function getArchive(
   app: App,
   reference: string,
-  path: string,
+  asked: string,
   signal: AbortSignal,
 ): Promise<OfferedArchive & { readonly stat: StatResult }> {
   const entry = app.registry.find(reference);
-  requirePath(path);
+  requirePath(asked);
+  const path = cleanPath(asked);
   const found = Promise.withResolvers<OfferedArchive & { readonly stat: StatResult }>();
   // The view stays open from the look at the path to the end of the tar.
   withRoot(app, entry, async (view) => {
-    const stat = await statIn(app, view, { reference, path }, signal);
+    const stat = await statIn(app, view, { reference, path, asked }, signal);
     const options = { path, name: entryName(path, stat), withMounts: true };
     const offered = app.archives.pack(view, options, signal);
     found.resolve({ ...offered, stat });
     await offered.done;
     app.store.append([containerEvent(entry.record, "archive-path")]);
   }).catch((error: unknown) => {
-    found.reject(archiveError(error, reference, path, "read"));
+    found.reject(archiveError(error, reference, path, "read", asked));
   });
   return await found.promise;
 }

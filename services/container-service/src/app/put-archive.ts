@@ -1,13 +1,14 @@
 /** Archives into a container (`docker cp`). */
+import { constants } from "node:os";
 import nodePath from "node:path/posix";
-import { invalidArgument } from "@gantry/errors";
-import type { RootView } from "../ports/archives.ts";
+import { internal, invalidArgument } from "@gantry/errors";
+import { ArchiveError, type RootView } from "../ports/archives.ts";
 import { archiveError } from "./archive-errors.ts";
 import { withRoot } from "./container-root.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import type { OfferedArchive } from "./get-archive.ts";
-import { requirePath, statIn } from "./stat-path.ts";
+import { cleanPath, requirePath, type StatTarget, statIn } from "./stat-path.ts";
 
 /** Where and how. */
 export interface PutOptions {
@@ -30,17 +31,19 @@ export async function putArchive(
 ): Promise<OfferedArchive> {
   const entry = app.registry.find(reference);
   requirePath(options.path);
+  const asked = options.path;
+  const path = cleanPath(asked);
   const found = Promise.withResolvers<OfferedArchive>();
-  const { path } = options;
   withRoot(app, entry, async (view) => {
     const { user } = entry.record.config;
     const owner = options.copyUidGid && user !== "" ? user : undefined;
     // The program starts while the path is looked at: it touches nothing before somebody connects.
     const refused = new AbortController();
     const work = AbortSignal.any([signal, refused.signal]);
-    const { endpoint, done } = app.archives.apply(view, { ...options, owner }, work);
+    const { endpoint, done } = app.archives.apply(view, { ...options, path, owner }, work);
+    let resolved: string;
     try {
-      const resolved = await resolveDirectory(app, view, { reference, path }, signal);
+      resolved = await resolveDirectory(app, view, { reference, path, asked }, signal);
       refuseReadOnly(app, entry, resolved);
     } catch (error) {
       refused.abort();
@@ -48,22 +51,33 @@ export async function putArchive(
       throw error;
     }
     const extracted = done.catch((error: unknown) => {
-      throw archiveError(error, reference, path, "write");
+      throw isReadOnlyDisk(app, entry, resolved, error)
+        ? internal("read-only file system", { cause: error })
+        : archiveError(error, reference, path, "write", asked);
     });
     found.resolve({ endpoint, done: extracted });
     await extracted;
     app.store.append([containerEvent(entry.record, "extract-to-dir")]);
   }).catch((error: unknown) => {
-    found.reject(archiveError(error, reference, path, "write"));
+    found.reject(archiveError(error, reference, path, "write", asked));
   });
   return await found.promise;
+}
+
+/** Whether it is no mount of the container's that refuses, which would be a read-only one below the path. */
+function isReadOnlyDisk(app: App, entry: Entry, path: string, error: unknown): boolean {
+  if (!(error instanceof ArchiveError) || error.failure.errno !== constants.errno.EROFS)
+    return false;
+  const folder = nodePath.join("/", path, "/");
+  const mounts = app.volumes.mountPoints(entry.id);
+  return !mounts.some(({ rw, destination }) => !rw && destination.startsWith(folder));
 }
 
 /** The path with its links followed. A link to a directory is one. */
 async function resolveDirectory(
   app: App,
   view: RootView,
-  at: { readonly reference: string; readonly path: string },
+  at: StatTarget,
   signal: AbortSignal,
 ): Promise<string> {
   const stat = await statIn(app, view, at, signal, "write");

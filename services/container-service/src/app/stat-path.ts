@@ -27,8 +27,18 @@ export function requirePath(path: string): void {
 export interface StatTarget {
   readonly reference: string;
   readonly path: string;
+  /** As the caller named it, where that is another one. */
+  readonly asked?: string;
   /** Looked at in its place. */
   readonly resolved?: string;
+}
+
+/** The path of a copy as dockerd takes it: without `.` and `..`, by its letters alone; what its end says stays. */
+export function cleanPath(path: string): string {
+  const clean = nodePath.resolve("/", path);
+  const isItself = nodePath.basename(path) === ".";
+  const ended = isItself ? `${clean === "/" ? "" : clean}/.` : clean;
+  return path.endsWith("/") && !ended.endsWith("/") ? `${ended}/` : ended;
 }
 
 /** Of a path that climbs, where it ends counts: `..` would be an archive's way out. */
@@ -40,7 +50,7 @@ function entryName(path: string, name: string): string {
 export async function statIn(
   app: App,
   view: RootView,
-  { reference, path, resolved }: StatTarget,
+  { reference, path, asked = path, resolved }: StatTarget,
   signal: AbortSignal,
   work: ArchiveWork = "read",
 ): Promise<StatResult> {
@@ -48,6 +58,6 @@ export async function statIn(
     const stat = await app.archives.stat(view, resolved ?? path, signal);
     return { ...stat, name: entryName(path, stat.name) };
   } catch (error) {
-    throw archiveError(error, reference, path, work);
+    throw archiveError(error, reference, path, work, asked);
   }
 }
