@@ -4,6 +4,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 namespace gantry {
 namespace {
@@ -34,6 +38,18 @@ int change_mount(int mount, uint64_t set, uint64_t clear, uint64_t propagation, 
   if (((set | clear) & MOUNT_ATTR__ATIME) != 0) attributes.attr_clr |= MOUNT_ATTR__ATIME;
   const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
   return result(mount_setattr(mount, "", flags, &attributes, sizeof(attributes)));
+}
+
+int writable_overlay(int mount, const char* work_dir) {
+  struct statfs facts;
+  if (fstatfs(mount, &facts) != 0) return -errno;
+  if ((static_cast<unsigned long>(facts.f_flags) & ST_RDONLY) == 0) return 0;
+  const int work = open(work_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (work < 0) return -errno;
+  const int made = result(mkdirat(work, "refused", 0700));
+  if (made == 0) unlinkat(work, "refused", AT_REMOVEDIR);
+  close(work);
+  return made < 0 ? made : -EROFS;
 }
 
 uint64_t mount_attributes(uint64_t flags) {

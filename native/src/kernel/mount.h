@@ -22,6 +22,10 @@ int change_mount(int mount, uint64_t set, uint64_t clear, uint64_t propagation, 
 // The MOUNT_ATTR_* bits of mount(2) flags (MS_RDONLY, MS_NOSUID, ...).
 uint64_t mount_attributes(uint64_t flags);
 
+// Whether an overlay took its upper directory: 0, or what was refused. Without room for its work directory it is
+// mounted read-only, and only the kernel's log says so.
+int writable_overlay(int mount, const char* work_dir);
+
 // A file system context that becomes a detached mount.
 class NewFilesystem {
  public:

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kernel/mount.h"
 #include "kernel/syscall_error.h"
 #include "kernel/unique_fd.h"
 
@@ -89,6 +90,8 @@ void mount_overlay(const OverlayMount& overlay) {
   const unsigned attributes = overlay.upper_dir.empty() ? MOUNT_ATTR_RDONLY : 0;
   const UniqueFd mount(static_cast<int>(syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, attributes)));
   if (!mount) throw_errno("fsmount", overlay.target, kStep);
+  const int refused = overlay.upper_dir.empty() ? 0 : writable_overlay(mount.get(), overlay.work_dir.c_str());
+  if (refused < 0) throw SyscallError(-refused, "mkdir", overlay.work_dir, kStep);
   if (syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, overlay.target.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0) {
     throw_errno("move_mount", overlay.target, kStep);
   }

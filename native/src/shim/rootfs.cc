@@ -46,6 +46,15 @@ size_t shared_folder(const std::vector<std::string>& paths, char (&folder)[PATH_
   return length;
 }
 
+// The mount of an overlay, or why it is not one that can be written to.
+int checked(int mount, const RootfsPlan& root) {
+  if (mount < 0 || root.upper_dir.empty()) return mount;
+  const int refused = writable_overlay(mount, root.work_dir.c_str());
+  if (refused == 0) return mount;
+  close(mount);
+  return refused;
+}
+
 bool root_failed(const RootfsPlan& root, const char* complaint, int error, Failure& failure) {
   const char* what = root.bind_source.empty() ? "overlay" : root.bind_source.c_str();
   failure.say("rootfs", error, "mount %s at %s: %s%s%s", what, root.mountpoint.c_str(), error_text(error),
@@ -105,7 +114,7 @@ int Rootfs::mount_by_option_string(const RootfsPlan& root) {
   const char* target = root.mountpoint.c_str();
   if (::mount("overlay", target, "overlay", 0, options) != 0) return -errno;
   const int fd = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  return fd < 0 ? -errno : fd;
+  return fd < 0 ? -errno : checked(fd, root);
 }
 
 int open_overlay(const RootfsPlan& root, char (&complaint)[160]) {
@@ -120,7 +129,7 @@ int open_overlay(const RootfsPlan& root, char (&complaint)[160]) {
   }
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("upperdir", root.upper_dir.c_str());
   if (error >= 0 && !root.upper_dir.empty()) error = overlay.set_directory("workdir", root.work_dir.c_str());
-  const int mount = error < 0 ? error : overlay.create(0);
+  const int mount = error < 0 ? error : checked(overlay.create(0), root);
   if (mount < 0) std::snprintf(complaint, sizeof(complaint), "%s", overlay.complaint());
   // Before 6.7 there is no lowerdir+ (before 6.5 only the creation says so), before 6.13 no directory by descriptor,
   // which long paths need.

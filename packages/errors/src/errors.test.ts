@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { mkdirSync, renameSync } from "node:fs";
 import { describe, it } from "node:test";
 import * as errors from "./index.ts";
 import {
@@ -79,6 +80,34 @@ describe("toEngineError", () => {
     assert.equal(error.kind, "not_found");
     assert.equal(error.message, "outer");
     assert.equal(error.details.resourceId, "c1");
+  });
+
+  it("says of a system call what was refused, as Go does", () => {
+    const refused = (act: () => void): string => {
+      try {
+        act();
+      } catch (error) {
+        return toEngineError(error).message;
+      }
+      return assert.fail("nothing was refused");
+    };
+    assert.equal(
+      refused(() => mkdirSync("/proc/x/y")),
+      "mkdir /proc/x/y: no such file or directory",
+    );
+    assert.equal(
+      refused(() => renameSync("/proc", "/tmp/x")),
+      "rename /proc /tmp/x: device or resource busy",
+    );
+    assert.equal(
+      refused(() => mkdirSync("/proc")),
+      "mkdir /proc: file exists",
+    );
+    const facts = { code: "EROFS", errno: 30, syscall: "openat2", path: "/x" };
+    const addons = Object.assign(new Error("EROFS: openat2 /x: Read-only file system"), facts);
+    assert.equal(toEngineError(addons).message, "openat2 /x: read-only file system");
+    const spawned = Object.assign(new Error("spawn x ENOENT"), { ...facts, code: "ENOENT" });
+    assert.equal(toEngineError(spawned).message, "spawn x ENOENT");
   });
 
   it("accepts values that are no errors", () => {

@@ -25,4 +25,5 @@ export { type ErrorKind, isErrorKind, type KindRow, kinds } from "./kinds.ts";
 export { errnoKind, hasErrno } from "./node-errno.ts";
 export { resolveKind, toEngineError } from "./resolve.ts";
 export { sqliteError, sqliteFull } from "./sqlite.ts";
+export { errnoText } from "./system-call.ts";
 export { grpcCode, httpStatus, kindNames, kindOfGrpcCode } from "./wire.ts";

@@ -1,5 +1,6 @@
 import { EngineError, isEngineError } from "./engine-error.ts";
 import type { ErrorKind } from "./kinds.ts";
+import { systemCallText } from "./system-call.ts";
 
 /** A cause chain longer than this is a cycle. */
 const maxDepth = 32;
@@ -47,12 +48,13 @@ function foreignKind(error: unknown): ErrorKind | undefined {
 
 /**
  * The single door for caught values at an edge: any value as an EngineError, whose message is
- * safe to send. An EngineError comes back as it is; a foreign one keeps its message and is the cause.
+ * safe to send. An EngineError comes back as it is; a foreign one keeps its message (of a system call: in Go's words) and is
+ * the cause.
  */
 export function toEngineError(thrown: unknown): EngineError {
   const error = origin(thrown);
   if (isEngineError(error)) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? (systemCallText(error) ?? error.message) : String(error);
   for (const link of chain(error)) {
     if (isEngineError(link)) {
       return new EngineError(link.kind, message, {

@@ -1,5 +1,5 @@
 /** A small ext4 of its own in a file: one that a test can freeze, or fill to the last block. */
-import { mkdir, open, rm, statfs } from "node:fs/promises";
+import { mkdir, open, rm, statfs, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import { openTempDir } from "@gantry/fs";
@@ -14,6 +14,8 @@ export interface LoopFilesystem extends AsyncDisposable {
   freeze(): Promise<void>;
   /** fsfreeze -u. No error when it is not frozen. */
   thaw(): Promise<void>;
+  /** As the kernel does when it finds the file system damaged; for good. */
+  makeReadOnly(): Promise<void>;
   /** Takes all space but `leaveBytes`; resolves with what gives it back. */
   fill(leaveBytes?: number): Promise<() => Promise<void>>;
 }
@@ -32,7 +34,7 @@ export async function openLoopFilesystem(sizeBytes: number): Promise<LoopFilesys
   await mkdir(point);
   // No share of the space for root only: a full disk is full for us, too.
   await mustRun(["mkfs.ext4", "-q", "-m", "0", image]);
-  await mustRun(["mount", "-o", "loop", image, point]);
+  await mustRun(["mount", "-o", "loop,errors=remount-ro", image, point]);
   const will = await leaveWill(["sh", "-c", giveBack, dir.path]);
   let frozen = false;
   const thaw = async (): Promise<void> => {
@@ -47,6 +49,10 @@ export async function openLoopFilesystem(sizeBytes: number): Promise<LoopFilesys
       frozen = true;
     },
     thaw,
+    async makeReadOnly() {
+      const { stdout } = await mustRun(["findmnt", "-no", "SOURCE", point]);
+      await writeFile(`/sys/fs/ext4/${path.basename(stdout.trim())}/trigger_fs_error`, "test");
+    },
     fill: (leaveBytes = 0) => fill(point, leaveBytes),
     async [Symbol.asyncDispose]() {
       await thaw();

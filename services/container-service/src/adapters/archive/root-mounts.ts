@@ -35,7 +35,12 @@ export function openRootMounts(runDir: string, kernel: MountKernel, logger: Logg
     async mount(id, overlay, binds, folders) {
       const target = path.join(folder, id);
       mkdirSync(target, { mode: 0o700 });
-      await kernel.mountOverlay({ ...overlay, target });
+      try {
+        await kernel.mountOverlay({ ...overlay, target });
+      } catch (error) {
+        rmdirSync(target);
+        throw error;
+      }
       const dispose = (): Promise<void> => unmount(target);
       try {
         // What is bound below must not spread to the peers of where the root lies.

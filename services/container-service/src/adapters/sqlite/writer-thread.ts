@@ -9,6 +9,7 @@ import {
   receiveMessageOnPort,
   workerData,
 } from "node:worker_threads";
+import { toEngineError } from "@gantry/errors";
 import type { LoggedEvent } from "@gantry/events";
 import { type EventTable, openEventTable } from "@gantry/events/event-table";
 import { type TakeBack, takeSteps } from "./folder-work.ts";
@@ -250,7 +251,7 @@ function passes({ code }: WriterFailure): boolean {
 }
 
 function failureOf(error: unknown): WriterFailure {
-  const message = error instanceof Error ? error.message : String(error);
+  const { message } = toEngineError(error);
   const code = error instanceof Error && "errcode" in error ? Number(error.errcode) : 0;
   const errno =
     error instanceof Error && "syscall" in error && "code" in error ? error.code : undefined;

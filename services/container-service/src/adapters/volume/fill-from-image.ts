@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, openSync, readlinkSync } from "node:fs
 import { readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { Readable } from "node:stream";
-import { internal } from "@gantry/errors";
+import { errnoText, internal } from "@gantry/errors";
 import type { DescriptorKernel, PathKernel } from "@gantry/native";
 import { openFillTarget } from "./fill-target.ts";
 import {
@@ -190,9 +190,18 @@ async function readAll(stream: Readable): Promise<string> {
   return text;
 }
 
+/** The program's report of its failure. */
+interface LastWords {
+  readonly message?: string;
+  readonly step?: string;
+  readonly path?: string;
+  /** 0: no system call failed. */
+  readonly errno?: number;
+}
+
 function reason(report: string, exitCode: number | null): string {
   const last = report.trimEnd().split("\n").at(-1) ?? "";
   if (last === "") return `the program ended with ${String(exitCode)}`;
-  const { message = last } = JSON.parse(last) as { message?: string };
-  return message;
+  const { message = last, step = "", path = "", errno = 0 } = JSON.parse(last) as LastWords;
+  return errno === 0 ? message : `${step} ${path}: ${errnoText(errno)}`;
 }

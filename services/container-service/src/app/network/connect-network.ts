@@ -184,15 +184,34 @@ async function connectRunning(
   } catch (error) {
     context.registry.giveBackAddresses(network.id, added.endpoint.live);
     await context.links.detach(container.pid, added.endpoint.live.interfaceName);
-    forgetUnsettled(context, container.id);
+    await takeBack(context, container, networks);
     throw error;
   }
 }
 
-function forgetUnsettled(context: NetworkContext, id: string): void {
-  const networks = context.registry.container(id);
-  if (networks?.unsettled === undefined) return;
-  inBackground(context, "keep endpoints", keep(context, settled(networks), []));
+/** Routes, ports and records as they were without an endpoint that has not come to be. */
+async function takeBack(
+  context: NetworkContext,
+  container: FoundContainer,
+  networks: ContainerNetworks,
+): Promise<void> {
+  const now = context.registry.container(container.id);
+  // One that has ended meanwhile holds nothing.
+  if (now?.started !== true) return;
+  if (now.endpoints.length === networks.endpoints.length) {
+    if (now.unsettled === undefined) return;
+    inBackground(context, "keep endpoints", keep(context, settled(now), []));
+    return;
+  }
+  const left = { ...networks, published: now.published };
+  const placed = placedOf(context, left.endpoints);
+  context.registry.putContainer(left);
+  try {
+    await settle(context, container, left, placed, []);
+  } catch (error) {
+    // What the disk refuses was never written.
+    context.logger.error({ err: error, container: container.id }, "a connect was not taken back");
+  }
 }
 
 const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };

@@ -50,7 +50,12 @@ async function remove(
     actorId: network.id,
     attributes: { name: network.name, type: network.driver },
   };
-  await context.store.commit([change], [event], { durable: true });
+  try {
+    await context.store.commit([change], [event], { durable: true });
+  } catch (error) {
+    context.registry.putNetwork(network);
+    throw error;
+  }
   if (network.driver === "bridge") {
     inBackground(context, "rewrite rules", context.rules.rewrite());
   }

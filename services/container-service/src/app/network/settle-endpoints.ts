@@ -96,11 +96,19 @@ function leadToGateways(networks: ContainerNetworks, gateways: GatewayChoice): b
   return networks.published.every((port) => port.targetIpv4 === ipv4 && port.targetIpv6 === ipv6);
 }
 
-/** Keeps the record and tells the events. */
+/** Keeps the record and tells the events. After an error the record is what it was, unless somebody has changed it since. */
 export async function keep(
   context: NetworkContext,
   networks: ContainerNetworks,
   events: readonly NewEvent[],
 ): Promise<void> {
-  await context.store.commit([context.registry.putContainer(networks)], events);
+  const { registry, store } = context;
+  const before = registry.container(networks.containerId);
+  try {
+    await store.commit([registry.putContainer(networks)], events);
+  } catch (error) {
+    const isOurs = registry.container(networks.containerId) === networks;
+    if (before !== undefined && isOurs) registry.putContainer(before);
+    throw error;
+  }
 }

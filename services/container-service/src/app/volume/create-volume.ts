@@ -1,6 +1,6 @@
 /** Makes a volume, or finds the one of that name. */
 import path from "node:path";
-import { conflict, internal, notFound } from "@gantry/errors";
+import { conflict, internal, notFound, toEngineError } from "@gantry/errors";
 import { anonymousLabel, type VolumeRecord } from "../../domain/volume/records.ts";
 import { checkDriverOptions, checkVolumeName } from "../../domain/volume/volume-rules.ts";
 import { FoldersMissing, type NewEvent } from "../../ports/metadata.ts";
@@ -87,8 +87,20 @@ async function keep(context: VolumeContext, volume: VolumeRecord): Promise<void>
     if (error instanceof FoldersMissing) {
       await store.commit([change], [volumeEvent(volume, "destroy")]);
     }
-    throw error;
+    throw aboutFolders(context, volume.name, error);
   }
+}
+
+/** In dockerd's words, where a folder could not be made; any other error as it is. */
+function aboutFolders({ host }: VolumeContext, name: string, error: unknown): unknown {
+  const { message, cause } = toEngineError(error);
+  const isData = error instanceof FoldersMissing;
+  if (!isData && !(cause instanceof Error && "code" in cause)) return error;
+  const files = host.mountpoint(name);
+  const place = isData ? `data path '${files}'` : `root path '${path.dirname(files)}'`;
+  return internal(`create ${name}: error while creating volume ${place}: ${message}`, {
+    cause: error,
+  });
 }
 
 /** No file system takes a longer name. */
