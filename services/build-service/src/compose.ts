@@ -117,6 +117,7 @@ export function compose(
   const facts = openWorkerFacts(containerChannel, config.network.hostGatewayAddresses);
   const front = openBuildkit({
     ...{ builder, pusher, trees, remote: parts, policy, facts, runDir, logger },
+    historyDir: path.join(paths.dataDir, "history"),
   });
   return {
     services: (data, activity) => [

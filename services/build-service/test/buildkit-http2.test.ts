@@ -4,6 +4,7 @@ import http2 from "node:http2";
 import net from "node:net";
 import { Duplex } from "node:stream";
 import { after, before, describe, test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
 import {
   type CallOptions,
   Code,
@@ -13,10 +14,14 @@ import {
 } from "@connectrpc/connect";
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
 import {
+  type BuildHistoryRecord,
   Control,
+  content,
+  type Descriptor,
   FileSync,
   Packet_PacketType as PacketType,
   Secrets,
+  StatusSchema,
 } from "@gantry/proto/buildkit";
 import {
   type EngineRoots,
@@ -42,14 +47,36 @@ after(async () => {
   await roots[Symbol.asyncDispose]();
 });
 
-const control = () => {
+const controlTransport = () => {
   const createConnection = () => net.connect(roots.config.dockerSocket);
-  const transport = createGrpcTransport({
+  return createGrpcTransport({
     baseUrl: "http://engine",
     nodeOptions: { createConnection },
     idleConnectionTimeoutMs: 100,
   });
-  return createClient(Control, transport);
+};
+
+const control = () => createClient(Control, controlTransport());
+
+const recordsOf = async (
+  client: ReturnType<typeof control>,
+  question: { readonly ref?: string } = {},
+): Promise<BuildHistoryRecord[]> => {
+  const found: BuildHistoryRecord[] = [];
+  for await (const { record } of client.listenBuildHistory({ earlyExit: true, ...question }))
+    if (record !== undefined) found.push(record);
+  return found;
+};
+
+/** A blob, from the store on the control connection. */
+const blob = async (descriptor: Descriptor | undefined): Promise<Buffer> => {
+  assert.ok(descriptor !== undefined);
+  const parts: Uint8Array[] = [];
+  const store = createClient(content.Content, controlTransport());
+  const { digest } = descriptor;
+  assert.equal((await store.info({ digest })).info?.size, descriptor.size);
+  for await (const { data } of store.read({ digest })) parts.push(data);
+  return Buffer.concat(parts);
 };
 
 /** A client's side of a session, served inside of Control.Session. */
@@ -141,13 +168,14 @@ describe("HTTP/2 on docker.sock", () => {
     assert.ok(record[0]?.labels["org.mobyproject.buildkit.worker.snapshotter"]);
   });
 
-  test("remembers no build: its history is empty", async () => {
+  test("remembers nothing before the first build", async () => {
     for await (const event of control().listenBuildHistory({ earlyExit: true })) {
       assert.fail(`there is ${event.record?.ref ?? "something"}`);
     }
-    await assert.rejects(control().updateBuildHistory({ ref: "x", delete: true }), {
+    await assert.rejects(control().updateBuildHistory({ ref: "x", pinned: true }), {
       code: Code.NotFound,
     });
+    await control().updateBuildHistory({ ref: "x", delete: true });
     // Who does not want to leave early hears nothing until he goes.
     const listening = control().listenBuildHistory({}, { timeoutMs: 100 });
     await assert.rejects(
@@ -190,6 +218,56 @@ describe("HTTP/2 on docker.sock", () => {
       await followed;
       assert.deepEqual(asked, ["one"]);
       assert.ok(names.includes("[1/1] SECRET one"), names.join());
+    });
+  });
+
+  test("remembers what it built, and what failed", async () => {
+    const routes = (router: ConnectRouter): void => {
+      router.rpc(FileSync.method.diffCopy, (packets) => dockerfileOf("FAIL\n", packets));
+    };
+    await withSession("remembered", routes, async (client) => {
+      const failing = { session: "remembered", frontend: "dockerfile.v0" };
+      const frontendAttrs = { "build-arg:A": "b" };
+      await assert.rejects(client.solve({ ref: "bad", ...failing, frontendAttrs }));
+      await assert.rejects(client.solve({ ref: "asked", ...failing, internal: true }));
+      const known = await recordsOf(client);
+      assert.deepEqual(
+        known.map(({ ref, error }) => [ref, error?.code]),
+        [
+          ["bad", Code.Unknown],
+          ["build-1", undefined],
+        ],
+      );
+      const [bad, good] = known;
+      assert.deepEqual(bad?.frontendAttrs, frontendAttrs);
+      assert.equal(good?.numTotalSteps, good?.numCompletedSteps);
+
+      // Its progress is told again.
+      const names: string[] = [];
+      for await (const { vertexes } of client.status({ ref: "build-1" }))
+        names.push(...vertexes.filter((each) => each.completed).map((each) => each.name));
+      assert.ok(names.includes("[1/1] SECRET one"), names.join());
+
+      // How it was made, and all of the failure, are blobs.
+      const [attestation] = good?.result?.attestations ?? [];
+      const predicate = JSON.parse((await blob(attestation)).toString("utf8")) as object;
+      assert.equal(
+        (predicate as { buildType: string }).buildType,
+        "https://mobyproject.org/buildkit@v1",
+      );
+      const failure = fromBinary(StatusSchema, await blob(bad?.externalError));
+      assert.ok(failure.details.some(({ typeUrl }) => typeUrl.endsWith("errdefs.Source+json")));
+
+      await client.updateBuildHistory({ ref: "bad", pinned: true });
+      assert.deepEqual(
+        (await recordsOf(client, { ref: "bad" })).map(({ pinned }) => pinned),
+        [true],
+      );
+      await client.updateBuildHistory({ ref: "bad", delete: true });
+      assert.deepEqual(
+        (await recordsOf(client)).map(({ ref }) => ref),
+        ["build-1"],
+      );
     });
   });
 

@@ -15,7 +15,8 @@ export interface BuildkitProxyOptions {
 }
 
 /** Packages of the builder's own protocol. */
-const paths = /^\/moby\.buildkit\.v1\.(?:Control|frontend\.LLBBridge)\//;
+const paths =
+  /^\/(?:moby\.buildkit\.v1\.(?:Control|frontend\.LLBBridge)|containerd\.services\.content\.v1\.Content)\//;
 
 /** Headers that are about one connection only. */
 const connectionHeaders = new Set([":scheme", ":authority", "host", "connection", "keep-alive"]);

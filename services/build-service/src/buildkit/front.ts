@@ -14,6 +14,7 @@ import { CacheView } from "./control/cache-view.ts";
 import { registerControl } from "./control/control-service.ts";
 import { Jobs } from "./control/job.ts";
 import { type RestBuild, type RestEvent, restBuild } from "./control/rest-build.ts";
+import { BuildHistory } from "./history/build-history.ts";
 import { AgentSockets } from "./session/agent-sockets.ts";
 import type { SessionIntroduction } from "./session/session.ts";
 import { SessionRegistry } from "./session/session-registry.ts";
@@ -34,6 +35,8 @@ export interface BuildkitOptions {
   readonly facts: WorkerFacts;
   /** Folder of the service that is gone after a reboot. */
   readonly runDir: string;
+  /** Where builds that have ended are remembered. */
+  readonly historyDir: string;
   readonly logger: Logger;
 }
 
@@ -60,12 +63,13 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
   const agents = new AgentSockets(path.join(options.runDir, "ssh"));
   const jobs = new Jobs();
   const refs = new ResultRefs();
+  const history = new BuildHistory(options.historyDir, logger);
   const tools = { builder, sessions, trees, shared: new SharedTrees(), agents, remote };
   const server = new WireServer({
     logger,
     routes: (router) => {
       const cache = new CacheView(builder);
-      registerControl(router, { jobs, refs, tools, pusher, cache, policy, facts });
+      registerControl(router, { jobs, refs, tools, pusher, history, cache, policy, facts });
       registerBridge(router, { jobs, refs, tools, facts });
     },
   });
@@ -75,7 +79,7 @@ export function openBuildkit(options: BuildkitOptions): BuildkitFront {
       sessions.assertFree(id);
     },
     serveSession: (introduction, connection) => sessions.open(introduction, connection).closed,
-    restBuild: (build, signal) => restBuild({ jobs, refs, tools, pusher }, build, signal),
+    restBuild: (build, signal) => restBuild({ jobs, refs, tools, pusher, history }, build, signal),
     sessions,
     close() {
       server.close();

@@ -39,6 +39,7 @@ const front = openBuildkit({
     hostGateway: () => Promise.resolve(undefined),
   },
   runDir,
+  historyDir: path.join(dataDir, "history"),
   logger,
 });
 const activity = new Activity(3600_000, () => undefined);

@@ -81,6 +81,7 @@ export function registerBridge(router: ConnectRouter, options: BridgeServiceOpti
       if (asked !== undefined) {
         return { result: { metadata: encoded(await answerSubrequest(tools, input, asked)) } };
       }
+      job.recording?.frontend(frontend, attrs);
       const solved = await solveDockerfile(tools, input);
       return { result: resultMessage(solved, bridge.add(solved)) };
     }),

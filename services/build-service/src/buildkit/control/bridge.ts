@@ -1,6 +1,7 @@
 /** The part of a build that the client drives: what it has solved so far, and what it returned. */
 import { randomUUID } from "node:crypto";
 import { EngineError, notImplemented } from "@gantry/errors";
+import type { Platform } from "@gantry/oci";
 import type { BuildResult } from "../../ports/build.ts";
 import type { GraphFiles } from "../solve/client-graph.ts";
 import type { AttestationMaker } from "../solve/provenance.ts";
@@ -10,6 +11,8 @@ export interface Solved {
   readonly result: BuildResult;
   /** Provenance for images of these names. @param stored whether they become images of the engine */
   readonly attest: (names: readonly string[], stored: boolean) => AttestationMaker | undefined;
+  /** What the history tells of how a platform's result was made. */
+  readonly predicate: (platform: Platform) => { readonly type: string; readonly bytes: Uint8Array };
   /** Seconds since the epoch that times are set to; undefined: they are real. */
   readonly sourceDateEpoch: number | undefined;
   /** Results are told apart by platform even if there is only one. */

@@ -1,8 +1,6 @@
 /** The control service: builds, their progress, the cache. Translates only. */
-import { once } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
-import { EngineError } from "@gantry/errors";
 import {
   Control,
   type PruneRequest,
@@ -14,6 +12,7 @@ import {
 import type { GcRule } from "../../app/gc-policy.ts";
 import type { CacheRecord } from "../../ports/build.ts";
 import type { WorkerFacts } from "../../ports/worker-facts.ts";
+import { pastStatus, registerContent, updateHistory } from "../history/history-service.ts";
 import { statusMessage, timestamp } from "../progress/status-message.ts";
 import { toConnectError } from "../wire/server.ts";
 import type { CacheView } from "./cache-view.ts";
@@ -31,7 +30,8 @@ export interface ControlServiceOptions extends OuterSolveOptions {
 
 /** Registers the service. */
 export function registerControl(router: ConnectRouter, options: ControlServiceOptions): void {
-  const { tools, cache, policy, facts } = options;
+  const { tools, cache, policy, facts, history } = options;
+  registerContent(router, history);
   router.service(Control, {
     solve: (request, { signal }) => one(solved(options, request, signal)),
     status: (request, context) => {
@@ -48,13 +48,13 @@ export function registerControl(router: ConnectRouter, options: ControlServiceOp
         record: records.map(usageRecord),
       })),
     prune: (request, { signal }) => many(pruned(cache, request, signal)),
-    listenBuildHistory: ({ earlyExit }, context) => {
+    listenBuildHistory: (request, context) => {
       context.responseHeader.set("buildkit-current-timestamp", new Date().toISOString());
-      return noHistory(earlyExit, context.signal);
+      // The client looks through what it is told for what its filters mean.
+      const limit = request.filter.length > 0 ? 0 : request.limit;
+      return many(history.listen({ ...request, limit }, context.signal));
     },
-    updateBuildHistory: ({ ref }) => {
-      throw toConnectError(new EngineError("not_found", `failed to retrieve ref ${ref}`));
-    },
+    updateBuildHistory: (request) => one(updateHistory(history, request)),
   });
 }
 
@@ -67,20 +67,19 @@ async function solved(
 }
 
 async function* statuses(
-  { jobs }: ControlServiceOptions,
+  { jobs, history }: ControlServiceOptions,
   { ref }: StatusRequest,
   { signal }: HandlerContext,
 ): AsyncGenerator<MessageInitShape<typeof StatusResponseSchema>> {
+  const past = history.find(ref)?.logs;
+  if (past !== undefined) {
+    yield* pastStatus(history, past.digest);
+    return;
+  }
   const job = await jobs.get(ref, signal);
   for await (const batch of job.progress.batches(signal)) {
     yield statusMessage(batch, () => job.source);
   }
-}
-
-/** No build is remembered: there is nothing to tell, now or (unless the client wants to leave) later. */
-async function* noHistory(earlyExit: boolean, signal: AbortSignal): AsyncGenerator<never> {
-  if (earlyExit || signal.aborted) return;
-  await once(signal, "abort");
 }
 
 async function* pruned(

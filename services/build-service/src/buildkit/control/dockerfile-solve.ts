@@ -14,7 +14,7 @@ import {
   readFrontendOptions,
 } from "../solve/frontend-options.ts";
 import { LocalDirectories } from "../solve/local-directories.ts";
-import { provenanceMaker } from "../solve/provenance.ts";
+import { historyPredicate, provenanceMaker } from "../solve/provenance.ts";
 import {
   openRemoteContext,
   type RemoteContext,
@@ -80,6 +80,11 @@ export async function solveDockerfile(tools: SolveTools, input: SolveInput): Pro
       const told = { ref, options, attrs, materials, names, inline, startedMs, built };
       return provenanceMaker(told);
     },
+    predicate: (platform) =>
+      historyPredicate(
+        { ref, options, attrs, materials, names: [], inline: true, startedMs, built },
+        platform,
+      ),
     multiPlatform: options.multiPlatform,
     sourceDateEpoch: options.request.sourceDateEpoch,
   };

@@ -1,5 +1,6 @@
 /** Builds that are running: what is known of each between the calls that are about it. */
 import { EngineError } from "@gantry/errors";
+import type { Recording } from "../history/recorded.ts";
 import { ProgressLog } from "../progress/progress-log.ts";
 import type { WarningSource } from "../progress/status-message.ts";
 import type { Bridge } from "./bridge.ts";
@@ -18,6 +19,8 @@ export class Job {
   readonly #abort = new AbortController();
   readonly #disposals = new AsyncDisposableStack();
   bridge: Bridge | undefined;
+  /** What will be remembered of it; undefined: nothing. */
+  recording: Recording | undefined;
   /** Steps are looked up when the caches that the client named are here. Never rejects. */
   caches: Promise<void> = Promise.resolve();
   /** What the client may ask of its steps, as far as the engine allows it. */

@@ -1,5 +1,7 @@
 /** A whole build: from the client's request, over what it drives itself, to the exported results. */
 import type { SolveRequest } from "@gantry/proto/buildkit";
+import type { BuildHistory } from "../history/build-history.ts";
+import { Recording } from "../history/recorded.ts";
 import { checkCacheTargets, exportCaches } from "../solve/cache-exports.ts";
 import { importCaches } from "../solve/cache-imports.ts";
 import { csvFields } from "../solve/csv.ts";
@@ -21,6 +23,7 @@ export interface OuterSolveOptions {
   readonly refs: ResultRefs;
   readonly tools: SolveTools;
   readonly pusher: ImagePusher;
+  readonly history: BuildHistory;
 }
 
 /** Entitlements that any client may have, as in Docker's default configuration. */
@@ -32,27 +35,40 @@ export async function solve(
   request: SolveRequest,
   clientSignal: AbortSignal,
 ): Promise<ExporterResponse> {
-  const { jobs, refs } = options;
+  const { jobs, history } = options;
   const exporters = exportersOf(request);
   const entitlements = entitlementsOf(request.entitlements);
   const job = jobs.begin(request.ref, request.session, clientSignal);
+  job.entitlements = entitlements;
   try {
-    job.entitlements = entitlements;
     refuseUnsupported(request, exporters);
-    using bridge = new Bridge(refs);
-    job.bridge = bridge;
-    job.caches = importCaches(options.tools, job, request.cache?.imports ?? []);
-    const solved = await solvedBy(options, request, job, bridge);
-    if (solved === undefined) return {};
-    const caches = request.cache?.exports ?? [];
-    const inlineCache = caches.some(({ type }) => type === "inline");
-    const exported = await runExporters(options, job, { ...solved, inlineCache }, exporters);
-    const context = contextOf(options, job, { ...solved, inlineCache }, { type: "", attrs: {} });
-    return { ...exported, ...(await exportCaches(context, caches)) };
+    if (request.internal) return await solveJob(options, request, job, exporters);
+    const recording = new Recording(history, job, request, exporters);
+    job.recording = recording;
+    return await recording.of(() => solveJob(options, request, job, exporters));
   } finally {
     await job.end();
     jobs.forget(job);
   }
+}
+
+async function solveJob(
+  options: OuterSolveOptions,
+  request: SolveRequest,
+  job: Job,
+  exporters: readonly ExporterRequest[],
+): Promise<ExporterResponse> {
+  using bridge = new Bridge(options.refs);
+  job.bridge = bridge;
+  job.caches = importCaches(options.tools, job, request.cache?.imports ?? []);
+  const solved = await solvedBy(options, request, job, bridge);
+  if (solved === undefined) return {};
+  job.recording?.built(solved);
+  const caches = request.cache?.exports ?? [];
+  const inlineCache = caches.some(({ type }) => type === "inline");
+  const exported = await runExporters(options, job, { ...solved, inlineCache }, exporters);
+  const context = contextOf(options, job, { ...solved, inlineCache }, { type: "", attrs: {} });
+  return { ...exported, ...(await exportCaches(context, caches)) };
 }
 
 /** A frontend named in the request is run here; else the client runs what it likes, and returns. */

@@ -78,13 +78,14 @@ export class ProgressLog implements ProgressSink {
     this.#wake();
   }
 
-  /** How many steps there are, were cached, and are done. */
-  counts(): { total: number; cached: number; completed: number } {
+  /** How many steps there are, were cached, and are done, and of what was warned. */
+  counts(): { total: number; cached: number; completed: number; warnings: number } {
     const all = [...this.#vertices.values()];
     return {
       total: all.length,
       cached: all.filter((each) => each.cached).length,
       completed: all.filter((each) => each.completedNano !== undefined).length,
+      warnings: this.#events.filter(({ kind }) => kind === "warning").length,
     };
   }
 

@@ -16,7 +16,7 @@ export interface ProvenanceGraph {
 /** The graph of one platform's manifest; undefined: it is not known. */
 export function shownGraph(
   { result, options, dockerfile }: ProvenanceGraph,
-  { platform, layers }: ExportedManifest,
+  { platform, layers }: Pick<ExportedManifest, "platform" | "layers">,
 ): { readonly config: object; readonly metadata: object } | undefined {
   const name = formatPlatform(platform);
   const tree = result.platforms.find((each) => formatPlatform(each.platform) === name)?.tree;

@@ -27,6 +27,9 @@ export interface ProvenanceInput {
   readonly built: ProvenanceGraph | undefined;
 }
 
+/** What of a manifest stands in a graph. */
+type ShownManifest = Pick<ExportedManifest, "platform" | "layers">;
+
 /** Attributes that `mode=min` leaves out: they may hold what is nobody's business. */
 const privateAttributes = /^(build-arg:|label:|context:|vcs:)/;
 
@@ -51,6 +54,28 @@ export function provenanceMaker(input: ProvenanceInput): AttestationMaker | unde
     return [{ predicateType, statement: new TextEncoder().encode(JSON.stringify(statement)) }];
   };
 }
+
+/** What the history has of a result: all of it, whatever the build wants to be attached to images. */
+export function historyPredicate(
+  input: ProvenanceInput,
+  platform: ExportedManifest["platform"],
+): { readonly type: string; readonly bytes: Uint8Array } {
+  const builder = input.options.provenance?.get("builder-id") ?? "";
+  const provenance = new Map([
+    ["mode", "max"],
+    ["builder-id", builder],
+  ]);
+  const all = { ...input, options: { ...input.options, provenance } };
+  const manifest = { platform, layers: [] };
+  const isNew = isTrue(input.attrs["build-arg:BUILDKIT_HISTORY_PROVENANCE_V1"]);
+  const predicate = isNew ? predicateV1(all, manifest) : predicateV02(all, manifest);
+  return {
+    type: `https://slsa.dev/provenance/${isNew ? "v1" : "v0.2"}`,
+    bytes: new TextEncoder().encode(JSON.stringify(predicate, undefined, 2)),
+  };
+}
+
+const isTrue = (text = ""): boolean => /^(1|t|true)$/i.test(text);
 
 function subjectsOf(names: readonly string[], manifest: ExportedManifest): object[] {
   const digest = { sha256: manifest.digest.replace(/^sha256:/, "") };
@@ -93,10 +118,10 @@ function dependencies(materials: readonly BuildMaterial[]): object[] {
 }
 
 /** The graph, where nothing is left out. */
-const graphOf = (input: ProvenanceInput, manifest: ExportedManifest) =>
+const graphOf = (input: ProvenanceInput, manifest: ShownManifest) =>
   isComplete(input) && input.built !== undefined ? shownGraph(input.built, manifest) : undefined;
 
-function predicateV1(input: ProvenanceInput, manifest: ExportedManifest): object {
+function predicateV1(input: ProvenanceInput, manifest: ShownManifest): object {
   const { options, ref, startedMs, materials } = input;
   const graph = graphOf(input, manifest);
   return {
@@ -126,7 +151,7 @@ function predicateV1(input: ProvenanceInput, manifest: ExportedManifest): object
   };
 }
 
-function predicateV02(input: ProvenanceInput, manifest: ExportedManifest): object {
+function predicateV02(input: ProvenanceInput, manifest: ShownManifest): object {
   const { options, ref, startedMs, materials } = input;
   const graph = graphOf(input, manifest);
   return {
