@@ -1,10 +1,13 @@
 /** Where a registry's API may be reached, in the order in which it is tried. */
+import type { LookupAddress } from "node:dns";
 import { readdirSync, readFileSync } from "node:fs";
+import { isIP } from "node:net";
 import path from "node:path";
 import tls from "node:tls";
 import { hasErrno, internal } from "@gantry/errors";
 import type { TlsChoice } from "./http-client.ts";
-import { InsecureHosts, isLoopback } from "./network-rules.ts";
+import { hostOf, InsecureHosts, isLoopback } from "./network-rules.ts";
+import { resolveBySystem } from "./reach.ts";
 
 /** One way to a registry. */
 export interface Endpoint {
@@ -28,9 +31,9 @@ export interface RegistrySettings {
 /** Finds endpoints. */
 export interface Endpoints {
   /** @param mirrors whether mirrors will do, which is so for pulls only */
-  of(domain: string, mirrors: boolean): readonly Endpoint[];
+  of(domain: string, mirrors: boolean): Promise<readonly Endpoint[]>;
   /** The same for who trusts the registry whatever its certificate says. */
-  insecure(domain: string): readonly Endpoint[];
+  insecure(domain: string): Promise<readonly Endpoint[]>;
   /** Remembers that a host speaks plain HTTP, so that TLS is not tried first each time. */
   isPlain(domain: string): void;
   isInsecure(domain: string): boolean;
@@ -38,7 +41,10 @@ export interface Endpoints {
 
 const hubHost = "registry-1.docker.io";
 
-export function createEndpoints(settings: RegistrySettings): Endpoints {
+export function createEndpoints(
+  settings: RegistrySettings,
+  resolveAll = resolveBySystem,
+): Endpoints {
   const insecure = new InsecureHosts(settings.insecure);
   const contexts = new Map<string, tls.SecureContext>();
   const plain = new Set<string>();
@@ -49,33 +55,49 @@ export function createEndpoints(settings: RegistrySettings): Endpoints {
     return known;
   };
 
-  const direct = (host: string, mirror: boolean, trusted = !insecure.has(host)): Endpoint[] => {
+  /** A name is as insecure as an address that it stands for; who cannot be resolved here is not. */
+  const insecureAddresses = async (domain: string): Promise<LookupAddress[]> => {
+    const host = hostOf(domain);
+    if (insecure.has(domain) || isIP(host.replace(/^\[|\]$/g, "")) !== 0) return [];
+    return insecure.among(await resolveAll(host).catch(() => []));
+  };
+
+  const direct = (
+    host: string,
+    trusted = !insecure.has(host),
+    addresses?: readonly LookupAddress[],
+  ): Endpoint[] => {
     const secure: Endpoint = {
       base: `https://${host}`,
       tls: {
-        context: trusted || !isLoopback(hostName(host)) ? contextOf(host) : undefined,
+        context: trusted || !isLoopback(hostOf(host)) ? contextOf(host) : undefined,
         verify: trusted,
+        addresses,
       },
-      mirror,
+      mirror: false,
       plainFallback: !trusted,
     };
     if (trusted) return [secure];
     const unencrypted: Endpoint = {
       base: `http://${host}`,
-      tls: { context: undefined, verify: false },
-      mirror,
+      tls: { context: undefined, verify: false, addresses },
+      mirror: false,
       plainFallback: false,
     };
     return plain.has(host) ? [unencrypted] : [secure, unencrypted];
   };
 
   return {
-    of(domain, mirrors) {
-      if (domain !== "docker.io") return direct(domain, false);
-      const hub = direct(hubHost, false);
+    async of(domain, mirrors) {
+      if (domain !== "docker.io") {
+        const found = await insecureAddresses(domain);
+        return found.length === 0 ? direct(domain) : direct(domain, false, found);
+      }
+      const hub = direct(hubHost);
       return mirrors ? [...settings.mirrors.map((each) => mirrorOf(each, contextOf)), ...hub] : hub;
     },
-    insecure: (domain) => direct(domain === "docker.io" ? hubHost : domain, false, false),
+    insecure: (domain) =>
+      Promise.resolve(direct(domain === "docker.io" ? hubHost : domain, false)),
     isPlain: (domain) => void plain.add(domain),
     isInsecure: (domain) => insecure.has(domain),
   };
@@ -88,10 +110,6 @@ export function urlAt({ base }: Pick<Endpoint, "base">, target: string): URL {
   const cause = new Error("invalid port");
   const port = /:(\d+)$/.exec(base)?.[1] ?? "";
   throw internal(`Get "${base}/v2/": dial tcp: address ${port}: invalid port`, { cause });
-}
-
-function hostName(domain: string): string {
-  return domain.replace(/:\d+$/, "");
 }
 
 function mirrorOf(address: string, contextOf: (host: string) => tls.SecureContext): Endpoint {

@@ -52,6 +52,28 @@ const get = ({ client, url }: Place, signal = new AbortController().signal) =>
     signal,
   });
 
+describe("a host that is spoken to at some addresses only", () => {
+  it("is reached there, whatever its name leads to", async () => {
+    await using place = await serve((response) => response.end("here"));
+    const url = new URL(place.url);
+    for (const [hostname, address] of [
+      ["registry.invalid", "127.0.0.1"],
+      ["localhost", "127.0.0.2"],
+    ] as const) {
+      url.hostname = hostname;
+      const tls = { context: undefined, verify: false, addresses: [{ address, family: 4 }] };
+      const { signal } = new AbortController();
+      const asked = place.client.send({ method: "GET", url, headers: {}, tls, signal });
+      if (address === "127.0.0.1") {
+        assert.equal((await readBody(await asked, 100)).bytes.toString(), "here");
+      } else {
+        const refused = `dial tcp 127.0.0.2:${url.port}: connect: connection refused`;
+        await assert.rejects(asked, { message: `Get "${url.href}": ${refused}` });
+      }
+    }
+  });
+});
+
 describe("a server that keeps silent", () => {
   it("before its head is left, in Docker's words", async () => {
     await using place = await serve(() => undefined);

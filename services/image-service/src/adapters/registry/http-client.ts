@@ -1,4 +1,5 @@
 /** Requests over node:http and node:https: one try, no redirects, no credentials of its own. */
+import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import http from "node:http";
 import https from "node:https";
@@ -7,7 +8,7 @@ import type { Readable } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { EngineError } from "@gantry/errors";
 import { connectionError } from "./go-errors.ts";
-import { createReach } from "./reach.ts";
+import { createFixedLookup, createReach } from "./reach.ts";
 
 /** TLS towards one host. */
 export interface TlsChoice {
@@ -15,6 +16,8 @@ export interface TlsChoice {
   readonly context: SecureContext | undefined;
   /** False: any certificate will do. */
   readonly verify: boolean;
+  /** The host is spoken to at these only, since it is they that allow what is not verified. Absent: where its name leads. */
+  readonly addresses?: readonly LookupAddress[] | undefined;
 }
 
 /** One request. */
@@ -86,6 +89,10 @@ export function createHttpClient(
     async send(request) {
       if (request.url.port === "0") throw await refusedAtPortZero(request);
       const agent = request.url.protocol === "https:" ? secureAgent(request.tls) : plain;
+      const { addresses } = request.tls;
+      if (addresses !== undefined) {
+        return send(request, agent, limits, createFixedLookup(request.url.hostname, addresses));
+      }
       if (request.sentBy === undefined) return send(request, agent, limits);
       const reach = createReach(request.url.hostname, request.sentBy);
       await reach.checkLiteral();
@@ -111,7 +118,7 @@ function send(
   request: HttpRequest,
   agent: http.Agent,
   limits: HttpLimits,
-  checkedLookup?: LookupFunction,
+  ownLookup?: LookupFunction,
 ): Promise<HttpResponse> {
   const { method, url, called, headers, body, signal } = request;
   return new Promise((resolve, reject) => {
@@ -125,7 +132,7 @@ function send(
       agent,
       signal,
       timeout: limits.idleMs,
-      ...(checkedLookup !== undefined && { lookup: checkedLookup }),
+      ...(ownLookup !== undefined && { lookup: ownLookup }),
     });
     // A request that has no socket yet (a proxy keeps silent) says nothing when it is destroyed.
     const giveUp = (error: Error): void => {

@@ -61,10 +61,15 @@ export class InsecureHosts {
       isIn(this.#ranges, host)
     );
   }
+
+  /** Of what a name resolves to, the addresses that need no verified TLS. */
+  among<Found extends { readonly address: string }>(addresses: readonly Found[]): Found[] {
+    return addresses.filter(({ address }) => isIn(loopback, address) || isIn(this.#ranges, address));
+  }
 }
 
 /** The host of a domain with optional port. */
-function hostOf(domain: string): string {
+export function hostOf(domain: string): string {
   return domain.replace(/:\d+$/, "").toLowerCase();
 }
 

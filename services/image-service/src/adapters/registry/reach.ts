@@ -26,7 +26,7 @@ privateRanges.addSubnet("fc00::", 7, "ipv6");
 /** Resolves a name to all of its addresses. Rejects like dns.lookup. */
 export type ResolveAll = (hostname: string) => Promise<readonly LookupAddress[]>;
 
-const resolveBySystem: ResolveAll = (hostname) =>
+export const resolveBySystem: ResolveAll = (hostname) =>
   new Promise((resolve, reject) => {
     lookup(hostname, { all: true }, (error, addresses) => {
       if (error === null) resolve(addresses);
@@ -67,6 +67,20 @@ export function createReach(host: string, by: string, resolveAll = resolveBySyst
     checkLiteral: async () => {
       if (isIP(name) !== 0) await check([{ address: name }]);
     },
+  };
+}
+
+/** For net.connect: the one host has these addresses and no others. The name of a proxy is looked up. */
+export function createFixedLookup(
+  host: string,
+  addresses: readonly LookupAddress[],
+  resolveAll = resolveBySystem,
+): LookupFunction {
+  const name = bare(host);
+  return (hostname, options, callback) => {
+    answer(hostname, options, callback, async () =>
+      hostname === name ? addresses : await resolveAll(hostname),
+    );
   };
 }
 

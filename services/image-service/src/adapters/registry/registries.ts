@@ -43,7 +43,7 @@ export function createRegistries(options: RegistriesOptions): Registries & { clo
 
     async login(credential, signal) {
       const domain = loginDomain(credential.serverAddress);
-      const candidates = endpoints.of(domain, false);
+      const candidates = await endpoints.of(domain, false);
       for (const [index, endpoint] of candidates.entries()) {
         try {
           return await loginAt(client, { ...endpoint, credential, signal });
@@ -56,7 +56,9 @@ export function createRegistries(options: RegistriesOptions): Registries & { clo
     },
 
     async search(domain, term, limit, credential, signal) {
-      if (domain !== "docker.io") await pingForSearch(client, endpoints.of(domain, false), signal);
+      if (domain !== "docker.io") {
+        await pingForSearch(client, await endpoints.of(domain, false), signal);
+      }
       const query = new URLSearchParams({ q: term, n: String(limit) });
       const response = await session(endpoints, searchDomain(domain), "", false, credential).send({
         method: "GET",

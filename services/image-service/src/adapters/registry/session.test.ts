@@ -48,9 +48,10 @@ it("a request that got another one's token, which is for less, asks for its own"
   const session = new RegistrySession({
     client: { send: (request) => registry.send(request), close: () => undefined },
     endpoints: {
-      of: () => [
-        { base, tls: { context: undefined, verify: true }, mirror: false, plainFallback: false },
-      ],
+      of: () =>
+        Promise.resolve([
+          { base, tls: { context: undefined, verify: true }, mirror: false, plainFallback: false },
+        ]),
       isPlain: () => undefined,
       isInsecure: () => false,
     },

@@ -45,19 +45,19 @@ const retried = new Set([408, 429, 500, 502, 503, 504]);
 
 export class RegistrySession {
   readonly #options: SessionOptions;
-  #candidates: Endpoint[];
+  #candidates: Endpoint[] = [];
+  #found: Promise<void> | undefined;
   #authorization: string | undefined;
   /** An endpoint has answered: no other is tried any more. */
   #settled = false;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#candidates = [...options.endpoints.of(options.domain, options.mirrors)];
     const token = options.credential?.registryToken;
     if (token) this.#authorization = `Bearer ${token}`;
   }
 
-  /** The endpoint in use. */
+  /** The endpoint in use, once a request has been sent. */
   get base(): URL {
     return new URL(this.#endpoint.base);
   }
@@ -70,6 +70,7 @@ export class RegistrySession {
 
   /** Sends until an accepted answer comes. Throws RegistryError for another, and internal for none. */
   async send(request: SessionRequest): Promise<HttpResponse> {
+    await (this.#found ??= this.#find());
     for (;;) {
       const endpoint = this.#endpoint;
       try {
@@ -82,6 +83,11 @@ export class RegistrySession {
         }
       }
     }
+  }
+
+  async #find(): Promise<void> {
+    const { endpoints, domain, mirrors } = this.#options;
+    this.#candidates = [...(await endpoints.of(domain, mirrors))];
   }
 
   /** Whether another endpoint is to be tried after a failure. */
