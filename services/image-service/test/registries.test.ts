@@ -215,6 +215,20 @@ describe("search", () => {
     registry.answer = failing(404);
     await assert.rejects(search({}), { kind: "not_found" });
   });
+
+  it("names the whole URL that got no answer", async () => {
+    await using registry = await startFakeRegistry();
+    registry.answer = ({ url }, response) => {
+      if (url === "/v1/_ping") response.end();
+      else response.destroy();
+      return true;
+    };
+    await using service = await openImageService();
+    await assert.rejects(service.images.searchImages({ term: `${registry.host}/a web` }), {
+      kind: "internal",
+      message: `Get "http://${registry.host}/v1/search?q=a+web&n=25": EOF`,
+    });
+  });
 });
 
 describe("import from a URL", () => {

@@ -12,7 +12,6 @@ import {
   parseReference,
   type Reference,
   repositoryOf,
-  shortDigest,
 } from "@gantry/oci";
 import { isAvailable } from "../domain/image-view.ts";
 import type { Emit } from "../domain/progress.ts";
@@ -139,7 +138,6 @@ async function pullOne(
     const known = store.metadata.names.get(name)?.digest === target.digest;
     const complete = isComplete(store, fetched);
     if (!complete) await pullContent(deps, repository, fetched, hold, request);
-    else if (!known) tellPresent(fetched, request.emit);
     if (request.leaseOwner === "") finish(store, reference, target, fetched);
     else await keep(store, request.leaseOwner, target, fetched);
     await store.metadata.flush();
@@ -148,13 +146,6 @@ async function pullOne(
   } catch (error) {
     store.collector.schedule();
     throw error;
-  }
-}
-
-/** All layers came with another name. */
-function tellPresent({ manifest }: FetchedTarget, emit: Emit): void {
-  for (const digest of new Set(manifest.layers.map((layer) => layer.digest))) {
-    emit({ id: shortDigest(digest), status: "Already exists", detail: {} });
   }
 }
 

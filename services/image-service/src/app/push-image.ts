@@ -262,8 +262,7 @@ class Push {
       .filter((source) => source !== path);
     for (const source of sources.slice(0, 3)) {
       try {
-        if (await this.#repository.mount(digest, source, signal))
-          return shownSource(domain, source);
+        if (await this.#repository.mount(digest, source, signal)) return source;
       } catch (error) {
         // Not being allowed to read there is no reason not to upload.
         if (signal.aborted || !(error instanceof EngineError) || error.kind === "internal")
@@ -339,10 +338,6 @@ async function mediaTypeOf(store: Store, digest: Digest): Promise<string> {
   const document = await store.catalog.document(digest, "");
   if (document.mediaType !== undefined) return document.mediaType;
   return `application/vnd.oci.image.${document.kind}.v1+json`;
-}
-
-function shownSource(domain: string, path: string): string {
-  return familiarRepository({ domain, path });
 }
 
 function explainPush(error: unknown, name: Reference): unknown {

@@ -42,7 +42,10 @@ describe("endpoints of a registry", () => {
       ["lab.example", "10.1.2.3"],
     ] as const) {
       const found = await endpoints.of(domain, false);
-      assert.deepEqual(shown(found), [`https://${domain} unverified`, `http://${domain} unverified`]);
+      assert.deepEqual(shown(found), [
+        `https://${domain} unverified`,
+        `http://${domain} unverified`,
+      ]);
       for (const { tls } of found) assert.deepEqual(tls.addresses, [{ address, family: 4 }]);
     }
     assert.deepEqual(shown(await endpoints.of("unknown.example", false)), [

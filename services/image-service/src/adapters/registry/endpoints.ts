@@ -96,8 +96,7 @@ export function createEndpoints(
       const hub = direct(hubHost);
       return mirrors ? [...settings.mirrors.map((each) => mirrorOf(each, contextOf)), ...hub] : hub;
     },
-    insecure: (domain) =>
-      Promise.resolve(direct(domain === "docker.io" ? hubHost : domain, false)),
+    insecure: (domain) => Promise.resolve(direct(domain === "docker.io" ? hubHost : domain, false)),
     isPlain: (domain) => void plain.add(domain),
     isInsecure: (domain) => insecure.has(domain),
   };

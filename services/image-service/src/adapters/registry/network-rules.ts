@@ -64,7 +64,9 @@ export class InsecureHosts {
 
   /** Of what a name resolves to, the addresses that need no verified TLS. */
   among<Found extends { readonly address: string }>(addresses: readonly Found[]): Found[] {
-    return addresses.filter(({ address }) => isIn(loopback, address) || isIn(this.#ranges, address));
+    return addresses.filter(
+      ({ address }) => isIn(loopback, address) || isIn(this.#ranges, address),
+    );
   }
 }
 

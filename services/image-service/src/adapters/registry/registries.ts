@@ -65,6 +65,7 @@ export function createRegistries(options: RegistriesOptions): Registries & { clo
         target: `/v1/search?${query.toString()}`,
         accept: [200],
         tries: 2,
+        showsQuery: true,
         signal,
       });
       const { bytes, whole } = await readBody(response, maxSearchBytes);

@@ -21,6 +21,8 @@ export interface SessionRequest {
   readonly accept: readonly number[];
   /** Tries in all; requests that change something are tried once. Default 5. */
   readonly tries?: number;
+  /** Whether errors show the query too, which is the user's own. Default false: signed URLs have secrets there. */
+  readonly showsQuery?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -195,6 +197,7 @@ export class RegistrySession {
       const response = await this.#options.client.send({
         method: request.method,
         url,
+        called: request.showsQuery === true && url === first ? url.href : undefined,
         headers: {
           ...request.headers,
           ...(ours && this.#authorization !== undefined && { authorization: this.#authorization }),
