@@ -137,7 +137,8 @@ describe("JSON bodies", () => {
       {},
       "invalid JSON: HostConfig.Memory: expected an integer, got string",
     ],
-    ["no body", "", {}, "config cannot be empty in order to create a container"],
+    ["no body", "", {}, "invalid JSON: got EOF while reading request body"],
+    ["a blank body", " \n", {}, "invalid JSON: got EOF while reading request body"],
     ["null", "null", {}, "config cannot be empty in order to create a container"],
   ];
   for (const [name, body, headers, message] of cases) {
@@ -147,6 +148,12 @@ describe("JSON bodies", () => {
       assert.equal(answer.json().message, message);
     });
   }
+  it("with closing brackets and whatever follows them are taken, as a stream's decoder does", async () => {
+    for (const behind of ["}", "]", " }", "}}x"]) {
+      const answer = await create(`{"Image":"busybox"}${behind}`);
+      assert.equal(answer.status, 201, answer.body);
+    }
+  });
   it("with unknown fields, other cases, and a charset are taken", async () => {
     const answer = await create('{"image":"busybox","Nonsense":{"a":[1]}}', {
       "content-type": "application/json; charset=utf-8",

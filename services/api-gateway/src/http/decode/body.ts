@@ -14,6 +14,11 @@ export class BodyTooLargeError extends EngineError {
   }
 }
 
+/** The error where a body must be, and none is. */
+export function bodyMissing(): EngineError {
+  return invalidArgument("invalid JSON: got EOF while reading request body");
+}
+
 /** Whether the request says that it has a body. */
 export function hasBody(request: IncomingMessage): boolean {
   const { "content-length": length, "transfer-encoding": encoding } = request.headers;
@@ -50,8 +55,9 @@ export async function readJsonValue(
 
 /** A body is a stream to Docker, whose end has a word of its own. */
 function parseBody(text: string): JsonValue {
+  if (/^[ \t\n\r]*$/.test(text)) throw bodyMissing();
   try {
-    return parseJson(text);
+    return parseJson(text, { stream: true });
   } catch (error) {
     const { message } = toEngineError(error);
     if (message !== "invalid JSON: unexpected end of JSON input") throw error;
@@ -84,7 +90,7 @@ export async function readText(request: IncomingMessage, limitBytes: number): Pr
   if (!request.complete && request.httpVersionMajor < 2) {
     throw invalidArgument("invalid JSON: unexpected EOF");
   }
-  if (body.length === 0) throw invalidArgument("invalid JSON: got EOF while reading request body");
+  if (body.length === 0) throw bodyMissing();
   return body.toString();
 }
 

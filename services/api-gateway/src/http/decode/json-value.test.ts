@@ -86,7 +86,14 @@ describe("parseJson", () => {
 
   it("refuses a key given twice, and content after the document", () => {
     assert.throws(() => parseJson('{"a":1,"a":2}'), /duplicate key "a"/);
-    assert.throws(() => parseJson("{} {}"), /^EngineError: unexpected content after JSON$/);
+    for (const stream of [true, false]) {
+      assert.throws(
+        () => parseJson("{} {}", { stream }),
+        /^EngineError: unexpected content after JSON$/,
+      );
+    }
+    assert.throws(() => parseJson("{}}"), /^EngineError: unexpected content after JSON$/);
+    assert.deepEqual(parseJson("[]]", { stream: true }), []);
   });
 
   it("takes __proto__ as a key like any other", () => {

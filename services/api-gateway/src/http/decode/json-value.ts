@@ -35,14 +35,16 @@ export interface JsonOptions {
   readonly limits?: JsonLimits;
   /** Docker's words in front of what is wrong. Default `invalid JSON`. */
   readonly problem?: string;
+  /** Whether the text is a stream to Docker, whose decoder takes no closing bracket behind a value for more of it. */
+  readonly stream?: boolean;
 }
 
 /** Parses one document. Throws invalid_argument, with Docker's words in front. */
 export function parseJson(text: string, options: JsonOptions = {}): JsonValue {
-  const { limits = defaultLimits, problem = "invalid JSON" } = options;
+  const { limits = defaultLimits, problem = "invalid JSON", stream = false } = options;
   const parser = new Parser(text, limits, problem);
   const value = parser.value(0);
-  parser.end();
+  parser.end(stream);
   return value;
 }
 
@@ -85,8 +87,9 @@ class Parser {
     }
   }
 
-  end(): void {
+  end(stream: boolean): void {
     this.#skipBlank();
+    if (stream && /[}\]]/.test(this.#text[this.#at] ?? "")) return;
     if (this.#at < this.#text.length) throw invalidArgument("unexpected content after JSON");
   }
 

@@ -2,6 +2,7 @@
 
 import { invalidArgument } from "@gantry/errors";
 import type { ApiCall } from "../api-call.ts";
+import { bodyMissing, hasBody } from "../decode/body.ts";
 import { decodeCreate } from "../decode/create.ts";
 import { filterSet, readFilters } from "../decode/filters.ts";
 import { decodeRestartPolicy } from "../decode/host-config.ts";
@@ -13,6 +14,7 @@ import { opened } from "../encode/version-gates.ts";
 /** POST /containers/create */
 export async function createContainer(call: ApiCall): Promise<void> {
   const { query, version } = call;
+  if (!hasBody(call.request)) throw bodyMissing();
   const body = await call.optionalJsonBody();
   if (body === undefined || body.isEmpty) {
     throw invalidArgument("config cannot be empty in order to create a container");
