@@ -24,12 +24,26 @@ export class DownloadFailure extends BuildFailure {}
 
 /** A server answered with something else than a file. */
 export class AnswerFailure extends DownloadFailure {
+  readonly status: number;
   /** The classic builder's words. */
   readonly told: string;
 
   constructor(status: number, told: string) {
     super(`invalid response status ${String(status)}`);
+    this.status = status;
     this.told = told;
+  }
+}
+
+/** A repository, or what is wanted of it, could not be fetched. */
+export class RepositoryFailure extends DownloadFailure {
+  /** The classic builder's words. */
+  readonly told: string;
+
+  /** @param said by git, with its code */
+  constructor(message: string, said: string, cause?: unknown) {
+    super(message, undefined, { cause });
+    this.told = `error fetching: ${said}`;
   }
 }
 

@@ -28,6 +28,8 @@ export interface GitOptions {
 /** git has ended with a code other than 0. */
 export class GitFailure extends BuildFailure {
   /** What it said, and its code. */
+  readonly said: string;
+  /** The same in BuildKit's words. */
   readonly told: string;
   /** It was about how much of the history was asked for. */
   readonly isOfDepth: boolean;
@@ -35,7 +37,8 @@ export class GitFailure extends BuildFailure {
   constructor(command: string, stderr: string, code: number | null) {
     const status = `exit status ${String(code)}`;
     super(`git ${command} failed: ${stderr.trim() || status}`);
-    this.told = `git stderr:\n${stderr}: ${status}`;
+    this.said = `${stderr}: ${status}`;
+    this.told = `git stderr:\n${this.said}`;
     this.isOfDepth = /shallow|--depth/.test(stderr);
   }
 }

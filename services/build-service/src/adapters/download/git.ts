@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 import { removeTree } from "@gantry/native";
-import { BuildFailure, DownloadFailure } from "../../domain/build-failure.ts";
+import { BuildFailure, DownloadFailure, RepositoryFailure } from "../../domain/build-failure.ts";
 import { goQuote } from "../../domain/dockerfile/go-quote.ts";
 import type { ContextTree } from "../../ports/build-inputs.ts";
 import type { Downloads } from "../../ports/downloads.ts";
@@ -72,7 +72,10 @@ async function resolve(
   const places = [`refs/heads/${short}`, `refs/tags/${short}^{}`, `refs/tags/${short}`, name];
   const commit = places.map((place) => commits.get(place)).find((each) => each !== undefined);
   if (commit !== undefined) return { commit, name };
-  throw new DownloadFailure(`repository does not contain ref ${name}, output: ${goQuote(listed)}`);
+  throw new RepositoryFailure(
+    `repository does not contain ref ${name}, output: ${goQuote(listed)}`,
+    `fatal: couldn't find remote ref ${name}\n: exit status 128`,
+  );
 }
 
 async function defaultBranch(repository: Repository): Promise<string> {
@@ -95,8 +98,7 @@ async function listRefs(
     return listed;
   } catch (error) {
     if (!(error instanceof GitFailure)) throw error;
-    const message = `${failing} ${remote}: ${error.told}`;
-    throw new DownloadFailure(message, undefined, { cause: error });
+    throw new RepositoryFailure(`${failing} ${remote}: ${error.told}`, error.said, error);
   }
 }
 

@@ -1,7 +1,14 @@
 /** `POST /build`: the request's context becomes a build, whose result is stored as an image. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
-import { internal, invalidArgument, isEngineError, toEngineError } from "@gantry/errors";
+import {
+  EngineError,
+  type ErrorKind,
+  internal,
+  invalidArgument,
+  isEngineError,
+  toEngineError,
+} from "@gantry/errors";
 import { removeTree } from "@gantry/native";
 import { familiarName, parseReference, withDefaultTag } from "@gantry/oci";
 import {
@@ -9,6 +16,7 @@ import {
   BuildFailure,
   DownloadFailure,
   MissingSource,
+  RepositoryFailure,
 } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import { parseDockerfile } from "../../domain/dockerfile/parse.ts";
@@ -77,12 +85,27 @@ export async function openClassicContext(
     return { tree, dockerfile, [Symbol.asyncDispose]: () => tree[Symbol.asyncDispose]() };
   } catch (error) {
     await removeTree(folder);
-    throw refusal(error);
+    throw refusal(error, request.remote);
   }
 }
 
-function refusal(error: unknown): unknown {
+/** Kinds of what a server says instead of giving a context. */
+const answerKinds: ReadonlyMap<number | undefined, ErrorKind> = new Map([
+  [400, "invalid_argument"],
+  [401, "unauthenticated"],
+  [403, "permission_denied"],
+  [404, "not_found"],
+]);
+
+function refusal(error: unknown, remote: string): unknown {
   if (isEngineError(error)) return error;
+  if (error instanceof RepositoryFailure) return internal(error.told, { cause: error });
+  if (error instanceof DownloadFailure && /^https?:/.test(remote)) {
+    const answer = error instanceof AnswerFailure ? error : undefined;
+    const message = `error downloading remote context ${remote}: ${answer?.told ?? error.message}`;
+    const kind = answerKinds.get(answer?.status) ?? "internal";
+    return new EngineError(kind, message, { cause: error });
+  }
   if (error instanceof BuildFailure) return internal(error.message, { cause: error });
   return error;
 }
