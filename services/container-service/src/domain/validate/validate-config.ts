@@ -65,8 +65,4 @@ function validateHealthcheck(health: HealthConfig): void {
     }
   }
   if (health.retries < 0) throw invalidArgument("Retries in Healthcheck cannot be negative");
-  const kind = health.test?.values[0];
-  if (kind !== undefined && !["NONE", "CMD", "CMD-SHELL"].includes(kind)) {
-    throw invalidArgument(`unknown type "${kind}" in Healthcheck`);
-  }
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { ContainerConfigSchema, HostConfigSchema, ResourcesSchema } from "@gantry/proto/container";
+import { healthCheckOf } from "../health-check.ts";
 import type { HostFacts, KernelFeatures } from "../host-facts.ts";
 import { normalizeResources } from "./normalize-resources.ts";
 import { validateConfig } from "./validate-config.ts";
@@ -60,7 +61,6 @@ describe("validation of a configuration", () => {
     [{ volumes: [""] }, "invalid volume specification: destination can't be '/'"],
     [{ healthcheck: { intervalNs: 5n } }, "Interval in Healthcheck cannot be less than 1ms"],
     [{ healthcheck: { retries: -1 } }, "Retries in Healthcheck cannot be negative"],
-    [{ healthcheck: { test: { values: ["WHAT"] } } }, 'unknown type "WHAT" in Healthcheck'],
   ];
   for (const [config, message] of rows) {
     it(`refuses ${JSON.stringify(config, (_, each: unknown) => (typeof each === "bigint" ? Number(each) : each))}`, () => {
@@ -72,6 +72,16 @@ describe("validation of a configuration", () => {
       );
     });
   }
+
+  it("takes a health check of no known kind, which is none", () => {
+    for (const values of [["WHAT", "x"], [""], ["cmd", "true"]]) {
+      const config = create(ContainerConfigSchema, { healthcheck: { test: { values } } });
+      assert.doesNotThrow(() => {
+        validateConfig(config);
+      });
+      assert.equal(healthCheckOf(config), undefined);
+    }
+  });
 });
 
 describe("validation of a host configuration", () => {
