@@ -60,6 +60,34 @@ describe("applyChanges", () => {
     assert.deepEqual(config, { Env: ["A=0", "B=1"], Cmd: ["old"] });
   });
 
+  it("takes an empty command or entry point for none, but for a CMD without anything", () => {
+    const config = { Cmd: ["old"], Entrypoint: ["enter"] };
+    assert.deepEqual(applyChanges({ Cmd: ["old"] }, ["CMD []"]), { Cmd: ["old"] });
+    assert.deepEqual(applyChanges(config, ["CMD []"]), { Entrypoint: ["enter"] });
+    assert.deepEqual(applyChanges(config, ["CMD"]), { ...config, Cmd: ["/bin/sh", "-c"] });
+    for (const line of ["ENTRYPOINT", "ENTRYPOINT []"])
+      assert.deepEqual(applyChanges(config, [line]), config);
+  });
+
+  for (const [bad, message] of [
+    ["", "file with no instructions"],
+    ["# nothing", "file with no instructions"],
+    ["WORKDIR", "WORKDIR requires exactly one argument"],
+    ["USER", "USER requires exactly one argument"],
+    ["STOPSIGNAL", "STOPSIGNAL requires exactly one argument"],
+    ["VOLUME", "VOLUME requires at least one argument"],
+    ["VOLUME []", "VOLUME requires at least one argument"],
+    ['VOLUME [""]', "VOLUME specified can not be an empty string"],
+    ['VOLUME /a ""', "VOLUME specified can not be an empty string"],
+    ['WORKDIR ""', "cannot normalize nothing"],
+    ["EXPOSE 80/foo", "Invalid proto: foo"],
+    ["EXPOSE 82-80", "Invalid containerPort: 82-80"],
+  ] as const) {
+    it(`says of ${bad === "" ? "nothing" : bad}: ${message}`, () => {
+      assert.throws(() => applyChanges({}, [bad]), { kind: "invalid_argument", message });
+    });
+  }
+
   for (const bad of [
     "RUN x",
     "EXPOSE x",

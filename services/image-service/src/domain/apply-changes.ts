@@ -16,21 +16,40 @@ function variablesOf(config: ConfigObject): Lookup {
 /** Applies instructions in order to a copy. Throws invalid_argument with Docker's words. */
 export function applyChanges(config: ConfigObject, changes: readonly string[]): ConfigObject {
   const result: ConfigObject = structuredClone(config);
-  for (const line of changes.flatMap((each) => each.split("\n"))) {
-    const trimmed = line.trim();
-    if (trimmed === "") continue;
+  const lines = changes
+    .flatMap((each) => each.split("\n"))
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  if (changes.length > 0 && lines.length === 0) throw invalidArgument("file with no instructions");
+  for (const trimmed of lines) {
     const [, word = "", text = ""] = /^(\S+)\s*(.*)$/s.exec(trimmed) ?? [];
     const change = verbs.get(word.toUpperCase());
     if (change === undefined) throw invalidArgument(`${word} is not a valid change command`);
     if (text === "" && !/^(?:CMD|ENTRYPOINT)$/i.test(word)) {
-      throw invalidArgument(`${word.toUpperCase()} requires at least one argument`);
+      const count = /^(?:STOPSIGNAL|USER|WORKDIR)$/i.test(word) ? "exactly" : "at least";
+      throw invalidArgument(`${word.toUpperCase()} requires ${count} one argument`);
     }
     change(result, text);
   }
   return result;
 }
 
-const shell = (text: string): string[] => (text === "" ? [] : ["/bin/sh", "-c", text]);
+const shell = (text: string): string[] => ["/bin/sh", "-c", ...(text === "" ? [] : [text])];
+
+/** An empty one is none: what there was stays, unless an entry point would get it as arguments. */
+function command(config: ConfigObject, text: string): void {
+  const words = jsonWords(text) ?? shell(text);
+  if (words.length > 0) config["Cmd"] = words;
+  else if (((config["Entrypoint"] ?? []) as string[]).length > 0) delete config["Cmd"];
+}
+
+/** An empty one is none: what there was stays. A new one does not run with the old one's arguments. */
+function entryPoint(config: ConfigObject, text: string): void {
+  const words = text === "" ? [] : (jsonWords(text) ?? shell(text));
+  if (words.length === 0) return;
+  config["Entrypoint"] = words;
+  delete config["Cmd"];
+}
 
 function addKeys(config: ConfigObject, member: string, keys: readonly string[]): void {
   const known = (config[member] ?? {}) as Record<string, unknown>;
@@ -59,8 +78,12 @@ function expose(config: ConfigObject, text: string): void {
   const ports = splitWords(text, variablesOf(config)).flatMap((word) => {
     const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word);
     const [low, high] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? match?.[1] ?? 0)];
+    const [, number = word, protocolText = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(word) ?? [];
+    if (!/^(?:tcp|udp|sctp|)$/i.test(protocolText)) {
+      throw invalidArgument(`Invalid proto: ${protocolText}`);
+    }
     if (match === null || low < 1 || high > 65_535 || high < low) {
-      throw invalidArgument(`invalid containerPort: ${word}`);
+      throw invalidArgument(`Invalid containerPort: ${number}`);
     }
     const protocol = (match[3] ?? "tcp").toLowerCase();
     return Array.from({ length: high - low + 1 }, (_, index) => `${low + index}/${protocol}`);
@@ -71,6 +94,7 @@ function expose(config: ConfigObject, text: string): void {
 function workingDir(config: ConfigObject, text: string): void {
   const current = typeof config["WorkingDir"] === "string" ? config["WorkingDir"] : "";
   const word = expandText(text, variablesOf(config));
+  if (word === "") throw invalidArgument("cannot normalize nothing");
   const parts: string[] = [];
   for (const part of (word.startsWith("/") ? word : `${current}/${word}`).split("/")) {
     if (part === "..") parts.pop();
@@ -83,10 +107,14 @@ const expanded = (config: ConfigObject, text: string): string =>
   expandText(text, variablesOf(config));
 
 function volumesOf(config: ConfigObject, text: string): string[] {
-  const words = jsonWords(text);
-  return words === undefined
-    ? splitWords(text, variablesOf(config))
-    : words.map((word) => expanded(config, word));
+  const list = jsonWords(text);
+  const words =
+    list === undefined
+      ? splitWords(text, variablesOf(config))
+      : list.map((word) => expanded(config, word));
+  if (words.length === 0) throw invalidArgument("VOLUME requires at least one argument");
+  if (words.includes("")) throw invalidArgument("VOLUME specified can not be an empty string");
+  return words;
 }
 
 const healthDurations: Readonly<Record<string, string>> = {
@@ -134,15 +162,8 @@ function durationNano(text: string): number {
 }
 
 const verbs: ReadonlyMap<string, Change> = new Map<string, Change>([
-  ["CMD", (config, text) => void (config["Cmd"] = jsonWords(text) ?? shell(text))],
-  [
-    "ENTRYPOINT",
-    (config, text) => {
-      config["Entrypoint"] = jsonWords(text) ?? shell(text);
-      // A new entry point does not run with the old one's arguments.
-      delete config["Cmd"];
-    },
-  ],
+  ["CMD", command],
+  ["ENTRYPOINT", entryPoint],
   ["ENV", setEnv],
   ["LABEL", setLabels],
   ["EXPOSE", expose],
