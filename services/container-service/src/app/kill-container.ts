@@ -7,7 +7,7 @@ import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
 import { giveUpRestart } from "./schedule-restart.ts";
 import { settledInTime, startGraceMs } from "./settled.ts";
-import { sendSignal, stopSignalOf } from "./stop-container.ts";
+import { sendSignal } from "./stop-container.ts";
 
 const sigkill = 9;
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
@@ -20,11 +20,12 @@ export async function killContainer(app: App, reference: string, signal: string)
     "the linux daemon does not support signal ",
   );
   await settledInTime(app, entry, startGraceMs);
+  const { stopSignal } = entry.record.config;
+  // As in dockerd: whatever a container without a stop signal of its own gets, it is not to run again.
+  const isStop = number === sigkill || stopSignal === "" || number === parseSignal(stopSignal);
   if (entry.record.state.status === "restarting") {
     // Nothing runs that could get the signal: it says only whether there is to be a next run.
-    const { stopSignal } = entry.record.config;
-    const ends = number === sigkill || stopSignal === "" || number === parseSignal(stopSignal);
-    if (ends) await giveUpRestart(app, entry);
+    if (isStop) await giveUpRestart(app, entry);
     return;
   }
   if (!isLive(entry.record.state)) {
@@ -34,7 +35,6 @@ export async function killContainer(app: App, reference: string, signal: string)
     await forceStop(app, entry);
     return;
   }
-  const isStop = number === parseSignal(stopSignalOf(entry));
   if (isStop) entry.intent = "stop";
   await sendSignal(app, entry, number, isStop);
   await app.store.settled();
