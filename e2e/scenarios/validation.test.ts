@@ -55,6 +55,11 @@ const containerRows: readonly Row[] = [
     message: "checkpoint is only supported in experimental mode",
   },
   {
+    ...{ method: "POST", path: "/containers/create", status: 500 },
+    body: { Image: "busybox", HostConfig: { SecurityOpt: ["systempaths=unconfined"] } },
+    message: 'invalid --security-opt 2: "systempaths=unconfined"',
+  },
+  {
     ...{ method: "POST", path: "/containers/nope/kill", status: 404 },
     message: "cannot kill container: nope: No such container: nope",
   },

@@ -1,6 +1,6 @@
 /** What a create leaves open, filled in as Docker shows it in inspect. */
+import { internal } from "@gantry/errors";
 import type { HostConfig, StringList } from "../domain/nouns.ts";
-import { parseSecurityOptions } from "../domain/security-options.ts";
 import { normalizeResources } from "../domain/validate/normalize-resources.ts";
 import type { App } from "./context.ts";
 
@@ -58,15 +58,20 @@ function completePaths(
   app: App,
   given: HostConfig,
 ): Pick<HostConfig, "maskedPaths" | "readonlyPaths"> {
-  const { systemPathsUnconfined } = parseSecurityOptions(given.securityOpt?.values ?? []);
+  refuseSystemPaths(given.securityOpt?.values ?? []);
   const { maskedPaths, readonlyPaths } = app.runtimeDefaults;
   if (given.privileged)
     return { maskedPaths: given.maskedPaths, readonlyPaths: given.readonlyPaths };
-  const none = systemPathsUnconfined ? list([]) : undefined;
   return {
-    maskedPaths: given.maskedPaths ?? none ?? list(maskedPaths),
-    readonlyPaths: given.readonlyPaths ?? none ?? list(readonlyPaths),
+    maskedPaths: given.maskedPaths ?? list(maskedPaths),
+    readonlyPaths: given.readonlyPaths ?? list(readonlyPaths),
   };
+}
+
+/** The CLI makes empty lists of paths of it; a daemon does not know it. */
+function refuseSystemPaths(options: readonly string[]): void {
+  const asked = options.find((option) => /^systempaths[=:]/.test(option));
+  if (asked !== undefined) throw internal(`invalid --security-opt 2: "${asked}"`);
 }
 
 function list(values: readonly string[]): StringList {
