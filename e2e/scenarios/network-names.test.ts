@@ -6,7 +6,7 @@ import { untilPasses } from "@gantry/testkit/until-passes";
 import { useNetworkBed } from "../src/network-bed.ts";
 
 const bed = useNetworkBed();
-const { docker, sleeper, placeOf, addressOf, lookup } = bed;
+const { docker, refusal, sleeper, placeOf, addressOf, lookup } = bed;
 
 describe("names", () => {
   it("are those of containers, aliases, short IDs and links, forwards and backwards", async () => {
@@ -185,6 +185,27 @@ describe("names", () => {
     assert.match(hosts, new RegExp(`^${await addressOf("app", "bridge", "Gateway")}\tme$`, "m"));
     assert.match(hosts, /^192\.0\.2\.9\tfar$/m);
     assert.match(await docker("exec", "app", "ping", "-c1", "-W2", "store"), / 0% packet loss/);
+  });
+
+  it("follow a link's container through a change of its name", async () => {
+    await sleeper("db");
+    await sleeper("app", "--link", "db:store", "--link", "db");
+    await docker("rename", "db", "base");
+    const links = ["inspect", "-f", "{{json .HostConfig.Links}}", "app"];
+    assert.deepEqual((JSON.parse(await docker(...links)) as string[]).toSorted(), [
+      "/base:/app/db",
+      "/base:/app/store",
+    ]);
+    await docker("restart", "-t", "0", "app");
+    const hosts = await docker("exec", "app", "cat", "/etc/hosts");
+    const address = await addressOf("base", "bridge");
+    for (const alias of ["store", "db"])
+      assert.match(hosts, new RegExp(`^${address}\t${alias} [0-9a-f]{12} base$`, "m"));
+    await docker("stop", "-t", "0", "base");
+    assert.match(
+      await refusal("restart", "-t", "0", "app"),
+      /Cannot link to a non running container: \/base AS \/app\/(?:store|db)$/,
+    );
   });
 
   it("are, for a link to who shares another's network, that one's", async () => {

@@ -1,5 +1,6 @@
-/** `container:<name>` in namespace modes is kept as `container:<id>`. */
-import { hasKind, invalidArgument } from "@gantry/errors";
+/** `container:<name>` in namespace modes is kept as `container:<id>`, and so are the containers of links: names change. */
+import { hasKind, invalidArgument, isEngineError } from "@gantry/errors";
+import { isWord, parseLink } from "../domain/network/declare-rules.ts";
 import type { HostConfig } from "../domain/nouns.ts";
 import type { App } from "./context.ts";
 
@@ -9,12 +10,29 @@ const prefix = "container:";
 export function resolveNamespaceReferences(app: App, hostConfig: HostConfig): HostConfig {
   const resolve = (mode: string): string =>
     mode.startsWith(prefix) ? `${prefix}${idOf(app, mode.slice(prefix.length))}` : mode;
+  const { links } = hostConfig;
   return {
     ...hostConfig,
+    ...(links === undefined
+      ? {}
+      : { links: { ...links, values: links.values.map((link) => resolvedLink(app, link)) } }),
     networkMode: laterResolved(app, hostConfig.networkMode),
     ipcMode: resolve(hostConfig.ipcMode),
     pidMode: resolve(hostConfig.pidMode),
   };
+}
+
+/** What is wrong with a link is told when its networks are declared. */
+function resolvedLink(app: App, link: string): string {
+  try {
+    const { container, alias } = parseLink(link);
+    return container === "" || !isWord(alias)
+      ? link
+      : `${app.registry.find(container).id}:${alias}`;
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    return link;
+  }
 }
 
 /** A container whose network is to be shared is missed by the start, not by the create. */

@@ -202,14 +202,15 @@ function linkEntries(
   members: readonly Member[],
 ): HostsEntry[] {
   return (container.hostConfig.links?.values ?? []).map(parseLink).flatMap((link) => {
-    const linkedId = namespaceOwner(context, context.directory.find(link.container).id);
+    const linked = context.directory.find(link.container);
+    const linkedId = namespaceOwner(context, linked.id);
     const member = members.find((each) => each.container.containerId === linkedId);
     if (member === undefined) {
       if (context.registry.container(linkedId)?.started === true) {
         throw internal(`container ${linkedId} not attached to default bridge network`);
       }
       throw internal(
-        `Cannot link to a non running container: /${link.container} AS /${container.name}/${link.alias}`,
+        `Cannot link to a non running container: /${linked.name} AS /${container.name}/${link.alias}`,
       );
     }
     const { hostname, name, containerId } = member.container;
