@@ -290,6 +290,16 @@ describe("networks that the raw API makes", () => {
   const shown = async (): Promise<ShownNetwork> =>
     JSON.parse((await ask(bed.engine, { path: "/networks/quay" })).body) as ShownNetwork;
 
+  it("tell their families in every version", async () => {
+    for (const version of ["v1.24", "v1.47", "v1.51"]) {
+      const one = await ask(bed.engine, { path: `/${version}/networks/bridge` });
+      const list = await ask(bed.engine, { path: `/${version}/networks` });
+      const [first] = JSON.parse(list.body) as ShownNetwork[];
+      assert.equal((JSON.parse(one.body) as ShownNetwork).EnableIPv4, true, version);
+      assert.equal(first?.EnableIPv4, true, version);
+    }
+  });
+
   it("have a subnet in every configuration", async () => {
     const [status, message] = await make('{"Name":"quay","IPAM":{"Config":[null]}}');
     assert.equal(status, 400);

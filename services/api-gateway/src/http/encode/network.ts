@@ -12,7 +12,7 @@ export function encodeNetworkSummary(network: Network, version: number): JsonOut
     Created: rfc3339(network.createdNano),
     Scope: network.scope,
     Driver: network.driver,
-    EnableIPv4: opened("enableIpv4", version) ? network.enableIpv4 : undefined,
+    EnableIPv4: network.enableIpv4,
     EnableIPv6: network.enableIpv6,
     IPAM: encodeIpam(network),
     Internal: network.internal,

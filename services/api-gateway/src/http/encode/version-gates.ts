@@ -50,7 +50,7 @@ export const gates = {
   pushPlatform: { since: 46, what: "push takes a platform" },
   listManifests: { since: 47, what: "image list shows manifests on request" },
   descriptors: { since: 48, what: "images show Descriptor, and inspect manifests on request" },
-  enableIpv4: { since: 48, what: "networks have EnableIPv4" },
+  enableIpv4: { since: 48, what: "networks can be made without IPv4" },
   gwPriority: { since: 48, what: "endpoints take GwPriority" },
   imageMounts: { since: 48, what: "mounts of type image" },
   imagePlatform: { since: 48, what: "history, load and save take a platform" },
