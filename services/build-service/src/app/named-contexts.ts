@@ -1,6 +1,8 @@
 /** Trees that the client gives a name for: images, and files. */
 import type { Platform } from "@gantry/oci";
+import { BuildFailure } from "../domain/build-failure.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
+import type { LineRange } from "../domain/dockerfile/syntax-error.ts";
 import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import type { ContextSource } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
@@ -11,6 +13,17 @@ import type { PlanContext } from "./plan-context.ts";
 /** What a build was given under a name. */
 export function namedContext({ inputs }: PlanContext, name: string): ContextSource | undefined {
   return inputs.namedContexts.get(name.toLowerCase());
+}
+
+/** A named context that there is. Throws BuildFailure for others. @param lines of who wants it */
+export function knownContext(
+  context: PlanContext,
+  name: string,
+  lines: LineRange | undefined,
+): Exclude<ContextSource, { kind: "unknown" }> | undefined {
+  const source = namedContext(context, name);
+  if (source?.kind !== "unknown") return source;
+  throw new BuildFailure(`unsupported context source ${source.scheme} for ${name}`, lines);
 }
 
 /** The image of a named context, as a vertex of its own. */

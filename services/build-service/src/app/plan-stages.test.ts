@@ -48,6 +48,7 @@ async function plan(
     target?: string;
     config?: RunConfig;
     platforms?: readonly Platform[];
+    contexts?: BuildInputs["namedContexts"];
   } = {},
 ): Promise<{ planned: PlannedStage; asked: string[] }> {
   const file = splitStages(parseDockerfile(lines.join("\n")));
@@ -60,7 +61,8 @@ async function plan(
       buildArgs: new Map(Object.entries(options.args ?? {})),
       platforms: options.platforms ?? [],
     },
-    ...{ inputs, file, escape: "\\", target, style: "buildkit" },
+    inputs: { ...inputs, namedContexts: options.contexts ?? new Map() },
+    ...{ file, escape: "\\", target, style: "buildkit" },
     platform: options.platforms?.at(-1) ?? hostPlatform(),
     fullName: (reference) => `full/${reference}`,
     base(reference) {
@@ -83,6 +85,31 @@ async function plan(
 const names = ({ state }: PlannedStage): string[] =>
   reachable([state.tree]).map(({ name }) => name);
 const history = ({ state }: PlannedStage) => state.document.history.map((item) => item.created_by);
+
+describe("a named context of a kind that is not known", () => {
+  const contexts = new Map([["base", { kind: "unknown", scheme: "target" } as const]]);
+  const message = "unsupported context source target for base";
+  for (const [who, lines, line] of [
+    ["FROM", ["FROM base"], 1],
+    ["COPY", ["FROM x", "COPY --from=base /x /y"], 2],
+    ["a stage of its name", ["FROM x AS base", "FROM base", "RUN b"], 2],
+    ["RUN, which is not told", ["FROM x", "RUN --mount=from=base,target=/x b"], undefined],
+  ] as const) {
+    it(`is refused where it is wanted: by ${who}`, async () => {
+      await assert.rejects(plan(lines, { contexts }), (error: unknown) => {
+        assert.ok(error instanceof BuildFailure);
+        assert.equal(error.message, message);
+        assert.equal(error.lines?.first, line);
+        return true;
+      });
+    });
+  }
+
+  it("may be there when nobody wants it", async () => {
+    const { asked } = await plan(["FROM x", "RUN y"], { contexts });
+    assert.deepEqual(asked, ["x"]);
+  });
+});
 
 describe("stages", () => {
   it("that the target does not need are not even looked up", async () => {

@@ -12,7 +12,13 @@ import { type Vertex, vertexOf } from "../domain/solver/vertex.ts";
 import { imageVertex } from "./base-states.ts";
 import { findImage, resolvedName } from "./find-image.ts";
 import { globalArguments } from "./global-arguments.ts";
-import { contextFiles, contextImage, filesVertex, namedContext } from "./named-contexts.ts";
+import {
+  contextFiles,
+  contextImage,
+  filesVertex,
+  knownContext,
+  namedContext,
+} from "./named-contexts.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { BegunStage, PlannedStage, PlannedStep } from "./planned-stage.ts";
 import { StageBases } from "./stage-bases.ts";
@@ -177,7 +183,8 @@ export class StagePlanner {
   }
 
   async #tree(name: string, by: Instruction, path: readonly Stage[]): Promise<Vertex> {
-    const named = namedContext(this.#context, name);
+    // Of mounts the instruction isn't told.
+    const named = knownContext(this.#context, name, by.kind === "RUN" ? undefined : by.lines);
     if (named?.kind === "local" || named?.kind === "remote") {
       return await contextFiles(name, named);
     }

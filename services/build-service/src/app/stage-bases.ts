@@ -12,7 +12,7 @@ import type { ContextSource } from "../ports/build-inputs.ts";
 import type { BaseImage } from "../ports/layers.ts";
 import { copiedAll, emptyState, imageVertex, startingDocument } from "./base-states.ts";
 import { findImage, resolvedName } from "./find-image.ts";
-import { contextFiles, contextImage, namedContext } from "./named-contexts.ts";
+import { contextFiles, contextImage, knownContext } from "./named-contexts.ts";
 import type { PlanContext } from "./plan-context.ts";
 import type { PlannedStage } from "./planned-stage.ts";
 import type { StageFacts } from "./stage-facts.ts";
@@ -45,7 +45,9 @@ export class StageBases {
     const name = this.#facts.baseName(stage);
     const platform = this.#facts.platformOf(stage);
     const earlier = this.#facts.earlierStage(stage, name);
-    const named = namedContext(this.#context, name);
+    // A stage of a context's name is that context.
+    if (stage.named) knownContext(this.#context, stage.name, stage.from.lines);
+    const named = knownContext(this.#context, name, stage.from.lines);
     if (named === undefined && earlier !== undefined) {
       const { state } = await plan(earlier);
       const taken = takeTriggers({ ...state, hasCommand: false }, stage);

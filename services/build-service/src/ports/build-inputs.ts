@@ -76,7 +76,9 @@ export type ContextSource =
   /** An image in a layout that the client has. */
   | ({ readonly kind: "layout" } & LayoutImage)
   /** The result of a build that ran before, not disposed while this one runs (bake's linked targets). */
-  | { readonly kind: "result"; readonly result: BuildResult };
+  | { readonly kind: "result"; readonly result: BuildResult }
+  /** Of a scheme that none of ours is, such as a target that was not built. Whoever wants it fails. */
+  | { readonly kind: "unknown"; readonly scheme: string };
 
 /** A credential for a registry. Never logged. */
 export interface Credential {

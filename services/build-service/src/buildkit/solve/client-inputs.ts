@@ -1,5 +1,4 @@
 /** What a build reads from its client, over the session. */
-import { notImplemented } from "@gantry/errors";
 import type { BuildResult } from "../../ports/build.ts";
 import type { BuildInputs, ContextSource } from "../../ports/build-inputs.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
@@ -148,7 +147,7 @@ function namedContext(from: ClientInputsOptions, name: string, value: string): C
   const files = input === undefined ? undefined : from.files.get(input);
   if (files !== undefined) return filesAt(files);
   if (/^(git|https?):\/\/|^git@/.test(value)) return { kind: "remote", url: value };
-  throw notImplemented(`unsupported context source ${value}`);
+  return { kind: "unknown", scheme: value.split(":")[0] ?? "" };
 }
 
 /** Lines of a named context's own `.dockerignore`. */
