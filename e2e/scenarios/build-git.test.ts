@@ -80,6 +80,29 @@ describe("a repository", () => {
     });
   }
 
+  it("must be at the commit that its URL says", async () => {
+    const add = async (query: string): Promise<Ran> => {
+      const folder = path.join(engine.root, "add");
+      await mkdir(folder, { recursive: true });
+      await writeFile(
+        path.join(folder, "Dockerfile"),
+        `FROM scratch\nADD ${server.url}${query} /\n`,
+      );
+      return await build(["-o", `type=local,dest=${path.join(folder, "out")}`, folder]);
+    };
+    const good = await add(`?branch=feature/x&checksum=${commit.slice(0, 12)}&submodules=0`);
+    assert.equal(good.code, 0, good.stderr);
+    const out = path.join(engine.root, "add/out");
+    assert.equal(await readFile(path.join(out, "who"), "utf8"), "feature\n");
+    await assert.rejects(readFile(path.join(out, "module/inside")), { code: "ENOENT" });
+    for (const word of ["commit", "checksum"]) {
+      const bad = await add(`?ref=feature/x&${word}=deadbeef`);
+      assert.equal(bad.code, 1);
+      const text = `expected checksum to match deadbeef, got ${commit}`;
+      assert.ok(bad.stderr.trimEnd().endsWith(text), bad.stderr);
+    }
+  });
+
   it("is a context by commit", async () => {
     const out = path.join(engine.root, "out/commit");
     const ran = await build(["-o", `type=local,dest=${out}`, `${server.url}#${commit}`]);

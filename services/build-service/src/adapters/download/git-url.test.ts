@@ -3,16 +3,35 @@ import { it } from "node:test";
 import { parseGitUrl } from "./git-url.ts";
 
 it("reads repository, reference and folder", () => {
-  assert.deepEqual(parseGitUrl("https://host/a.git#v1:sub/dir"), {
-    remote: "https://host/a.git",
-    ref: "v1",
-    folder: "sub/dir",
+  const none = { checksum: "", keepGitDir: undefined, submodules: true };
+  const remote = "https://host/a.git";
+  assert.deepEqual(parseGitUrl(`${remote}#v1:sub/dir`), {
+    ...{ remote, ref: "v1", folder: "sub/dir" },
+    ...none,
   });
-  assert.deepEqual(parseGitUrl("https://host/a.git?branch=main&subdir=x"), {
-    remote: "https://host/a.git",
-    ref: "main",
-    folder: "x",
+  assert.deepEqual(parseGitUrl(`${remote}?branch=main&subdir=x`), {
+    ...{ remote, ref: "refs/heads/main", folder: "x" },
+    ...none,
   });
+  assert.deepEqual(parseGitUrl(`${remote}?tag=v1&commit=ab12&keep-git-dir&submodules=0`), {
+    ...{ remote, ref: "refs/tags/v1", folder: "" },
+    ...{ checksum: "ab12", keepGitDir: true, submodules: false },
+  });
+});
+
+it("refuses what it does not know, and what contradicts itself", () => {
+  for (const [rest, message] of [
+    ["?foo=1", 'unexpected query "foo"'],
+    ["?ref=", 'query "ref" has no value'],
+    ["?ref=a&ref=a", 'query "ref" has multiple values'],
+    ["?branch=a&tag=b", "branch conflicts with tag"],
+    ["?ref=a#b", 'ref conflicts: "b" vs "a"'],
+    ["?branch=a&ref=a", 'ref conflicts: "a" vs "refs/heads/a"'],
+    ["?subdir=a#:b", 'subdir conflicts: "b" vs "a"'],
+    ["?submodules=maybe", 'invalid submodules value: "maybe"'],
+  ] as const)
+    assert.throws(() => parseGitUrl(`https://host/a.git${rest}`), { message });
+  assert.equal(parseGitUrl("https://host/a.git?ref=a#a").ref, "a");
 });
 
 it("cleans a folder whose root is the repository, so that none leads out of it", () => {

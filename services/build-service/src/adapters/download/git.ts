@@ -27,10 +27,15 @@ export async function fetchRepository(
   vertex: RunningVertex,
   signal: AbortSignal,
 ): Promise<ContextTree> {
-  const { url, checksum, keepGitDir, into, secret } = request;
-  const { remote, ref, folder } = parseGitUrl(url);
-  if (!/^[0-9a-f]*$/.test(checksum))
-    throw new DownloadFailure(`invalid checksum ${checksum} for Git URL, expected hex commit hash`);
+  const { url, into, secret } = request;
+  const parsed = parseGitUrl(url);
+  const { remote, ref, folder, keepGitDir = request.keepGitDir } = parsed;
+  const checksums = [request.checksum, parsed.checksum];
+  for (const checksum of checksums)
+    if (!/^[0-9a-f]*$/.test(checksum))
+      throw new DownloadFailure(
+        `invalid checksum ${checksum} for Git URL, expected hex commit hash`,
+      );
   const cwd = path.join(into, "repository");
   mkdirSync(cwd, { mode: 0o755 });
   const options: GitOptions = {
@@ -42,13 +47,15 @@ export async function fetchRepository(
   };
   const repository = { remote, options };
   const { commit, name } = await resolve(repository, ref);
-  if (checksum !== "" && !commit.startsWith(checksum))
-    throw new BuildFailure(`expected checksum to match ${checksum}, got ${commit}`);
+  for (const checksum of checksums)
+    if (!commit.startsWith(checksum))
+      throw new BuildFailure(`expected checksum to match ${checksum}, got ${commit}`);
   await fetchCommit(repository, commit, name);
-  await runGitShallow(
-    (depth) => ["submodule", "update", "--init", "--recursive", ...depth, "--quiet"],
-    options,
-  );
+  if (parsed.submodules)
+    await runGitShallow(
+      (depth) => ["submodule", "update", "--init", "--recursive", ...depth, "--quiet"],
+      options,
+    );
   if (!keepGitDir) await removeTree(path.join(cwd, ".git"));
   return scratchTree(folderIn(cwd, folder), into);
 }

@@ -18,7 +18,7 @@ export const llbCaps: Cap[] = enabled(
   "source.image source.local source.local.unique source.local.sessionid source.local.includepatterns " +
     "source.local.followpaths source.local.excludepatterns source.local.sharedkeyhint " +
     "source.git source.git.fullurl source.git.keepgitdir source.git.httpauth source.git.subdir " +
-    "source.git.checksum source.git.knownsshhosts source.git.mountsshsock source.http " +
+    "source.git.checksum source.git.skipsubmodules source.git.knownsshhosts source.git.mountsshsock source.http " +
     "source.http.checksum file.base constraints platform meta.ignorecache meta.description meta.exportcache " +
     "exporter.image.attestations exporter.multiple",
 );

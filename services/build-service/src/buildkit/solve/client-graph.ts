@@ -155,7 +155,8 @@ class GraphWork implements AsyncDisposable {
       return root;
     }
     const fragment = /#.*$/s.exec(identifier)?.[0] ?? "";
-    const url = `${attrs["git.fullurl"] ?? identifier.replace(/#.*$/s, "")}${fragment}`;
+    const query = attrs["git.skipsubmodules"] === "true" ? "?submodules=false" : "";
+    const url = `${attrs["git.fullurl"] ?? identifier.replace(/#.*$/s, "")}${query}${fragment}`;
     const checksum = attrs["git.checksum"] ?? "";
     const keepGitDir = attrs["git.keepgitdir"] === "true";
     const request = { url, checksum, keepGitDir, into, secret, agent };
