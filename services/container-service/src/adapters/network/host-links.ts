@@ -262,7 +262,8 @@ async function writeIfPresent(path: string, text: string): Promise<void> {
   try {
     await writeFile(path, text);
   } catch (error) {
-    if (!hasErrno(error, "ENOENT")) throw error;
+    // ENODEV: it went after the file was opened.
+    if (!hasErrno(error, "ENOENT") && !hasErrno(error, "ENODEV")) throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import {
   renderRemoval,
   renderRuleset,
 } from "../../domain/network/ruleset.ts";
-import type { PacketFilter } from "../../ports/network-host.ts";
+import type { PacketFilter, TableListing } from "../../ports/network-host.ts";
 import { redirectKey, tableProblems } from "./table-check.ts";
 
 /** What the keeper needs. */
@@ -33,6 +33,8 @@ export class RuleKeeper {
   #written = new Map<string, RedirectedPort>();
   /** The whole table has to be written (first write, changed bridges, a write that failed). */
   #stale = true;
+  /** How many writes have begun. */
+  #writes = 0;
   /** One write at a time; all that come in during one share the next. */
   readonly #flushed = sharedWork(() => this.#flush());
 
@@ -64,11 +66,17 @@ export class RuleKeeper {
 
   /** Compares the kernel's table with what was written, and writes it anew when it differs. */
   async verify(): Promise<void> {
-    await this.#flushed.settled();
-    if (this.#stale) return;
-    const listing = await this.#options.filter.readTable(this.#options.table);
-    // It was removed meanwhile.
-    if (this.#stale) return;
+    let listing: TableListing | undefined;
+    let writes: number;
+    do {
+      await this.#flushed.settled();
+      if (this.#stale) return;
+      writes = this.#writes;
+      listing = await this.#options.filter.readTable(this.#options.table);
+      // It was removed meanwhile.
+      if (this.#stale) return;
+      // A listing from the midst of our own writes says nothing.
+    } while (this.#writes !== writes);
     const problems = tableProblems(listing, this.#options.bridges(), [...this.#written.values()]);
     if (problems.length === 0) return;
     this.#options.logger.warn({ problems }, "rules were changed by others: putting them back");
@@ -76,6 +84,7 @@ export class RuleKeeper {
   }
 
   async #flush(): Promise<void> {
+    this.#writes += 1;
     const wanted = new Map(this.#wanted);
     if (!this.#stale && this.#writeDifference(wanted)) return;
     this.#stale = false;
