@@ -100,3 +100,44 @@ describe("a network that somebody begins to use while others are pruned", () => 
     await engine.networks.pruneNetworks({});
   });
 });
+
+describe("a network that is removed while a container comes into it", () => {
+  const name = "entered";
+  /** Removes it again and again until `entering` has come to an end. Returns how both came out. */
+  async function removeWhile(entering: Promise<unknown>): Promise<readonly [string, boolean]> {
+    let hasEnded = false;
+    const entered = outcomes(entering).finally(() => {
+      hasEnded = true;
+    });
+    let isRemoved = false;
+    while (!hasEnded && !isRemoved) {
+      const [kind = ""] = await outcomes(engine.networks.removeNetwork({ network: name }));
+      if (kind !== "") assert.equal(kind, "permission_denied");
+      isRemoved = kind === "";
+    }
+    const [kind = ""] = await entered;
+    return [kind, isRemoved];
+  }
+
+  it("stays, or the container is told that there is none", async () => {
+    for (let round = 0; round < rounds; round += 1) {
+      await engine.networks.createNetwork({ name });
+      const started = round % 2 === 0;
+      const networkMode = started ? name : "bridge";
+      const container = await engine.create("sleep 1000", { hostConfig: { networkMode } });
+      if (!started) await engine.containers.startContainer({ container });
+      // Each round a little later.
+      const entering = started
+        ? engine.containers.startContainer({ container })
+        : engine.networks.connectNetwork({ network: name, container });
+      for (let look = 0; look < round; look += 1) await engine.stateOf(container);
+      const outcome = await removeWhile(entering);
+      assert.ok(
+        (outcome[0] === "" && !outcome[1]) || (outcome[0] === "not_found" && outcome[1]),
+        `round ${String(round)}: ${outcome.join()}`,
+      );
+      await engine.containers.removeContainer({ container, force: true });
+      await outcomes(engine.networks.removeNetwork({ network: name }));
+    }
+  });
+});

@@ -169,6 +169,10 @@ async function connectRunning(
   const { name } = networks;
   const [added] = placeEndpoints(context, [{ network, endpoint }], { name, usedNames });
   if (added === undefined) throw internal("endpoint was not placed");
+  using _coming = context.registry.expectEndpoint({
+    container: networks,
+    endpoint: added.endpoint,
+  });
   const others = networks.endpoints;
   const placed = [...placedOf(context, others), added];
   try {
@@ -182,11 +186,19 @@ async function connectRunning(
     };
     await settle(context, container, next, placed, [connectEvent(container.id, added)]);
   } catch (error) {
-    context.registry.giveBackAddresses(network.id, added.endpoint.live);
+    if (!wasReleased(context, container.id, network.id)) {
+      context.registry.giveBackAddresses(network.id, added.endpoint.live);
+    }
     await context.links.detach(container.pid, added.endpoint.live.interfaceName);
     await takeBack(context, container, networks);
     throw error;
   }
+}
+
+/** Whether the container has ended with an endpoint in the network: its addresses are somebody else's by now. */
+function wasReleased({ registry }: NetworkContext, id: string, networkId: string): boolean {
+  const endpoints = registry.container(id)?.endpoints ?? [];
+  return endpoints.some((each) => each.networkId === networkId && each.live === undefined);
 }
 
 /** Routes, ports and records as they were without an endpoint that has not come to be. */

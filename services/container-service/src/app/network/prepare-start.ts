@@ -57,19 +57,17 @@ async function prepareOwn(
   kind: "host" | "none" | "network",
   signal: AbortSignal,
 ): Promise<PreparedNetwork> {
-  const placed = await setUp(() =>
-    placeEndpoints(context, resolveEndpoints(context, declared.endpoints, declared.mode), {
-      name: declared.name,
-      usedNames: new Set(),
-    }),
-  );
-  let networks: ContainerNetworks = {
-    ...declared,
-    endpoints: placed.map(({ endpoint }) => endpoint),
-    started: true,
-    pid: 0,
-  };
-  context.registry.putContainer(networks);
+  let networks = declared;
+  const placed = await setUp(() => {
+    const resolved = resolveEndpoints(context, declared.endpoints, declared.mode);
+    const holder = { name: declared.name, usedNames: new Set<string>() };
+    const held = placeEndpoints(context, resolved, holder);
+    const endpoints = held.map(({ endpoint }) => endpoint);
+    networks = { ...declared, endpoints, started: true, pid: 0 };
+    // In the same tick: from now on nobody removes the networks.
+    context.registry.putContainer(networks);
+    return held;
+  });
   try {
     await setUp(() => checkSysctls(context, placed));
     const gateways = chooseGateways(placed);

@@ -32,6 +32,8 @@ export class NetworkRegistry {
   readonly #making = new Map<string, NetworkRecord>();
   readonly #pools = new Map<string, readonly AddressPool[]>();
   readonly #containers = new Map<string, ContainerNetworks>();
+  /** Endpoints that running containers are getting. */
+  readonly #coming = new Set<Member>();
 
   networks(): readonly NetworkRecord[] {
     return [...this.#networks.values()];
@@ -91,7 +93,22 @@ export class NetworkRegistry {
       );
       if (endpoint !== undefined) members.push({ container, endpoint });
     }
+    const known = new Set(members.map(({ endpoint }) => endpoint.live?.endpointId));
+    for (const member of this.#coming) {
+      const { networkId: network, live } = member.endpoint;
+      if (network === networkId && !known.has(live?.endpointId)) members.push(member);
+    }
     return members;
+  }
+
+  /** Makes an endpoint one of its network's, for as long as it is in no container's record. */
+  expectEndpoint(member: Member): Disposable {
+    this.#coming.add(member);
+    return {
+      [Symbol.dispose]: () => {
+        this.#coming.delete(member);
+      },
+    };
   }
 
   /** Keeps what a network will have. It is there from `putNetwork` on, or given up by `removeNetwork`. */

@@ -66,6 +66,7 @@ async function remove(
 }
 
 function isUsed({ registry }: NetworkContext, network: NetworkRecord): boolean {
+  if (registry.liveMembers(network.id).length > 0) return true;
   return registry
     .containers()
     .some(({ endpoints }) =>
