@@ -3,6 +3,7 @@ import { notFound } from "@gantry/errors";
 import { formatPlatform, normalizePlatform, type Platform } from "@gantry/oci";
 import { chooseManifest, type ManifestView, type TargetView } from "../domain/image-view.ts";
 import { type FoundImage, findImage } from "./find-image.ts";
+import type { Hold } from "./holds.ts";
 import type { Store } from "./store.ts";
 
 /** What was found. */
@@ -14,16 +15,19 @@ export interface ChosenImage extends FoundImage {
 }
 
 /**
+ * @param hold keeps it from the moment in which it is found
  * @param platform wanted; undefined: the host's, else any
  * @param shown the image's name in the error. Throws not_found.
  */
 export async function chooseImage(
   store: Store,
+  hold: Hold,
   text: string,
   platform: Platform | undefined,
   shown = text,
 ): Promise<ChosenImage> {
   const found = findImage(store.metadata, text);
+  hold.image(found.image.digest);
   const target = await store.catalog.view(found.image.digest);
   const { blobs } = store.metadata;
   const choice = chooseManifest(target, platform ?? store.host, {

@@ -122,6 +122,7 @@ class MarkAndSweep implements Collector {
 
   *#rootTargets(): Generator<Digest> {
     yield* this.#deps.metadata.images.keys();
+    yield* this.#deps.holds.images();
     for (const lease of this.#deps.metadata.leases.values()) {
       for (const { type, id } of lease.resources) if (type === "image") yield id as Digest;
     }

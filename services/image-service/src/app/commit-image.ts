@@ -73,7 +73,7 @@ interface Parent {
 async function findParent(store: Store, hold: Hold, request: CommitRequest): Promise<Parent> {
   if (request.parentImage === "") return { view: undefined, config: {} };
   const image = parseDigest(request.parentImage);
-  hold.blob(image);
+  hold.image(image);
   const target = await store.catalog.view(image);
   const chosen = chooseManifest(target, store.host, {
     strict: false,

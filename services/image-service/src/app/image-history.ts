@@ -20,7 +20,8 @@ export async function imageHistory(
   image: string,
   platform: Platform | undefined,
 ): Promise<HistoryStep[]> {
-  const { view, image: record } = await chooseImage(store, image, platform);
+  using hold = store.holds.open();
+  const { view, image: record } = await chooseImage(store, hold, image, platform);
   const steps: HistoryStep[] = [];
   let layer = 0;
   for (const item of view.config?.history ?? []) {

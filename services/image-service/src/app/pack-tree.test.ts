@@ -41,7 +41,7 @@ describe("packing an empty tree", () => {
   }
 
   const pack = (store: Store) => {
-    using hold = createHolds().open();
+    using hold = createHolds(() => undefined).open();
     return packTree(store, hold, directory, AbortSignal.timeout(10_000));
   };
 

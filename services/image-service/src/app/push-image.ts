@@ -98,7 +98,7 @@ async function pushOne(
   const { store } = deps;
   const target = request.target ?? imageOf(store, name);
   using hold = store.holds.open();
-  hold.blob(target);
+  hold.image(target);
   const plan = planPush(store, await store.catalog.view(target), request.platform, hold);
   if (plan.note !== undefined) request.emit({ aux: JSON.stringify(plan.note) });
   const push = new Push(deps, repository, name, request);

@@ -28,11 +28,11 @@ export async function resolveImage(store: Store, request: ResolveRequest): Promi
   using hold = store.holds.open();
   const chosen = await chooseImage(
     store,
+    hold,
     request.image,
     request.platform,
     shownName(request.image),
   );
-  hold.blob(chosen.image.digest);
   await unpackPresent(store, chosen.view, hold, request.signal);
   const details = await describeImage(store, chosen.image, {
     chosen: chosen.view,

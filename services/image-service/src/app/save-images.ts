@@ -52,7 +52,9 @@ export async function planSave(
   try {
     const planned = new Map<Digest, PlannedImage>();
     for (const text of images) {
-      for (const found of findImages(store.metadata, text)) {
+      const all = findImages(store.metadata, text);
+      for (const { image } of all) hold.image(image.digest);
+      for (const found of all) {
         const known = planned.get(found.image.digest);
         const image = known ?? (await planImage(store, text, found, platforms, hold));
         planned.set(found.image.digest, image);
@@ -84,7 +86,6 @@ async function planImage(
   platforms: readonly Platform[],
   hold: Hold,
 ): Promise<PlannedImage> {
-  hold.blob(image.digest);
   const target = await store.catalog.view(image.digest);
   const has = (digest: Digest): boolean => store.metadata.blobs.has(digest);
   const wanted = (view: ManifestView): boolean =>

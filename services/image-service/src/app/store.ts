@@ -43,13 +43,16 @@ export interface Store extends StorePorts {
 
 export function createStore(ports: StorePorts): Store {
   const catalog = createCatalog(ports.metadata, ports.content);
-  const holds = createHolds();
+  const holds = createHolds((images) => {
+    for (const image of images) if (!ports.metadata.images.has(image)) collector.schedule();
+  });
+  const collector = createCollector({ ...ports, catalog, holds });
   const layerSync = createLayerSync(ports);
   return {
     ...ports,
     catalog,
     holds,
-    collector: createCollector({ ...ports, catalog, holds }),
+    collector,
     unpacker: createUnpacker({ ...ports, layerSync }),
     layerSync,
     users: createImageUsers(),

@@ -50,11 +50,13 @@ export function imageHandlers(store: Store): Handlers<typeof ImageService> {
     async inspectImage({ image, platform, manifests }) {
       const wanted = platformOf(platform);
       const options = { configJson: true, manifests };
+      using hold = store.holds.open();
       if (wanted === undefined) {
         const found = findImage(store.metadata, image);
+        hold.image(found.image.digest);
         return { image: wireImage(await describeImage(store, found.image, options)) };
       }
-      const chosen = await chooseImage(store, image, wanted);
+      const chosen = await chooseImage(store, hold, image, wanted);
       const details = await describeImage(store, chosen.image, { ...options, chosen: chosen.view });
       return { image: wireImage(details) };
     },
