@@ -45,7 +45,7 @@ interface Reply {
 const documented: ReadonlySet<number> = new Set([0, 101, 200, 201, 204, 304, 400, 403, 404, 409]);
 const saidWith500 =
   /is not paused|is not connected to (the )?network|port is already allocated|address already in use/;
-/** What no answer may hold: words of the kernel or of our own programs. */
+/** What no error may hold, beside places of the engine's own: words of the kernel or of our programs. */
 const ourFault = /\bE(NOENT|BUSY|EXIST|SRCH|NODEV|PIPE)\b|TypeError|undefined|shim process/;
 
 type Ask = (random: Random) => Question;
@@ -201,7 +201,10 @@ function send({ method, target, body }: Question): Promise<Reply> {
 /** What is wrong with an answer, or nothing. */
 function faultOf({ method, target }: Question, { status, text }: Reply): string | undefined {
   const isDocumented = documented.has(status) || (status === 500 && saidWith500.test(text));
-  const isPlain = status < 400 ? !text.includes("errorDetail") : !ourFault.test(text);
+  const isPlain =
+    status < 400
+      ? !text.includes("errorDetail")
+      : !ourFault.test(text) && !text.includes(engine.root);
   if (isDocumented && isPlain) return undefined;
   return `${method} ${target}: ${String(status)} ${text.slice(-500)}`;
 }
