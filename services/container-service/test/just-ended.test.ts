@@ -25,8 +25,9 @@ describe("a container that has just ended", () => {
     await eventually(() => /^State:\tZ/m.test(procFile(pid, "status")));
   });
 
-  /** Its end is about to be told. */
-  const release = (): void => {
+  /** Its end is about to be told, to a service that has begun what it was asked before: it does that in order. */
+  const release = async (): Promise<void> => {
+    assert.equal((await engine.stateOf(id)).status, "running");
     process.kill(shimPid, "SIGCONT");
   };
   /** Its end has been told as it was. */
@@ -41,7 +42,7 @@ describe("a container that has just ended", () => {
     await assert.rejects(engine.containers.pauseContainer({ container: id }), notRunning());
     await assert.rejects(engine.containers.topContainer({ container: id }), notRunning());
     assert.equal((await engine.stateOf(id)).status, "running");
-    release();
+    await release();
     await hasEnded();
   });
 
@@ -50,27 +51,27 @@ describe("a container that has just ended", () => {
     await engine.containers.updateContainer({ container: id, resources });
     const { container } = await engine.containers.inspectContainer({ container: id });
     assert.equal(container?.hostConfig?.resources?.memoryBytes, 64n << 20n);
-    release();
+    await release();
     await hasEnded();
   });
 
   it("can be committed", async () => {
     const { imageId } = await engine.containers.commitContainer({ container: id, pause: true });
     assert.match(imageId, /^sha256:/);
-    release();
+    await release();
     await hasEnded();
   });
 
   it("takes signals, which reach nobody", async () => {
     await engine.containers.killContainer({ container: id, signal: "HUP" });
-    release();
+    await release();
     await hasEnded();
   });
 
   it("is killed and stopped as one that runs", async () => {
     const killed = engine.containers.killContainer({ container: id });
     const stopped = engine.containers.stopContainer({ container: id });
-    release();
+    await release();
     await killed;
     await stopped;
     await hasEnded();
@@ -80,7 +81,7 @@ describe("a container that has just ended", () => {
     const { execId } = await engine.execs.createExec({ container: id, cmd: ["true"] });
     const started = engine.execs.startExec({ execId, detach: true });
     const refused = assert.rejects(started, notRunning());
-    release();
+    await release();
     await refused;
     await hasEnded();
   });
@@ -88,7 +89,7 @@ describe("a container that has just ended", () => {
   it("has nothing to attach to, which is no error", async () => {
     const request = { container: id, stdout: true, stream: true };
     const attached = engine.containers.attachContainer(request);
-    release();
+    await release();
     const { stream } = await attached;
     // It may have been in time to see the end.
     if (stream !== undefined) assert.equal((await readAll(stream)).length, 0);
