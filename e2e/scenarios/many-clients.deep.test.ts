@@ -18,7 +18,8 @@ const lastsMs = 3 * 60_000;
 const clients = 8;
 const seed = chooseSeed();
 
-const containers = ["c1", "c2", "c3"];
+/** No hexadecimal digits first: they would name a build's step by the beginning of its ID. */
+const containers = ["x1", "x2", "x3"];
 const networks = ["n1", "n2"];
 const volumes = ["v1", "v2"];
 const tags = ["made:1", "made:2"];
