@@ -36,7 +36,6 @@ export interface Endpoints {
   insecure(domain: string): Promise<readonly Endpoint[]>;
   /** Remembers that a host speaks plain HTTP, so that TLS is not tried first each time. */
   isPlain(domain: string): void;
-  isInsecure(domain: string): boolean;
 }
 
 const hubHost = "registry-1.docker.io";
@@ -98,7 +97,6 @@ export function createEndpoints(
     },
     insecure: (domain) => Promise.resolve(direct(domain === "docker.io" ? hubHost : domain, false)),
     isPlain: (domain) => void plain.add(domain),
-    isInsecure: (domain) => insecure.has(domain),
   };
 }
 

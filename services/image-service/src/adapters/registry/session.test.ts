@@ -53,7 +53,6 @@ it("a request that got another one's token, which is for less, asks for its own"
           { base, tls: { context: undefined, verify: true }, mirror: false, plainFallback: false },
         ]),
       isPlain: () => undefined,
-      isInsecure: () => false,
     },
     domain: "registry.test",
     scope: "",

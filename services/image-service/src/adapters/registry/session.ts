@@ -28,7 +28,7 @@ export interface SessionRequest {
 
 export interface SessionOptions {
   readonly client: HttpClient;
-  readonly endpoints: Pick<Endpoints, "of" | "isPlain" | "isInsecure">;
+  readonly endpoints: Pick<Endpoints, "of" | "isPlain">;
   readonly domain: string;
   /** `repository:library/busybox:pull`. */
   readonly scope: string;
