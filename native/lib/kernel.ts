@@ -247,8 +247,11 @@ export interface NetworkKernel {
   removeAddress(name: string, cidr: string): Promise<void>;
   /** In the network namespace of a process. All or nothing; ENOENT when there is no such process. */
   attachInterface(pid: number, plan: ContainerInterface): Promise<void>;
-  /** In the network namespace of a process; no error when there is no such interface. */
-  detachInterface(pid: number, name: string): Promise<void>;
+  /**
+   * In the network namespace of a process. `hostName`: of the host's end, or empty. No error when there is no such
+   * interface; one of that name that a program made there stays.
+   */
+  detachInterface(pid: number, name: string, hostName: string): Promise<void>;
   /**
    * Forgets the tracked UDP flows to these ports of this host's addresses, so that the rules of now
    * decide about their next packets. Resolves to their number.

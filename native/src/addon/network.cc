@@ -145,7 +145,10 @@ Napi::Value attach_interface_js(const Napi::CallbackInfo& info) {
 
 Napi::Value detach_interface_js(const Napi::CallbackInfo& info) {
   return start_void(info.Env(), [pid = info[0].As<Napi::Number>().Int32Value(),
-                                 name = info[1].As<Napi::String>().Utf8Value()] { detach_interface(pid, name); });
+                                 name = info[1].As<Napi::String>().Utf8Value(),
+                                 host_name = info[2].As<Napi::String>().Utf8Value()] {
+    detach_interface(pid, name, host_name);
+  });
 }
 
 DefaultRoute to_default_route(const Napi::Object& way) {

@@ -203,6 +203,33 @@ void delete_by_name(const std::string& name, const char* step) {
   }
 }
 
+// Whether it is a macvlan or ipvlan link whose parent lies in another namespace: no program of the container makes such a one.
+bool is_child_from_outside(RtSocket& socket, int index) {
+  bool found = false;
+  RtRequest request(RTM_GETLINK, NLM_F_DUMP, link_message());
+  socket.dump(request, kDetach, [&] { found = false; }, [&](const nlmsghdr& message) {
+    const auto* body = static_cast<const ifinfomsg*>(NLMSG_DATA(&message));
+    const RtAttributes link(message, sizeof(*body));
+    if (body->ifi_index != index || link.find(IFLA_LINK_NETNSID) == nullptr) return;
+    const rtattr* const info = link.find(IFLA_LINKINFO);
+    const std::string kind = info == nullptr ? "" : RtAttributes(info).text(IFLA_INFO_KIND);
+    found = kind == "macvlan" || kind == "ipvlan";
+  });
+  return found;
+}
+
+void delete_child_link(const std::string& name) {
+  const unsigned index = if_nametoindex(name.c_str());
+  RtSocket socket;
+  if (index != 0 && is_child_from_outside(socket, static_cast<int>(index))) delete_by_name(name, kDetach);
+}
+
+// A program may have taken the name for an interface of its own: a pair is known by its end on the host.
+void delete_ours(int netns, const std::string& name, const std::string& host_name) {
+  if (!host_name.empty()) delete_by_name(host_name, kDetach);
+  else in_namespace(netns, kDetach, [&] { delete_child_link(name); });
+}
+
 // All default routes of the family; there may be several with different metrics.
 void delete_default_routes(RtSocket& socket, uint8_t family) {
   rtmsg body = route_message(family, 0);
@@ -238,14 +265,14 @@ void attach_interface(int pid, const ContainerInterface& interface) {
     if (interface.kind == "veth") join_bridge(socket, interface);
     in_namespace(netns.get(), kAttach, [&] { configure(interface); });
   } catch (...) {
-    in_namespace(netns.get(), kAttach, [&] { delete_by_name(interface.name, kAttach); });
+    delete_ours(netns.get(), interface.name, interface.host_name);
     throw;
   }
 }
 
-void detach_interface(int pid, const std::string& name) {
+void detach_interface(int pid, const std::string& name, const std::string& host_name) {
   const UniqueFd netns = open_namespace(pid, kDetach);
-  in_namespace(netns.get(), kDetach, [&] { delete_by_name(name, kDetach); });
+  delete_ours(netns.get(), name, host_name);
 }
 
 void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6) {

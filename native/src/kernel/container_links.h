@@ -53,8 +53,9 @@ struct ContainerInterface {
 
 // All or nothing.
 void attach_interface(int pid, const ContainerInterface& interface);
-// No error when there is no such interface.
-void detach_interface(int pid, const std::string& name);
+// `host_name`: of the host's end, or empty. No error when there is no such interface; one of that name that a program
+// of the container made stays.
+void detach_interface(int pid, const std::string& name, const std::string& host_name);
 // Replaces the default routes of both families.
 void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6);
 

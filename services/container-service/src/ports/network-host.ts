@@ -4,6 +4,7 @@ import { EngineError } from "@gantry/errors";
 import type { NamesChange, NameTable } from "../domain/network/name-table.ts";
 import type { MadeParent } from "../domain/network/parent-link.ts";
 import type { PortElements } from "../domain/network/port-elements.ts";
+import type { LiveEndpoint } from "../domain/network/records.ts";
 import type { RedirectedPort } from "../domain/network/ruleset.ts";
 import type { InterfacePlan } from "./networking.ts";
 
@@ -82,13 +83,19 @@ export interface HostLinks {
    * internal (a sysctl's value), the kernel's.
    */
   attach(pid: number, plan: InterfacePlan): Promise<void>;
-  /** Removes an interface from the network namespace of a running process; no error when either is not there. */
-  detach(pid: number, interfaceName: string): Promise<void>;
+  /**
+   * Removes an interface that `attach` or the launch made from the network namespace of a running process; no error when
+   * either is not there.
+   */
+  detach(pid: number, made: MadeInterface): Promise<void>;
   /** Replaces the default routes of a running process's network namespace; no error when that has gone. */
   setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
 }
 
 /** Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere. */
+/** Which interface: `hostName` is empty for one without an end on the host. */
+export type MadeInterface = Pick<LiveEndpoint, "interfaceName" | "hostName">;
+
 export interface DefaultRoute {
   readonly gateway: string;
   /** Name in the container. */

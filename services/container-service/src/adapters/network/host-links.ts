@@ -4,6 +4,7 @@ import { release } from "node:os";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Link, NetworkKernel, NewLink } from "@gantry/native";
 import { addressChanges } from "../../domain/network/bridge-addresses.ts";
+import { renamingError } from "../../domain/network/interface-name.ts";
 import { randomMac } from "../../domain/network/mac-address.ts";
 import type { MadeParent } from "../../domain/network/parent-link.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type EphemeralPorts,
   type HostLinks,
   type LinkMark,
+  type MadeInterface,
   NamespaceGoneError,
 } from "../../ports/network-host.ts";
 import type { InterfacePlan } from "../../ports/networking.ts";
@@ -181,12 +183,12 @@ export class KernelHostLinks implements HostLinks {
       await this.#kernel.attachInterface(pid, { ...plan, modeNumber: modeNumber(plan) });
     } catch (error) {
       if (!(await hasNamespace(pid))) throw new NamespaceGoneError({ cause: error });
-      throw unwritable(plan, error) ?? error;
+      throw nameTaken(plan, error) ?? unwritable(plan, error) ?? error;
     }
   }
 
-  async detach(pid: number, interfaceName: string): Promise<void> {
-    await whileThere(pid, this.#kernel.detachInterface(pid, interfaceName));
+  async detach(pid: number, { interfaceName, hostName }: MadeInterface): Promise<void> {
+    await whileThere(pid, this.#kernel.detachInterface(pid, interfaceName, hostName));
   }
 
   async setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void> {
@@ -212,6 +214,12 @@ async function hasNamespace(pid: number): Promise<boolean> {
     if (hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH")) return false;
     throw error;
   }
+}
+
+/** The error of a name that a program of the container has given to an interface of its own, in Docker's words. */
+function nameTaken({ hostName, name }: InterfacePlan, error: unknown): Error | undefined {
+  if (!(error instanceof Error) || !hasErrno(error, "EEXIST")) return undefined;
+  return renamingError({ hostName, interfaceName: name }, "file exists");
 }
 
 /** The error of a sysctl that does not take its value, in Docker's words. */

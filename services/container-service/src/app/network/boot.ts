@@ -267,7 +267,7 @@ async function removeUnsettled(context: NetworkContext, id: string): Promise<boo
   if (networks?.unsettled === undefined) return false;
   const { pid, unsettled } = networks;
   context.logger.warn({ container: id, link: unsettled }, "removing an interface under way");
-  await context.links.detach(pid, unsettled);
+  await context.links.detach(pid, { interfaceName: unsettled, hostName: "" });
   await context.store.commit([context.registry.putContainer(settled(networks))], []);
   return true;
 }

@@ -175,11 +175,13 @@ async function connectRunning(
   });
   const others = networks.endpoints;
   const placed = [...placedOf(context, others), added];
+  let isMade = false;
   try {
     await checkSysctls(context, [added]);
     const [plan] = planInterfaces([added], noGateways);
     if (plan?.hostName === "") await keep(context, { ...networks, unsettled: plan.name }, []);
     if (plan !== undefined) await context.links.attach(container.pid, plan);
+    isMade = plan !== undefined;
     const next = {
       ...networks,
       endpoints: [...others, added.endpoint],
@@ -189,7 +191,8 @@ async function connectRunning(
     if (!wasReleased(context, container.id, network.id)) {
       context.registry.giveBackAddresses(network.id, added.endpoint.live);
     }
-    await context.links.detach(container.pid, added.endpoint.live.interfaceName);
+    // One of that name that was there before is somebody else's.
+    if (isMade) await context.links.detach(container.pid, added.endpoint.live);
     await takeBack(context, container, networks);
     throw error;
   }
@@ -278,7 +281,7 @@ async function disconnect(
   const isChild = interfaceName !== "" && hostName === "";
   await keep(context, { ...next, ...(isChild ? { unsettled: interfaceName } : {}) }, []);
   // `none` has none.
-  if (interfaceName !== "") await context.links.detach(container.pid, interfaceName);
+  if (interfaceName !== "") await context.links.detach(container.pid, endpoint.live);
   context.registry.giveBackAddresses(network.id, endpoint.live);
   const event: NewEvent = {
     type: "network",

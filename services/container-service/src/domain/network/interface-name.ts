@@ -1,5 +1,6 @@
 /** Names of interfaces in containers. */
 import { sandboxError } from "./interface-sysctls.ts";
+import type { LiveEndpoint } from "./records.ts";
 
 /** The endpoint's driver option that asks for a name. */
 export const interfaceNameOption = "com.docker.network.endpoint.ifname";
@@ -31,14 +32,18 @@ function freeNumbered(before: string, after: string, usedNames: ReadonlySet<stri
 }
 
 function checkInterfaceName({ wanted: name, hostName, usedNames }: InterfaceNameWish): void {
-  const texts = [hostName, name].map((text) => JSON.stringify(text));
-  const refuse = (why: string): Error =>
-    sandboxError(
-      { hostName, interfaceName: name },
-      `error renaming interface ${texts.join(" to ")}: ${why}`,
-    );
+  const refuse = (why: string): Error => renamingError({ hostName, interfaceName: name }, why);
   if (Buffer.byteLength(name) > 15) throw refuse("numerical result out of range");
   const isPlain = !/[\s/:%\0]/.test(name.replace("%d", ""));
   if (!isPlain || name === "." || name === "..") throw refuse("invalid argument");
   if (name === "lo" || usedNames.has(name)) throw refuse("file exists");
+}
+
+/** An interface that cannot have its name. */
+export function renamingError(
+  endpoint: Pick<LiveEndpoint, "hostName" | "interfaceName">,
+  why: string,
+): Error {
+  const names = [endpoint.hostName, endpoint.interfaceName].map((name) => JSON.stringify(name));
+  return sandboxError(endpoint, `error renaming interface ${names.join(" to ")}: ${why}`);
 }
