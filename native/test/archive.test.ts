@@ -50,6 +50,25 @@ for (const build of builds) {
       }
     });
 
+    it("and another one of the same names both succeed, and leave each whole", async (t) => {
+      const root = makeRoot(t, "mkdir d");
+      const entries = (data: string): Parameters<typeof tarOf> =>
+        Array.from({ length: 3000 }, () => [
+          { name: "file", data },
+          { name: "link", type: "2", linkName: data },
+          { name: "pipe", type: "6" },
+          { name: "hard", type: "1", linkName: `own${data}` },
+        ]).flat();
+      const copies = ["one", "two"].map((data) =>
+        runUnpack(build, root, ["apply", "--path", "/d"], {
+          input: tarOf({ name: `own${data}`, data }, ...entries(data)),
+        }),
+      );
+      for (const copy of copies) succeeded(await copy);
+      assert.match(readFileSync(path.join(root, "d/file"), "utf8"), /^(?:one|two)$/);
+      assert.match(readFileSync(path.join(root, "d/hard"), "utf8"), /^(?:one|two)$/);
+    });
+
     it("takes whiteout names literally and keeps the directory's own metadata", async (t) => {
       const root = makeRoot(t, "mkdir -m 0701 d");
       const input = tarOf(

@@ -139,6 +139,16 @@ Extractor::Before Extractor::clear_place(const Directory& parent, const std::str
   return Before::kReplaced;
 }
 
+// Another copy into a running container may give the same name to a file of its own between any two steps.
+template <typename Make>
+void Extractor::make_in_place(const Directory& parent, const std::string& name, const TarEntry& entry, const char* step,
+                              Make make) {
+  for (int i = 0; !make(); i++) {
+    if (errno != EEXIST || i == kRaceRetries) fail_errno(step, entry.name);
+    clear_place(parent, name, entry);
+  }
+}
+
 void Extractor::write_directory(const Directory& parent, const std::string& name, const std::string& path,
                                 const TarEntry& entry) {
   bool made = mkdirat(parent.fd.get(), name.c_str(), entry.mode) == 0;
@@ -168,12 +178,11 @@ void Extractor::write_directory(const Directory& parent, const std::string& name
 void Extractor::write_file(TarReader& reader, const Directory& parent, const std::string& name, const TarEntry& entry) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   uint32_t mode = entry.mode & 0777;
-  UniqueFd fd(openat(parent.fd.get(), name.c_str(), kFlags, mode));
-  if (!fd && errno == EEXIST) {
-    clear_place(parent, name, entry);
+  UniqueFd fd;
+  make_in_place(parent, name, entry, "create", [&] {
     fd = UniqueFd(openat(parent.fd.get(), name.c_str(), kFlags, mode));
-  }
-  if (!fd) fail_errno("create", entry.name);
+    return static_cast<bool>(fd);
+  });
   write_contents(reader, fd.get(), entry);
   finish_metadata(Place{.fd = fd.get(), .path = entry.name}, parent, entry);
 }
@@ -220,26 +229,24 @@ void Extractor::write_hardlink(const Directory& parent, const std::string& name,
   DirectoryRef from = directories_.find(above);
   if (!from || target.empty()) fail_errno("link", entry.name, from ? EPERM : errno);
   std::string from_name(element);
-  if (linkat(from->fd.get(), from_name.c_str(), parent.fd.get(), name.c_str(), 0) == 0) return;
-  if (errno != EEXIST) fail_errno("link", entry.name);
-  struct stat existing;
-  struct stat wanted;
-  if (fstatat(parent.fd.get(), name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) != 0 ||
-      fstatat(from->fd.get(), from_name.c_str(), &wanted, AT_SYMLINK_NOFOLLOW) != 0)
-    fail_errno("link", entry.name);
-  // A link to itself, or one that is there already.
-  if (existing.st_dev == wanted.st_dev && existing.st_ino == wanted.st_ino) return;
-  clear_place(parent, name, entry);
-  if (linkat(from->fd.get(), from_name.c_str(), parent.fd.get(), name.c_str(), 0) != 0) fail_errno("link", entry.name);
+  make_in_place(parent, name, entry, "link", [&] {
+    if (linkat(from->fd.get(), from_name.c_str(), parent.fd.get(), name.c_str(), 0) == 0) return true;
+    if (errno != EEXIST) return false;
+    struct stat existing;
+    struct stat wanted;
+    // A link to itself, or one that is there already.
+    const bool is_there = fstatat(parent.fd.get(), name.c_str(), &existing, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          fstatat(from->fd.get(), from_name.c_str(), &wanted, AT_SYMLINK_NOFOLLOW) == 0 &&
+                          existing.st_dev == wanted.st_dev && existing.st_ino == wanted.st_ino;
+    errno = EEXIST;
+    return is_there;
+  });
 }
 
 void Extractor::write_symlink(const Directory& parent, const std::string& name, const TarEntry& entry) {
   if (entry.link_name.size() > kMaxPath) fail_errno("symlink", entry.name, ENAMETOOLONG);
-  if (symlinkat(entry.link_name.c_str(), parent.fd.get(), name.c_str()) != 0) {
-    if (errno != EEXIST) fail_errno("symlink", entry.name);
-    clear_place(parent, name, entry);
-    if (symlinkat(entry.link_name.c_str(), parent.fd.get(), name.c_str()) != 0) fail_errno("symlink", entry.name);
-  }
+  make_in_place(parent, name, entry, "symlink",
+                [&] { return symlinkat(entry.link_name.c_str(), parent.fd.get(), name.c_str()) == 0; });
   if (entry.link_name.size() >= kInlineSymlink) totals_.disk_bytes += kDiskBlock;
   finish_metadata(Place{.directory = parent.fd.get(), .name = name.c_str(), .path = entry.name}, parent, entry);
 }
@@ -247,11 +254,8 @@ void Extractor::write_symlink(const Directory& parent, const std::string& name, 
 void Extractor::write_node(const Directory& parent, const std::string& name, const TarEntry& entry) {
   mode_t type = entry.type == EntryType::kFifo ? S_IFIFO : entry.type == EntryType::kCharDevice ? S_IFCHR : S_IFBLK;
   dev_t device = entry.type == EntryType::kFifo ? 0 : makedev(entry.device_major, entry.device_minor);
-  if (mknodat(parent.fd.get(), name.c_str(), type | (entry.mode & 0777), device) != 0) {
-    if (errno != EEXIST) fail_errno("mknod", entry.name);
-    clear_place(parent, name, entry);
-    if (mknodat(parent.fd.get(), name.c_str(), type | (entry.mode & 0777), device) != 0) fail_errno("mknod", entry.name);
-  }
+  make_in_place(parent, name, entry, "mknod",
+                [&] { return mknodat(parent.fd.get(), name.c_str(), type | (entry.mode & 0777), device) == 0; });
   finish_metadata(Place{.directory = parent.fd.get(), .name = name.c_str(), .path = entry.name}, parent, entry);
 }
 

@@ -64,6 +64,9 @@ class Extractor {
   // What takes the name, after this nothing does (but a directory, if that is what is to come).
   enum class Before { kNothing, kDirectory, kReplaced };
   Before clear_place(const Directory& parent, const std::string& name, const TarEntry& entry);
+  // `make` returns false and sets errno; what has the name already goes.
+  template <typename Make>
+  void make_in_place(const Directory& parent, const std::string& name, const TarEntry& entry, const char* step, Make make);
 
   Owner owner_of(const TarEntry& entry) const;
   void finish_metadata(const Place& place, const Directory& parent, const TarEntry& entry);

@@ -16,7 +16,6 @@
 namespace gantry::unpack {
 namespace {
 
-constexpr int kRaceRetries = 64;
 constexpr int kMaxLinks = 255;   // as Go's filepath.EvalSymlinks
 constexpr int kMaxDepth = 3000;  // a path has at most 4095 bytes, so at most 2048 elements
 

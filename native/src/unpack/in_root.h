@@ -16,6 +16,9 @@
 
 namespace gantry::unpack {
 
+// How often a step is begun again that somebody else was in the way of.
+constexpr int kRaceRetries = 64;
+
 // Where absolute links and ".." stop.
 enum class Scope {
   kBase,         // at the directory that the path is relative to

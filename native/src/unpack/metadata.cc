@@ -18,6 +18,9 @@ bool is_refused_quietly(std::string_view name, int error) {
   return error == EPERM && name.starts_with("user.");
 }
 
+// A program of the container, or another copy into it, has put something else there, or nothing.
+bool is_replaced(const Place& place) { return place.fd < 0 && errno == ENOENT; }
+
 }  // namespace
 
 bool is_engine_xattr(std::string_view name) {
@@ -27,12 +30,12 @@ bool is_engine_xattr(std::string_view name) {
 void set_owner(const Place& place, uint32_t uid, uint32_t gid) {
   int result = place.fd >= 0 ? fchown(place.fd, uid, gid)
                              : fchownat(place.directory, place.name, uid, gid, AT_SYMLINK_NOFOLLOW);
-  if (result != 0) fail_errno("chown", place.path);
+  if (result != 0 && !is_replaced(place)) fail_errno("chown", place.path);
 }
 
 void set_mode(const Place& place, uint32_t mode) {
   int result = place.fd >= 0 ? fchmod(place.fd, mode) : fchmodat(place.directory, place.name, mode, 0);
-  if (result != 0) fail_errno("chmod", place.path);
+  if (result != 0 && !is_replaced(place)) fail_errno("chmod", place.path);
 }
 
 void set_xattrs(const Place& place, const TarEntry& entry, bool trusted) {
@@ -44,7 +47,7 @@ void set_xattrs(const Place& place, const TarEntry& entry, bool trusted) {
     if (is_engine_xattr(name) || (!trusted && name.starts_with("trusted."))) continue;
     int result = place.fd >= 0 ? fsetxattr(place.fd, name.c_str(), value.data(), value.size(), 0)
                                : lsetxattr(place.name, name.c_str(), value.data(), value.size(), 0);
-    if (result != 0 && !is_refused_quietly(name, errno)) fail_errno("xattr", place.path);
+    if (result != 0 && !is_replaced(place) && !is_refused_quietly(name, errno)) fail_errno("xattr", place.path);
   }
 }
 
@@ -52,7 +55,7 @@ void set_mtime(const Place& place, Timestamp mtime) {
   timespec times[2] = {to_timespec(mtime), to_timespec(mtime)};
   int result = place.fd >= 0 ? futimens(place.fd, times)
                              : utimensat(place.directory, place.name, times, AT_SYMLINK_NOFOLLOW);
-  if (result != 0) fail_errno("times", place.path);
+  if (result != 0 && !is_replaced(place)) fail_errno("times", place.path);
 }
 
 }  // namespace gantry::unpack
