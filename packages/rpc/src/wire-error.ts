@@ -2,7 +2,9 @@
  * Errors on the gRPC wire: the code, the message, and the kind in a detail.
  *
  * The detail travels twice: as `gantry-error-bin` (a bare ErrorDetail, for our own peers) and inside
- * `grpc-status-details-bin` (google.rpc.Status with the ErrorDetail as Any, for everybody's tools).
+ * `grpc-status-details-bin` (google.rpc.Status with the ErrorDetail as Any, for everybody's tools). An error
+ * may quote what its caller sent, of any length: what peers don't take as headers would end the whole
+ * connection, with the calls of others on it.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -23,6 +25,12 @@ const statusKey = "grpc-status-details-bin";
 
 /** Longer messages are cut: they travel in a header, whose size peers limit. */
 const maxMessageLength = 8192;
+/** The same as it is escaped in the header. */
+const maxEscapedBytes = 12 * 1024;
+/** A longer ID is left out: it is in the message, and no resource has one. */
+const maxIdLength = 512;
+/** What all headers of an error may take. gRPC's C core (Python, C++) drops a call with more than 16 KiB. */
+const maxTrailerBytes = 15 * 1024;
 
 /** What grpc-js sends at the end of a call. */
 export interface WireStatus {
@@ -33,11 +41,32 @@ export interface WireStatus {
 
 /** Any caught value as what the server sends. Causes stay here. */
 export function toStatus(error: unknown): WireStatus {
-  const { code, message, detail } = bareStatus(error);
+  const bare = bareStatus(error);
+  const { code, detail } = bare;
+  const message = fitted(bare.message);
+  const status = statusProto(code, message, detail);
   const metadata = new Metadata();
   metadata.set(detailKey, Buffer.from(detail));
-  metadata.set(statusKey, Buffer.from(statusProto(code, message, detail)));
+  // It has the message once more: where that is too much, the code and the detail above say it all.
+  const bytes = encodeURI(message).length + base64Length(detail) + base64Length(status);
+  if (bytes <= maxTrailerBytes) metadata.set(statusKey, Buffer.from(status));
   return { code, details: message, metadata };
+}
+
+/** The message as far as a header takes it. */
+function fitted(message: string): string {
+  if (encodeURI(message).length <= maxEscapedBytes) return message;
+  let [length, bytes] = [0, 0];
+  for (const character of message) {
+    bytes += encodeURI(character).length;
+    if (bytes > maxEscapedBytes) break;
+    length += character.length;
+  }
+  return message.slice(0, length);
+}
+
+function base64Length({ length }: Uint8Array): number {
+  return Math.ceil(length / 3) * 4;
 }
 
 /** The same as an encoded google.rpc.Status. */
@@ -46,20 +75,25 @@ export function encodeStatus(error: unknown): Uint8Array {
   return statusProto(code, message, detail);
 }
 
+/**
+ * Half a character, be it in what a caller or a registry sent or by our own cut, can't be escaped for a
+ * header: grpc-js throws, which nobody would catch.
+ */
 function bareStatus(error: unknown): { code: number; message: string; detail: Uint8Array } {
   const engineError = toEngineError(error);
   return {
     code: grpcCode(engineError.kind),
-    message: engineError.message.slice(0, maxMessageLength),
+    message: engineError.message.slice(0, maxMessageLength).toWellFormed(),
     detail: toBinary(ErrorDetailSchema, detailOf(engineError)),
   };
 }
 
 function detailOf(error: EngineError): ErrorDetail {
+  const { resourceId = "" } = error.details;
   return create(ErrorDetailSchema, {
     kind: error.kind,
     resourceType: error.details.resourceType ?? "",
-    resourceId: error.details.resourceId ?? "",
+    resourceId: resourceId.length > maxIdLength ? "" : resourceId,
     exitCode: error.details.exitCode ?? 0,
   });
 }
