@@ -90,6 +90,11 @@ export class LoadedEdge {
 
   takeConnection(socket: Socket): void {
     socket.on("error", () => undefined);
+    // The listeners leave half-closed connections open, for HTTP/1.1's sake. In HTTP/2 it is the client's death
+    // without a word: its calls would go on for ever.
+    socket.once("end", () => {
+      socket.destroy();
+    });
     this.#http2.emit("connection", socket);
   }
 
