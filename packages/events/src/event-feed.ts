@@ -5,8 +5,9 @@
  * it has fallen behind them, so a slow one costs nothing and holds nobody up.
  */
 import { invalidArgument } from "@gantry/errors";
+import { nowNano } from "./clock.ts";
 import { formatCursor, parseCursor } from "./cursor.ts";
-import { type LoggedEvent, nowNano } from "./event.ts";
+import type { LoggedEvent } from "./event.ts";
 
 /** The log on disk. Answers may come later, when somebody else has to ask the disk. */
 export interface EventPages {

@@ -12,7 +12,8 @@
 import { randomBytes } from "node:crypto";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { internal } from "@gantry/errors";
-import { type LoggedEvent, type NewEvent, nowNano } from "./event.ts";
+import { nowNano } from "./clock.ts";
+import type { LoggedEvent, NewEvent } from "./event.ts";
 import type { EventPages } from "./event-feed.ts";
 
 /** Options of openEventTable. */

@@ -24,11 +24,6 @@ export interface LoggedEvent extends Required<NewEvent> {
   readonly msgId: string;
 }
 
-/** The wall clock now, in nanoseconds. Its true resolution is a millisecond or better. */
-export function nowNano(): bigint {
-  return BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
-}
-
 /**
  * NATS subject of an event: `gantry.events.<type>.<action word>.<id>`. The action word is the action
  * without its argument (`exec_create: sh` → `exec_create`). What would be syntax in a subject (dots,

@@ -1,5 +1,6 @@
+export { nowNano } from "./clock.ts";
 export { type Cursor, formatCursor, parseCursor } from "./cursor.ts";
-export { eventJson, eventSubject, type LoggedEvent, type NewEvent, nowNano } from "./event.ts";
+export { eventJson, eventSubject, type LoggedEvent, type NewEvent } from "./event.ts";
 export {
   EventFeed,
   type EventFeedOptions,

@@ -1,7 +1,9 @@
 /** What a build leaves in the history. */
+
 import { createHash } from "node:crypto";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { nowNano } from "@gantry/events";
 import { formatPlatform } from "@gantry/oci";
 import {
   type BuildHistoryRecord,
@@ -17,7 +19,6 @@ import {
 } from "@gantry/proto/buildkit";
 import type { Solved } from "../control/bridge.ts";
 import type { Job } from "../control/job.ts";
-import { nowNano } from "../progress/progress-log.ts";
 import { statusMessage, timestamp } from "../progress/status-message.ts";
 import type { ExporterRequest, ExporterResponse } from "../solve/export-context.ts";
 import { toWireFailure } from "../wire/failure.ts";

@@ -1,8 +1,9 @@
 /** Vertices of the front end's own work: loading files, exporting. */
+
 import { createHash } from "node:crypto";
+import { nowNano } from "@gantry/events";
 import type { LogStream, ProgressSink, RunningVertex, VertexStatus } from "../../ports/progress.ts";
 import { toWireFailure } from "../wire/failure.ts";
-import { nowNano } from "./progress-log.ts";
 
 /** Runs work as a vertex: started, then completed or failed. */
 export async function asVertex<T>(

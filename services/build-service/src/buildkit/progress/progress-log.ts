@@ -1,4 +1,5 @@
 /** Everything a build has told of its progress, for any number of readers who may come late. */
+import { nowNano } from "@gantry/events";
 import type {
   BuildWarning,
   LogStream,
@@ -28,10 +29,6 @@ const maxLogBytes = 2 * 1024 * 1024;
 const maxBatchLogBytes = 1024 * 1024;
 
 const clipNote = new TextEncoder().encode("\n[output clipped, log limit 2MiB reached]\n");
-
-/** The time, in nanoseconds since 1970. */
-export const nowNano = (): bigint =>
-  BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n;
 
 /** Collects progress and hands it out. */
 export class ProgressLog implements ProgressSink {

@@ -1,11 +1,12 @@
 /** Caches that a client wants to be used. No build fails for one that can't be. */
+
 import { invalidArgument, notImplemented } from "@gantry/errors";
+import { nowNano } from "@gantry/events";
 import { parseDigest } from "@gantry/oci";
 import type { Builder } from "../../ports/build.ts";
 import type { PullStep } from "../../ports/layers.ts";
 import type { ProgressSink } from "../../ports/progress.ts";
 import { asVertex, type OwnVertex } from "../progress/own-vertex.ts";
-import { nowNano } from "../progress/progress-log.ts";
 import { ClientStore } from "../session/content-store.ts";
 import { findCredential } from "../session/lent.ts";
 import type { SessionRegistry } from "../session/session-registry.ts";

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { openClock } from "./clock.ts";
+
+/** Clocks that a test moves. */
+function fakeClocks() {
+  const now = { wallMs: 1_800_000_000_000, monotonicMs: 1000 };
+  return {
+    now,
+    read: openClock({ wallMs: () => Math.trunc(now.wallMs), monotonicMs: () => now.monotonicMs }),
+    pass(ms: number) {
+      now.wallMs += ms;
+      now.monotonicMs += ms;
+    },
+  };
+}
+
+describe("the clock of events", () => {
+  it("has digits below the wall clock's milliseconds", () => {
+    const clocks = fakeClocks();
+    const before = clocks.read();
+    clocks.pass(0.25);
+    assert.equal(clocks.read() - before, 250_000n);
+  });
+
+  for (const [what, stepMs] of [
+    ["ahead", 3_600_000],
+    ["back", -3_600_000],
+  ] as const) {
+    it(`follows when the wall clock is set ${what}`, () => {
+      const clocks = fakeClocks();
+      clocks.pass(10_000);
+      clocks.now.wallMs += stepMs;
+      assert.equal(clocks.read(), BigInt(clocks.now.wallMs) * 1_000_000n);
+      clocks.pass(1.5);
+      assert.equal(clocks.read(), BigInt(clocks.now.wallMs * 1000) * 1000n);
+    });
+  }
+
+  it("does not go back while the wall clock only runs a little apart", () => {
+    const clocks = fakeClocks();
+    const before = clocks.read();
+    clocks.now.wallMs -= 10;
+    clocks.now.monotonicMs += 1;
+    assert.ok(clocks.read() > before);
+  });
+});
