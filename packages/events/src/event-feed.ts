@@ -222,9 +222,14 @@ function untilSignal(
   const abort = (): void => {
     controller.abort();
   };
-  const leftMs = Math.min(Number((untilNano - nowNano()) / 1_000_000n) + 1, maxTimerMs);
-  const timer = leftMs <= 0 ? undefined : setTimeout(abort, leftMs);
-  if (leftMs <= 0 || signal.aborted) abort();
+  let timer: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    const leftMs = Number((untilNano - nowNano()) / 1_000_000n) + 1;
+    if (leftMs <= 0) abort();
+    else timer = setTimeout(wait, Math.min(leftMs, maxTimerMs));
+  };
+  if (signal.aborted) abort();
+  else wait();
   signal.addEventListener("abort", abort, { once: true });
   return {
     signal: controller.signal,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import {
   type EventLog,
   eventJson,
@@ -162,6 +163,21 @@ describe("subscribing", () => {
     const untilNano = BigInt(Date.now() + 1000) * 1_000_000n;
     const steps = follow(log, 99, { untilNano });
     setImmediate(() => add(log, "a"));
+    assert.deepEqual(actions(await steps), [undefined, "a"]);
+  });
+
+  it("goes on for longer than a timer can take, and ends then", async (t) => {
+    const dayMs = 24 * 3600 * 1000;
+    t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: Date.now() });
+    const { log } = open();
+    const untilNano = BigInt(Date.now() + 40 * dayMs) * 1_000_000n;
+    const steps = follow(log, 99, { untilNano });
+    await turn();
+    t.mock.timers.tick(30 * dayMs);
+    await turn();
+    add(log, "a");
+    await turn();
+    t.mock.timers.tick(11 * dayMs);
     assert.deepEqual(actions(await steps), [undefined, "a"]);
   });
 
