@@ -15,9 +15,10 @@ interface Offered {
 /** What Docker waits. */
 const waitMs = 5000;
 
+/** Several may come with one ID: each is taken once, and each is told when nobody wants it. */
 export class BuildUploads {
-  readonly #offered = new Map<string, Offered>();
-  readonly #waiting = new Map<string, (offered: Offered) => void>();
+  readonly #offered = new Queues<Offered>();
+  readonly #waiting = new Queues<(offered: Offered) => void>();
 
   /** Offers a request's body; resolves when it has been taken. Throws internal when nobody wants it. */
   async offer(id: string, call: ApiCall): Promise<void> {
@@ -28,17 +29,15 @@ export class BuildUploads {
         done.resolve(undefined);
       },
     };
-    const waiting = this.#waiting.get(id);
+    const waiting = this.#waiting.shift(id);
     if (waiting !== undefined) {
       waiting(offered);
       await done.promise;
       return;
     }
-    this.#offered.set(id, offered);
+    this.#offered.push(id, offered);
     const timer = setTimeout(() => {
-      if (this.#offered.get(id) !== offered) return;
-      this.#offered.delete(id);
-      done.reject(late());
+      if (this.#offered.remove(id, offered)) done.reject(late());
     }, waitMs);
     try {
       await done.promise;
@@ -49,11 +48,8 @@ export class BuildUploads {
 
   /** Waits for a body. Throws internal when it does not come. */
   async take(id: string, signal: AbortSignal): Promise<Offered> {
-    const offered = this.#offered.get(id);
-    if (offered !== undefined) {
-      this.#offered.delete(id);
-      return offered;
-    }
+    const offered = this.#offered.shift(id);
+    if (offered !== undefined) return offered;
     const came = Promise.withResolvers<Offered>();
     const give = (up: unknown): void => {
       came.reject(up);
@@ -65,14 +61,40 @@ export class BuildUploads {
       give(signal.reason);
     };
     signal.addEventListener("abort", onAbort, { once: true });
-    this.#waiting.set(id, came.resolve);
+    this.#waiting.push(id, came.resolve);
     try {
       return await came.promise;
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
-      this.#waiting.delete(id);
+      this.#waiting.remove(id, came.resolve);
     }
+  }
+}
+
+/** A queue for each ID that has something in it. */
+class Queues<T> {
+  readonly #queues = new Map<string, Set<T>>();
+
+  push(id: string, item: T): void {
+    this.#queues.set(id, (this.#queues.get(id) ?? new Set()).add(item));
+  }
+
+  /** The oldest, which leaves the queue. */
+  shift(id: string): T | undefined {
+    for (const item of this.#queues.get(id) ?? []) {
+      this.remove(id, item);
+      return item;
+    }
+    return undefined;
+  }
+
+  /** False when it was not there any more. */
+  remove(id: string, item: T): boolean {
+    const queue = this.#queues.get(id);
+    const wasThere = queue?.delete(item) ?? false;
+    if (queue?.size === 0) this.#queues.delete(id);
+    return wasThere;
   }
 }
 
