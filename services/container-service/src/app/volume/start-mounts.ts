@@ -35,7 +35,7 @@ export class LiveMounts {
   }
 
   isHeld(volume: string): boolean {
-    return (this.#holders.get(volume)?.size ?? 0) > 0;
+    return this.#holders.has(volume);
   }
 
   hold(volume: string, containerId: string): void {
@@ -47,7 +47,8 @@ export class LiveMounts {
   letGo(volume: string, containerId: string): boolean {
     const holders = this.#holders.get(volume);
     holders?.delete(containerId);
-    return (holders?.size ?? 0) === 0;
+    if (holders?.size === 0) this.#holders.delete(volume);
+    return !this.#holders.has(volume);
   }
 }
 
