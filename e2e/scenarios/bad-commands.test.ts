@@ -1,0 +1,183 @@
+/** Commands of the CLI that can't be done: Docker's text and exit code, and nothing left behind. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net from "node:net";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { eventually } from "@gantry/testkit/eventually";
+import { TestEngine } from "@gantry/testkit/test-engine";
+import { keepsItsState } from "../src/refused.ts";
+
+let engine: TestEngine;
+let unchanged: () => Promise<void>;
+before(async () => {
+  engine = await TestEngine.start();
+  unchanged = await keepsItsState(engine);
+});
+after(async () => {
+  await unchanged();
+  await engine[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  assert.equal(await engine.docker(["ps", "-aq"]), "", "an earlier test left a container");
+});
+
+interface RunCase {
+  readonly name: string;
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly text: RegExp;
+}
+
+const runCases: readonly RunCase[] = [
+  {
+    name: "an unknown command",
+    args: ["--rm", "busybox", "nope"],
+    code: 127,
+    text: /exec: "nope": executable file not found in \$PATH/,
+  },
+  {
+    name: "an unknown absolute command",
+    args: ["--rm", "busybox", "/nope"],
+    code: 127,
+    text: /exec: "\/nope": stat \/nope: no such file or directory/,
+  },
+  {
+    name: "a command without execute permission",
+    args: ["--rm", "busybox", "/etc/passwd"],
+    code: 126,
+    text: /exec: "\/etc\/passwd": permission denied/,
+  },
+  {
+    name: "a directory as command",
+    args: ["--rm", "busybox", "/etc"],
+    code: 126,
+    text: /exec: "\/etc": (is a directory|permission denied)/,
+  },
+  {
+    name: "an unknown user",
+    args: ["--rm", "-u", "ghost", "busybox", "true"],
+    code: 125,
+    text: /unable to find user ghost: no matching entries in passwd file/,
+  },
+  {
+    name: "an unknown group",
+    args: ["--rm", "-u", "0:ghosts", "busybox", "true"],
+    code: 125,
+    text: /unable to find group ghosts: no matching entries in group file/,
+  },
+  {
+    name: "a user number that wraps around to root",
+    args: ["--rm", "-u", "4294967296", "busybox", "true"],
+    code: 125,
+    text: /./,
+  },
+  {
+    name: "a relative working directory",
+    args: ["--rm", "-w", "a/b", "busybox", "true"],
+    code: 125,
+    text: /the working directory 'a\/b' is invalid, it needs to be an absolute path/,
+  },
+  {
+    name: "an unknown image",
+    args: ["--rm", "--pull", "never", "nosuchimage", "true"],
+    code: 125,
+    text: /No such image: nosuchimage:latest/,
+  },
+  {
+    name: "an unknown network",
+    args: ["--rm", "--network", "nosuchnet", "busybox", "true"],
+    code: 125,
+    text: /network nosuchnet not found/,
+  },
+  {
+    name: "too little memory",
+    args: ["--rm", "-m", "1m", "busybox", "true"],
+    code: 125,
+    text: /Minimum memory limit allowed is 6MB/,
+  },
+  {
+    name: "a mount on the root",
+    args: ["--rm", "-v", "/tmp:/", "busybox", "true"],
+    code: 125,
+    text: /destination can't be '\/'/,
+  },
+  {
+    name: "an unknown capability",
+    args: ["--rm", "--cap-add", "FLY", "busybox", "true"],
+    code: 125,
+    text: /invalid CapAdd: unknown capability: "CAP_FLY"/,
+  },
+];
+
+describe("docker run with", () => {
+  for (const { name, args, code, text } of runCases) {
+    it(name, async () => {
+      const ran = await engine.tryDocker(["run", ...args]);
+      assert.match(ran.stderr, text);
+      assert.equal(ran.code, code, ran.stderr);
+    });
+  }
+  it("a name in use", async () => {
+    const id = await engine.docker(["create", "--name", "taken", "busybox"]);
+    const ran = await engine.tryDocker(["run", "--name", "taken", "busybox", "true"]);
+    assert.match(
+      ran.stderr,
+      new RegExp(
+        `Conflict\\. The container name "/taken" is already in use by container "${id}"\\. You have to remove \\(or rename\\) that container to be able to reuse that name\\.`,
+      ),
+    );
+    await engine.docker(["rm", "taken"]);
+  });
+  it("a port that a program of the host has", async () => {
+    const server = net.createServer().listen(0, "0.0.0.0");
+    await once(server, "listening");
+    const { port } = server.address() as net.AddressInfo;
+    const ran = await engine.tryDocker([
+      "run",
+      "--name",
+      "port",
+      "-p",
+      `${String(port)}:80`,
+      "busybox",
+      "true",
+    ]);
+    assert.equal(ran.code, 125);
+    assert.match(ran.stderr, /address already in use|port is already allocated/);
+    assert.equal(await engine.docker(["inspect", "-f", "{{.State.Status}}", "port"]), "created");
+    await engine.docker(["rm", "port"]);
+    server.close();
+  });
+});
+
+describe("docker exec", () => {
+  it("with a user that the container does not have is refused before anything runs", async () => {
+    const name = "exec-user";
+    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    for (const [user, what] of [
+      ["ghost", "user ghost: no matching entries in passwd file"],
+      ["ghost:0", "user ghost: no matching entries in passwd file"],
+      ["0:ghosts", "group ghosts: no matching entries in group file"],
+    ] as const) {
+      for (const flags of [[], ["-d"]]) {
+        const ran = await engine.tryDocker(["exec", ...flags, "-u", user, name, "id"]);
+        assert.equal(ran.stderr, `Error response from daemon: unable to find ${what}\n`);
+        assert.equal(ran.code, 1);
+      }
+    }
+    assert.equal(await engine.docker(["exec", "-u", "7:8", name, "id", "-u"]), "7");
+    await engine.docker(["rm", "-f", name]);
+  });
+
+  it("is told 137 when the container is killed under it", async () => {
+    const name = "exec-killed";
+    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    const running = engine.tryDocker(["exec", name, "sh", "-c", "touch /here; sleep 1000"]);
+    await eventually(
+      async () => (await engine.tryDocker(["exec", name, "ls", "/here"])).code === 0,
+    );
+    await engine.docker(["kill", name]);
+    const { code, stderr } = await running;
+    assert.deepEqual([code, stderr], [137, ""]);
+    await engine.docker(["rm", name]);
+  });
+});
