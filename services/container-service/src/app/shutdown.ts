@@ -8,8 +8,8 @@ import { stopRun } from "./stop-container.ts";
 
 /** Containers that are being stopped at the same time. */
 const stopAtOnce = 64;
-/** A start that hangs does not hold up the end of the engine. */
-const startGraceMs = 5_000;
+/** Shorter than for a stop that a user asks for: a start that hangs does not hold up the end of the engine. */
+const shutdownGraceMs = 5_000;
 
 /**
  * Stops everything, then takes the engine's traces off the host. Policies are remembered: what ran
@@ -35,7 +35,7 @@ export async function shutdown(app: App): Promise<string[]> {
 /** False when it cannot be killed. */
 async function stopOne(app: App, entry: Entry): Promise<boolean> {
   try {
-    await settledInTime(app, entry, startGraceMs);
+    await settledInTime(app, entry, shutdownGraceMs);
     await entry.serial.run(() => {
       cancelRestart(app, entry, false);
       return Promise.resolve();
