@@ -4,6 +4,7 @@ import { existsSync, globSync, readdirSync, readFileSync } from "node:fs";
 import { readFile, rmdir } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { eventually } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
@@ -219,6 +220,31 @@ describe("the kernel holds", () => {
     for (const folder of folders) await rmdir(path.dirname(folder));
     assert.ok(folders.length > 0);
     for (const line of own) assert.equal(line.split(":")[2], `/${parent}/inner/${id}`);
+  });
+  it("HostConfig Privileged: an engine in the container makes cgroups, exec and restart go on, and nothing is left", async () => {
+    const nested = [
+      "cd /sys/fs/cgroup",
+      "if [ -e cgroup.controllers ]",
+      "then mkdir init && echo 1 >init/cgroup.procs && echo +pids >cgroup.subtree_control && mkdir docker",
+      "else mkdir -p devices/docker/inner && echo 1 >devices/docker/inner/cgroup.procs",
+      "fi && echo ready",
+      "sleep 1000",
+    ].join("\n");
+    const options = ["--privileged", "--stop-signal", "KILL"];
+    const id = await engine.docker(["run", "-d", ...options, "busybox", "sh", "-c", nested]);
+    const ready = async (times: number): Promise<void> => {
+      await eventually(
+        async () => (await engine.docker(["logs", id])) === "ready\n".repeat(times).trim(),
+      );
+    };
+    await ready(1);
+    assert.equal(await engine.docker(["exec", id, "echo", "inside"]), "inside");
+    await engine.docker(["restart", id]);
+    await ready(2);
+    await engine.docker(["kill", id]);
+    await engine.docker(["wait", id]);
+    assert.deepEqual(globSync(`/sys/fs/cgroup/{*/,}*/${id}`), []);
+    await engine.docker(["rm", id]);
   });
   it("HostConfig BlkioWeight, or Docker's warning", async () => {
     const weighed = await engine.tryDocker(["create", "--blkio-weight", "300", "busybox"]);

@@ -1,5 +1,6 @@
 #include "kernel/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,11 +13,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "kernel/unique_fd.h"
 
 namespace gantry {
 namespace {
+
+// A container that may make cgroups of its own makes them a few levels deep (an engine or systemd in it).
+constexpr int kSignalDepth = 32;
 
 int open_file(const char* directory, const char* file, int flags) {
   char path[PATH_MAX];
@@ -26,9 +31,74 @@ int open_file(const char* directory, const char* file, int flags) {
   return fd < 0 ? -errno : fd;
 }
 
+int open_directory(int at, const char* name) {
+  return openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+// The directories in a directory, one after the other.
+class ChildDirectories {
+ public:
+  // `directory` is read from its beginning, and stays the caller's.
+  explicit ChildDirectories(int directory) : directory_(directory) { lseek(directory, 0, SEEK_SET); }
+
+  // A name that is good until the next call; nullptr at the end, or where the directory has gone.
+  const char* next() {
+    for (;;) {
+      if (at_ >= length_) {
+        length_ = syscall(SYS_getdents64, directory_, buffer_, sizeof(buffer_));
+        at_ = 0;
+        if (length_ <= 0) return nullptr;
+      }
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer_ + at_);
+      at_ += entry->d_reclen;
+      if (entry->d_type != DT_DIR) continue;
+      if (std::strcmp(entry->d_name, ".") != 0 && std::strcmp(entry->d_name, "..") != 0) return entry->d_name;
+    }
+  }
+
+ private:
+  int directory_;
+  alignas(dirent64) char buffer_[2048];
+  long length_ = 0;
+  long at_ = 0;
+};
+
+// Removes all cgroups below one, deepest first; 0, or the error of the first that stays. Where a directory is left, its
+// name is found again in the one above: neither the depth of the tree nor its size costs memory or descriptors.
+int remove_below(const char* path) {
+  UniqueFd current(open_directory(AT_FDCWD, path));
+  if (!current) return errno == ENOENT ? 0 : -errno;
+  UniqueFd above;
+  char name[NAME_MAX + 1];
+  for (int depth = 0;;) {
+    ChildDirectories children(current.get());
+    if (const char* child = children.next()) {
+      std::snprintf(name, sizeof(name), "%s", child);
+      above = std::move(current);
+      current.reset(open_directory(above.get(), name));
+      if (!current) {
+        if (errno != ENOENT) return -errno;
+        current = std::move(above);
+        continue;
+      }
+      ++depth;
+      continue;
+    }
+    if (depth == 0) return 0;
+    if (above) {
+      if (unlinkat(above.get(), name, AT_REMOVEDIR) != 0 && errno != ENOENT) return -errno;
+    } else {
+      above.reset(open_directory(current.get(), ".."));
+      if (!above) return -errno;
+    }
+    current = std::move(above);
+    --depth;
+  }
+}
+
 // Signals the processes that cgroup.procs lists now; how many there were.
-int signal_once(const char* directory, int signal) {
-  const UniqueFd file(open_file(directory, "cgroup.procs", O_RDONLY));
+int signal_members(int directory, int signal) {
+  const UniqueFd file(openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) return 0;
   char text[4096];
   int count = 0;
@@ -49,6 +119,17 @@ int signal_once(const char* directory, int signal) {
   }
 }
 
+int signal_tree(int directory, int signal, int depth) {
+  int count = signal_members(directory, signal);
+  if (depth == kSignalDepth) return count;
+  ChildDirectories children(directory);
+  while (const char* name = children.next()) {
+    const UniqueFd child(open_directory(directory, name));
+    if (child) count += signal_tree(child.get(), signal, depth + 1);
+  }
+  return count;
+}
+
 }  // namespace
 
 int make_cgroup(const char* path) {
@@ -58,7 +139,11 @@ int make_cgroup(const char* path) {
 
 int remove_cgroup(const char* path) {
   if (rmdir(path) == 0 || errno == ENOENT) return 0;
-  return -errno;
+  // Busy by what is below it: few have that.
+  if (errno != EBUSY) return -errno;
+  const int removed = remove_below(path);
+  if (removed != 0) return removed;
+  return rmdir(path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
 int write_cgroup_file(const char* directory, const char* file, const char* value) {
@@ -77,9 +162,11 @@ int enter_cgroup(const char* directory, pid_t pid) {
 }
 
 int signal_cgroup(const char* directory, int signal, int rounds) {
+  const UniqueFd top(open_directory(AT_FDCWD, directory));
+  if (!top) return 0;
   int count = 0;
   for (int round = 0; round < rounds; ++round) {
-    count = signal_once(directory, signal);
+    count = signal_tree(top.get(), signal, 0);
     if (count == 0) break;
   }
   return count;

@@ -11,7 +11,8 @@ namespace gantry {
 // Makes a cgroup directory; one that is there already will do.
 int make_cgroup(const char* path);
 
-// Removes a cgroup directory; one that is gone already will do. -EBUSY while it holds processes.
+// Removes a cgroup directory and those that a container has made below it; one that is gone already will do. -EBUSY
+// while any holds processes.
 int remove_cgroup(const char* path);
 
 // Writes `value` to `<directory>/<file>` in one write(2).
@@ -20,8 +21,8 @@ int write_cgroup_file(const char* directory, const char* file, const char* value
 // Moves a process (0 = the caller) into a cgroup.
 int enter_cgroup(const char* directory, pid_t pid);
 
-// Sends a signal to every process of a cgroup, one by one; new ones are found by repeating until none is left to
-// signal, at most `rounds` times. Returns how many were signalled in the last round.
+// Sends a signal to every process of a cgroup and of those below it, one by one; new ones are found by repeating until
+// none is left to signal, at most `rounds` times. Returns how many were signalled in the last round.
 int signal_cgroup(const char* directory, int signal, int rounds);
 
 // Kills everything in a v2 cgroup and below by cgroup.kill; -ENOENT on kernels before 5.14.

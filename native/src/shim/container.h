@@ -28,6 +28,9 @@ struct Cgroups {
   explicit Cgroups(const CgroupPlan& plan);
   Cgroups() = default;
 
+  // The v2 cgroup that a process of the container is in, as a directory; none when it is not in v2_dir or below.
+  UniqueFd open_v2_of(pid_t pid) const;
+
   // Kills every process in it, frozen or not.
   void kill_all() const;
 

@@ -168,7 +168,13 @@ bool Exec::start(const ExecTarget& target, Failure& failure) {
   const Entry entry = {.plan = process_, .target = target, .arrays = arrays, .streams = streams, .sync = theirs.get()};
   CloneRequest request;
   request.cgroup = v2.get();
-  const pid_t pid = clone_process(request);
+  pid_t pid = clone_process(request);
+  if (pid == -EBUSY && v2) {
+    // An engine or systemd in the container handed controllers down, so its cgroup takes no processes (cgroups(7)).
+    v2 = target.cgroups->open_v2_of(target.pid);
+    request.cgroup = v2.get();
+    if (v2) pid = clone_process(request);
+  }
   if (pid < 0) return failure.set("clone", -pid);
   if (pid == 0) {
     // A copy of the shim's end would keep the hand-shake from ending with the shim.

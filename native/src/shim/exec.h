@@ -30,6 +30,7 @@ class ExecOwner {
 // Where execs go: what they need to know of the container.
 struct ExecTarget {
   // The container's first process.
+  pid_t pid = 0;
   int pidfd = -1;
   // CLONE_NEW* flags of all its namespaces.
   int namespaces = 0;

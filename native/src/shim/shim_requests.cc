@@ -160,7 +160,8 @@ std::string Shim::answer_exec(ControlConnection& connection, uint64_t seq, ExecR
 }
 
 bool Shim::begin_exec(Exec& exec) {
-  const ExecTarget target = {.pidfd = container_.pidfd.get(),
+  const ExecTarget target = {.pid = container_.pid,
+                             .pidfd = container_.pidfd.get(),
                              .namespaces = namespaces_,
                              .cgroups = &cgroups_,
                              .inherited = &limits_};
