@@ -4,10 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { openTempDir } from "@gantry/fs";
 import { eventually } from "@gantry/testkit";
 import { repository, TestEngine } from "@gantry/testkit/test-engine";
 import { buildAttacker } from "../src/attacker.ts";
@@ -136,6 +137,35 @@ describe("S3: what covers and what is covered", () => {
     await engine.tryDocker(["run", "--rm", "-t", "dev-link", "true"]);
     assert.deepEqual(readdirSync(engine.root).toSorted(), before);
     await engine.docker(["rmi", "dev-link"]);
+  });
+
+  it("cannot have the mode or owner of the host's device changed that covers it", async () => {
+    // What is asked for is what is there: a failure of this test changes nothing on the host.
+    const change =
+      "for p in keys interrupts timer_list; do chmod 666 /proc/$p; chown 0:0 /proc/$p; done";
+    const { stderr } = await engine.tryDocker(["run", "--rm", ...sh(change)]);
+    assert.equal(stderr.match(/Read-only file system/g)?.length, 6, stderr);
+  });
+
+  it("is not shown the host's null device as standard input, whatever its /dev is", async () => {
+    const host = statSync("/dev/null").dev;
+    await using folder = await openTempDir("gantry-dev-");
+    const look = ["stat", "-L", "-c", "%d %t %T", "/proc/self/fd/0"];
+    for (const options of [[], ["-v", `${folder.path}:/dev`]]) {
+      const id = await engine.docker([
+        "run",
+        "-d",
+        ...options,
+        ...sh("stat -L -c '%d %t %T' /proc/self/fd/0; sleep 1000"),
+      ]);
+      const seen = [await engine.docker(["exec", id, ...look])];
+      seen.push(await eventually(async () => await engine.docker(["logs", id])));
+      await engine.docker(["rm", "-f", id]);
+      for (const line of seen) {
+        assert.match(line, /^\d+ 1 3$/);
+        assert.notEqual(line.split(" ")[0], String(host), options.join(" "));
+      }
+    }
   });
 
   it("S19: is what tells of the host or of neighbours", async () => {

@@ -16,12 +16,22 @@
 #include <cstring>
 
 #include "kernel/in_root.h"
+#include "kernel/mount.h"
 #include "shim/exit_record.h"
 #include "shim/lookup.h"
 #include "shim/user.h"
 
 namespace gantry::shim {
 namespace {
+
+// A null device that nobody else has. None in a user namespace, which can make no device.
+UniqueFd make_null() {
+  NewFilesystem filesystem;
+  if (filesystem.open("tmpfs") < 0) return {};
+  const UniqueFd folder(filesystem.create(0));
+  if (!folder || mknodat(folder.get(), "null", S_IFCHR | 0666, makedev(1, 3)) != 0) return {};
+  return UniqueFd(openat(folder.get(), "null", O_RDWR | O_NOCTTY | O_CLOEXEC));
+}
 
 class Becoming {
  public:
@@ -118,7 +128,9 @@ bool Becoming::connect_streams() {
       const int readable = open_in_root(context_.root, "/dev/null", O_RDONLY | O_NOCTTY | O_NONBLOCK);
       if (readable >= 0) null.reset(readable);
     }
-    fds[0] = null && is_character_device(null.get(), 1, 3) ? null.get() : context_.host.null.get();
+    // The mode and owner of the host's device could be changed through a descriptor, where root is the host's.
+    if (!null || !is_character_device(null.get(), 1, 3)) null = make_null();
+    fds[0] = null ? null.get() : context_.host.null.get();
   }
   for (int i = 0; i < 3; ++i) {
     if (dup2(fds[i], i) < 0) return failure_.set("stdio", errno);

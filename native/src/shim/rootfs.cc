@@ -227,6 +227,7 @@ bool Rootfs::hide(const char* path, UniqueFd& empty_directory) {
   struct stat info;
   if (fstat(found, &info) != 0) return failure_.set("mask", errno, path);
   UniqueFd cover;
+  int error = 0;
   if (S_ISDIR(info.st_mode)) {
     if (!empty_directory) {
       NewFilesystem empty;
@@ -236,16 +237,18 @@ bool Rootfs::hide(const char* path, UniqueFd& empty_directory) {
       if (made < 0) return failure_.set("mask", -made, path);
       empty_directory.reset(made);
       // The first cover is the mount itself: kernels before 6.15 clone only what is attached.
-      const int error = attach_mount(made, found);
+      error = attach_mount(made, found);
       return error == 0 || failure_.set("mask", -error, path);
     }
     cover.reset(clone_mount(empty_directory.get(), "", false));
   } else {
-    // The host's device, checked when it was opened: the container's own /dev/null may be anything.
+    // The host's device, checked when it was opened: the container's own /dev/null may be anything. It can be written
+    // to on a read-only mount, but its mode and owner, which are the host's, cannot be changed there.
     cover.reset(clone_mount(host_.null.get(), "", false));
+    if (cover) error = change_mount(cover.get(), MOUNT_ATTR_RDONLY, 0, 0, false);
   }
   if (!cover) return failure_.set("mask", errno, path);
-  const int error = attach_mount(cover.get(), found);
+  if (error == 0) error = attach_mount(cover.get(), found);
   return error == 0 || failure_.set("mask", -error, path);
 }
 
