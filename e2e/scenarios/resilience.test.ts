@@ -1,6 +1,6 @@
 /** kill -9 of any service leaves containers running, and every exit is reported once, with the true code. */
 import assert from "node:assert/strict";
-import { readFile, rm } from "node:fs/promises";
+import { link, readFile, rm } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import type { ServiceName } from "@gantry/testkit/test-engine";
 import { TestEngine } from "@gantry/testkit/test-engine";
@@ -59,6 +59,28 @@ describe("a call right after kill -9", () => {
   it("of container-service is answered when that is back", async () => {
     await engine.kill9("container-service");
     await engine.docker(["ps"]);
+  });
+
+  it("of api-gateway waits until that is back, also by a socket that a container has mounted", async () => {
+    const file = engine.dockerHost.replace("unix://", "");
+    // A bind mount shows what a hard link shows: the file that was there when it was made.
+    const mounted = `${file}-mounted`;
+    await link(file, mounted);
+    try {
+      for (const socket of [file, mounted, file]) {
+        await engine.kill9("api-gateway");
+        const version = await engine.docker([
+          "-H",
+          `unix://${socket}`,
+          "version",
+          "-f",
+          "{{.Server.Version}}",
+        ]);
+        assert.match(version, /^\d/);
+      }
+    } finally {
+      await rm(mounted);
+    }
   });
 
   it("of image-service is answered when that is back", async () => {

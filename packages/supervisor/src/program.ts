@@ -7,10 +7,12 @@ import {
   engineEnvironment,
   type ServiceName,
   servicePaths,
+  socketAccess,
 } from "@gantry/config";
 import { unavailable } from "@gantry/errors";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@gantry/proto/grpc-health";
 import { openChannel } from "@gantry/rpc";
+import { HeldSocket } from "./held-socket.ts";
 
 /** One program of the engine. */
 export interface Program {
@@ -23,6 +25,8 @@ export interface Program {
   probe(signal: AbortSignal): Promise<void>;
   /** How long an orderly end may take before SIGKILL. */
   readonly stopTimeoutMs: number;
+  /** Where it is asked, held open between its processes: descriptor 3 of each (sd_listen_fds(3)). */
+  readonly socket?: HeldSocket;
   /** It is started when it is wanted, and ends with code 0 when it has nothing to do. */
   readonly endsByItself?: boolean;
 }
@@ -75,6 +79,9 @@ export function serviceProgram(config: EngineConfig, programs: string, name: Ser
       name === "api-gateway"
         ? ping(config.dockerSocket, signal)
         : checkHealth(servicePaths(config, name).grpcSocket, signal),
+    ...(name === "api-gateway" && {
+      socket: new HeldSocket(config.dockerSocket, socketAccess(config)),
+    }),
     stopTimeoutMs: 10_000,
     endsByItself,
   };

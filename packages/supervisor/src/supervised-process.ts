@@ -44,9 +44,10 @@ const startsOnDemand = 3;
 const probeTimeoutMs = 2000;
 /**
  * A program begins when its standard input says so, and never when that is closed first: one that a killed
- * supervisor started and did not note would run beside the one that the next supervisor starts.
+ * supervisor started and did not note would run beside the one that the next supervisor starts. Whose the descriptors
+ * from 3 on are is told by its own number (sd_listen_fds(3)).
  */
-const heldBack = 'read -r _ && exec "$@" </dev/null';
+const heldBack = 'read -r _ && export LISTEN_PID=$$ && exec "$@" </dev/null';
 
 /** One program under supervision. */
 export class SupervisedProcess {
@@ -141,6 +142,7 @@ export class SupervisedProcess {
     this.#halt.abort();
     await this.#end();
     await this.#endLeftover();
+    await this.#options.program.socket?.close();
     removeRecord(this.#options.recordDir, this.name);
   }
 
@@ -151,6 +153,7 @@ export class SupervisedProcess {
 
   /** Two can come to want a start at once: the back-off after a crash, and a caller of `ensure`. */
   async #launch(): Promise<void> {
+    await this.#options.program.socket?.open();
     if (this.#isRunning()) return;
     const startedAt = performance.now();
     const child = this.#spawn();
@@ -179,11 +182,12 @@ export class SupervisedProcess {
   #spawn(): ChildProcess {
     const { program, dataRoot } = this.#options;
     const log = openLog(dataRoot, program.name);
+    const socket = program.socket?.fd;
     try {
       return spawn("/bin/sh", ["-c", heldBack, program.name, ...program.command()], {
         cwd: "/",
-        env: program.env,
-        stdio: ["pipe", log, log],
+        env: { ...program.env, ...(socket !== undefined && { LISTEN_FDS: "1" }) },
+        stdio: ["pipe", log, log, ...(socket === undefined ? [] : [socket])],
         // A session of its own: Ctrl-C at our terminal is not for it.
         detached: true,
       });

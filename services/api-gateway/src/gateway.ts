@@ -1,7 +1,7 @@
 /** The whole gateway: channels to the services, both protocol servers, listeners. */
 import type http from "node:http";
 import type { EngineConfig } from "@gantry/config";
-import { servicePaths, socketAccess, wakeSocketPath } from "@gantry/config";
+import { activationDescriptor, servicePaths, socketAccess, wakeSocketPath } from "@gantry/config";
 import { invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import { openBackends } from "./backends.ts";
@@ -106,7 +106,10 @@ async function listenAll(
   }
   const listeners: Listener[] = [];
   try {
-    for (const path of paths) listeners.push(await listenUnix({ path, access, takers, budget }));
+    for (const path of paths) {
+      const descriptor = path === config.dockerSocket ? activationDescriptor() : undefined;
+      listeners.push(await listenUnix({ path, access, takers, budget, descriptor }));
+    }
     for (const host of tcpHosts) {
       listeners.push(await listenTcp({ host, tls: config.tls, logger, takers, budget }));
     }

@@ -1,4 +1,5 @@
 /** A Unix socket that both protocols are served on. */
+import { chmod, chown } from "node:fs/promises";
 import net from "node:net";
 import { placeSocket, removeSocket, type SocketAccess, socketInode } from "@gantry/rpc";
 import type { ConnectionBudget } from "./connection-budget.ts";
@@ -8,7 +9,7 @@ import { type ProtocolTakers, switchProtocol } from "./protocol-switch.ts";
 export interface Listener {
   /** Where clients connect: a path, or `address:port`. */
   readonly address: string;
-  /** Takes no more connections and removes the socket file. Open connections stay. */
+  /** Takes no more connections and removes the socket file, unless another holds the socket. Open connections stay. */
   close(): Promise<void>;
 }
 
@@ -18,7 +19,12 @@ export interface UnixListenerOptions {
   readonly access: SocketAccess;
   readonly takers: ProtocolTakers;
   readonly budget: ConnectionBudget;
+  /** Listens at the path already; whoever handed it to us holds it beyond our end. */
+  readonly descriptor?: number | undefined;
 }
+
+/** As many clients may wait. */
+const backlog = 4096;
 
 /** Listens; a stale socket file of a dead process is replaced. Throws conflict when a living one answers. */
 export async function listenUnix(options: UnixListenerOptions): Promise<Listener> {
@@ -26,8 +32,10 @@ export async function listenUnix(options: UnixListenerOptions): Promise<Listener
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     if (budget.admit(socket)) switchProtocol(socket, takers);
   });
+  if (options.descriptor !== undefined)
+    return await listenHeld(server, options.descriptor, options);
   await placeSocket(path, options.access, (temporary) =>
-    listen(server, { path: temporary, backlog: 4096 }),
+    listen(server, { path: temporary, backlog }),
   );
   const inode = await socketInode(path);
   return {
@@ -39,8 +47,29 @@ export async function listenUnix(options: UnixListenerOptions): Promise<Listener
   };
 }
 
+/** A socket unit of systemd knows nothing of the group that may connect. */
+async function listenHeld(
+  server: net.Server,
+  fd: number,
+  { path, access }: UnixListenerOptions,
+): Promise<Listener> {
+  if (access.gid !== undefined) await chown(path, process.getuid?.() ?? 0, access.gid);
+  await chmod(path, access.mode ?? 0o660);
+  await listen(server, { fd, backlog });
+  return {
+    address: path,
+    close() {
+      server.close();
+      return Promise.resolve();
+    },
+  };
+}
+
 /** Resolves when the server listens. */
-export function listen(server: net.Server, where: net.ListenOptions): Promise<void> {
+export function listen(
+  server: net.Server,
+  where: net.ListenOptions | { readonly fd: number; readonly backlog: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen(where, () => {
