@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { describe, it } from "node:test";
 import { kernel, Playground } from "./shim-driver.ts";
 import { failure, output, sh } from "./shim-output.ts";
@@ -214,5 +215,12 @@ describe("the user", () => {
       const failed = await shim.message("startFailed");
       assert.match(failed.message, /^unable to find user user: /);
     }
+  });
+
+  it("is not started when its AppArmor profile's name is longer than the kernel takes", async () => {
+    const failed = await failure({
+      process: processOf(["true"], { apparmorProfile: "p".repeat(5000) }),
+    });
+    assert.deepEqual([failed.step, failed.errnoValue], ["apparmor", constants.errno.ENAMETOOLONG]);
   });
 });

@@ -156,8 +156,10 @@ bool Becoming::give_streams() {
 
 bool Becoming::label() {
   if (!plan_.apparmor_profile.empty()) {
-    char text[256];
-    std::snprintf(text, sizeof(text), "exec %s", plan_.apparmor_profile.c_str());
+    // As much as the kernel takes; a name that is cut could be another profile's.
+    char text[4096];
+    const int length = std::snprintf(text, sizeof(text), "exec %s", plan_.apparmor_profile.c_str());
+    if (length >= static_cast<int>(sizeof(text))) return failure_.set("apparmor", ENAMETOOLONG, plan_.apparmor_profile);
     int error = context_.host.write_self("attr/apparmor/exec", text);
     // Kernels before 5.1 have the shared file only.
     if (error == -ENOENT) error = context_.host.write_self("attr/exec", text);
