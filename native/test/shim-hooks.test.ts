@@ -59,6 +59,40 @@ describe("hooks", () => {
   });
 });
 
+describe("a state that is larger than a pipe", () => {
+  const state = { id: "x", annotations: { large: "a".repeat(200_000) } };
+  const plan = (playground: Playground, script: string): PlanInit => ({
+    ...sh("true"),
+    hookStateJson: JSON.stringify(state),
+    hooks: [
+      {
+        stage: "createRuntime",
+        path: "/bin/sh",
+        args: ["sh", "-c", script, "hook", playground.path("state")],
+        env: ["PATH=/bin:/usr/bin"],
+        timeoutSeconds: 1,
+      },
+    ],
+  });
+
+  it("reaches a hook that reads it", async () => {
+    await using playground = await Playground.make();
+    const shim = playground.launch(plan(playground, 'cat > "$1"'));
+    assert.equal((await shim.message("exited")).exitCode, 0);
+    await shim.exitOfProcess();
+    const { id, annotations } = JSON.parse(readFileSync(playground.path("state"), "utf8"));
+    assert.deepEqual({ id, annotations }, state);
+  });
+
+  it("does not keep a hook that does not read it beyond its time", async () => {
+    await using playground = await Playground.make();
+    const shim = playground.launch(plan(playground, "sleep 100"));
+    const failed = await shim.message("startFailed");
+    assert.match(failed.message, /timed out/);
+    await shim.exitOfProcess();
+  });
+});
+
 describe("hooks after start and end", () => {
   it("that fail are complained of, and the others and the container go on", async () => {
     await using playground = await Playground.make();

@@ -80,7 +80,7 @@ void Conversation::talk(const Deadline& deadline) {
     if (fds[1].revents != 0) {
       const ssize_t written = write(input.get(), state.data() + given, state.size() - given);
       if (written > 0) given += static_cast<size_t>(written);
-      if (written < 0 || given == state.size()) input.reset();
+      if ((written < 0 && errno != EAGAIN) || given == state.size()) input.reset();
     }
     if (fds[0].revents == 0) continue;
     char chunk[1024];
@@ -96,6 +96,8 @@ bool make_pipes(Conversation& talk, UniqueFd& child_input, UniqueFd& child_outpu
   if (pipe2(in, O_CLOEXEC) != 0) return false;
   child_input.reset(in[0]);
   talk.input.reset(in[1]);
+  // A state that is larger than a pipe, and a hook that does not read it: the write would outlast the hook's time.
+  if (fcntl(talk.input.get(), F_SETFL, O_NONBLOCK) != 0) return false;
   if (pipe2(out, O_CLOEXEC) != 0) return false;
   talk.output.reset(out[0]);
   child_output.reset(out[1]);
