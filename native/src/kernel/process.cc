@@ -130,6 +130,7 @@ GANTRY_IN_CHILD int child_main(void* argument) {
 }
 
 // clone3(2) whose child runs `entry(argument)` on its own stack and never comes back. glibc has no wrapper for it.
+// The frame pointer is cleared last: without -fno-omit-frame-pointer either operand may be in its register.
 long clone3_calling(clone_args* args, int (*entry)(void*), void* argument) {
 #if defined(__x86_64__)
   long result;
@@ -137,9 +138,10 @@ long clone3_calling(clone_args* args, int (*entry)(void*), void* argument) {
       "syscall\n\t"
       "test %%rax, %%rax\n\t"
       "jnz 1f\n\t"
-      "xor %%ebp, %%ebp\n\t"
       "mov %[argument], %%rdi\n\t"
-      "call *%[entry]\n\t"
+      "mov %[entry], %%rax\n\t"
+      "xor %%ebp, %%ebp\n\t"
+      "call *%%rax\n\t"
       "ud2\n"
       "1:"
       : "=a"(result)
@@ -153,9 +155,10 @@ long clone3_calling(clone_args* args, int (*entry)(void*), void* argument) {
   asm volatile(
       "svc #0\n\t"
       "cbnz x0, 1f\n\t"
-      "mov x29, xzr\n\t"
       "mov x0, %[argument]\n\t"
-      "blr %[entry]\n\t"
+      "mov x1, %[entry]\n\t"
+      "mov x29, xzr\n\t"
+      "blr x1\n\t"
       "brk #0\n"
       "1:"
       : "+r"(result)

@@ -48,6 +48,7 @@ class Output {
   // Without gzip, which has blocks of its own.
   std::unique_ptr<uint8_t[]> buffer_;
   size_t used_ = 0;
+  // Never deleted: its threads use it until the program ends.
   GzipBlocks* gzip_ = nullptr;
   BlockIndex* index_;
   Sha256 plain_sha_;
