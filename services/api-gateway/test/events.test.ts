@@ -150,6 +150,15 @@ describe("events", () => {
     assert.equal(answer.status, 200);
   });
 
+  it("end at a time in the future, also while a service is away", async () => {
+    await stack.images.stop();
+    try {
+      const answer = await query({ until: (Date.now() / 1000 + 0.3).toFixed(3) });
+      assert.equal(answer.status, 200);
+    } finally {
+      await stack.restartImages();
+    }
+  });
   it("go on through a restart of a service, and those of the other one meanwhile", async () => {
     const client = await live();
     await stack.containers.stop();

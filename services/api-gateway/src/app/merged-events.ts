@@ -126,8 +126,7 @@ class Follower {
       } catch (error) {
         if (signal.aborted) return;
         if (!isBroken(error)) throw error;
-        await this.#whenBack(signal);
-        if (untilNano !== 0n && BigInt(Date.now()) * 1_000_000n > untilNano) return;
+        if (!(await this.#isBack(signal))) return;
       }
     }
   }
@@ -148,15 +147,18 @@ class Follower {
     }
   }
 
-  async #whenBack(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+  /** Waits until the service is back; false when nobody listens any more, or the time asked for has passed. */
+  async #isBack(signal: AbortSignal): Promise<boolean> {
+    const { untilNano } = this.#range;
+    while (!signal.aborted && (untilNano === 0n || BigInt(Date.now()) * 1_000_000n <= untilNano)) {
       try {
         await this.#source.ready(retryMs);
-        return;
+        return true;
       } catch (error) {
         if (!hasKind(error, "unavailable")) throw error;
       }
     }
+    return false;
   }
 
   #step(step: { event?: Event | undefined; cursor: string; gap: boolean }): MergedStep {
