@@ -96,6 +96,18 @@ describe("a start is refused", () => {
       'invalid tmpfs option "evil"',
     ],
     ["for an empty word", { Tmpfs: { "/t": "," } }, 500, 'invalid tmpfs option ""'],
+    [
+      "for CDI devices",
+      { DeviceRequests: [{ Driver: "cdi" }, { Driver: "cdi", DeviceIDs: ["a.b/c=0", "a.b/c=1"] }] },
+      500,
+      "CDI device injection failed: unresolvable CDI devices a.b/c=0, a.b/c=1",
+    ],
+    [
+      "for a device driver",
+      { DeviceRequests: [{ Count: -1, Capabilities: [["gpu", "utility"], ["tpu"]] }] },
+      500,
+      'could not select device driver "" with capabilities: [[gpu utility] [tpu]]',
+    ],
   ];
   for (const [what, hostConfig, status, text] of rows) {
     it(`${what}, not its create, and can be tried again`, async () => {

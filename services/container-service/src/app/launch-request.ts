@@ -59,13 +59,20 @@ async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
   return [await one, await other];
 }
 
+/** There are no drivers, and no device of a CDI specification is known. */
 function refuseDeviceRequests(record: ContainerRecord): void {
-  const asked = record.hostConfig.resources?.deviceRequests[0];
-  if (asked === undefined) return;
-  const capabilities = asked.capabilities.map((each) => `[${each.values.join(" ")}]`).join(" ");
-  throw internal(
-    `could not select device driver "${asked.driver}" with capabilities: [${capabilities}]`,
-  );
+  for (const asked of record.hostConfig.resources?.deviceRequests ?? []) {
+    if (asked.driver !== "cdi") {
+      const capabilities = asked.capabilities.map((each) => `[${each.values.join(" ")}]`).join(" ");
+      throw internal(
+        `could not select device driver "${asked.driver}" with capabilities: [${capabilities}]`,
+      );
+    }
+    if (asked.deviceIds.length > 0) {
+      const ids = asked.deviceIds.join(", ");
+      throw internal(`CDI device injection failed: unresolvable CDI devices ${ids}`);
+    }
+  }
 }
 
 async function bundleInput(

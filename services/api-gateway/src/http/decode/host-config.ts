@@ -19,7 +19,10 @@ export function decodeHostConfig(fields: Fields, version: number): HostConfigIni
     portBindings: portBindings(fields),
     resources: decodeResources(fields),
     mounts: fields.structs("Mounts").map((mount) => decodeMount(mount, version)),
-    emptyLists: messageLists.filter((name) => fields.list(name)?.length === 0),
+    emptyLists: [
+      ...messageLists.filter((name) => fields.list(name)?.length === 0),
+      ...(fields.map("PortBindings")?.size === 0 ? ["PortBindings"] : []),
+    ],
   });
 }
 

@@ -100,5 +100,9 @@ function deviceRequest(fields: Fields) {
       throw invalidArgument("invalid JSON: Capabilities: expected arrays of strings");
     }),
     options: fields.textMap("Options") ?? {},
+    emptyFields: [
+      ...(["DeviceIDs", "Capabilities"] as const).filter((name) => fields.list(name)?.length === 0),
+      ...(fields.map("Options")?.size === 0 ? ["Options"] : []),
+    ],
   };
 }

@@ -52,6 +52,24 @@ describe("lists of HostConfig in inspect", () => {
     });
   }
 
+  it("shows PortBindings as null, {} or what was sent", () => {
+    assert.equal(shown({})["PortBindings"], null);
+    assert.equal(shown({ PortBindings: null })["PortBindings"], null);
+    assert.deepEqual(shown({ PortBindings: {} })["PortBindings"], {});
+    const some = { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "8080" }] };
+    assert.deepEqual(shown({ PortBindings: some })["PortBindings"], some);
+  });
+
+  it("shows the fields of a device request as null, empty or what was sent", () => {
+    const request = (sent: object): unknown => shown({ DeviceRequests: [sent] })["DeviceRequests"];
+    const bare = { Driver: "", Count: -1, DeviceIDs: null, Capabilities: null, Options: null };
+    assert.deepEqual(request({ Count: -1 }), [bare]);
+    const empty = { Driver: "", Count: 0, DeviceIDs: [], Capabilities: [], Options: {} };
+    assert.deepEqual(request(empty), [empty]);
+    const gpus = { ...bare, Capabilities: [["gpu"]], Options: {} };
+    assert.deepEqual(request(gpus), [gpus]);
+  });
+
   it("shows Links without any as null", () => {
     assert.equal(shown({})["Links"], null);
     assert.equal(shown({ Links: [] })["Links"], null);

@@ -19,7 +19,10 @@ export function encodeHostConfig(host: HostConfig, version: number): JsonOut {
       Config: sorted(host.logConfig?.config ?? {}),
     },
     NetworkMode: host.networkMode,
-    PortBindings: encodePortMap(host.portBindings),
+    PortBindings:
+      host.portBindings.length > 0 || host.emptyLists.includes("PortBindings")
+        ? encodePortMap(host.portBindings)
+        : null,
     RestartPolicy: {
       Name: host.restartPolicy?.name ?? "",
       MaximumRetryCount: host.restartPolicy?.maximumRetryCount ?? 0,

@@ -1,5 +1,10 @@
 /** Resources → the resource fields of Docker's HostConfig. */
-import type { Resources, ThrottleDevice, WeightDevice } from "@gantry/proto/container";
+import type {
+  DeviceRequest,
+  Resources,
+  ThrottleDevice,
+  WeightDevice,
+} from "@gantry/proto/container";
 import type { messageLists } from "../decode/resources.ts";
 import type { JsonOut } from "./json.ts";
 
@@ -70,11 +75,24 @@ function devices(r: Resources | undefined, list: ListEncoder): Record<string, Js
     DeviceRequests: list("DeviceRequests", r?.deviceRequests, (each) => ({
       Driver: each.driver,
       Count: each.count,
-      DeviceIDs: each.deviceIds,
-      Capabilities: each.capabilities.map(({ values }) => values),
-      Options: each.options,
+      DeviceIDs: nullUnlessSent(each, "DeviceIDs", each.deviceIds),
+      Capabilities: nullUnlessSent(
+        each,
+        "Capabilities",
+        each.capabilities.map(({ values }) => values),
+      ),
+      Options: nullUnlessSent(each, "Options", each.options),
     })),
   };
+}
+
+function nullUnlessSent<Field extends JsonOut & object>(
+  request: DeviceRequest,
+  name: string,
+  field: Field,
+): Field | null {
+  const isEmpty = Object.keys(field).length === 0;
+  return isEmpty && !request.emptyFields.includes(name) ? null : field;
 }
 
 function rest(r: Resources | undefined, list: ListEncoder): Record<string, JsonOut> {
