@@ -60,6 +60,11 @@ const containerRows: readonly Row[] = [
     message: 'invalid --security-opt 2: "systempaths=unconfined"',
   },
   {
+    ...{ method: "POST", path: "/containers/create", status: 500 },
+    body: { Image: "busybox", HostConfig: { SecurityOpt: ["seccomp:unconfined", "zzz"] } },
+    message: 'invalid --security-opt 1: "zzz"',
+  },
+  {
     ...{ method: "POST", path: "/containers/nope/kill", status: 404 },
     message: "cannot kill container: nope: No such container: nope",
   },

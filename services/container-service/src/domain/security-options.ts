@@ -1,5 +1,5 @@
 /** `--security-opt`. */
-import { invalidArgument } from "@gantry/errors";
+import { internal } from "@gantry/errors";
 
 /** What security options say, together. */
 export interface SecurityOptions {
@@ -14,7 +14,7 @@ export interface SecurityOptions {
   readonly writableCgroups: boolean | undefined;
 }
 
-/** Reads `key=value` (or `key:value`, an older form). Throws invalid_argument. */
+/** Reads `key=value` (or `key:value`, an older form). What is unknown is `internal`, as with dockerd. */
 export function parseSecurityOptions(options: readonly string[]): SecurityOptions {
   let result: SecurityOptions = {
     noNewPrivileges: undefined,
@@ -32,7 +32,7 @@ function parseOption(option: string): Partial<SecurityOptions> {
   if (option === "writable-cgroups") return { writableCgroups: true };
   if (option === "disable") return {};
   const at = option.includes("=") ? option.indexOf("=") : option.indexOf(":");
-  if (at === -1) throw invalidArgument(`invalid --security-opt 1: "${option}"`);
+  if (at === -1) throw internal(`invalid --security-opt 1: "${option}"`);
   const value = option.slice(at + 1);
   switch (option.slice(0, at)) {
     case "label":
@@ -46,15 +46,15 @@ function parseOption(option: string): Partial<SecurityOptions> {
     case "no-new-privileges":
       return { noNewPrivileges: parseBool(option, value) };
     case "systempaths":
-      if (value !== "unconfined") throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+      if (value !== "unconfined") throw internal(`invalid --security-opt 2: "${option}"`);
       return { systemPathsUnconfined: true };
     default:
-      throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+      throw internal(`invalid --security-opt 2: "${option}"`);
   }
 }
 
 function parseBool(option: string, value: string): boolean {
   if (/^([1tT]|true|TRUE|True)$/.test(value)) return true;
   if (/^([0fF]|false|FALSE|False)$/.test(value)) return false;
-  throw invalidArgument(`invalid --security-opt 2: "${option}"`);
+  throw internal(`invalid --security-opt 2: "${option}"`);
 }
