@@ -35,19 +35,19 @@ export interface ImageDetails {
   readonly platform: Platform | undefined;
 }
 
-/** Names as Docker shows them. */
+/** Names as Docker shows them, in the order of their full forms: short ones stand at `docker.io/`. */
 export function shownNames(
   names: readonly NameRecord[],
   target: Digest,
 ): { readonly repoTags: readonly string[]; readonly repoDigests: readonly string[] } {
   const tags: string[] = [];
   const digests = new Set<string>();
-  for (const { name } of names) {
+  for (const name of names.map((record) => record.name).sort()) {
     const reference = parseReference(name);
     if (reference.tag !== undefined) tags.push(familiarName(reference));
     digests.add(`${familiarRepository(reference)}@${target}`);
   }
-  return { repoTags: tags.sort(), repoDigests: [...digests].sort() };
+  return { repoTags: tags, repoDigests: [...digests] };
 }
 
 /** Sizes of what is here. */
