@@ -144,7 +144,7 @@ describe("exec", () => {
     });
   });
 
-  it("checks health by execs, and tells changes", async () => {
+  it("checks health by execs, tells changes, and keeps what was said through a pause and a restart", async () => {
     const checked = await engine.create("while :; do sleep 0.05; done", {
       config: {
         image: "busybox",
@@ -176,6 +176,17 @@ describe("exec", () => {
     assert.ok(((await health())?.failingStreak ?? 0) >= 2);
     const actions = (await engine.actions(checked)).filter((action) => action.startsWith("health"));
     assert.deepEqual(actions, ["health_status: healthy", "health_status: unhealthy"]);
+
+    await engine.containers.pauseContainer({ container: checked });
+    await engine.containers.unpauseContainer({ container: checked });
+    assert.equal((await health())?.status, "unhealthy");
+    assert.ok(((await health())?.failingStreak ?? 0) >= 2);
+    const again = BigInt(Date.now()) * 1_000_000n;
+    await engine.containers.restartContainer({ container: checked, timeoutSeconds: 0 });
+    const restarted = await health();
+    assert.deepEqual([restarted?.status, restarted?.failingStreak], ["starting", 0]);
+    const first = restarted?.log[0];
+    assert.ok(first !== undefined && first.startNano < again, "what was said before is kept");
     await engine.containers.removeContainer({ container: checked, force: true });
   });
 

@@ -22,12 +22,21 @@ const sigkill = 9;
 /** More than is kept, so that a chatty probe can be cut with its end known. */
 const readBytes = 4097;
 
-/** Starts the probes of a run; a container without a check is left alone. */
+/** Starts the probes of a run; a container without a check is left alone. What those of the run before said stays. */
 export function startHealthCheck(app: App, entry: Entry): void {
+  startProbes(app, entry, { ...startingHealth, log: entry.health?.log ?? [] });
+}
+
+/** Goes on with the probes of a run that was frozen, which is unhealthy until one of them says else. */
+export function resumeHealthCheck(app: App, entry: Entry): void {
+  startProbes(app, entry, entry.health ?? startingHealth);
+}
+
+function startProbes(app: App, entry: Entry, health: Health): void {
   const check = healthCheckOf(entry.record.config);
   if (check === undefined || entry.record.state.status !== "running") return;
   stopHealthCheck(entry);
-  entry.health = startingHealth;
+  entry.health = health;
   const controller = new AbortController();
   entry.healthProbes = controller;
   probeLoop(app, entry, check, controller.signal).catch((error: unknown) => {

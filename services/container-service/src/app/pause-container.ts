@@ -2,7 +2,7 @@
 import { conflict, internal } from "@gantry/errors";
 import { type App, advanceSurely, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { pauseHealthCheck, startHealthCheck } from "./health-check.ts";
+import { pauseHealthCheck, resumeHealthCheck } from "./health-check.ts";
 
 /** Errors: conflict (not running, already paused, restarting). */
 export async function pauseContainer(app: App, reference: string): Promise<void> {
@@ -41,6 +41,6 @@ export async function thaw(app: App, entry: Entry): Promise<void> {
     await app.shim.resume({ id: entry.id });
     if (entry.record.state.status !== "paused") return;
     await advanceSurely(app, entry, { type: "unpause" }, [containerEvent(entry.record, "unpause")]);
-    startHealthCheck(app, entry);
+    resumeHealthCheck(app, entry);
   });
 }
