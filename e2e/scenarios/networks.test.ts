@@ -104,6 +104,21 @@ describe("networks of the stock CLI", () => {
     );
   });
 
+  it("are kept as a configuration whatever their driver is said to be", async () => {
+    for (const driver of ["null", "host", "macvlan", "nobodys"]) {
+      await docker("network", "create", "--config-only", "-d", driver, `plan-${driver}`);
+      const plan = await docker("network", "inspect", "-f", "{{.Driver}}", `plan-${driver}`);
+      assert.equal(plan, "null");
+      await docker("network", "rm", `plan-${driver}`);
+      const until = (Date.now() / 1000).toFixed(3);
+      const told = ["--since", "0", "--until", until, "-f", `network=plan-${driver}`];
+      assert.equal(
+        await docker("events", ...told, "--format", "{{.Action}} {{.Actor.Attributes.type}}"),
+        "create null\ndestroy null",
+      );
+    }
+  });
+
   it("take their configuration from one that is kept for it", async () => {
     const conf = ["--config-only", "--subnet", "10.231.6.0/24", "--label", "of=conf"];
     const mtu = ["-o", "com.docker.network.driver.mtu=1400"];

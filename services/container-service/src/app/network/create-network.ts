@@ -1,6 +1,10 @@
 /** Makes a network: checks it, finds its subnets, and puts bridge and rules in place. */
 import { checkVlanOptions } from "../../domain/network/parent-link.ts";
-import type { NetworkDriver, NetworkRecord } from "../../domain/network/records.ts";
+import {
+  type NetworkDriver,
+  type NetworkRecord,
+  shownDriver,
+} from "../../domain/network/records.ts";
 import { bridgeSpec, ownLink } from "./bridge-state.ts";
 import type { NetworkContext } from "./context.ts";
 import { checkLink, linkOf, markOf, ourLinks, withLink } from "./network-link.ts";
@@ -46,7 +50,7 @@ export async function createNetwork(
           type: "network",
           action: "create",
           actorId: record.id,
-          attributes: { name: record.name, type: record.driver },
+          attributes: { name: record.name, type: shownDriver(record) },
         },
       ],
       { durable: true },

@@ -104,8 +104,9 @@ function checkConfiguration(request: NewNetwork): void {
   }
 }
 
-/** Errors: permission_denied (host, null, overlay), not_found (any other). */
+/** Errors: permission_denied (host, null, overlay), not_found (any other). A configuration has none. */
 export function driverOf(request: NewNetwork): "bridge" | "macvlan" | "ipvlan" {
+  if (request.configOnly) return "bridge";
   const driver = request.driver === "" || request.driver === "default" ? "bridge" : request.driver;
   switch (driver) {
     case "bridge":

@@ -2,7 +2,7 @@
 import { permissionDenied } from "@gantry/errors";
 import { isRemovable, type NetworkFilter } from "../../domain/network/network-filters.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
-import type { NetworkRecord } from "../../domain/network/records.ts";
+import { type NetworkRecord, shownDriver } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import { ownLink } from "./bridge-state.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
@@ -48,7 +48,7 @@ async function remove(
     type: "network",
     action,
     actorId: network.id,
-    attributes: { name: network.name, type: network.driver },
+    attributes: { name: network.name, type: shownDriver(network) },
   };
   try {
     await context.store.commit([change], [event], { durable: true });
