@@ -66,9 +66,12 @@ const fuzzTargets: BuildStep = {
   run: () => mustRun(["make", "-C", "native", "fuzz"], { quiet: true }),
 };
 
+/** A clang alone has no runtime of the fuzzer: whether a target can be linked is tried. */
 async function hasFuzzer(): Promise<boolean> {
-  const look = ["sh", "-c", "command -v clang++ || command -v clang++-14"];
-  return (await runCommand(look, { quiet: true })) === 0;
+  const target =
+    'extern "C" int LLVMFuzzerTestOneInput(const unsigned char *, unsigned long) { return 0; }';
+  const link = `echo '${target}' | $(command -v clang++ || command -v clang++-14) -fsanitize=fuzzer,address -x c++ -o /dev/null - 2>/dev/null`;
+  return (await runCommand(["sh", "-c", link], { quiet: true })) === 0;
 }
 
 const addon: BuildStep = {
