@@ -50,7 +50,7 @@ export const kinds = {
   unavailable: {
     grpc: 14,
     http: 503,
-    use: "a peer is down, and did not come back while the call waited: 3 s after it went, else 0.3 s",
+    use: "a peer is down, and did not come back while the call waited: 10 s after it went, else 0.3 s",
   },
   deadline_exceeded: { grpc: 4, http: 500, use: "ran out of time" },
   canceled: { grpc: 1, http: 499, use: "the caller went away; logged only" },

@@ -67,8 +67,11 @@ export interface BackendSockets {
  * short enough that a client learns soon of one that isn't.
  */
 const patienceMs = 300;
-/** The supervisor has a service that was killed back within a second on a machine that is not busy. */
-const restartMs = 3000;
+/**
+ * A service that was killed is back within a second on a machine that is not busy, and within four on two cores that
+ * have four times as much to do as they can.
+ */
+const restartMs = 10_000;
 /** A start of the builder takes some hundred milliseconds. */
 const wakeTimeoutMs = 20_000;
 
