@@ -8,7 +8,7 @@ export interface Clocks {
   readonly monotonicMs: () => number;
 }
 
-/** Further apart than reading both of them takes, the wall clock has been set. */
+/** Further apart than their different resolutions explain, the wall clock has been set. */
 const toleranceMs = 50;
 
 const processClocks: Clocks = {
@@ -24,9 +24,13 @@ const processClocks: Clocks = {
 export function openClock({ wallMs, monotonicMs }: Clocks = processClocks): () => bigint {
   let originMs = wallMs() - monotonicMs();
   return () => {
-    const elapsedMs = monotonicMs();
+    const beforeMs = monotonicMs();
     const nowMs = wallMs();
-    if (Math.abs(originMs + elapsedMs - nowMs) > toleranceMs) originMs = nowMs - elapsedMs;
+    const elapsedMs = monotonicMs();
+    // The process may have had to wait for a core between the readings: that sets no clock.
+    const earliestMs = originMs + beforeMs - toleranceMs;
+    const latestMs = originMs + elapsedMs + toleranceMs;
+    if (nowMs < earliestMs || nowMs > latestMs) originMs = nowMs - elapsedMs;
     return BigInt(Math.round((originMs + elapsedMs) * 1000)) * 1000n;
   };
 }
