@@ -29,6 +29,14 @@ bool is_container_ending(const Failure& failure) {
   return failure.error == ESRCH && std::string_view(failure.step) == "setns";
 }
 
+// What dockerd adds where a path is no directory.
+const char* directory_hint(std::string_view message) {
+  return message.find("not a directory") == std::string_view::npos
+             ? ""
+             : ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists "
+               "and is the expected type";
+}
+
 // Docker's code for an exec that could not start.
 int exec_failure_code(const Failure& failure) {
   const int code = failure.exit_code();
@@ -213,7 +221,7 @@ void Shim::exec_failed(Exec& exec, const Failure& failure) {
   }
   exec.stdio().print(1, ending ? "container " + id_ + " is not running\r\n"
                                : std::string("OCI runtime exec failed: exec failed: unable to start container process: ") +
-                                     failure.message + ": unknown\r\n");
+                                     failure.message + directory_hint(failure.message) + "\r\n");
   exec_ended(exec, {code, 0}, failure.message);
 }
 

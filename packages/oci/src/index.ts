@@ -84,3 +84,4 @@ export {
   type RuntimeSeccomp,
   type RuntimeSpec,
 } from "./runtime-spec.ts";
+export { isStopSignal } from "./stop-signal.ts";

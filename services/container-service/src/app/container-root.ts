@@ -84,7 +84,7 @@ function hiddenOf(app: App, entry: Entry): string[] {
   const mounted = app.volumes
     .mountPoints(entry.id)
     .filter(({ type }) => type !== "tmpfs")
-    .map(({ destination }) => `${destination}/`);
+    .map(({ place }) => `${place}/`);
   return ofTheKernel.filter((each) => !mounted.some((point) => point.startsWith(`${each}/`)));
 }
 

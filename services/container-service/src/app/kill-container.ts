@@ -1,7 +1,7 @@
 /** Kill: a signal by name or number; SIGKILL waits for the end. */
 import { conflict, EngineError, toEngineError } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
-import { parseSignal } from "../domain/signals.ts";
+import { parseSignal, parseStopSignal } from "../domain/signals.ts";
 import type { App } from "./context.ts";
 import type { Entry } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
@@ -22,7 +22,7 @@ export async function killContainer(app: App, reference: string, signal: string)
   await settledInTime(app, entry, startGraceMs);
   const { stopSignal } = entry.record.config;
   // As in dockerd: whatever a container without a stop signal of its own gets, it is not to run again.
-  const isStop = number === sigkill || stopSignal === "" || number === parseSignal(stopSignal);
+  const isStop = number === sigkill || stopSignal === "" || number === parseStopSignal(stopSignal);
   if (entry.record.state.status === "restarting") {
     // Nothing runs that could get the signal: it says only whether there is to be a next run.
     if (isStop) await giveUpRestart(app, entry);

@@ -70,7 +70,7 @@ function isReadOnlyDisk(app: App, entry: Entry, path: string, error: unknown): b
     return false;
   const folder = nodePath.join("/", path, "/");
   const mounts = app.volumes.mountPoints(entry.id);
-  return !mounts.some(({ rw, destination }) => !rw && destination.startsWith(folder));
+  return !mounts.some(({ rw, place }) => !rw && place.startsWith(folder));
 }
 
 /** The path with its links followed. A link to a directory is one. */
@@ -95,8 +95,8 @@ function refuseReadOnly(app: App, entry: Entry, path: string): void {
   const isBelow = (folder: string): boolean => wanted === folder || wanted.startsWith(`${folder}/`);
   const mount = app.volumes
     .mountPoints(entry.id)
-    .filter(({ destination }) => isBelow(destination))
-    .sort((one, other) => other.destination.length - one.destination.length)[0];
+    .filter(({ place }) => isBelow(place))
+    .sort((one, other) => other.place.length - one.place.length)[0];
   if (mount !== undefined) {
     if (!mount.rw) throw invalidArgument("mounted volume is marked read-only");
   } else if (entry.record.hostConfig.readonlyRootfs) {

@@ -1,7 +1,7 @@
 /** Stop: the stop signal, time to end, then the hard end. A caller that goes away does not cancel it. */
 import { hasKind, notModified } from "@gantry/errors";
 import { isLive } from "../domain/container-state.ts";
-import { parseSignal } from "../domain/signals.ts";
+import { parseSignal, parseStopSignal } from "../domain/signals.ts";
 import { type App, containerEvent } from "./context.ts";
 import type { Entry, StopIntent } from "./entry.ts";
 import { forceStop } from "./force-stop.ts";
@@ -53,16 +53,16 @@ export async function stopRun(
 ): Promise<void> {
   if (!isLive(entry.record.state)) return;
   entry.intent = intent;
-  const signal = parseSignal(options.signal || stopSignalOf(entry));
+  const signal = options.signal === "" ? stopSignalOf(entry) : parseSignal(options.signal);
   const timeoutMs = timeoutMsOf(entry, options);
   const ended = untilExit(entry, timeoutMs);
-  await sendSignal(app, entry, signal, true);
+  if (signal !== undefined) await sendSignal(app, entry, signal, true);
   if (!(await ended)) await forceStop(app, entry);
 }
 
-/** The container's stop signal as the user wrote it. */
-export function stopSignalOf(entry: Entry): string {
-  return entry.record.config.stopSignal || "TERM";
+/** The container's own; undefined when no signal has its number, and nothing but SIGKILL ends it. */
+function stopSignalOf(entry: Entry): number | undefined {
+  return parseStopSignal(entry.record.config.stopSignal);
 }
 
 function timeoutMsOf(entry: Entry, options: StopOptions): number | undefined {

@@ -29,7 +29,8 @@ export async function updateContainer(
     }
     const policy = newPolicy(entry, options.restartPolicy);
     const given = normalizeResources(options.resources ?? neutral(entry), app.host, true);
-    const resources = mergeResources(entry.record.hostConfig.resources, options, given.resources);
+    const resources = mergeResources(entry, options, given.resources);
+    refuseMemory(app, entry, options.resources, given.resources);
     await applyLive(app, entry, resources);
     const hostConfig: HostConfig = {
       ...entry.record.hostConfig,
@@ -77,10 +78,11 @@ const texts = ["cpusetCpus", "cpusetMems"] as const;
 
 /** Non-zero members over the old ones; undefined when nothing was given. */
 function mergeResources(
-  old: Resources | undefined,
+  { id, record }: Entry,
   options: UpdateOptions,
   given: Resources,
 ): Resources | undefined {
+  const old = record.hostConfig.resources;
   const asked = options.resources;
   if (asked === undefined || old === undefined) return undefined;
   const next: Resources = { ...old };
@@ -89,26 +91,38 @@ function mergeResources(
   }
   for (const name of texts) if (asked[name] !== "") next[name] = given[name];
   if (given.pidsLimit !== undefined) next.pidsLimit = given.pidsLimit;
-  refuseConflicts(old, next, asked);
+  refuseConflicts(id, old, asked);
   return next;
 }
 
-function refuseConflicts(old: Resources, next: Resources, asked: Resources): void {
+function refuseConflicts(id: string, old: Resources, asked: Resources): void {
+  const refused = (why: string): Error => conflict(`Cannot update container ${id}: ${why}`);
   if (asked.nanoCpus !== 0n && (old.cpuPeriodUs !== 0n || old.cpuQuotaUs !== 0n)) {
     const which = old.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
-    throw conflict(
+    throw refused(
       `Conflicting options: Nano CPUs cannot be updated as ${which} has already been set`,
     );
   }
   if (old.nanoCpus !== 0n && (asked.cpuPeriodUs !== 0n || asked.cpuQuotaUs !== 0n)) {
     const which = asked.cpuPeriodUs !== 0n ? "CPU Period" : "CPU Quota";
-    throw conflict(
+    throw refused(
       `Conflicting options: ${which} cannot be updated as NanoCPUs has already been set`,
     );
   }
-  if (next.memorySwapBytes > 0n && next.memoryBytes > next.memorySwapBytes) {
+}
+
+/** No limit of swap is 0, and below any limit of memory; a kernel without such limits is not asked about them. */
+function refuseMemory(
+  app: App,
+  { id, record }: Entry,
+  asked: Resources | undefined,
+  given: Resources,
+): void {
+  const old = record.hostConfig.resources?.memorySwapBytes ?? 0n;
+  if (!app.host.features.swapLimit || asked?.memorySwapBytes !== 0n) return;
+  if (given.memoryBytes > 0n && given.memoryBytes > old) {
     throw conflict(
-      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+      `Cannot update container ${id}: Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time`,
     );
   }
 }

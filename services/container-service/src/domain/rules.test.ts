@@ -11,7 +11,7 @@ import { commandOf, mergeImageConfig, parseImageConfig } from "./image-config.ts
 import { formatTime, frame, parseLogLine, showRecord } from "./log-record.ts";
 import { filterProcesses } from "./process-table.ts";
 import { nextPauseMs, wantsRestart, wantsStartAtBoot } from "./restart-policy.ts";
-import { parseSignal } from "./signals.ts";
+import { parseSignal, parseStopSignal } from "./signals.ts";
 
 describe("signals", () => {
   it("reads names and numbers", () => {
@@ -24,6 +24,13 @@ describe("signals", () => {
     for (const text of ["", "0", "65", "NOPE", "RTMIN+99", "-9"]) {
       assert.throws(() => parseSignal(text), { message: `invalid signal: ${text}` });
     }
+  });
+});
+
+describe("the signal that stops a container", () => {
+  it("is TERM where an image's word means nothing, and none where no signal has the number", () => {
+    const numbers = ["", "NOPE", "0", "INT", "9", "65", "-1"].map(parseStopSignal);
+    assert.deepEqual(numbers, [15, 15, 15, 2, 9, undefined, undefined]);
   });
 });
 

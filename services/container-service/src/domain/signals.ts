@@ -28,6 +28,22 @@ export function parseSignal(text: string, context = "", unknown = "invalid signa
   return number;
 }
 
+/** What create refuses: everything but a name, and a number that need not be any signal's. Throws invalid_argument. */
+export function checkStopSignal(text: string): void {
+  if (wantedStopSignal(text) === undefined) throw invalidArgument(`invalid signal: ${text}`);
+}
+
+/** What stops a container; an image's word that means nothing is SIGTERM. Undefined: a number that no signal has. */
+export function parseStopSignal(text: string): number | undefined {
+  const number = wantedStopSignal(text) ?? constants.signals.SIGTERM;
+  return number < 1 || number > lastRealtime ? undefined : number;
+}
+
+function wantedStopSignal(text: string): number | undefined {
+  const number = /^[-+]?\d+$/.test(text) ? Number(text) : namedSignal(text);
+  return number === 0 ? undefined : number;
+}
+
 function namedSignal(text: string): number | undefined {
   const name = text.toUpperCase().replace(/^SIG/, "");
   const realtime = /^(RTMIN\+|RTMAX-)(\d{1,2})$/.exec(name);

@@ -82,7 +82,10 @@ export interface MountPointView {
   readonly type: string;
   readonly name: string;
   readonly source: string;
+  /** As inspect shows it: a volume of the image may have a relative one. */
   readonly destination: string;
+  /** Where it is. */
+  readonly place: string;
   readonly driver: string;
   readonly mode: string;
   readonly rw: boolean;

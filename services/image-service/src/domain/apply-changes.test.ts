@@ -17,6 +17,8 @@ describe("applyChanges", () => {
     ["WORKDIR ../a/./b", { WorkingDir: "/a/b" }],
     ["USER 1:2", { User: "1:2" }],
     ["STOPSIGNAL SIGINT", { StopSignal: "SIGINT" }],
+    ["STOPSIGNAL 999", { StopSignal: "999" }],
+    ["EXPOSE 0 80/", { ExposedPorts: { "0/tcp": {}, "80/tcp": {} } }],
     ["ONBUILD RUN x", { OnBuild: ["RUN x"] }],
     ["HEALTHCHECK NONE", { Healthcheck: { Test: ["NONE"] } }],
     [
@@ -82,6 +84,12 @@ describe("applyChanges", () => {
     ['WORKDIR ""', "cannot normalize nothing"],
     ["EXPOSE 80/foo", "Invalid proto: foo"],
     ["EXPOSE 82-80", "Invalid containerPort: 82-80"],
+    ["STOPSIGNAL x", "invalid signal: x"],
+    ["STOPSIGNAL 0", "invalid signal: 0"],
+    ["STOPSIGNAL $none", "invalid signal: "],
+    ["ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"],
+    ["ONBUILD MAINTAINER x", "MAINTAINER isn't allowed as an ONBUILD trigger"],
+    ["ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"],
   ] as const) {
     it(`says of ${bad === "" ? "nothing" : bad}: ${message}`, () => {
       assert.throws(() => applyChanges({}, [bad]), { kind: "invalid_argument", message });

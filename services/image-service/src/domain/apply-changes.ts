@@ -1,5 +1,6 @@
 /** Dockerfile instructions that `docker commit --change` and `docker import --change` take. */
 import { invalidArgument } from "@gantry/errors";
+import { isStopSignal } from "@gantry/oci";
 import { expandText, jsonWords, keyValues, type Lookup, splitWords } from "./dockerfile-words.ts";
 
 /** The `config` object of an image config: known members typed, all others kept. */
@@ -76,13 +77,13 @@ function setLabels(config: ConfigObject, text: string): void {
 
 function expose(config: ConfigObject, text: string): void {
   const ports = splitWords(text, variablesOf(config)).flatMap((word) => {
-    const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(word);
+    const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp)?)?$/i.exec(word);
     const [low, high] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? match?.[1] ?? 0)];
     const [, number = word, protocolText = "tcp"] = /^([^/]*)(?:\/(.*))?$/.exec(word) ?? [];
     if (!/^(?:tcp|udp|sctp|)$/i.test(protocolText)) {
       throw invalidArgument(`Invalid proto: ${protocolText}`);
     }
-    if (match === null || low < 1 || high > 65_535 || high < low) {
+    if (match === null || high > 65_535 || high < low) {
       throw invalidArgument(`Invalid containerPort: ${number}`);
     }
     const protocol = (match[3] ?? "tcp").toLowerCase();
@@ -101,6 +102,23 @@ function workingDir(config: ConfigObject, text: string): void {
     else if (part !== "" && part !== ".") parts.push(part);
   }
   config["WorkingDir"] = `/${parts.join("/")}`;
+}
+
+function stopSignal(config: ConfigObject, text: string): void {
+  const signal = expanded(config, text);
+  if (!isStopSignal(signal)) throw invalidArgument(`invalid signal: ${signal}`);
+  config["StopSignal"] = signal;
+}
+
+function onBuild(config: ConfigObject, text: string): void {
+  const verb = /^\S*/.exec(text)?.[0].toUpperCase();
+  if (verb === "ONBUILD") {
+    throw invalidArgument("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+  }
+  if (verb === "FROM" || verb === "MAINTAINER") {
+    throw invalidArgument(`${verb} isn't allowed as an ONBUILD trigger`);
+  }
+  config["OnBuild"] = [...((config["OnBuild"] ?? []) as string[]), text];
 }
 
 const expanded = (config: ConfigObject, text: string): string =>
@@ -168,11 +186,8 @@ const verbs: ReadonlyMap<string, Change> = new Map<string, Change>([
   ["LABEL", setLabels],
   ["EXPOSE", expose],
   ["HEALTHCHECK", healthcheck],
-  [
-    "ONBUILD",
-    (config, text) => void (config["OnBuild"] = [...((config["OnBuild"] ?? []) as string[]), text]),
-  ],
-  ["STOPSIGNAL", (config, text) => void (config["StopSignal"] = expanded(config, text))],
+  ["ONBUILD", onBuild],
+  ["STOPSIGNAL", stopSignal],
   ["USER", (config, text) => void (config["User"] = expanded(config, text))],
   ["VOLUME", (config, text) => addKeys(config, "Volumes", volumesOf(config, text))],
   ["WORKDIR", workingDir],

@@ -1,4 +1,5 @@
 /** Instructions that change the config only. */
+import { isStopSignal } from "@gantry/oci";
 import { BuildFailure } from "../build-failure.ts";
 import { expandToWords, expandWord, type Lookup } from "../dockerfile/expand.ts";
 import { goQuote } from "../dockerfile/go-quote.ts";
@@ -12,7 +13,6 @@ import type {
 import type { HealthcheckConfig, RunConfig } from "../image-config.ts";
 import type { DispatchContext, DispatchStyle } from "./dispatch-context.ts";
 import { goCharacter, goDuration } from "./go-values.ts";
-import { isSignal } from "./signals.ts";
 import { putEnv, type StageState, withConfig } from "./stage-state.ts";
 
 /** Config-only instructions by what they do to a state, and the text of their history. */
@@ -53,7 +53,7 @@ export function changeConfig(
     }
     case "STOPSIGNAL": {
       const signal = expand(instruction.text);
-      if (!isSignal(signal)) {
+      if (!isStopSignal(signal)) {
         throw new Error(`invalid signal: ${signal}`);
       }
       return { state: withConfig(state, { StopSignal: signal }), text: `STOPSIGNAL ${signal}` };

@@ -3,8 +3,8 @@ import { EngineError, toEngineError } from "@gantry/errors";
 import type { Family } from "../../domain/network/address.ts";
 import { parseBridgeOptions } from "../../domain/network/bridge-options.ts";
 import {
-  expandContainerPorts,
   formatContainerPort,
+  parseExposedPort,
   type WantedPort,
   wantedPorts,
 } from "../../domain/network/port-spec.ts";
@@ -20,7 +20,7 @@ export function shownPorts(
   placed: readonly PlacedEndpoint[],
 ): string[] {
   if (!placed.some(({ network }) => network.driver === "bridge" && !network.internal)) return [];
-  const exposed = container.config.exposedPorts.flatMap(expandContainerPorts);
+  const exposed = container.config.exposedPorts.map(parseExposedPort);
   return [...new Set(exposed.map(formatContainerPort))];
 }
 

@@ -4,7 +4,7 @@ import { containsAddress, parseAddress, type Subnet } from "./address.ts";
 import { sysctlProblems } from "./interface-sysctls.ts";
 import { parseMac } from "./mac-address.ts";
 import { defaultBridge, type NetworkMode } from "./network-modes.ts";
-import { type BindingsRequest, expandContainerPorts, wantedPorts } from "./port-spec.ts";
+import { type BindingsRequest, parseExposedPort, wantedPorts } from "./port-spec.ts";
 import { joinProblems } from "./problems.ts";
 import type { EndpointWish } from "./records.ts";
 
@@ -31,7 +31,7 @@ const conflicting = (what: string): Error => invalidArgument(`conflicting option
 export function checkNetworkChoice(choice: NetworkChoice): void {
   checkModeConflicts(choice);
   checkNames(choice);
-  for (const port of choice.exposedPorts) expandContainerPorts(port);
+  for (const port of choice.exposedPorts) parseExposedPort(port);
   wantedPorts(choice.portBindings, choice.exposedPorts, choice.publishAllPorts);
   if (choice.macAddress !== "" && parseMac(choice.macAddress) === undefined) {
     const name = choice.mode.kind === "network" ? choice.mode.reference : choice.mode.kind;

@@ -64,14 +64,17 @@ export function parseContainerPort(text: string): ContainerPort {
   return { port, protocol: lower };
 }
 
-/** `80-82/tcp` as single ports. Errors: invalid_argument. */
-export function expandContainerPorts(text: string): ContainerPort[] {
-  const [numbers = "", protocol = "tcp"] = text.split("/", 2);
-  const range = parsePortRange(numbers);
-  if (range === undefined) throw invalidArgument(`invalid port specification: "${text}"`);
-  return Array.from({ length: range.last - range.first + 1 }, (_, index) =>
-    parseContainerPort(`${range.first + index}/${protocol}`),
-  );
+/**
+ * An exposed port, as dockerd reads it: what is no number, a range too, is port 0, which nobody can listen on.
+ * Errors: invalid_argument (no port at all, an unknown protocol).
+ */
+export function parseExposedPort(text: string): ContainerPort {
+  const [number = "", protocol = ""] = text.split("/");
+  const lower = protocol === "" ? "tcp" : protocol.toLowerCase();
+  if (number === "" || !isProtocol(lower)) {
+    throw invalidArgument(`invalid port specification: "${text}"`);
+  }
+  return { port: parsePortNumber(number) ?? 0, protocol: lower };
 }
 
 export function formatContainerPort(port: ContainerPort): string {
@@ -80,7 +83,7 @@ export function formatContainerPort(port: ContainerPort): string {
 
 /**
  * Everything that a container wants published: the bindings of exposed ports, and with `publishAll` the exposed
- * ports without. Bindings of other ports have no effect, as with Docker. An empty list of bindings counts as one
+ * ports without, but for port 0. Bindings of other ports have no effect, as with Docker. An empty list of bindings counts as one
  * ephemeral port. Errors: invalid_argument, also for bindings without effect.
  */
 export function wantedPorts(
@@ -88,15 +91,16 @@ export function wantedPorts(
   exposed: readonly string[],
   publishAll: boolean,
 ): WantedPort[] {
-  const exposedPorts = exposed.flatMap(expandContainerPorts);
-  const known = new Set(exposedPorts.map(formatContainerPort));
+  const byKey = new Map(
+    exposed.map(parseExposedPort).map((port) => [formatContainerPort(port), port]),
+  );
   const wanted = requests
     .flatMap(wantedOf)
-    .filter(({ container }) => known.has(formatContainerPort(container)));
+    .filter(({ container }) => byKey.has(formatContainerPort(container)));
   if (!publishAll) return wanted;
   const bound = new Set(wanted.map(({ container }) => formatContainerPort(container)));
-  const unbound = exposedPorts.filter((port) => !bound.has(formatContainerPort(port)));
-  return [...wanted, ...unbound.map((container) => ({ container }))];
+  const unbound = [...byKey].filter(([key, { port }]) => port !== 0 && !bound.has(key));
+  return [...wanted, ...unbound.map(([, container]) => ({ container }))];
 }
 
 function wantedOf(request: BindingsRequest): WantedPort[] {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Address, parseAddress } from "./address.ts";
 import { PortAllocator } from "./port-allocator.ts";
-import { expandContainerPorts, parseContainerPort, wantedPorts } from "./port-spec.ts";
+import { parseContainerPort, parseExposedPort, wantedPorts } from "./port-spec.ts";
 
 const all4: Address = { family: 4, value: 0n };
 const all6: Address = { family: 6, value: 0n };
@@ -26,11 +26,28 @@ describe("port notation", () => {
     });
   }
 
-  it("expands a range of exposed ports", () => {
-    assert.deepEqual(
-      expandContainerPorts("8000-8002/udp").map(({ port }) => port),
-      [8000, 8001, 8002],
-    );
+  it("takes an exposed port that is no number for port 0, as dockerd does", () => {
+    for (const text of [
+      "0",
+      "x/udp",
+      "8000-8002/udp",
+      "65536/tcp",
+      "-1",
+      " 80/tcp",
+      "80/",
+      "080/TCP/x",
+    ]) {
+      const [, protocol] = text.split("/");
+      assert.deepEqual(parseExposedPort(text), {
+        port: text.startsWith("80/") || text.startsWith("080/") ? 80 : 0,
+        protocol: protocol === "udp" ? "udp" : "tcp",
+      });
+    }
+    for (const text of ["", "/tcp", "80/icmp"]) {
+      const message = `invalid port specification: "${text}"`;
+      assert.throws(() => parseExposedPort(text), { kind: "invalid_argument", message });
+    }
+    assert.equal(wantedPorts([], ["x", "0/tcp", "80", "080"], true).length, 1);
   });
 
   it("takes an empty list of bindings as one ephemeral port", () => {

@@ -1,8 +1,9 @@
 /** What may stand in a container's configuration. Every refusal is invalid_argument in Docker's words. */
 import path from "node:path/posix";
 import { invalidArgument } from "@gantry/errors";
+import { parseExposedPort } from "../network/port-spec.ts";
 import type { ContainerConfig, HealthConfig } from "../nouns.ts";
-import { parseSignal } from "../signals.ts";
+import { checkStopSignal } from "../signals.ts";
 
 const longestHostname = 64;
 const shortestDurationNs = 1_000_000n;
@@ -15,11 +16,11 @@ export function validateConfig(config: ContainerConfig): void {
     );
   }
   for (const variable of config.env) validateEnv(variable);
-  if (config.stopSignal !== "") parseSignal(config.stopSignal);
+  if (config.stopSignal !== "") checkStopSignal(config.stopSignal);
   validateHostname("hostname", config.hostname);
   validateHostname("domainname", config.domainname);
   if (config.healthcheck !== undefined) validateHealthcheck(config.healthcheck);
-  for (const port of config.exposedPorts) validatePort(port);
+  for (const port of config.exposedPorts) parseExposedPort(port);
   for (const volume of config.volumes) validateVolume(volume);
 }
 
@@ -34,14 +35,6 @@ export function validateEnv(variable: string): void {
 function validateHostname(what: string, name: string): void {
   if (Buffer.byteLength(name) > longestHostname || /[\s\0/]/.test(name)) {
     throw invalidArgument(`invalid ${what}: ${JSON.stringify(name).slice(1, -1)}`);
-  }
-}
-
-function validatePort(port: string): void {
-  const match = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/i.exec(port);
-  const numbers = [match?.[1], match?.[2] ?? match?.[1]].map(Number);
-  if (match === null || numbers.some((number) => number < 1 || number > 65_535)) {
-    throw invalidArgument(`invalid port specification: "${port}"`);
   }
 }
 

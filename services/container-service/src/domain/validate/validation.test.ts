@@ -53,10 +53,11 @@ describe("validation of a configuration", () => {
     [{ env: ["=x"] }, "invalid environment variable: =x"],
     [{ env: [""] }, "invalid environment variable: "],
     [{ stopSignal: "NOPE" }, "invalid signal: NOPE"],
+    [{ stopSignal: "0" }, "invalid signal: 0"],
     [{ hostname: "a b" }, "invalid hostname: a b"],
     [{ hostname: "x".repeat(65) }, /^invalid hostname: x+$/],
     [{ domainname: "a\nnameserver 1.2.3.4" }, /^invalid domainname/],
-    [{ exposedPorts: ["99999/tcp"] }, 'invalid port specification: "99999/tcp"'],
+    [{ exposedPorts: ["80/foo"] }, 'invalid port specification: "80/foo"'],
     [{ volumes: ["/"] }, "invalid volume specification: destination can't be '/'"],
     [{ volumes: [""] }, "invalid volume specification: destination can't be '/'"],
     [{ healthcheck: { intervalNs: 5n } }, "Interval in Healthcheck cannot be less than 1ms"],
@@ -72,6 +73,18 @@ describe("validation of a configuration", () => {
       );
     });
   }
+
+  it("takes what only a stop finds out about, and ports that are none", () => {
+    for (const config of [
+      { stopSignal: "999" },
+      { stopSignal: "-1" },
+      { exposedPorts: ["99999/tcp", "0"] },
+    ]) {
+      assert.doesNotThrow(() => {
+        validateConfig(create(ContainerConfigSchema, config));
+      });
+    }
+  });
 
   it("takes a health check of no known kind, which is none", () => {
     for (const values of [["WHAT", "x"], [""], ["cmd", "true"]]) {

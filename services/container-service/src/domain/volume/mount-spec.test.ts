@@ -94,6 +94,10 @@ describe("other mounts", () => {
 
   it("take a relative volume of an image for one below the root", () => {
     assert.equal(parseAnonymous("data", "").destination, "/data");
+    const shown = ["data", "./data/", "../a/b", "/data"].map(
+      (each) => parseAnonymous(each, "").shownAs,
+    );
+    assert.deepEqual(shown, ["data", "data", "../a/b", undefined]);
     assert.equal(parseAnonymous("['/data']", "").destination, "/['/data']");
   });
 

@@ -102,8 +102,10 @@ export function parseTmpfs(destination: string, options: string): MountWish {
 export function parseAnonymous(destination: string, volumeDriver: string): MountWish {
   const describe: Describe = (problem) =>
     `invalid volume specification: '${destination}': ${problem}`;
+  const shownAs = path.normalize(destination).replace(/(.)\/$/, "$1");
   return {
     ...plainWish("volume", checkTarget(path.resolve("/", destination), describe)),
+    ...(shownAs.startsWith("/") ? {} : { shownAs }),
     declared: true,
     driver: volumeDriver || "local",
   };

@@ -30,6 +30,8 @@ export interface MountRecord {
   /** Host path (bind), image reference (image), or empty. */
   readonly source: string;
   readonly destination: string;
+  /** Inspect's word for the destination, when that was relative. */
+  readonly shownAs?: string | undefined;
   /** Volume driver, or empty. */
   readonly driver: string;
   /** Mode words as inspect shows them. */
