@@ -219,6 +219,14 @@ describe("docker cp with paths", () => {
     );
     await docker("rm", unknown);
   });
+  it("keeps a time that no count of nanoseconds reaches", async () => {
+    const id = await docker("create", "busybox", "true");
+    await sh("touch -d '2286-11-20 17:46:40 UTC' far", bed.work);
+    await docker("cp", `${bed.work}/far`, `${id}:/far`);
+    const listed = await sh(`docker cp ${id}:/far - | TZ=UTC tar --full-time -tv`, bed.work);
+    assert.match(listed, / 2286-11-20 17:46:40 far\s*$/);
+    await docker("rm", id);
+  });
   it("goes into the working directory of a container that never ran", async () => {
     const id = await docker("create", "-w", "/srv/app", "busybox", "cat", "page");
     await writeFile(path.join(bed.work, "page"), "hello");

@@ -97,13 +97,20 @@ function textMember(report: Report, key: string): string {
   return typeof value === "string" ? value : "";
 }
 
+/** Nanoseconds since the epoch as the protocol's 64 bits have them: to the years 1677 and 2262. */
+function timeNano(seconds: bigint, nanoseconds: bigint): bigint {
+  const exact = seconds * 1_000_000_000n + nanoseconds;
+  if (BigInt.asIntN(64, exact) === exact) return exact;
+  return exact < 0n ? -(2n ** 63n) : 2n ** 63n - 1n;
+}
+
 function statResult(report: Report): StatResult {
   const integer = (key: string): bigint => BigInt(Number(report[key] ?? 0));
   return {
     name: textMember(report, "name"),
     sizeBytes: integer("size"),
     mode: Number(report["mode"] ?? 0),
-    mtimeNano: integer("mtimeSeconds") * 1_000_000_000n + integer("mtimeNanoseconds"),
+    mtimeNano: timeNano(integer("mtimeSeconds"), integer("mtimeNanoseconds")),
     linkTarget: textMember(report, "linkTarget"),
     resolved: textMember(report, "resolved"),
   };
