@@ -69,13 +69,13 @@ describe("a start is refused", () => {
       "for a sysctl that there is not",
       sysctl("net.nope"),
       400,
-      `${runc}unable to start container process: error during container init: open /proc/sys/net/nope: no such file or directory`,
+      `${runc}unable to start container process: error during container init: open /proc/sys/net/nope: no such file or directory: unknown`,
     ],
     [
       "for a sysctl's value",
       { Sysctls: { "net.ipv4.ip_forward": "zz" } },
       500,
-      `${runc}unable to start container process: error during container init: write /proc/sys/net/ipv4/ip_forward: invalid argument`,
+      `${runc}unable to start container process: error during container init: write /proc/sys/net/ipv4/ip_forward: invalid argument: unknown`,
     ],
     [
       "for the network of nobody",

@@ -29,10 +29,10 @@ bool is_container_ending(const Failure& failure) {
   return failure.error == ESRCH && std::string_view(failure.step) == "setns";
 }
 
-// What dockerd adds where a path is no directory.
-const char* directory_hint(std::string_view message) {
+// The end of dockerd's message: the error's class, or a hint where a path is no directory.
+const char* message_end(std::string_view message) {
   return message.find("not a directory") == std::string_view::npos
-             ? ""
+             ? ": unknown"
              : ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists "
                "and is the expected type";
 }
@@ -221,7 +221,7 @@ void Shim::exec_failed(Exec& exec, const Failure& failure) {
   }
   exec.stdio().print(1, ending ? "container " + id_ + " is not running\r\n"
                                : std::string("OCI runtime exec failed: exec failed: unable to start container process: ") +
-                                     failure.message + directory_hint(failure.message) + "\r\n");
+                                     failure.message + message_end(failure.message) + "\r\n");
   exec_ended(exec, {code, 0}, failure.message);
 }
 

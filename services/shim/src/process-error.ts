@@ -24,7 +24,9 @@ const directoryHint =
   "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type";
 
 function ended(message: string): string {
-  return message.includes("not a directory") ? `${message}: ${directoryHint}` : message;
+  return message.includes("not a directory")
+    ? `${message}: ${directoryHint}`
+    : `${message}: unknown`;
 }
 
 function launchMessage({ step, message }: StartFailed): string {

@@ -58,7 +58,7 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       assert.equal(error.details.exitCode, 127);
       assert.match(
         error.message,
-        /^failed to create task for container: .*exec: "no-such-command": executable file not found in \$PATH$/,
+        /^failed to create task for container: .*exec: "no-such-command": executable file not found in \$PATH.*: unknown$/,
       );
       assert.equal((await stream).length, 0);
       assert.deepEqual(bed.cgroupFolders(bundle.id), []);
@@ -236,7 +236,7 @@ export function shimSuite(name: string, openForm: (roots: EngineRoots) => Promis
       assert.deepEqual([error.kind, error.details.exitCode], ["invalid_argument", 127]);
       assert.match(
         error.message,
-        /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH$/,
+        /^OCI runtime exec failed: exec failed: .*executable file not found in \$PATH.*: unknown$/,
       );
       await end();
     });
