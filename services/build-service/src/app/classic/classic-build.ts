@@ -256,7 +256,9 @@ function failureOf(error: unknown): ClassicEvent {
 
 /** The classic builder's words for what is told otherwise elsewhere. */
 function docker(message: string): string {
-  return message.replace(/^mkdir (.*): not a directory$/s, "Cannot mkdir: $1 is not a directory");
+  return message
+    .replace(/^mkdir (.*): not a directory$/s, "Cannot mkdir: $1 is not a directory")
+    .replace(/(unable to start container process: .*): unknown$/s, "$1");
 }
 
 const isNotRun = (message: string): boolean =>
