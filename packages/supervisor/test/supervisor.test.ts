@@ -156,6 +156,8 @@ describe("the supervisor", () => {
     await ready(fixture, child);
     await eventually(() => readNatsUrl(fixture.roots.config));
     const nats = fixture.pidOf("nats-server");
+    const { dockerSocket } = fixture.roots.config;
+    const socket = statSync(dockerSocket).ino;
     child.kill("SIGUSR2");
     await eventually(() => loadState(fixture.roots.config.runRoot)?.generation === 1);
     assert.deepEqual(fixture.history().slice(3), [
@@ -168,6 +170,10 @@ describe("the supervisor", () => {
     ]);
     assert.equal(fixture.pidOf("nats-server"), nats);
     assert.ok(alive(nats));
+    // Who has it mounted keeps it.
+    assert.equal(statSync(dockerSocket).ino, socket);
+    assert.equal(await end(child, "SIGTERM"), 0);
+    assert.equal(existsSync(dockerSocket), false);
   });
 
   it("passes a reload on to every service", async (t) => {
