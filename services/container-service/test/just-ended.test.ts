@@ -47,7 +47,7 @@ describe("a container that has just ended", () => {
   });
 
   it("takes new limits for its next run", async () => {
-    const resources = { memoryBytes: 64n << 20n };
+    const resources = { memoryBytes: 64n << 20n, memorySwapBytes: 64n << 20n };
     await engine.containers.updateContainer({ container: id, resources });
     const { container } = await engine.containers.inspectContainer({ container: id });
     assert.equal(container?.hostConfig?.resources?.memoryBytes, 64n << 20n);
