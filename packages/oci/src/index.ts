@@ -84,4 +84,4 @@ export {
   type RuntimeSeccomp,
   type RuntimeSpec,
 } from "./runtime-spec.ts";
-export { isStopSignal } from "./stop-signal.ts";
+export { highestSignal, isStopSignal, signalNumber } from "./signal-names.ts";
