@@ -1,24 +1,14 @@
 /** Archives that are wrong: what a load and an import say of them, as a dockerd with a containerd store does. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { sha256Digest } from "@gantry/oci";
 import { makeDockerArchive, makeImage, makeLayer } from "@gantry/testkit/image-maker";
 import { mustRun } from "@gantry/testkit/run";
-import { TestEngine } from "@gantry/testkit/test-engine";
 import { ask, messageOf, type Question } from "../src/http.ts";
-import { keepsItsState, streamedError } from "../src/refused.ts";
+import { streamedError, useRefusalBed } from "../src/refusal-bed.ts";
 
-let engine: TestEngine;
-let unchanged: () => Promise<void>;
-before(async () => {
-  engine = await TestEngine.start();
-  unchanged = await keepsItsState(engine);
-});
-after(async () => {
-  await unchanged();
-  await engine[Symbol.asyncDispose]();
-});
+const bed = useRefusalBed();
 
 const zeros = `sha256:${"0".repeat(64)}`;
 const platform = (text: string): string => `platform=${encodeURIComponent(text)}`;
@@ -47,14 +37,14 @@ describe("an archive to load or import", () => {
     const whole = await makeDockerArchive([
       { image: makeImage({ layers: [layer], architecture: "s390x" }), tags: ["bad:1"] },
     ]);
-    assert.equal(await streamedError(engine, load(whole.subarray(0, 1500))), "unexpected EOF");
+    assert.equal(await streamedError(bed.engine, load(whole.subarray(0, 1500))), "unexpected EOF");
     assert.equal(
-      await streamedError(engine, load(gzipSync(whole).subarray(0, 300))),
+      await streamedError(bed.engine, load(gzipSync(whole).subarray(0, 300))),
       "unexpected EOF",
     );
     assert.equal(
       await streamedError(
-        engine,
+        bed.engine,
         load(whole, `&${platform('{"os":"linux","architecture":"riscv64"}')}`),
       ),
       "requested platform (linux/riscv64) not found: image might be filtered out",
@@ -63,7 +53,7 @@ describe("an archive to load or import", () => {
       { header: { name: "oci-layout" }, content: '{"imageLayoutVersion":"9"}' },
       { header: { name: "index.json" }, content: '{"schemaVersion":2,"manifests":[]}' },
     ]);
-    assert.equal(await streamedError(engine, load(layout)), "unsupported OCI version 9");
+    assert.equal(await streamedError(bed.engine, load(layout)), "unsupported OCI version 9");
   });
 
   const untar = 'untar manifest "manifest.json": ';
@@ -262,13 +252,13 @@ describe("an archive to load or import", () => {
         header: { name },
         content,
       }));
-      assert.equal(await streamedError(engine, load(await makeLayer(entries))), message);
+      assert.equal(await streamedError(bed.engine, load(await makeLayer(entries))), message);
     });
   }
 
   it("what is no archive", async () => {
     assert.equal(
-      await streamedError(engine, load(Buffer.from("x".repeat(4000)))),
+      await streamedError(bed.engine, load(Buffer.from("x".repeat(4000)))),
       "archive/tar: invalid tar header",
     );
   });
@@ -287,12 +277,12 @@ describe("an archive to load or import", () => {
   };
   const imported = async (body: Buffer): Promise<string> => {
     const question = { method: "POST", path: "/v1.51/images/create?fromSrc=-", body };
-    const answer = await ask(engine, { ...question, headers: archiveType });
+    const answer = await ask(bed.engine, { ...question, headers: archiveType });
     assert.equal(answer.status, 500);
     return messageOf(answer);
   };
   const header = "archive/tar: invalid tar header";
-  const loaded = (body: Buffer): Promise<string> => streamedError(engine, load(body));
+  const loaded = (body: Buffer): Promise<string> => streamedError(bed.engine, load(body));
   it("broken compression of what is no archive: the archive is told of by a load, the rest by an import", async () => {
     const gzip = gzipSync(junk);
     const cut = gzip.subarray(0, gzip.length - 6);

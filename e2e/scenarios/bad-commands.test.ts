@@ -2,24 +2,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
-import { after, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { eventually } from "@gantry/testkit/eventually";
-import { TestEngine } from "@gantry/testkit/test-engine";
-import { keepsItsState } from "../src/refused.ts";
+import { useRefusalBed } from "../src/refusal-bed.ts";
 
-let engine: TestEngine;
-let unchanged: () => Promise<void>;
-before(async () => {
-  engine = await TestEngine.start();
-  unchanged = await keepsItsState(engine);
-});
-after(async () => {
-  await unchanged();
-  await engine[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  assert.equal(await engine.docker(["ps", "-aq"]), "", "an earlier test left a container");
-});
+const bed = useRefusalBed();
 
 interface RunCase {
   readonly name: string;
@@ -112,27 +99,27 @@ const runCases: readonly RunCase[] = [
 describe("docker run with", () => {
   for (const { name, args, code, text } of runCases) {
     it(name, async () => {
-      const ran = await engine.tryDocker(["run", ...args]);
+      const ran = await bed.engine.tryDocker(["run", ...args]);
       assert.match(ran.stderr, text);
       assert.equal(ran.code, code, ran.stderr);
     });
   }
   it("a name in use", async () => {
-    const id = await engine.docker(["create", "--name", "taken", "busybox"]);
-    const ran = await engine.tryDocker(["run", "--name", "taken", "busybox", "true"]);
+    const id = await bed.engine.docker(["create", "--name", "taken", "busybox"]);
+    const ran = await bed.engine.tryDocker(["run", "--name", "taken", "busybox", "true"]);
     assert.match(
       ran.stderr,
       new RegExp(
         `Conflict\\. The container name "/taken" is already in use by container "${id}"\\. You have to remove \\(or rename\\) that container to be able to reuse that name\\.`,
       ),
     );
-    await engine.docker(["rm", "taken"]);
+    await bed.engine.docker(["rm", "taken"]);
   });
   it("a port that a program of the host has", async () => {
     const server = net.createServer().listen(0, "0.0.0.0");
     await once(server, "listening");
     const { port } = server.address() as net.AddressInfo;
-    const ran = await engine.tryDocker([
+    const ran = await bed.engine.tryDocker([
       "run",
       "--name",
       "port",
@@ -143,8 +130,11 @@ describe("docker run with", () => {
     ]);
     assert.equal(ran.code, 125);
     assert.match(ran.stderr, /address already in use|port is already allocated/);
-    assert.equal(await engine.docker(["inspect", "-f", "{{.State.Status}}", "port"]), "created");
-    await engine.docker(["rm", "port"]);
+    assert.equal(
+      await bed.engine.docker(["inspect", "-f", "{{.State.Status}}", "port"]),
+      "created",
+    );
+    await bed.engine.docker(["rm", "port"]);
     server.close();
   });
 });
@@ -152,32 +142,32 @@ describe("docker run with", () => {
 describe("docker exec", () => {
   it("with a user that the container does not have is refused before anything runs", async () => {
     const name = "exec-user";
-    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    await bed.engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
     for (const [user, what] of [
       ["ghost", "user ghost: no matching entries in passwd file"],
       ["ghost:0", "user ghost: no matching entries in passwd file"],
       ["0:ghosts", "group ghosts: no matching entries in group file"],
     ] as const) {
       for (const flags of [[], ["-d"]]) {
-        const ran = await engine.tryDocker(["exec", ...flags, "-u", user, name, "id"]);
+        const ran = await bed.engine.tryDocker(["exec", ...flags, "-u", user, name, "id"]);
         assert.equal(ran.stderr, `Error response from daemon: unable to find ${what}\n`);
         assert.equal(ran.code, 1);
       }
     }
-    assert.equal(await engine.docker(["exec", "-u", "7:8", name, "id", "-u"]), "7");
-    await engine.docker(["rm", "-f", name]);
+    assert.equal(await bed.engine.docker(["exec", "-u", "7:8", name, "id", "-u"]), "7");
+    await bed.engine.docker(["rm", "-f", name]);
   });
 
   it("is told 137 when the container is killed under it", async () => {
     const name = "exec-killed";
-    await engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
-    const running = engine.tryDocker(["exec", name, "sh", "-c", "touch /here; sleep 1000"]);
+    await bed.engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    const running = bed.engine.tryDocker(["exec", name, "sh", "-c", "touch /here; sleep 1000"]);
     await eventually(
-      async () => (await engine.tryDocker(["exec", name, "ls", "/here"])).code === 0,
+      async () => (await bed.engine.tryDocker(["exec", name, "ls", "/here"])).code === 0,
     );
-    await engine.docker(["kill", name]);
+    await bed.engine.docker(["kill", name]);
     const { code, stderr } = await running;
     assert.deepEqual([code, stderr], [137, ""]);
-    await engine.docker(["rm", name]);
+    await bed.engine.docker(["rm", name]);
   });
 });

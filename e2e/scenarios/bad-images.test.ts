@@ -1,20 +1,10 @@
 /** Wrong references, digests, platforms, filters and archives: status and text as a dockerd with a containerd store has them. */
 import assert from "node:assert/strict";
-import { after, before, describe, it } from "node:test";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { describe, it } from "node:test";
 import { ask, messageOf, type Question } from "../src/http.ts";
-import { keepsItsState, streamedError } from "../src/refused.ts";
+import { streamedError, useRefusalBed } from "../src/refusal-bed.ts";
 
-let engine: TestEngine;
-let unchanged: () => Promise<void>;
-before(async () => {
-  engine = await TestEngine.start();
-  unchanged = await keepsItsState(engine);
-});
-after(async () => {
-  await unchanged();
-  await engine[Symbol.asyncDispose]();
-});
+const bed = useRefusalBed();
 
 const zeros = `sha256:${"0".repeat(64)}`;
 const filters = (value: object): string => `filters=${encodeURIComponent(JSON.stringify(value))}`;
@@ -384,7 +374,7 @@ for (const [what, cases] of [
   describe(`wrong ${what}`, () => {
     for (const { name, question, status, message } of cases) {
       it(`${name}: ${String(status)}`, async () => {
-        const answer = await ask(engine, question);
+        const answer = await ask(bed.engine, question);
         assert.equal(messageOf(answer), message);
         assert.equal(answer.status, status);
       });
@@ -396,7 +386,7 @@ describe("what is no fault", () => {
   it("a pattern that is none matches nothing", async () => {
     for (const pattern of ["[", "a[", "\\", "[z-a]"]) {
       const path = `/v1.51/images/json?${filters({ reference: [pattern] })}`;
-      const { status, body } = await ask(engine, { path });
+      const { status, body } = await ask(bed.engine, { path });
       assert.deepEqual([status, body.trim()], [200, "[]"], pattern);
     }
   });
@@ -407,7 +397,7 @@ describe("what is no fault", () => {
       ["DELETE", "/v1.51/images/a%2F%2Fb"],
       ["GET", "/v1.51/distribution/a//b/json"],
     ] as const) {
-      const { status, headers } = await ask(engine, { method, path: `${path}?x=1` });
+      const { status, headers } = await ask(bed.engine, { method, path: `${path}?x=1` });
       const clean = path.replace(/\/\/|%2F%2F/, "/");
       assert.deepEqual([status, headers.location], [301, `${clean}?x=1`]);
     }
@@ -421,17 +411,17 @@ describe("what is told in the stream", () => {
     headers: { "x-registry-auth": "e30=" },
   });
   it("a push of what is not here, after the repository's name", async () => {
-    const { body } = await ask(engine, push("nosuch/push"));
+    const { body } = await ask(bed.engine, push("nosuch/push"));
     assert.match(
       body,
       /^{"status":"The push refers to repository \[docker.io\/library\/nosuch\]"}/,
     );
     assert.equal(
-      await streamedError(engine, push("nosuch/push")),
+      await streamedError(bed.engine, push("nosuch/push")),
       "An image does not exist locally with the tag: nosuch",
     );
     assert.equal(
-      await streamedError(engine, push(`busybox@${zeros}/push`)),
+      await streamedError(bed.engine, push(`busybox@${zeros}/push`)),
       `tag does not exist: busybox@${zeros}`,
     );
   });

@@ -3,26 +3,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import path from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
-import { TestEngine } from "@gantry/testkit/test-engine";
+import { describe, it } from "node:test";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import type { Question } from "../src/http.ts";
 import { ask, messageOf } from "../src/http.ts";
-import { keepsItsState } from "../src/refused.ts";
+import { useRefusalBed } from "../src/refusal-bed.ts";
 
-let engine: TestEngine;
-let unchanged: () => Promise<void>;
-before(async () => {
-  engine = await TestEngine.start();
-  unchanged = await keepsItsState(engine);
-});
-after(async () => {
-  await unchanged();
-  await engine[Symbol.asyncDispose]();
-});
-beforeEach(async () => {
-  assert.equal(await engine.docker(["ps", "-aq"]), "", "an earlier test left a container");
-});
+const bed = useRefusalBed();
 
 interface HttpCase {
   readonly name: string;
@@ -253,22 +240,22 @@ const httpCases: readonly HttpCase[] = [
 describe("the API answers", () => {
   for (const { name, question, status, message } of httpCases) {
     it(`${String(status)} to ${name}`, async () => {
-      const answer = await ask(engine, question);
+      const answer = await ask(bed.engine, question);
       assert.equal(answer.status, status, answer.body);
       assert.match(messageOf(answer), message);
     });
   }
   it("ignores unknown fields of a body", async () => {
-    const answer = await ask(engine, {
+    const answer = await ask(bed.engine, {
       method: "POST",
       path: "/containers/create",
       body: { Image: "busybox", Cmd: ["true"], Nonsense: { a: 1 } },
     });
     assert.equal(answer.status, 201, answer.body);
-    await engine.docker(["rm", (JSON.parse(answer.body) as { Id: string }).Id]);
+    await bed.engine.docker(["rm", (JSON.parse(answer.body) as { Id: string }).Id]);
   });
   it("refuses a body without end before it fills memory", async () => {
-    const socket = net.connect(path.join(engine.runRoot, "docker.sock"));
+    const socket = net.connect(path.join(bed.engine.runRoot, "docker.sock"));
     socket.write(
       "POST /containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
     );
@@ -296,11 +283,11 @@ describe("the API answers", () => {
       "GET /_ping HT",
       "POST /images/load HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     ]) {
-      const socket = net.connect(path.join(engine.runRoot, "docker.sock"));
+      const socket = net.connect(path.join(bed.engine.runRoot, "docker.sock"));
       await once(socket, "connect");
       socket.write(part);
       socket.destroy();
     }
-    assert.equal((await ask(engine, { path: "/_ping" })).body, "OK");
+    assert.equal((await ask(bed.engine, { path: "/_ping" })).body, "OK");
   });
 });

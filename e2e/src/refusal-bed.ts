@@ -1,6 +1,7 @@
-/** For tests of bad input: what it must be told, and that it must change nothing. */
+/** Where tests of bad input run: an engine that it must not change, and what an error looks like. */
 import assert from "node:assert/strict";
-import type { TestEngine } from "@gantry/testkit/test-engine";
+import { after, before, beforeEach } from "node:test";
+import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import { ask, type Question } from "./http.ts";
 
@@ -12,8 +13,42 @@ async function stateOf(engine: TestEngine) {
   return { pids: JSON.stringify(pids), usage: body };
 }
 
+/** An engine that is there while tests run. */
+export interface RefusalBed {
+  readonly engine: TestEngine;
+}
+
+/**
+ * Sets a test file up whose requests are all refused: no test may leave a container, and after the last
+ * one the engine has what it had before the first, in the same processes.
+ */
+export function useRefusalBed(): RefusalBed {
+  let opened: { readonly engine: TestEngine; readonly unchanged: () => Promise<void> } | undefined;
+  const bed: RefusalBed = {
+    get engine() {
+      assert.ok(opened !== undefined);
+      return opened.engine;
+    },
+  };
+  before(async () => {
+    const engine = await TestEngine.start();
+    opened = { engine, unchanged: await keepsItsState(engine) };
+  });
+  beforeEach(async () => {
+    assert.equal(await bed.engine.docker(["ps", "-aq"]), "", "an earlier test left a container");
+  });
+  after(async () => {
+    try {
+      await opened?.unchanged();
+    } finally {
+      await opened?.engine[Symbol.asyncDispose]();
+    }
+  });
+  return bed;
+}
+
 /** Notes an engine's state; what it returns asserts that it is the same again. */
-export async function keepsItsState(engine: TestEngine): Promise<() => Promise<void>> {
+async function keepsItsState(engine: TestEngine): Promise<() => Promise<void>> {
   const atFirst = await stateOf(engine);
   return async () => {
     // What a refused archive brought is collected a moment after its answer.
