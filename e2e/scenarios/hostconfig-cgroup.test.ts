@@ -181,6 +181,17 @@ async function cgroupOf(pid: string, controller: string): Promise<string> {
   return `/sys/fs/cgroup/${controller}${line?.split(":")[2] ?? ""}`;
 }
 
+/** Whether this machine mounts a hierarchy; the kernel goes on listing one that nobody mounts any more. */
+function isMounted(controllers: string): boolean {
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  return mounts.some((line) => {
+    const [type, , options = ""] = line.split(" - ")[1]?.split(" ") ?? [];
+    if (controllers === "") return type === "cgroup2";
+    const held = options.split(",");
+    return type === "cgroup" && controllers.split(",").every((each) => held.includes(each));
+  });
+}
+
 describe("the kernel holds", () => {
   for (const { fields, args, controller, v2, ...v1 } of cgroup) {
     const wanted = unified ? v2 : v1;
@@ -219,7 +230,9 @@ describe("the kernel holds", () => {
     for (const folder of folders) await rmdir(folder);
     for (const folder of folders) await rmdir(path.dirname(folder));
     assert.ok(folders.length > 0);
-    for (const line of own) assert.equal(line.split(":")[2], `/${parent}/inner/${id}`);
+    const visible = own.filter((line) => isMounted(line.split(":")[1] ?? ""));
+    assert.ok(visible.length > 0);
+    for (const line of visible) assert.equal(line.split(":")[2], `/${parent}/inner/${id}`);
   });
   it("HostConfig Privileged: an engine in the container makes cgroups, exec and restart go on, and nothing is left", async () => {
     const nested = [
