@@ -119,18 +119,17 @@ export class SupervisedProcess {
     return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
-  /** Ends the process and starts it anew; resolves when it is ready. */
+  /**
+   * Ends the process and starts it anew; resolves when it is ready. One that ends by itself is only ended: it
+   * comes back when it is wanted.
+   */
   async restart(): Promise<void> {
-    if (this.#options.program.endsByItself && !this.#isRunning()) {
-      // It comes back when it is wanted.
-      await this.#endLeftover();
-      return;
-    }
     this.#restarting = true;
     this.#backoffMs = 0;
     try {
       await this.#end();
-      await this.#untilReady();
+      if (this.#options.program.endsByItself) await this.#endLeftover();
+      else await this.#untilReady();
     } finally {
       this.#restarting = false;
     }
@@ -216,7 +215,8 @@ export class SupervisedProcess {
     if (this.#stopping) return;
     // One that was never ready is started again by who wants it, not for ever.
     const { endsByItself } = this.#options.program;
-    if (endsByItself && (this.#child?.exitCode === 0 || !this.#wasReady)) return;
+    const ended = this.#child?.exitCode === 0 || this.#restarting;
+    if (endsByItself && (ended || !this.#wasReady)) return;
     const delayMs = ranMs > steadyAfterMs ? minBackoffMs : this.#backoffMs;
     this.#backoffMs = Math.min(Math.max(delayMs, minBackoffMs) * 2, maxBackoffMs);
     await pause(delayMs, undefined, { signal: this.#halt.signal }).catch(() => undefined);

@@ -176,6 +176,19 @@ describe("the supervisor", () => {
     assert.equal(existsSync(dockerSocket), false);
   });
 
+  it("ends the builder in a restart, and starts it when it is wanted again", async (t) => {
+    const fixture = await open(t);
+    const child = fixture.launch();
+    await ready(fixture, child);
+    const wake = wakeSocketPath(fixture.roots.config, "build-service");
+    assert.equal(await answerOf(wake), "");
+    child.kill("SIGUSR2");
+    await eventually(() => loadState(fixture.roots.config.runRoot)?.generation === 1);
+    assert.equal(fixture.history().at(-1), "build-service ends");
+    assert.equal(await answerOf(wake), "");
+    assert.equal(fixture.history().at(-1), "build-service starts");
+  });
+
   it("passes a reload on to every service", async (t) => {
     const fixture = await open(t);
     const child = fixture.launch();
