@@ -40,7 +40,7 @@ function goesAfterExit(app: App, entry: Entry): boolean {
 export async function endRun(app: App, entry: Entry, ending: Ending): Promise<void> {
   const { state } = entry.record;
   if (!isLive(state)) return;
-  stopHealthCheck(entry);
+  stopHealthCheck(app, entry);
   endExecs(app, entry);
   const { record, intent } = entry;
   const byUser = intent !== "none";

@@ -64,25 +64,25 @@ export function refuseExec(entry: Entry, reference: string): void {
 
 /**
  * Adds the exec to memory and store.
- * @param transient ours: not kept on disk, and forgotten when it has ended.
+ * @param probeId of a health probe, which is not kept on disk, and forgotten when it has ended.
  */
 export async function declareExec(
   app: App,
   entry: Entry,
   options: ExecOptions,
-  transient = false,
+  probeId?: string,
 ): Promise<ExecEntry> {
   const { detachKeys, ...asked } = options;
   const record: ExecRecord = {
     ...asked,
-    id: newId(),
+    id: probeId ?? newId(),
     containerId: entry.id,
     detachKeys: detachKeys === "" ? "" : Buffer.from(parseDetachKeys(detachKeys)).toString("hex"),
     state: { status: "created" },
   };
   const action = `exec_create: ${execCommandText(record)}`;
   const event = containerEvent(entry.record, action, { execID: record.id });
-  const exec = app.execs.add(record, transient);
+  const exec = app.execs.add(record, probeId !== undefined);
   // A full disk is looked at, and tidied up, from inside of a container, too.
   await saveExec(app, exec, [event]);
   return exec;

@@ -1,7 +1,7 @@
 /** A container in memory: its record, and what lives only as long as this process. */
 import type { ContainerRecord } from "../domain/container-record.ts";
 import { isLive } from "../domain/container-state.ts";
-import type { Health } from "../domain/health.ts";
+import type { KeptHealth } from "../domain/health.ts";
 import { openSerial, type Serial } from "./serial.ts";
 import { openWaiters, type Waiters } from "./waiters.ts";
 
@@ -23,8 +23,8 @@ export interface Entry {
   restartTimer: NodeJS.Timeout | undefined;
   /** Pause before the run that goes on, 0 when a user started it. */
   restartPauseMs: number;
-  /** Absent without a health check. */
-  health: Health | undefined;
+  /** Absent without a health check, and before the first start. */
+  health: KeptHealth | undefined;
   /** Stops the probes of the run that goes on. */
   healthProbes: AbortController | undefined;
   /** The image's name to show, or its ID when the name points elsewhere by now. */

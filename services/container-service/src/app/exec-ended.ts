@@ -48,6 +48,8 @@ export async function saveExec(
 }
 
 const killedExitCode = 137;
+/** A shim process tells right after its greeting which execs have ended meanwhile. */
+export const execReportMs = 1000;
 
 /** The container's run has ended, and its processes with it. Its execs can be looked at until they are swept or it is removed. */
 export function endExecs(app: App, entry: Entry): void {

@@ -8,9 +8,10 @@ import type { LiveContainer } from "../ports/networking.ts";
 import { endRun } from "./container-ended.ts";
 import { type App, advanceSurely, announceImageUse, containerEvent } from "./context.ts";
 import { type Entry, pidOf } from "./entry.ts";
-import { endExecs, execEnded } from "./exec-ended.ts";
+import { endExecs, execEnded, execReportMs } from "./exec-ended.ts";
 import type { ExecEntry } from "./exec-table.ts";
-import { startHealthCheck } from "./health-check.ts";
+import { adoptHealthCheck, startHealthCheck } from "./health-check.ts";
+import { adoptLeftProbe, expectLeftProbe } from "./health-probe.ts";
 import { removeAfterExit, removeContainer } from "./remove-container.ts";
 import { restartNow } from "./schedule-restart.ts";
 import { releaseShm } from "./shareable-shm.ts";
@@ -23,7 +24,10 @@ const adoptAtOnce = 32;
 /** Reads the records and adopts what runs. Afterwards the service can answer. */
 export async function recover(app: App): Promise<void> {
   await app.roots.cleanUp();
-  for (const record of app.store.loadContainers()) app.registry.add(record);
+  const health = app.store.loadHealth();
+  for (const record of app.store.loadContainers()) {
+    app.registry.add(record).health = health.get(record.id);
+  }
   for (const exec of app.store.loadExecs()) app.execs.add(exec);
   await forEachAtOnce(app.registry.all(), adoptAtOnce, (entry) => adoptOne(app, entry));
   await reconcilePeers(app);
@@ -47,6 +51,7 @@ async function adoptRun(app: App, entry: Entry): Promise<void> {
   const { state } = entry.record;
   if (!isLive(state)) return;
   const { launched } = state.run;
+  const left = expectLeftProbe(app, entry);
   const found = await app.shim.adopt({
     id: entry.id,
     launched: { ...launched, nonce: Buffer.from(launched.nonce, "hex") },
@@ -54,13 +59,15 @@ async function adoptRun(app: App, entry: Entry): Promise<void> {
     exitRecordPath: app.folders.paths(entry.id).exitRecord,
   });
   if (!found.running) {
+    if (left !== undefined) app.execs.remove(left.record.id);
     await endAdopted(app, entry, found.exited);
     return;
   }
   await followPause(app, entry, found.paused);
   const running = new Map(found.execs.map((exec) => [exec.execId, exec.pid]));
   adoptExecs(app, entry, running);
-  startHealthCheck(app, entry);
+  if (left !== undefined) adoptLeftProbe(app, left, running.get(left.record.id) ?? 0);
+  adoptHealthCheck(app, entry);
 }
 
 async function followPause(app: App, entry: Entry, paused: boolean): Promise<void> {
@@ -71,8 +78,6 @@ async function followPause(app: App, entry: Entry, paused: boolean): Promise<voi
 
 /** Exit code of what ended while nobody listened and left no record. */
 const unknownExitCode = 255;
-/** A shim process tells right after its greeting which execs have ended meanwhile. */
-const execReportMs = 1000;
 
 function adoptExecs(app: App, entry: Entry, running: ReadonlyMap<string, number>): void {
   for (const exec of app.execs.of(entry.id)) {

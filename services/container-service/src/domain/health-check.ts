@@ -9,6 +9,8 @@ export interface HealthCheck {
 }
 
 const nanoPerMs = 1_000_000n;
+/** What a timer of Node can wait; it takes more for nothing at all. */
+const longestMs = 2 ** 31 - 1;
 
 /** The check of a configuration, or undefined when it has none. */
 export function healthCheckOf(
@@ -18,7 +20,7 @@ export function healthCheckOf(
   const command = commandOf(healthcheck?.test?.values ?? [], config.shell?.values);
   if (healthcheck === undefined || command === undefined) return undefined;
   const ms = (value: bigint, otherwise: number): number =>
-    value === 0n ? otherwise : Number(value / nanoPerMs);
+    value === 0n ? otherwise : Math.min(Number(value / nanoPerMs), longestMs);
   return {
     command,
     rules: {

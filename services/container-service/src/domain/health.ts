@@ -18,6 +18,14 @@ export interface Health {
   readonly log: readonly Probe[];
 }
 
+/** Health as it is kept beyond the life of this service. */
+export interface KeptHealth extends Health {
+  /** When the run that it tells of was started. */
+  readonly runStartedNano: bigint;
+  /** The exec of the probe that comes next, so that one that is under way can be found again. */
+  readonly nextProbe: string;
+}
+
 /** The check's rules, defaults filled in. */
 export interface HealthRules {
   readonly intervalMs: number;
@@ -50,6 +58,12 @@ export function afterProbe(
 /** Pause before the next probe. */
 export function nextProbeMs(health: Health, rules: HealthRules, inStartPeriod: boolean): number {
   return inStartPeriod && health.status === "starting" ? rules.startIntervalMs : rules.intervalMs;
+}
+
+/** What is left of a pause that began at a time: never more than all of it, whatever clocks do. */
+export function restOfPauseMs(pauseMs: number, beganNano: bigint, atNano: bigint): number {
+  const goneMs = Number((atNano - beganNano) / 1_000_000n);
+  return Math.min(Math.max(pauseMs - goneMs, 0), pauseMs);
 }
 
 const longestOutputBytes = 4096;

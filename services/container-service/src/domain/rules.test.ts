@@ -5,7 +5,7 @@ import { ContainerConfigSchema } from "@gantry/proto/container";
 import { newId, parseContainerName } from "./container-id.ts";
 import { parseDetachKeys } from "./detach-keys.ts";
 import { generateName } from "./generated-names.ts";
-import { afterProbe, type Health, nextProbeMs, startingHealth } from "./health.ts";
+import { afterProbe, type Health, nextProbeMs, restOfPauseMs, startingHealth } from "./health.ts";
 import { healthCheckOf } from "./health-check.ts";
 import { commandOf, mergeImageConfig, parseImageConfig } from "./image-config.ts";
 import { formatTime, frame, parseLogLine, showRecord } from "./log-record.ts";
@@ -141,6 +141,13 @@ describe("health", () => {
     assert.equal(nextProbeMs(startingHealth, rules, true), 3);
     assert.equal(nextProbeMs({ ...startingHealth, status: "healthy" }, rules, true), 10);
   });
+  it("goes on with a pause where it was, and takes no clock's word for more than all of it", () => {
+    const began = 5_000_000_000n;
+    const left = [5000n, 5004n, 9000n, 4000n].map((atMs) =>
+      restOfPauseMs(10, began, atMs * 1_000_000n),
+    );
+    assert.deepEqual(left, [10, 6, 0, 10]);
+  });
   it("keeps five probes", () => {
     let health: Health = startingHealth;
     for (let i = 0; i < 8; i++) health = afterProbe(health, probe(i), rules, false);
@@ -161,6 +168,10 @@ describe("health", () => {
       startIntervalMs: 5000,
       retries: 3,
     });
+    const rare = create(ContainerConfigSchema, {
+      healthcheck: { test: { values: ["CMD", "x"] }, intervalNs: 3_000_000_000_000_000n },
+    });
+    assert.equal(healthCheckOf(rare)?.rules.intervalMs, 2 ** 31 - 1, "what a timer can wait");
     assert.equal(
       healthCheckOf(create(ContainerConfigSchema, { healthcheck: { test: { values: ["NONE"] } } })),
       undefined,

@@ -7,12 +7,15 @@
 import type { NewEvent } from "@gantry/events";
 import type { ContainerRecord } from "../domain/container-record.ts";
 import type { ExecRecord } from "../domain/exec-record.ts";
+import type { KeptHealth } from "../domain/health.ts";
 
 export interface ContainerStore {
   /** All records. At boot, once. */
   loadContainers(): ContainerRecord[];
   /** All execs that were declared and whose container has not ended since. At boot, once. */
   loadExecs(): ExecRecord[];
+  /** Health by container. At boot, once. */
+  loadHealth(): ReadonlyMap<string, KeptHealth>;
   /** Adds a record. Errors: internal (also for a full disk); nothing is kept then. */
   insert(record: ContainerRecord, events: readonly NewEvent[]): Promise<void>;
   /** Replaces a record; only what differs is written. Errors as insert. */
@@ -36,6 +39,8 @@ export interface ContainerStore {
   putExec(exec: ExecRecord, events: readonly NewEvent[]): Promise<void>;
   /** Forgets execs. What fails is logged. */
   removeExecs(ids: readonly string[]): void;
+  /** Keeps a container's health, until the container is removed. A full disk loses it, and the log says so. */
+  putHealth(containerId: string, health: KeptHealth, events: readonly NewEvent[]): void;
   /** Appends events that go with no change. A full disk loses them, and the log says so. */
   append(events: readonly NewEvent[]): void;
   /**

@@ -3,6 +3,7 @@ import type { NewEvent } from "@gantry/events";
 import type { Logger } from "@gantry/logging";
 import type { ContainerRecord } from "../../domain/container-record.ts";
 import type { ExecRecord } from "../../domain/exec-record.ts";
+import type { KeptHealth } from "../../domain/health.ts";
 import type { ContainerStore } from "../../ports/container-store.ts";
 import type { Database } from "./database.ts";
 import {
@@ -44,6 +45,17 @@ class SqliteContainerStore implements ContainerStore {
       .map((row) => decodeJson(String(row["record"])) as ExecRecord);
   }
 
+  loadHealth(): ReadonlyMap<string, KeptHealth> {
+    return new Map(
+      this.#database
+        .take("health")
+        .map((row) => [
+          String(row["container_id"]),
+          decodeJson(String(row["health"])) as KeptHealth,
+        ]),
+    );
+  }
+
   insert(record: ContainerRecord, events: readonly NewEvent[]): Promise<void> {
     const { id, name, config, host_config, facts, progress } = encodeRecord(record);
     if (record.buildStep) this.#database.writer.quiet.add(id);
@@ -71,7 +83,8 @@ class SqliteContainerStore implements ContainerStore {
   }
 
   async remove(id: string, events: readonly NewEvent[]): Promise<void> {
-    await this.#write([change("removeExecsOf", id), change("removeContainer", id)], events);
+    const parts = [change("removeExecsOf", id), change("removeHealth", id)];
+    await this.#write([...parts, change("removeContainer", id)], events);
     this.#database.writer.quiet.delete(id);
   }
 
@@ -87,6 +100,14 @@ class SqliteContainerStore implements ContainerStore {
     ).catch((error: unknown) => {
       this.#logger.error({ err: error, execs: ids }, "execs are not removed from the store");
     });
+  }
+
+  putHealth(containerId: string, health: KeptHealth, events: readonly NewEvent[]): void {
+    this.#write([change("putHealth", containerId, encodeJson(health))], events).catch(
+      (error: unknown) => {
+        this.#logger.error({ err: error, container: containerId }, "health is not written");
+      },
+    );
   }
 
   append(events: readonly NewEvent[]): void {

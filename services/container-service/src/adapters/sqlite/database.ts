@@ -4,6 +4,7 @@
  *   meta        key, value            schema version, store ID (must match the file store-id beside it)
  *   containers  id, name, config, host_config, facts, progress      one row per container
  *   execs       id, container_id, record                            of running containers
+ *   health      container_id, health                                what probes said, of those that have a check
  *   documents   collection, key, value                              networks, endpoints, volumes, …
  *   events, events_meta                                             the event log (@gantry/events)
  *
@@ -39,6 +40,9 @@ const schema = `
   CREATE TABLE IF NOT EXISTS execs (
     id TEXT PRIMARY KEY, container_id TEXT NOT NULL, record TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS health (
+    container_id TEXT PRIMARY KEY, health TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS documents (
     collection TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (collection, key)
@@ -52,6 +56,7 @@ export type Row = Readonly<Record<string, unknown>>;
 export interface StoredRows {
   readonly containers: readonly Row[];
   readonly execs: readonly Row[];
+  readonly health: readonly Row[];
   readonly documents: readonly Row[];
 }
 
@@ -88,7 +93,7 @@ export async function openDatabase(dataDir: string, logger: Logger): Promise<Dat
   const pages = { storeId: table.storeId, published: table.published() };
   const lastSeq = table.lastSeq();
   const rows = new Map<keyof StoredRows, readonly Row[]>(
-    (["containers", "execs", "documents"] as const).map((name) => [
+    (["containers", "execs", "health", "documents"] as const).map((name) => [
       name,
       db.prepare(`SELECT * FROM ${name}`).all(),
     ]),
