@@ -52,6 +52,22 @@ describe("at create", () => {
     assert.equal(await engine.docker(["inspect", "-f", format, "loose"]), "999 137");
   });
 
+  it("several DNS options and search domains may be one text, and a domain longer than the kernel's", async () => {
+    const Domainname = `${"x".repeat(70)}.example`;
+    await started({
+      ...{ Hostname: "h", Domainname },
+      HostConfig: { DnsSearch: ["a.example b.example"], DnsOptions: ["ndots:2 timeout:1"] },
+    });
+    const files = ["/proc/sys/kernel/domainname", "/etc/hosts", "/etc/resolv.conf"];
+    const [kernel, ...lines] = (await engine.docker(["exec", "loose", "cat", ...files])).split(
+      "\n",
+    );
+    assert.equal(kernel, "x".repeat(64));
+    assert.ok(lines.some((line) => line.endsWith(`\th.${Domainname} h`)));
+    assert.ok(lines.includes("search a.example b.example"));
+    assert.ok(lines.includes("options ndots:2 timeout:1"));
+  });
+
   it("a relative volume lies below the root, and is shown as it was given", async () => {
     const shown = await started({ Volumes: { "./rel/": {} } });
     assert.deepEqual(shown.Config.Volumes, { "./rel/": {} });

@@ -108,6 +108,12 @@ describe("a start is refused", () => {
       500,
       'could not select device driver "" with capabilities: [[gpu utility] [tpu]]',
     ],
+    [
+      "for a limited device that there is not",
+      { BlkioDeviceReadBps: [{ Path: "/dev/nope", Rate: 1000 }] },
+      500,
+      "stat /dev/nope: no such file or directory",
+    ],
   ];
   for (const [what, hostConfig, status, text] of rows) {
     it(`${what}, not its create, and can be tried again`, async () => {
@@ -120,6 +126,40 @@ describe("a start is refused", () => {
       await engine.docker(["rm", "late"]);
     });
   }
+});
+
+describe("a bind of what lies below a file", () => {
+  it("is refused at the start, as the user's fault, or at the create of a mount", async () => {
+    assert.equal((await create({ Binds: ["/etc/passwd/x:/m"] })).status, 201);
+    const refused = await ask(engine, { method: "POST", path: "/containers/late/start" });
+    assert.equal(refused.status, 400);
+    assert.match(
+      messageOf(refused),
+      /error mounting "\/etc\/passwd\/x" to rootfs at "\/m": .*not a directory: Are you trying/,
+    );
+    const code = await engine.docker(["inspect", "-f", "{{.State.ExitCode}}", "late"]);
+    assert.equal(code, "127");
+    await engine.docker(["rm", "late"]);
+    const mount = await create({
+      Mounts: [{ Type: "bind", Source: "/etc/passwd/x", Target: "/m" }],
+    });
+    assert.deepEqual(
+      [mount.status, messageOf(mount)],
+      [400, 'invalid mount config for type "bind": stat /etc/passwd/x: not a directory'],
+    );
+  });
+});
+
+describe("storage options", () => {
+  it("are the daemon's fault, whose driver has none", async () => {
+    for (const [option, text] of [
+      ["foo", "Unknown option foo"],
+      ["size", "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"],
+    ] as const) {
+      const refused = await create({ StorageOpt: { [option]: "1" } });
+      assert.deepEqual([refused.status, messageOf(refused)], [500, text]);
+    }
+  });
 });
 
 describe("a start without whose namespaces it joins is refused", () => {

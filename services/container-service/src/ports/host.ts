@@ -11,7 +11,7 @@ export interface HostDevices {
   resolve(mapping: DeviceMapping): GrantedDevice[];
   /** Every device under /dev, for privileged containers. */
   all(): GrantedDevice[];
-  /** Numbers of block devices by path. Errors: invalid_argument for a path that is none. */
+  /** Numbers of block devices by path. Errors: invalid_argument for a path that is none, internal where nothing is. */
   blockDevices(paths: readonly string[]): BlockDeviceNumbers;
 }
 

@@ -77,8 +77,8 @@ export interface VolumeHost {
    */
   resolveSubpath(base: string, subpath: string): Promise<string>;
   sourceMount(source: string): Promise<SourceMount>;
-  /** Whether a bind source exists. */
-  exists(path: string): Promise<boolean>;
+  /** Whether a bind source is there, or cannot be: what is to be a directory above it is none. */
+  lookUp(path: string): Promise<"there" | "missing" | "below-a-file">;
   /** Makes a directory and what is missing above it. */
   makeDirectory(path: string): Promise<void>;
   /** A read-only view of an image for one mount of a container; returns its host path. */

@@ -28,7 +28,7 @@ export function openHostDevices(): HostDevices {
     blockDevices: (paths) =>
       new Map(
         paths.map((file) => {
-          const stats = statOf(file);
+          const stats = blockStatOf(file);
           if (!stats.isBlockDevice()) throw invalidArgument(`${file} is not a block device`);
           return [file, numbersOf(stats)];
         }),
@@ -48,6 +48,14 @@ function statOf(file: string): Stats {
     return statSync(file);
   } catch (error) {
     throw gathering(file, "no such file or directory", error);
+  }
+}
+
+function blockStatOf(file: string): Stats {
+  try {
+    return statSync(file);
+  } catch (error) {
+    throw internal(`stat ${file}: no such file or directory`, { cause: error });
   }
 }
 

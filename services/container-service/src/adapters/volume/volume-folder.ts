@@ -219,8 +219,15 @@ export class VolumeFolder implements VolumeHost {
     return diskUsageBytes(this.mountpoint(name), signal);
   }
 
-  async exists(file: string): Promise<boolean> {
-    return (await statOrNothing(file)) !== undefined;
+  async lookUp(file: string): Promise<"there" | "missing" | "below-a-file"> {
+    try {
+      await stat(file);
+      return "there";
+    } catch (error) {
+      if (hasErrno(error, "ENOENT")) return "missing";
+      if (hasErrno(error, "ENOTDIR")) return "below-a-file";
+      throw error;
+    }
   }
 
   resolveSubpath(base: string, subpath: string): Promise<string> {

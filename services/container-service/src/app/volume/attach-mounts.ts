@@ -80,9 +80,13 @@ function driverWarnings(container: MountedContainer, apiVersion: string): string
 }
 
 async function checkSource(context: VolumeContext, wish: MountWish): Promise<void> {
-  if (!wish.sourceMustExist || (await context.host.exists(wish.source))) return;
+  if (!wish.sourceMustExist) return;
+  const found = await context.host.lookUp(wish.source);
+  if (found === "there") return;
   throw invalidArgument(
-    `invalid mount config for type "bind": bind source path does not exist: ${wish.source}`,
+    found === "missing"
+      ? `invalid mount config for type "bind": bind source path does not exist: ${wish.source}`
+      : `invalid mount config for type "bind": stat ${wish.source}: not a directory`,
   );
 }
 

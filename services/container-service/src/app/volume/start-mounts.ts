@@ -118,7 +118,8 @@ async function sourceOf(
 }
 
 async function makeBindSource(context: VolumeContext, mount: MountRecord): Promise<void> {
-  if (await context.host.exists(mount.source)) return;
+  // Below a file nothing can be made; what the start then says of it has Docker's code.
+  if ((await context.host.lookUp(mount.source)) !== "missing") return;
   if (!mount.createSource) {
     throw invalidArgument(
       `invalid mount config for type "bind": bind source path does not exist: ${mount.source}`,

@@ -15,6 +15,9 @@ import { seccompOf } from "./seccomp-profile.ts";
  */
 export type BareSpec = RuntimeSpec;
 
+/** Linux's __NEW_UTS_LEN. */
+const longestKernelName = 64;
+
 /** The config.json of a container, but for `linux.seccomp`. */
 function buildBundle(input: BundleInput): BareSpec {
   const { record, defaults } = input;
@@ -26,11 +29,19 @@ function buildBundle(input: BundleInput): BareSpec {
     process: buildProcess(input, security),
     root: { path: record.rootfs.mountpoint, readonly: hostConfig.readonlyRootfs },
     ...(ownUts && input.hostname !== "" ? { hostname: input.hostname } : {}),
-    ...(ownUts && config.domainname !== "" ? { domainname: config.domainname } : {}),
+    ...(ownUts && config.domainname !== "" ? { domainname: domainOf(config.domainname) } : {}),
     mounts: buildMounts(input),
     annotations: { ...hostConfig.annotations },
     linux: buildLinux(input, security),
   };
+}
+
+/** As much of it as the kernel can keep: the hosts file has it whole. */
+function domainOf(name: string): string {
+  const bytes = Buffer.from(name);
+  if (bytes.length <= longestKernelName) return name;
+  // A character that is cut in two is left out.
+  return bytes.toString("utf8", 0, longestKernelName).replace(/\ufffd$/, "");
 }
 
 function buildLinux(

@@ -81,12 +81,19 @@ describe("network choice of a new container", () => {
     });
   }
 
+  it("takes several search domains, or options, in one text", () => {
+    const rest = { dnsSearch: ["a.example b.example"], dnsOptions: ["ndots:2  timeout:1"] };
+    checkNetworkChoice(choice("bridge", rest));
+  });
+
   for (const rest of [
     { hostname: "a\nb" },
     { domainname: "a b" },
     { dns: ["nowhere"] },
     { dns: ["1.1.1.1\nnameserver 2.2.2.2"] },
-    { dnsSearch: ["a b"] },
+    { dnsSearch: ["a\tb"] },
+    { dnsSearch: [" a"] },
+    { dnsSearch: ["a # b"] },
     { dnsOptions: ["x\ny"] },
     { extraHosts: ["a\nb:1.1.1.1"] },
     { extraHosts: ["a:nowhere"] },
@@ -94,7 +101,7 @@ describe("network choice of a new container", () => {
     { macAddress: "zz" },
     { portBindings: [{ port: "80/x", bindings: [] }] },
   ]) {
-    it(`refuses ${JSON.stringify(rest)}, which would not stay one word in a file`, () => {
+    it(`refuses ${JSON.stringify(rest)}, which would not stay what it is in a file`, () => {
       assert.throws(
         () => {
           checkNetworkChoice(choice("bridge", rest));

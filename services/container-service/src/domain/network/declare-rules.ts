@@ -88,6 +88,9 @@ function checkSharedNamespace(choice: NetworkChoice, reference: string): void {
 // What is written into hosts and resolv.conf must stay one word.
 const word = /^[^\s\0-\x1f\x7f#]+$/;
 
+/** More than one, as some write them in one text, are the same line of resolv.conf. */
+const words = /^[^\s\0-\x1f\x7f#]+( +[^\s\0-\x1f\x7f#]+)*$/;
+
 /** Whether a text stays one word in hosts and resolv.conf. */
 export function isWord(text: string): boolean {
   return word.test(text);
@@ -104,11 +107,11 @@ function checkNames(choice: NetworkChoice): void {
     }
   }
   for (const domain of choice.dnsSearch) {
-    if (!word.test(domain))
+    if (!words.test(domain))
       throw invalidArgument(`invalid DNS search domain: ${JSON.stringify(domain)}`);
   }
   for (const option of choice.dnsOptions) {
-    if (!word.test(option)) throw invalidArgument(`invalid DNS option: ${JSON.stringify(option)}`);
+    if (!words.test(option)) throw invalidArgument(`invalid DNS option: ${JSON.stringify(option)}`);
   }
   for (const entry of choice.extraHosts) parseExtraHost(entry);
 }

@@ -6,6 +6,8 @@ import type { ContainerConfig, HealthConfig } from "../nouns.ts";
 import { checkStopSignal } from "../signals.ts";
 
 const longestHostname = 64;
+/** Of DNS; the kernel keeps the beginning. */
+const longestDomain = 255;
 const shortestDurationNs = 1_000_000n;
 
 /** Checks what does not depend on the image. */
@@ -17,8 +19,8 @@ export function validateConfig(config: ContainerConfig): void {
   }
   for (const variable of config.env) validateEnv(variable);
   if (config.stopSignal !== "") checkStopSignal(config.stopSignal);
-  validateHostname("hostname", config.hostname);
-  validateHostname("domainname", config.domainname);
+  validateHostname("hostname", config.hostname, longestHostname);
+  validateHostname("domainname", config.domainname, longestDomain);
   if (config.healthcheck !== undefined) validateHealthcheck(config.healthcheck);
   for (const port of config.exposedPorts) parseExposedPort(port);
   for (const volume of config.volumes) validateVolume(volume);
@@ -32,8 +34,8 @@ export function validateEnv(variable: string): void {
 }
 
 // They are written into hosts and resolv.conf: a blank or newline there would be a line of its own.
-function validateHostname(what: string, name: string): void {
-  if (Buffer.byteLength(name) > longestHostname || /[\s\0/]/.test(name)) {
+function validateHostname(what: string, name: string, longestBytes: number): void {
+  if (Buffer.byteLength(name) > longestBytes || /[\s\0/]/.test(name)) {
     throw invalidArgument(`invalid ${what}: ${JSON.stringify(name).slice(1, -1)}`);
   }
 }

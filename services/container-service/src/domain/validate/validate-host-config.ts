@@ -1,5 +1,5 @@
-/** What may stand in a HostConfig. Every refusal is invalid_argument in Docker's words. */
-import { invalidArgument } from "@gantry/errors";
+/** What may stand in a HostConfig. Refusals are in Docker's words, and invalid_argument where nothing else is said. */
+import { internal, invalidArgument } from "@gantry/errors";
 import { capabilityName, knownCapability } from "../capability-names.ts";
 import type { HostConfig, RestartPolicy } from "../nouns.ts";
 import { parseSecurityOptions } from "../security-options.ts";
@@ -45,12 +45,20 @@ export function validateHostConfig(host: HostConfig): void {
     !["", "runc", "gantry", "io.containerd.runc.v2"].includes(host.runtime),
     `unknown or invalid runtime name: ${host.runtime}`,
   );
-  refuseIf(
-    Object.keys(host.storageOpt).length > 0,
-    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-  );
+  refuseStorageOptions(Object.keys(host.storageOpt));
   for (const rule of host.resources?.deviceCgroupRules?.values ?? []) validateDeviceRule(rule);
   for (const ulimit of host.resources?.ulimits ?? []) validateUlimit(ulimit.name, ulimit);
+}
+
+/** A fault of the daemon, as dockerd has it, whose driver says these. */
+function refuseStorageOptions(keys: readonly string[]): void {
+  const unknown = keys.find((key) => key.toLowerCase() !== "size");
+  if (unknown !== undefined) throw internal(`Unknown option ${unknown}`);
+  if (keys.length > 0) {
+    throw internal(
+      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    );
+  }
 }
 
 /** Of create and update. */

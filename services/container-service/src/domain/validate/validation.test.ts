@@ -57,6 +57,7 @@ describe("validation of a configuration", () => {
     [{ hostname: "a b" }, "invalid hostname: a b"],
     [{ hostname: "x".repeat(65) }, /^invalid hostname: x+$/],
     [{ domainname: "a\nnameserver 1.2.3.4" }, /^invalid domainname/],
+    [{ domainname: "x".repeat(256) }, /^invalid domainname: x+$/],
     [{ exposedPorts: ["80/foo"] }, 'invalid port specification: "80/foo"'],
     [{ volumes: ["/"] }, "invalid volume specification: destination can't be '/'"],
     [{ volumes: [""] }, "invalid volume specification: destination can't be '/'"],
