@@ -38,6 +38,7 @@ const testPackages = [
   "openssl",
   "perl",
   "strace",
+  "systemd",
   "util-linux",
 ];
 
