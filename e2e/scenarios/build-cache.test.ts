@@ -59,6 +59,12 @@ describe("the builder's cache", () => {
     assert.match(shown.stdout, /Filters:\s+type==regular\n\s+Keep Duration:\s+48h0m0s\n/);
     assert.doesNotMatch(shown.stdout, /rule#1/);
   });
+
+  it("is asked with the others in a system prune, by label and by time", async () => {
+    const filters = ["--filter", "label=nobody.has.it", "--filter", "until=2000-01-01T00:00:00"];
+    const said = await bed.engine.docker(["system", "prune", "--force", ...filters]);
+    assert.equal(said, "Total reclaimed space: 0B");
+  });
 });
 
 describe("a cache in an image's config", () => {

@@ -32,7 +32,7 @@ function configured({ filters, ...rule }: BuildCacheRule): GcRule {
   }
   const shown = filters.filter((each) => !/^(?:until|unused-for)=/.test(each));
   return {
-    ...{ ...rule, ...compileRecordFilters(values) },
+    ...{ ...rule, ...compileRecordFilters(values, Date.now()) },
     filters: shown.map((each) => each.replace("=", "==")),
   };
 }

@@ -1,35 +1,62 @@
 /** Filters of `docker builder prune`. */
-import { invalidArgument } from "@gantry/errors";
-import { parseGoDuration } from "../domain/dockerfile/words.ts";
+import { parsePointInTime } from "@gantry/config";
+import { invalidArgument, isEngineError } from "@gantry/errors";
 import type { CacheRecord } from "../ports/build.ts";
 
-const known = [
+/** One value each. */
+const single = [
   ...["until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"],
 ];
 
-/** What a set of filters means. Throws invalid_argument. */
-export function compileRecordFilters(filters: ReadonlyMap<string, readonly string[]>): {
+/** `docker system prune` sends them to all that it prunes. The cache has no labels, and goes whatever they say. */
+const passedOver = ["label", "label!"];
+
+/** What a set of filters selects. */
+export interface RecordFilters {
   readonly matches: (record: CacheRecord) => boolean;
   readonly keepDurationMs: number;
-} {
-  for (const key of filters.keys()) {
-    if (!known.includes(key)) throw invalidArgument(`invalid filter '${key}'`);
+}
+
+/** As compileRecordFilters, in the words that who asked for the prune is told. */
+export function compilePruneFilters(
+  filters: ReadonlyMap<string, readonly string[]>,
+  nowMs: number,
+): RecordFilters {
+  try {
+    return compileRecordFilters(filters, nowMs);
+  } catch (error) {
+    if (!isEngineError(error)) throw error;
+    throw invalidArgument(`failed to prune build cache: ${error.message}`, { cause: error });
   }
-  const until = [...(filters.get("until") ?? []), ...(filters.get("unused-for") ?? [])];
-  if (until.length > 1) throw invalidArgument("filters expect only one value: until");
-  const keepDurationMs = until[0] === undefined ? 0 : durationMs(until[0]);
+}
+
+/** What a set of filters means. Throws invalid_argument. @param nowMs what ages are counted from */
+export function compileRecordFilters(
+  filters: ReadonlyMap<string, readonly string[]>,
+  nowMs: number,
+): RecordFilters {
+  for (const [key, values] of filters) {
+    if (passedOver.includes(key)) continue;
+    if (!single.includes(key)) throw invalidArgument(`invalid filter '${key}'`);
+    if (values.length > 1) throw invalidArgument("filters expect only one value");
+  }
+  const [until, second] = [filters.get("until"), filters.get("unused-for")].flatMap(
+    (values) => values ?? [],
+  );
+  if (second !== undefined) throw invalidArgument("filters expect only one value");
+  const keepDurationMs = until === undefined ? 0 : ageMs(until, nowMs);
   const tests = [...filters].flatMap(([key, values]) => values.map((value) => testOf(key, value)));
   return { keepDurationMs, matches: (record) => tests.every((test) => test(record)) };
 }
 
-function durationMs(text: string): number {
-  try {
-    return parseGoDuration(text) / 1e6;
-  } catch (error) {
-    throw invalidArgument(`${text}: ${error instanceof Error ? error.message : ""}`, {
-      cause: error,
-    });
-  }
+/** How long ago a time was, or the time that the text itself says. */
+function ageMs(text: string, nowMs: number): number {
+  const nowNano = BigInt(nowMs) * 1_000_000n;
+  const point = parsePointInTime(text, nowNano);
+  if ("nano" in point) return Number((nowNano - point.nano) / 1_000_000n);
+  throw invalidArgument(
+    `"until" filter expects a duration (e.g., '24h') or a timestamp: ${point.problem}`,
+  );
 }
 
 function testOf(key: string, value: string): (record: CacheRecord) => boolean {

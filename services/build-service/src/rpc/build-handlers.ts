@@ -16,7 +16,7 @@ import {
   openClassicContext,
 } from "../app/classic/classic-build.ts";
 import { Outbox } from "../app/classic/outbox.ts";
-import { compileRecordFilters } from "../app/record-filters.ts";
+import { compilePruneFilters } from "../app/record-filters.ts";
 import type { BuildkitFront } from "../buildkit/front.ts";
 import type { RunLimits } from "../ports/build.ts";
 import type { Credential } from "../ports/build-inputs.ts";
@@ -55,7 +55,7 @@ export function buildHandlers(
       const values = Object.entries(filters?.filters ?? {}).map(
         ([key, each]) => [key, each.values] as const,
       );
-      const { matches, keepDurationMs } = compileRecordFilters(new Map(values));
+      const { matches, keepDurationMs } = compilePruneFilters(new Map(values), Date.now());
       const request = {
         ...{ all, matches, keepDurationMs },
         reservedBytes: Number(reservedBytes),

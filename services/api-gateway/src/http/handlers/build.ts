@@ -4,7 +4,7 @@ import { invalidArgument, toEngineError } from "@gantry/errors";
 import type { BuildResponse } from "@gantry/proto/build";
 import type { ApiCall } from "../api-call.ts";
 import { readBuildQuery, uploadRequest } from "../decode/build.ts";
-import { filterSet, readFilters } from "../decode/filters.ts";
+import { filterSet, readAnyFilters } from "../decode/filters.ts";
 import { nullIfEmpty } from "../encode/json.ts";
 import { encodeBuildError, encodeProgress } from "../encode/progress.ts";
 import { connectEndpoint, copyIn, openStream, write } from "../relay.ts";
@@ -92,10 +92,6 @@ export async function cancelBuild(call: ApiCall): Promise<void> {
   call.empty(200);
 }
 
-const pruneKeys = new Set([
-  ...["until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private"],
-]);
-
 /** POST /build/prune */
 export async function pruneBuildCache(call: ApiCall): Promise<void> {
   const { query, signal, backends } = call;
@@ -105,7 +101,7 @@ export async function pruneBuildCache(call: ApiCall): Promise<void> {
   const pruned = await backends.builds.pruneCache(
     {
       all: query.flag("all"),
-      filters: filterSet(readFilters(query, pruneKeys)),
+      filters: filterSet(readAnyFilters(query)),
       reservedBytes: bytes(keep),
       maxUsedBytes: bytes("max-used-space"),
       minFreeBytes: bytes("min-free-space"),
