@@ -32,7 +32,7 @@ const createShape = shapeOf((fields) => decodeCreate(fields, newest));
 const updateShape = shapeOf((fields) => {
   const policy = fields.object("RestartPolicy");
   if (policy !== undefined) decodeRestartPolicy(policy);
-  return decodeResources(fields);
+  return decodeResources(fields, newest);
 });
 const execShape = shapeOf((fields: Fields) => {
   for (const name of ["AttachStdin", "AttachStdout", "AttachStderr", "Tty", "Privileged"]) {

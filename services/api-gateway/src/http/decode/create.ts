@@ -1,13 +1,13 @@
 /** The body of POST /containers/create. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { internal, invalidArgument } from "@gantry/errors";
+import { invalidArgument } from "@gantry/errors";
 import type { CreateContainerRequestSchema } from "@gantry/proto/container";
 import { opened } from "../encode/version-gates.ts";
 import { decodeConfig } from "./container-config.ts";
 import { decodeEndpoint, type EndpointInit } from "./endpoint.ts";
 import { Fields } from "./fields.ts";
 import { decodeHostConfig } from "./host-config.ts";
-import { given } from "./init.ts";
+import { placeInterfaceSysctls } from "./interface-sysctls.ts";
 import { placeMac } from "./mac-address.ts";
 
 type CreateInit = MessageInitShape<typeof CreateContainerRequestSchema>;
@@ -22,26 +22,23 @@ export interface DecodedCreate {
 export function decodeCreate(body: Fields, version: number): DecodedCreate {
   const host = body.object("HostConfig") ?? new Fields(new Map());
   const hostConfig = decodeHostConfig(host, version);
-  if (opened("interfaceSysctls", version)) refuseInterfaceSysctls(hostConfig.sysctls ?? {});
   const config = decodeConfig(body, version);
-  const { container, endpoints, warnings } = placeMac(
-    {
-      container: config.macAddress ?? "",
-      networkMode: hostConfig.networkMode ?? "",
-      endpoints: decodeEndpoints(body.object("NetworkingConfig"), version),
-    },
+  const networkMode = hostConfig.networkMode ?? "";
+  const given = decodeEndpoints(body.object("NetworkingConfig"), version);
+  const mac = placeMac(
+    { container: config.macAddress ?? "", networkMode, endpoints: given },
     version,
   );
-  const request = given({ config: { ...config, macAddress: container }, hostConfig, endpoints });
-  return { request, warnings };
-}
-
-function refuseInterfaceSysctls(sysctls: Readonly<Record<string, string>>): void {
-  const own = Object.keys(sysctls).find((name) => /^net(?:\.[^.]+){2}\.eth\d+\../.test(name));
-  if (own === undefined) return;
-  throw internal(
-    `interface specific sysctl setting "${own}" must be supplied using driver option 'com.docker.network.endpoint.sysctls'`,
+  const placed = placeInterfaceSysctls(
+    { sysctls: hostConfig.sysctls ?? {}, networkMode, endpoints: mac.endpoints },
+    version,
   );
+  const request = {
+    config: { ...config, macAddress: mac.container },
+    hostConfig: { ...hostConfig, sysctls: { ...placed.sysctls } },
+    endpoints: { ...placed.endpoints },
+  };
+  return { request, warnings: [...placed.warnings, ...mac.warnings] };
 }
 
 function decodeEndpoints(

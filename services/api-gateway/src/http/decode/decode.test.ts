@@ -42,7 +42,7 @@ describe("decodeCreate", () => {
     const two = fields({ NetworkingConfig: { EndpointsConfig: { a: {}, b: {} } } });
     const name = "net.ipv4.conf.eth0.forwarding";
     const sysctl = fields({ Image: "a", HostConfig: { Sysctls: { [name]: "1" } } });
-    assert.deepEqual(decodeCreate(sysctl, 47).request.hostConfig?.sysctls, { [name]: "1" });
+    assert.equal(decodeCreate(sysctl, 47).warnings.length, 1);
     assert.throws(() => decodeCreate(sysctl, 48), {
       kind: "internal",
       message: `interface specific sysctl setting "${name}" must be supplied using driver option 'com.docker.network.endpoint.sysctls'`,
@@ -51,6 +51,31 @@ describe("decodeCreate", () => {
     assert.deepEqual(Object.keys(decodeCreate(two, 44).request.endpoints ?? {}), ["a", "b"]);
     const image = fields({ HostConfig: { Mounts: [{ Type: "image", Target: "/x" }] } });
     assert.throws(() => decodeCreate(image, 47), /1\.48/);
+  });
+
+  it("leaves the removal to clients that know no AutoRemove", () => {
+    const body = fields({ Image: "a", HostConfig: { AutoRemove: true } });
+    assert.equal(decodeCreate(body, 24).request.hostConfig?.autoRemove, false);
+    assert.equal(decodeCreate(body, 25).request.hostConfig?.autoRemove, true);
+  });
+
+  it("takes KernelMemoryTCP in the versions that have it", () => {
+    const body = fields({ Image: "a", HostConfig: { KernelMemoryTCP: 7 } });
+    const taken = (version: number) =>
+      decodeCreate(body, version).request.hostConfig?.resources?.kernelMemoryTcpBytes;
+    assert.deepEqual([39, 40, 51, 52].map(taken), [0n, 7n, 7n, 0n]);
+  });
+
+  it("takes a null among structs for one without fields, as Go does", () => {
+    const body = fields({
+      Image: "a",
+      HostConfig: { PortBindings: { "80/tcp": [null] }, Devices: [null] },
+    });
+    const { hostConfig } = decodeCreate(body, 52).request;
+    assert.deepEqual(hostConfig?.portBindings, [
+      { port: "80/tcp", bindings: [{ hostIp: "", hostPort: "" }] },
+    ]);
+    assert.equal(hostConfig.resources?.devices?.length, 1);
   });
 
   it("asks nothing of a bind that its version doesn't know", () => {

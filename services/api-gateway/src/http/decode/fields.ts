@@ -167,12 +167,15 @@ export class Fields {
     ]);
   }
 
-  /** A map of lists of objects; null counts as an empty list. */
+  /** A map of lists of structs; null counts as an empty list, and in a list as a struct without any field. */
   objectListMap(name: string): [key: string, list: Fields[]][] {
     return [...(this.map(name) ?? [])].map(([key, value]) => {
       if (value === null) return [key, []];
       if (!Array.isArray(value)) throw this.#mismatch(`${name}.${key}`, "an array", value);
-      return [key, value.map((each) => this.#asFields(`${name}.${key}`, each))];
+      return [
+        key,
+        value.map((each) => this.#asFields(`${name}.${key}`, each ?? new Map<string, never>())),
+      ];
     });
   }
 

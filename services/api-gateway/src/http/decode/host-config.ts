@@ -17,7 +17,7 @@ export function decodeHostConfig(fields: Fields, version: number): HostConfigIni
     ...namespaces(fields, version),
     ...lists(fields),
     portBindings: portBindings(fields),
-    resources: decodeResources(fields),
+    resources: decodeResources(fields, version),
     mounts: fields.structs("Mounts").map((mount) => decodeMount(mount, version)),
     emptyLists: [
       ...messageLists.filter((name) => fields.list(name)?.length === 0),
@@ -36,7 +36,7 @@ function identity(fields: Fields, version: number) {
         ? undefined
         : { type: logConfig.text("Type"), config: logConfig.textMap("Config") ?? {} },
     restartPolicy: restartPolicy === undefined ? undefined : decodeRestartPolicy(restartPolicy),
-    autoRemove: fields.flag("AutoRemove"),
+    autoRemove: opened("autoRemove", version) && fields.flag("AutoRemove"),
     volumeDriver: fields.text("VolumeDriver"),
     ...consoleSize(fields, version),
     annotations: opened("annotations", version) ? (fields.textMap("Annotations") ?? {}) : {},

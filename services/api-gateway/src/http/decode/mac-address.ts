@@ -2,14 +2,12 @@
 import { invalidArgument } from "@gantry/errors";
 import { opened } from "../encode/version-gates.ts";
 import type { EndpointInit } from "./endpoint.ts";
+import { mainEndpoint, type NetworkWish, privateMode } from "./main-endpoint.ts";
 
 /** What a create request says of MAC addresses. */
-export interface MacWish {
+export interface MacWish extends NetworkWish {
   /** Config.MacAddress; always empty in versions that don't have it. */
   readonly container: string;
-  /** HostConfig.NetworkMode as it was given. */
-  readonly networkMode: string;
-  readonly endpoints: Readonly<Record<string, EndpointInit>>;
 }
 
 /** The same, with the address at the endpoint that it is meant for. */
@@ -25,13 +23,13 @@ const warning =
 
 /** Errors: invalid_argument (an address that no endpoint can have, or that an endpoint contradicts). */
 export function placeMac(wish: MacWish, version: number): PlacedMac {
-  if (!opened("endpointMac", version)) return placeOldMac(wish);
+  if (!opened("endpointMac", version)) return placeOldMac(wish, version);
   const { container, endpoints } = wish;
   if (container === "") return { container, endpoints: { ...endpoints }, warnings: [] };
   const mode = hasEndpoints(wish.networkMode);
   if (mode === undefined)
     return { container: "", endpoints: { ...endpoints }, warnings: [warning] };
-  const name = networkOf(mode, endpoints);
+  const name = mainEndpoint(mode, endpoints, version);
   if (name === undefined) {
     throw invalidArgument(
       "unable to migrate container-wide MAC address to a specific network: HostConfig.NetworkMode must match the identity of a network in NetworkSettings.Networks",
@@ -47,7 +45,7 @@ export function placeMac(wish: MacWish, version: number): PlacedMac {
 }
 
 /** Endpoints had no address of their own: those given are ignored, and the container's is the one endpoint's. */
-function placeOldMac({ container, networkMode, endpoints }: MacWish): PlacedMac {
+function placeOldMac({ container, networkMode, endpoints }: MacWish, version: number): PlacedMac {
   const bare = Object.fromEntries(
     Object.entries(endpoints).map(([name, each]) => [name, { ...each, macAddress: "" }]),
   );
@@ -56,7 +54,7 @@ function placeOldMac({ container, networkMode, endpoints }: MacWish): PlacedMac 
   if (mode === undefined) {
     throw invalidArgument("conflicting options: mac-address and the network mode");
   }
-  const [name = mode] = Object.keys(bare);
+  const name = mainEndpoint(mode, bare, version) ?? mode;
   return { container, endpoints: withMac(bare, name, container), warnings: [] };
 }
 
@@ -68,18 +66,8 @@ function withMac(
   return { ...endpoints, [name]: { ...endpoints[name], macAddress } };
 }
 
-/** The normalised mode of a container with endpoints of its own. */
+/** The mode of a container with endpoints of its own. */
 function hasEndpoints(networkMode: string): string | undefined {
-  const mode = networkMode === "" || networkMode === "default" ? "bridge" : networkMode;
-  return mode === "host" || mode === "none" || /^container(?::|$)/.test(mode) ? undefined : mode;
-}
-
-/** The name that the mode's endpoint is given under, or undefined when only others are. */
-function networkOf(
-  mode: string,
-  endpoints: Readonly<Record<string, EndpointInit>>,
-): string | undefined {
-  const names = Object.keys(endpoints);
-  if (names.length === 0 || names.includes(mode)) return mode;
-  return mode === "bridge" && names.includes("default") ? "default" : undefined;
+  const mode = privateMode(networkMode);
+  return mode === "none" ? undefined : mode;
 }

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { invalidArgument } from "@gantry/errors";
 import type { ResourcesSchema } from "@gantry/proto/container";
+import { opened } from "../encode/version-gates.ts";
 import type { Fields } from "./fields.ts";
 import { given, textList } from "./init.ts";
 
@@ -18,10 +19,13 @@ export const messageLists = [
 ] as const;
 
 /** Decodes limits. */
-export function decodeResources(fields: Fields): MessageInitShape<typeof ResourcesSchema> {
+export function decodeResources(
+  fields: Fields,
+  version: number,
+): MessageInitShape<typeof ResourcesSchema> {
   return given({
     ...cpu(fields),
-    ...memory(fields),
+    ...memory(fields, version),
     ...blockIo(fields),
     cgroupParent: fields.text("CgroupParent"),
     pidsLimit: fields.optInteger("PidsLimit"),
@@ -30,13 +34,13 @@ export function decodeResources(fields: Fields): MessageInitShape<typeof Resourc
       soft: each.integer("Soft"),
       hard: each.integer("Hard"),
     })),
-    devices: fields.objects("Devices").map((each) => ({
+    devices: fields.structs("Devices").map((each) => ({
       pathOnHost: each.text("PathOnHost"),
       pathInContainer: each.text("PathInContainer"),
       cgroupPermissions: each.text("CgroupPermissions"),
     })),
     deviceCgroupRules: textList(fields.texts("DeviceCgroupRules")),
-    deviceRequests: fields.objects("DeviceRequests").map(deviceRequest),
+    deviceRequests: fields.structs("DeviceRequests").map(deviceRequest),
   });
 }
 
@@ -55,10 +59,11 @@ function cpu(fields: Fields) {
   };
 }
 
-function memory(fields: Fields) {
+function memory(fields: Fields, version: number) {
+  const takesTcp = opened("kernelMemoryTcp", version) && !opened("noKernelMemoryTcp", version);
   return {
     memoryBytes: fields.integer("Memory"),
-    kernelMemoryTcpBytes: fields.integer("KernelMemoryTCP"),
+    kernelMemoryTcpBytes: takesTcp ? fields.integer("KernelMemoryTCP") : 0n,
     memoryReservationBytes: fields.integer("MemoryReservation"),
     memorySwapBytes: fields.integer("MemorySwap"),
     memorySwappiness: fields.optInteger("MemorySwappiness"),

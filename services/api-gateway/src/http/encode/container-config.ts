@@ -43,7 +43,7 @@ function set(keys: readonly string[]): JsonOut {
 function encodeHealthConfig(health: HealthConfig, version: number): JsonOut {
   const omitZero = (value: bigint): bigint | undefined => (value === 0n ? undefined : value);
   return {
-    Test: health.test?.values,
+    Test: health.test?.values.length ? health.test.values : undefined,
     Interval: omitZero(health.intervalNs),
     Timeout: omitZero(health.timeoutNs),
     StartPeriod: omitZero(health.startPeriodNs),

@@ -11,6 +11,9 @@ interface Gate {
 }
 
 export const gates = {
+  autoRemove: { since: 25, what: "create takes AutoRemove; before, it was the client that removed" },
+  kernelMemoryTcp: { since: 40, what: "create and update take KernelMemoryTCP" },
+  noKernelMemoryTcp: { since: 52, what: "KernelMemoryTCP is ignored again" },
   attachWsStreams: { since: 42, what: "attach/ws honours stdin, stdout and stderr of the query" },
   bindNonRecursive: { since: 40, what: "binds take NonRecursive" },
   clusterVolumes: { since: 42, what: "volume create takes a ClusterVolumeSpec" },

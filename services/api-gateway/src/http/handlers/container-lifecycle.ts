@@ -98,7 +98,7 @@ export async function renameContainer(call: ApiCall): Promise<void> {
 export async function updateContainer(call: ApiCall): Promise<void> {
   const body = await call.jsonBody();
   const policy = body.object("RestartPolicy");
-  const resources = decodeResources(body);
+  const resources = decodeResources(body, call.version);
   if (!opened("updatePidsLimit", call.version)) delete resources.pidsLimit;
   const { warnings } = await call.backends.containers.updateContainer(
     given({
