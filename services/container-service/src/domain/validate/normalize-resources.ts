@@ -29,6 +29,7 @@ export function normalizeResources(
   validateMemory(resources, update);
   validateCpu(resources, host);
   validateBlkio(resources);
+  validateQos(resources);
   if (host.cgroupVersion === "2" && resources.oomKillDisable === true) {
     warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
   }
@@ -152,6 +153,12 @@ function cpuDrops(given: Resources, kernel: KernelFeatures): Drop[] {
       warning: discarded("CPU real-time scheduler", "CPU real-time settings discarded."),
       clear: (to) => Object.assign(to, { cpuRealtimePeriodUs: 0n, cpuRealtimeRuntimeUs: 0n }),
     },
+    {
+      missing: true,
+      asked: given.cpuPercent > 0n,
+      warning: "linux does not support CPU percent. Percent discarded.",
+      clear: (to) => Object.assign(to, { cpuPercent: 0n }),
+    },
   ];
 }
 
@@ -268,6 +275,18 @@ function validateBlkio(resources: Resources): void {
   refuseIf(
     resources.blkioWeightDevice.some((each) => outside(each.weight)),
     "Range of blkio weight is from 10 to 1000",
+  );
+}
+
+/** What only Windows has. */
+function validateQos({ ioMaximumBandwidth, ioMaximumIops }: Resources): void {
+  refuseIf(
+    ioMaximumBandwidth !== 0n,
+    "invalid option: QoS maximum bandwidth configuration is not supported on linux",
+  );
+  refuseIf(
+    ioMaximumIops !== 0n,
+    "invalid option: QoS maximum IOPs configuration is not supported on linux",
   );
 }
 

@@ -232,6 +232,14 @@ describe("resources", () => {
     [{ cpusetCpus: "0-" }, "Invalid value 0- for cpuset cpus: invalid format: 0-"],
     [{ cpusetCpus: "7" }, "Requested CPUs are not available - requested 7, available: 0-1"],
     [{ blkioWeight: 5 }, "Range of blkio weight is from 10 to 1000"],
+    [
+      { ioMaximumIops: 2n },
+      "invalid option: QoS maximum IOPs configuration is not supported on linux",
+    ],
+    [
+      { ioMaximumBandwidth: 2n, ioMaximumIops: 2n },
+      "invalid option: QoS maximum bandwidth configuration is not supported on linux",
+    ],
   ];
   for (const [init, message] of rows) {
     it(`says: ${message}`, () => {
@@ -267,6 +275,12 @@ describe("resources", () => {
     assert.equal(resources.pidsLimit, undefined);
     assert.equal(resources.memorySwapBytes, -1n);
     assert.equal(warnings.length, 2);
+  });
+
+  it("drops with a warning what only Windows has", () => {
+    const { resources, warnings } = normalize({ cpuPercent: 200n });
+    assert.equal(resources.cpuPercent, 0n);
+    assert.deepEqual(warnings, ["linux does not support CPU percent. Percent discarded."]);
   });
 
   it("warns of a disabled OOM killer where no memory is limited", () => {
