@@ -11,6 +11,9 @@ import { type LentAgent, noAgents } from "../../ports/build-inputs.ts";
 import { methodPathOf } from "../wire/client-connection.ts";
 import type { Session } from "./session.ts";
 
+/** Of one socket, whose other side is whatever a build runs. More are cut at once. */
+const maxConnections = 64;
+
 /** Opens sockets and removes them. */
 export class AgentSockets {
   readonly #folder: string;
@@ -44,6 +47,7 @@ export class AgentSockets {
         connection.destroy();
       });
     });
+    server.maxConnections = maxConnections;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(socketPath, resolve);
@@ -81,8 +85,21 @@ async function forward(session: Session, id: string, connection: net.Socket): Pr
     call.end();
   });
   await call.receive((message) => {
-    connection.write(fromBinary(BytesMessageSchema, message).data);
-    return undefined;
+    const { data } = fromBinary(BytesMessageSchema, message);
+    return connection.write(data) || connection.destroyed ? undefined : written(connection);
   });
   connection.end();
+}
+
+/** Resolves when the step has read what was written, or is gone. */
+function written(connection: net.Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      connection.off("drain", done);
+      connection.off("close", done);
+      resolve();
+    };
+    connection.once("drain", done);
+    connection.once("close", done);
+  });
 }
