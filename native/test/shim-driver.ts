@@ -266,6 +266,13 @@ export class Shim {
     this.#control.write(frame);
   }
 
+  /** Sends a request and closes the connection without an answer. */
+  async leaveAfter(request: RequestInit): Promise<void> {
+    this.send(request, ++this.#seq);
+    this.#control.destroySoon();
+    await this.#until(() => (this.#controlClosed ? true : undefined), "end of the connection");
+  }
+
   sendRaw(bytes: Uint8Array): void {
     this.#control.write(bytes);
   }

@@ -383,6 +383,31 @@ describe("a connection of the control socket", () => {
     assert.equal((await shim.message("exited")).exitCode, 137);
   });
 
+  it("that is gone before it is answered takes no end of an exec along", async () => {
+    await using playground = await Playground.make();
+    const shim = playground.launch(sh("sleep 100"));
+    await shim.message("started");
+    const exec = {
+      execId: "e",
+      process: processOf(["sh", "-c", "read _; exit 3"]),
+      openStdin: true,
+    };
+    const value = { ...exec, startOnAttach: true, ticket: allStreams };
+    await shim.request({ case: "exec", value });
+    const stream = shim.stream(ticket);
+    await shim.message("execStarted");
+    shim.dropControl();
+    stream.socket.end("\n");
+    await stream.closed;
+    process.kill(shim.pid, "SIGSTOP");
+    await shim.reconnect();
+    await shim.leaveAfter({ case: "hello", value: { protocolVersion: 1 } });
+    process.kill(shim.pid, "SIGCONT");
+    await shim.reconnect();
+    await shim.request({ case: "hello", value: { protocolVersion: 1 } });
+    assert.equal((await shim.message("execExited")).exitCode, 3);
+  });
+
   it("is cut off when it sends nonsense, and nobody else is", async () => {
     await using playground = await Playground.make();
     const shim = playground.launch(sh("sleep 100"));

@@ -169,7 +169,8 @@ void ControlServer::report(std::string_view message) {
 
 void ControlServer::tell_unheard(ControlConnection& connection) {
   for (const std::string& message : unheard_) connection.send(message);
-  unheard_.clear();
+  // One that went before it was told leaves them to the next.
+  if (connection.is_open()) unheard_.clear();
 }
 
 ControlConnection* ControlServer::find(uint64_t key) {

@@ -38,6 +38,7 @@ class ControlConnection : public Watch {
   // Number of the connection, unique in this process's life.
   uint64_t key() const { return key_; }
   bool said_hello() const { return said_hello_; }
+  bool is_open() const { return socket_.valid(); }
   bool is_flushed() const { return sent_ == pending_.size(); }
 
  private:
