@@ -5,6 +5,7 @@ import net from "node:net";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { describe, it, type TestContext } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { openTempDir } from "@gantry/fs";
 import { silentLogger } from "@gantry/logging";
 import { connectData, type DataListener, openDataListener } from "./index.ts";
@@ -125,6 +126,20 @@ describe("the data plane", () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
     await refused(late.ticket);
     assert.equal(runs, 1);
+  });
+
+  it("waits no longer for the ticket of a connection that it has cut", async (t) => {
+    const timers = (): number =>
+      process.getActiveResourcesInfo().filter((each) => each === "Timeout").length;
+    const listener = await open(t);
+    const before = timers();
+    const silent = net.connect(listener.path);
+    await once(silent, "connect");
+    while (timers() === before) await turn();
+    const gone = cut(silent);
+    await listener.close();
+    await gone;
+    assert.equal(timers(), before);
   });
 
   it("tells the handler that its peer is gone once it writes to it", async (t) => {

@@ -149,6 +149,7 @@ function readTicket(socket: net.Socket): Promise<Uint8Array> {
       socket.off("readable", onReadable);
       socket.off("end", onEnd);
       socket.off("error", onError);
+      socket.off("close", onEnd);
       if (result instanceof Error) reject(result);
       else resolve(result);
     };
@@ -170,6 +171,7 @@ function readTicket(socket: net.Socket): Promise<Uint8Array> {
     socket.on("readable", onReadable);
     socket.once("end", onEnd);
     socket.on("error", onError);
+    socket.once("close", onEnd);
   });
 }
 
