@@ -44,12 +44,18 @@ export async function openLogs(
     gone.abort();
   };
   const end = runEnd(entry, options, gone.signal);
-  const log = await app.logs.open(app.folders.paths(entry.id).log, {
-    tail: options.tail === undefined || options.tail < 0 ? undefined : options.tail,
-    follow: end.follow,
-    ended: end.ended,
-    signal: gone.signal,
-  });
+  const log = await app.logs
+    .open(app.folders.paths(entry.id).log, {
+      tail: options.tail === undefined || options.tail < 0 ? undefined : options.tail,
+      follow: end.follow,
+      ended: end.ended,
+      signal: gone.signal,
+    })
+    .catch((error: unknown) => {
+      // Else the end of the run is waited for by nobody.
+      leave();
+      throw error;
+    });
   const endpoint = data.issue(
     async (socket, closed) => {
       if (closed.aborted) leave();
