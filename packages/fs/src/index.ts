@@ -4,7 +4,7 @@ export {
   writeFileAtomic,
 } from "./atomic-write.ts";
 export { openOverwritten, overwriteFile } from "./overwrite.ts";
-export { isInside, joinInside } from "./safe-path.ts";
+export { isInside } from "./safe-path.ts";
 export { sharedWork } from "./shared-work.ts";
 export { openTempDir, type TempDir } from "./temp-dir.ts";
 export { Turns } from "./turns.ts";

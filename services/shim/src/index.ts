@@ -1,6 +1,6 @@
 /** Package entry of the shim's brain: what container-service and the served form may use. */
 export type { ShimApi } from "./api.ts";
-export { capabilitiesOf, capabilityMask, defaultCapabilities } from "./compile/capabilities.ts";
+export { capabilityMask, defaultCapabilities } from "./compile/capabilities.ts";
 export { defaultSeccompProfile } from "./compile/default-seccomp.ts";
 export {
   defaultDeviceRules,

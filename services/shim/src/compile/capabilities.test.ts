@@ -2,12 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { capabilityNames } from "@gantry/oci/capabilities";
-import {
-  capabilitiesOf,
-  capabilityMask,
-  compileCapabilities,
-  defaultCapabilities,
-} from "./capabilities.ts";
+import { capabilityMask, compileCapabilities, defaultCapabilities } from "./capabilities.ts";
 
 const all = (1n << 41n) - 1n;
 
@@ -16,9 +11,9 @@ describe("capabilities", () => {
     assert.equal(capabilityMask(defaultCapabilities), 0xa80425fbn);
   });
 
-  it("goes from names to a mask and back", () => {
-    assert.deepEqual(capabilitiesOf(capabilityMask(capabilityNames)), [...capabilityNames]);
-    assert.deepEqual(capabilitiesOf(1n << 63n), []);
+  it("gives each name a bit of its own, in the kernel's order", () => {
+    assert.equal(capabilityMask(capabilityNames), (1n << BigInt(capabilityNames.length)) - 1n);
+    assert.equal(capabilityMask(capabilityNames.slice(3, 4)), 8n);
   });
 
   it("knows as many as the kernel", () => {

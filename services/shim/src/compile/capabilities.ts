@@ -36,11 +36,6 @@ export function capabilityMask(names: readonly string[]): bigint {
   }, 0n);
 }
 
-/** Names of a bit mask's capabilities; bits without a name are passed over. */
-export function capabilitiesOf(mask: bigint): string[] {
-  return capabilityNames.filter((_, number) => ((mask >> BigInt(number)) & 1n) === 1n);
-}
-
 /**
  * The five sets. What we do not have ourselves (`bound`) cannot be given and is left out, as runc
  * does: an engine inside a container runs `--privileged` with less.
