@@ -107,6 +107,16 @@ describe("images", () => {
     assert.equal((await get("/images/busybox:latest/json")).json().Author, "me");
     assert.equal((await get("/images/nosuch/json")).json().message, "No such image: nosuch:latest");
   });
+  it("are found by the name's pattern that clients before 1.41 send", async () => {
+    const wanted = async (version: string) => {
+      await get(`/v${version}/images/json?filter=busy*`);
+      const seen = stack.images.seen.findLast(({ method }) => method === "listImages");
+      const { filters } = seen?.request as { filters: { filters: object } };
+      return JSON.parse(JSON.stringify(filters.filters, ["reference", "values"])) as unknown;
+    };
+    assert.deepEqual(await wanted("1.40"), { reference: { values: ["busy*"] } });
+    assert.deepEqual(await wanted("1.41"), {});
+  });
   it("log in with the registry's answer", async () => {
     assert.equal(
       (await post(stack.socket, "/auth", { username: "u", password: "wrong" })).status,

@@ -139,9 +139,21 @@ function limits(query: Query) {
     cpusetCpus: query.text("cpusetcpus"),
     cpusetMems: query.text("cpusetmems"),
     cgroupParent: query.text("cgroupparent"),
-    shmSizeBytes: number("shmsize"),
+    shmSizeBytes: shmSize(query.text("shmsize")),
     ulimits: ulimits(query.text("ulimits")),
   };
+}
+
+/** The one number that has to be one. */
+function shmSize(text: string): bigint {
+  if (text === "") return 0n;
+  const quoted = JSON.stringify(text);
+  if (!/^[+-]?\d+$/.test(text)) {
+    throw invalidArgument(`strconv.ParseInt: parsing ${quoted}: invalid syntax`);
+  }
+  const value = BigInt(text.replace("+", ""));
+  if (value === BigInt.asIntN(64, value)) return value;
+  throw invalidArgument(`strconv.ParseInt: parsing ${quoted}: value out of range`);
 }
 
 function ulimits(text: string) {

@@ -11,7 +11,10 @@ interface Gate {
 }
 
 export const gates = {
-  autoRemove: { since: 25, what: "create takes AutoRemove; before, it was the client that removed" },
+  autoRemove: {
+    since: 25,
+    what: "create takes AutoRemove; before, it was the client that removed",
+  },
   kernelMemoryTcp: { since: 40, what: "create and update take KernelMemoryTCP" },
   noKernelMemoryTcp: { since: 52, what: "KernelMemoryTCP is ignored again" },
   attachWsStreams: { since: 42, what: "attach/ws honours stdin, stdout and stderr of the query" },
@@ -21,6 +24,10 @@ export const gates = {
   privateIpc: { since: 40, what: "IPC namespaces are private by default, not shareable" },
   createMountpoint: { since: 42, what: "binds take CreateMountpoint" },
   consoleSize: { since: 42, what: "create and exec create take ConsoleSize" },
+  noFilterParameter: {
+    since: 41,
+    what: "image list has filters only, not filter, a name's pattern",
+  },
   createPlatform: { since: 41, what: "create takes a platform" },
   dfTypes: { since: 42, what: "system df takes types" },
   multiplexedType: {

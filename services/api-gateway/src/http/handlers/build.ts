@@ -95,7 +95,13 @@ export async function cancelBuild(call: ApiCall): Promise<void> {
 /** POST /build/prune */
 export async function pruneBuildCache(call: ApiCall): Promise<void> {
   const { query, signal, backends } = call;
-  const bytes = (name: string): bigint => BigInt(query.integer(name) ?? 0);
+  const bytes = (name: string): bigint =>
+    BigInt(
+      query.integer(
+        name,
+        `${name} is in bytes and expects an integer, got ${query.text(name)}: `,
+      ) ?? 0,
+    );
   const keep = query.has("reserved-space") ? "reserved-space" : "keep-storage";
   await backends.wakeBuilder(signal);
   const pruned = await backends.builds.pruneCache(

@@ -8,7 +8,7 @@ import type { ApiCall } from "../api-call.ts";
 import { hasBody, maxJsonBytes, readText } from "../decode/body.ts";
 import { decodeConfig } from "../decode/container-config.ts";
 import { Fields } from "../decode/fields.ts";
-import { filterSet, readFilters } from "../decode/filters.ts";
+import { type Filters, filterSet, readFilters } from "../decode/filters.ts";
 import { given } from "../decode/init.ts";
 import { goKind, type JsonObject, type JsonValue, parseJson } from "../decode/json-value.ts";
 import { parsePlatformJson } from "../decode/platform.ts";
@@ -34,7 +34,7 @@ export async function listImages(call: ApiCall): Promise<void> {
   const { query, version } = call;
   const manifests = opened("listManifests", version) && query.flag("manifests");
   const sharedSize = opened("sharedSize", version) && query.flag("shared-size");
-  const filters = filterSet(readFilters(query, listKeys));
+  const filters = filterSet(listFilters(call));
   const request = { all: query.flag("all"), filters, sharedSize, manifests };
   if (manifests) return await listWithManifests(call, request);
   const [rows, counts] = await Promise.all([
@@ -47,6 +47,14 @@ export async function listImages(call: ApiCall): Promise<void> {
       return row.json(counts === undefined ? -1 : (counts.get(row.id) ?? 0));
     }),
   );
+}
+
+/** Old clients give the pattern of names a parameter of its own. */
+function listFilters({ query, version }: ApiCall): Filters {
+  const filters = readFilters(query, listKeys);
+  const name = opened("noFilterParameter", version) ? "" : query.text("filter");
+  if (name === "") return filters;
+  return new Map(filters).set("reference", [...(filters.get("reference") ?? []), name]);
 }
 
 const imageRows = new RowMemo((bytes, version) =>
