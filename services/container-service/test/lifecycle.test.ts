@@ -90,6 +90,10 @@ describe("lifecycle", () => {
     await assert.rejects(engine.containers.stopContainer({ container: id }), {
       kind: "not_modified",
     });
+    // dockerd looks at the signal after that.
+    await assert.rejects(engine.containers.stopContainer({ container: id, signal: "foo" }), {
+      kind: "not_modified",
+    });
     const actions = await engine.actions(id);
     assert.deepEqual(actions.slice(-4), ["kill", "network disconnect", "die", "stop"]);
     await remove(id);

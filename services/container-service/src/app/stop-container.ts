@@ -29,7 +29,6 @@ export async function stopContainer(
   options: StopOptions,
 ): Promise<void> {
   const entry = app.registry.find(reference);
-  if (options.signal !== "") parseSignal(options.signal, `cannot stop container: ${reference}: `);
   const timeoutMs = timeoutMsOf(entry, options) ?? longestStartMs;
   await settledInTime(app, entry, Math.max(timeoutMs, startGraceMs));
   if (entry.record.state.status === "restarting") {
@@ -39,6 +38,7 @@ export async function stopContainer(
   if (!isLive(entry.record.state)) {
     throw notModified(`container ${entry.id} is already stopped`);
   }
+  if (options.signal !== "") parseSignal(options.signal, `cannot stop container: ${reference}: `);
   await stopRun(app, entry, options, "stop");
   app.store.append([containerEvent(entry.record, "stop")]);
   await app.store.synced();

@@ -29,7 +29,7 @@ export function normalizeResources(
   validateMemory(resources, update);
   validateCpu(resources, host);
   validateBlkio(resources);
-  validateQos(resources);
+  validateQos(resources, update);
   if (host.cgroupVersion === "2" && resources.oomKillDisable === true) {
     warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
   }
@@ -279,15 +279,13 @@ function validateBlkio(resources: Resources): void {
 }
 
 /** What only Windows has. */
-function validateQos({ ioMaximumBandwidth, ioMaximumIops }: Resources): void {
-  refuseIf(
-    ioMaximumBandwidth !== 0n,
-    "invalid option: QoS maximum bandwidth configuration is not supported on linux",
-  );
-  refuseIf(
-    ioMaximumIops !== 0n,
-    "invalid option: QoS maximum IOPs configuration is not supported on linux",
-  );
+function validateQos({ ioMaximumBandwidth, ioMaximumIops }: Resources, update: boolean): void {
+  const refused = (what: string): string =>
+    update
+      ? "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps"
+      : `invalid option: QoS maximum ${what} configuration is not supported on linux`;
+  refuseIf(ioMaximumBandwidth !== 0n, refused("bandwidth"));
+  refuseIf(ioMaximumIops !== 0n, refused("IOPs"));
 }
 
 function refuseIf(condition: boolean, message: string): void {

@@ -277,6 +277,14 @@ describe("resources", () => {
     assert.equal(warnings.length, 2);
   });
 
+  it("refuses the I/O limits of Windows in an update, too", () => {
+    assert.throws(() => normalize({ ioMaximumIops: 2n }, host, true), {
+      kind: "invalid_argument",
+      message:
+        "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps",
+    });
+  });
+
   it("drops with a warning what only Windows has", () => {
     const { resources, warnings } = normalize({ cpuPercent: 200n });
     assert.equal(resources.cpuPercent, 0n);
