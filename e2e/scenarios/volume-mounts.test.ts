@@ -326,6 +326,11 @@ describe("bad mounts", () => {
       /No such image: missing:9/,
     ],
     ["of a tmpfs with an unknown option", ["--tmpfs", "/x:evil=1"], /invalid tmpfs option "evil"/],
+    [
+      "of a tmpfs on /proc",
+      ["--tmpfs", "/proc"],
+      /"\/proc" cannot be mounted because it is not of type proc/,
+    ],
     ["below what is no folder", ["-v", "v1:/etc/passwd/x"], /not a directory/],
   ];
   for (const [what, args, text] of cases) {

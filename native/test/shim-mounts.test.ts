@@ -98,6 +98,10 @@ describe("mounts", () => {
         `error mounting "/tmp" to rootfs at "${destination}": "${destination}" cannot be mounted because it is ${why}`,
       );
     }
+    const covered = await failure({
+      mounts: [{ destination: "/proc", type: "tmpfs", source: "tmpfs" }],
+    });
+    assert.match(covered.message, /"\/proc" cannot be mounted because it is not of type proc$/);
     const linked = await failure({}, (playground) => {
       rmSync(playground.path("lower/proc"), { recursive: true });
       symlinkSync("/tmp", playground.path("lower/proc"));

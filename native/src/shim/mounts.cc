@@ -180,7 +180,7 @@ bool Rootfs::mount(size_t index) {
   int error = bind ? protect_bind(mount, opened) : change_recursively(mount, opened);
   if (error < 0) return mount_failed(mount, "change", -error);
   // Without a /proc of its own the container would be shown whatever its programs take for the kernel's word.
-  if (bind && mount.destination == "/proc" && filesystem_of(opened) != PROC_SUPER_MAGIC) {
+  if (mount.destination == "/proc" && filesystem_of(opened) != PROC_SUPER_MAGIC) {
     return refuse_on_proc(mount, "not of type proc");
   }
   bool made = false;
