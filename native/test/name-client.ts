@@ -3,7 +3,7 @@
  * Messages go to and fro as base64.
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
-import { connect, createServer } from "node:net";
+import { connect, createServer, isIPv6 } from "node:net";
 
 /** What it is asked to do. */
 export type Order =
@@ -11,6 +11,8 @@ export type Order =
   | { readonly verb: "ask"; readonly protocol: "udp" | "tcp"; readonly message: string }
   /** Serves on an address: answers with `rcode`, one TXT-less header per query; `-1` stays silent. */
   | { readonly verb: "serve"; readonly address: string; readonly rcode: number }
+  /** Sends a message many times over one connection and returns how many answers had each code, as JSON. */
+  | { readonly verb: "flood"; readonly count: number; readonly message: string }
   /** Binds 0.0.0.0:53 (UDP and TCP) as any name server would. */
   | { readonly verb: "bind53" };
 
@@ -54,6 +56,36 @@ function askTcp(message: Buffer): Promise<Buffer> {
   });
 }
 
+function framed(message: Buffer): Buffer {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(message.length);
+  return Buffer.concat([length, message]);
+}
+
+/** Answers of as many questions at once, counted by their code. */
+function flood(message: Buffer, count: number): Promise<Record<number, number>> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(53, "127.0.0.11");
+    const codes: Record<number, number> = {};
+    let received = Buffer.alloc(0);
+    let open = count;
+    socket.on("error", reject);
+    socket.on("data", (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
+      while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+        const code = received.readUInt8(5) & 0x0f;
+        codes[code] = (codes[code] ?? 0) + 1;
+        open -= 1;
+        received = received.subarray(2 + received.readUInt16BE(0));
+      }
+      if (open > 0) return;
+      socket.end();
+      resolve(codes);
+    });
+    for (let i = 0; i < count; ++i) socket.write(framed(message));
+  });
+}
+
 /** The query with its answer bit and a code; the answer section stays empty. */
 function answerTo(query: Buffer, rcode: number): Buffer {
   const answer = Buffer.from(query);
@@ -63,7 +95,7 @@ function answerTo(query: Buffer, rcode: number): Buffer {
 }
 
 async function serve(address: string, rcode: number): Promise<void> {
-  const udp: UdpSocket = createSocket("udp4");
+  const udp: UdpSocket = createSocket(isIPv6(address) ? "udp6" : "udp4");
   udp.on("message", (query, from) => {
     if (rcode >= 0) udp.send(answerTo(query, rcode), from.port, from.address);
   });
@@ -72,10 +104,7 @@ async function serve(address: string, rcode: number): Promise<void> {
     socket.on("error", () => undefined);
     socket.on("data", (chunk: Buffer) => {
       if (rcode < 0) return;
-      const answer = answerTo(chunk.subarray(2), rcode);
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(answer.length);
-      socket.write(Buffer.concat([length, answer]));
+      socket.write(framed(answerTo(chunk.subarray(2), rcode)));
     });
   });
   await new Promise<void>((resolve) => tcp.listen(53, address, resolve));
@@ -88,6 +117,8 @@ async function act(order: Order): Promise<string> {
       const answer = await (order.protocol === "udp" ? askUdp(message) : askTcp(message));
       return answer.toString("base64");
     }
+    case "flood":
+      return JSON.stringify(await flood(Buffer.from(order.message, "base64"), order.count));
     case "serve":
       await serve(order.address, order.rcode);
       return "";

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { mustRun } from "@gantry/testkit/run";
 import type { Order } from "./name-client.ts";
 import { Playground, type Shim } from "./shim-driver.ts";
 import { type PlanInit, processOf } from "./shim-plan.ts";
@@ -293,5 +294,39 @@ describe("name server of a shim process", () => {
       value: tableOf({ upstreams: ofHost, hasWayOut: false }),
     });
     assert.equal((await client.ask(queryFor("example.test", types.a))).rcode, 2);
+  });
+
+  it("asks a link-local server on the link that it is told, by name or number", async () => {
+    await using playground = await Playground.make();
+    const { shim, pid } = await launched(playground, tableOf());
+    const inside = ["nsenter", "-n", "-t", String(pid), "ip"];
+    await mustRun([...inside, "address", "add", "fe80::35/64", "dev", "lo", "nodad"]);
+    await using client = await Client.in(pid);
+    const [notImplemented, failed] = [4, 2];
+    await client.order({ verb: "serve", address: "fe80::35%lo", rcode: notImplemented });
+    const address = Uint8Array.from([0xfe, 0x80, ...Array<number>(13).fill(0), 0x35]);
+    const asked = async (zone: string, protocol: "udp" | "tcp"): Promise<number> => {
+      await shim.request({ case: "setNames", value: tableOf({ upstreams: [{ address, zone }] }) });
+      return (await client.ask(queryFor("example.test", types.a), protocol)).rcode;
+    };
+    for (const protocol of ["udp", "tcp"] as const) {
+      assert.equal(await asked("lo", protocol), notImplemented);
+      assert.equal(await asked("1", protocol), notImplemented);
+      assert.equal(await asked("nolink", protocol), failed);
+      assert.equal(await asked("a-name-longer-than-links-have", protocol), failed);
+    }
+  });
+
+  it("has 1024 questions under way, as Docker's, and refuses more", async () => {
+    await using playground = await Playground.make();
+    const address = Uint8Array.of(127, 0, 0, 53);
+    const { pid } = await launched(playground, tableOf({ upstreams: [{ address }] }));
+    await using client = await Client.in(pid);
+    await client.order({ verb: "serve", address: "127.0.0.53", rcode: -1 });
+    const message = queryFor("example.test", types.a).toString("base64");
+    const codes = JSON.parse(
+      await client.order({ verb: "flood", count: 1030, message }),
+    ) as unknown;
+    assert.deepEqual(codes, { 2: 1024, 5: 6 });
   });
 });

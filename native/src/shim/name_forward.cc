@@ -1,11 +1,15 @@
 #include "shim/name_forward.h"
 
 #include <errno.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "shim/name_sockets.h"
@@ -13,9 +17,9 @@
 namespace gantry::shim {
 namespace {
 
-// As many as Docker asks.
+// As many as Docker asks, and as many questions under way as it has.
 constexpr size_t kUpstreamsMax = 3;
-constexpr size_t kExchangesMax = 512;
+constexpr size_t kExchangesMax = 1024;
 // A silent server is left for the next one after this time; it may still answer. Clients give up after 5 seconds.
 constexpr uint32_t kNextServerMs = 2000;
 constexpr uint32_t kLastServerMs = 4000;
@@ -44,6 +48,17 @@ socklen_t socket_address(const std::string& address, sockaddr_storage& out) {
   v6->sin6_port = htons(kNamePort);
   std::memcpy(&v6->sin6_addr, address.data(), sizeof(v6->sin6_addr));
   return sizeof(*v6);
+}
+
+// The number of the link that a link-local address is on, in the network namespace of the socket; 0 when it has none.
+uint32_t zone_number(int socket, const std::string& zone) {
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(zone.data(), zone.data() + zone.size(), number);
+  if (error == std::errc() && end == zone.data() + zone.size()) return number;
+  ifreq request = {};
+  if (zone.size() >= sizeof(request.ifr_name)) return 0;
+  std::memcpy(request.ifr_name, zone.data(), zone.size());
+  return ioctl(socket, SIOCGIFINDEX, &request) == 0 ? static_cast<uint32_t>(request.ifr_ifindex) : 0;
 }
 
 bool is_passing(int error) { return error == EAGAIN || error == EINTR || error == EINPROGRESS; }
@@ -133,6 +148,7 @@ bool Exchange::open_leg(const NameUpstreamPlan& upstream) {
   const int fd = socket_in(upstream.from_host ? -1 : owner_.network_, address.ss_family, type);
   if (fd < 0) return false;
   leg.socket.reset(fd);
+  if (!upstream.zone.empty()) reinterpret_cast<sockaddr_in6&>(address).sin6_scope_id = zone_number(fd, upstream.zone);
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), size) != 0 && !is_passing(errno)) return false;
   if (send_rest(leg) == Progress::kFailed) return false;
   if (!owner_.loop_.add(fd, leg.sent < out_.size() ? EPOLLIN | EPOLLOUT : EPOLLIN, this)) return false;

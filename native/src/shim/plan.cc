@@ -245,6 +245,7 @@ static bool decode(std::string_view bytes, NameUpstreamPlan& out) {
     switch (field.number) {
       case 1: return take_address(field, out.address);
       case 2: return take(field, out.from_host);
+      case 3: return take(field, out.zone);
       default: return false;
     }
   }) && !out.address.empty();

@@ -184,6 +184,8 @@ struct NameNetworkPlan {
 struct NameUpstreamPlan {
   std::string address;
   bool from_host = false;
+  // Of a link-local address: the link it is on, by its name or number.
+  std::string zone;
 };
 
 struct NameTablePlan {

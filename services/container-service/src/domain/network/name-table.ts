@@ -25,7 +25,12 @@ export interface NameNetwork {
 export interface NameTable {
   readonly version: number;
   readonly networks: NameNetwork[];
-  readonly upstreams: { readonly address: Uint8Array; readonly fromHost: boolean }[];
+  readonly upstreams: {
+    readonly address: Uint8Array;
+    readonly fromHost: boolean;
+    /** Of a link-local address: the link it is on. */
+    readonly zone?: string;
+  }[];
   readonly hasWayOut: boolean;
   readonly keepSingleLabels: boolean;
 }
@@ -72,7 +77,10 @@ function bytesOf({ family, value }: { family: 4 | 6; value: bigint }): Uint8Arra
 }
 
 export function upstreamBytes(servers: readonly UpstreamServer[]): NameTable["upstreams"] {
-  return servers.flatMap(({ address, fromHost }) =>
-    addressBytes([address]).map((bytes) => ({ address: bytes, fromHost })),
-  );
+  return servers.flatMap(({ address: text, fromHost }) => {
+    const [plain = "", zone] = text.split("%");
+    return addressBytes([plain]).map((address) =>
+      zone === undefined ? { address, fromHost } : { address, fromHost, zone },
+    );
+  });
 }
