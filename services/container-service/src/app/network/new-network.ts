@@ -1,6 +1,6 @@
 /** What a network is asked for with, and what may be asked for. Texts are Docker's. */
 import { alreadyExists, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
-import { checkIsolation, parseBridgeOptions } from "../../domain/network/bridge-options.ts";
+import { checkBridgeOptions, checkIsolation } from "../../domain/network/bridge-options.ts";
 import { ipamProblems } from "../../domain/network/ipam-rules.ts";
 import { predefinedNames } from "../../domain/network/network-modes.ts";
 import { joinProblems } from "../../domain/network/problems.ts";
@@ -138,8 +138,8 @@ export function checkAddressing(request: NewNetwork): void {
   }
 }
 
-/** For no configuration: its options are read when a network is made from it. Errors: as parseBridgeOptions'. */
+/** For no configuration: its options are read when a network is made from it. Errors: as checkBridgeOptions'. */
 export function checkBridge({ options, internal }: NewNetwork): void {
-  parseBridgeOptions(options);
+  checkBridgeOptions(options);
   checkIsolation(options, internal);
 }

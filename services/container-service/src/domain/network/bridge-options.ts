@@ -69,6 +69,18 @@ export function parseBridgeOptions(options: Readonly<Record<string, string>>): B
   };
 }
 
+/**
+ * The options of a new network. As with Docker, an empty text is no host address and no gateway mode; records of
+ * networks that are there may have one. Errors: as parseBridgeOptions'.
+ */
+export function checkBridgeOptions(options: Readonly<Record<string, string>>): void {
+  parseBridgeOptions(options);
+  const { hostBinding } = bridgeOptionNames;
+  if (options[hostBinding] === "") throw unreadable(hostBinding, "", "nil ip");
+  for (const name of families.map(gatewayModeName))
+    if (options[name] === "") throw unreadable(name, "", "unknown gateway mode ");
+}
+
 function flag(options: Readonly<Record<string, string>>, name: string, fallback: boolean): boolean {
   const text = options[name];
   if (text === undefined) return fallback;

@@ -83,6 +83,18 @@ describe("resolv.conf of a container with a name server of its own", () => {
     assert.equal(conf.ndotsFrom, "override");
   });
 
+  for (const [option, kept] of [
+    ["ndots:+3", ["ndots:+3"]],
+    ["ndots:99999999999999999999", ["ndots:0"]],
+    ["ndots", ["ndots:0"]],
+    ["NDOTS:3", ["NDOTS:3", "ndots:0"]],
+  ] as const) {
+    it(`keeps of ${option} what dockerd keeps`, () => {
+      const wish = { nameservers: [], search: [], options: [option] };
+      assert.deepEqual(internalResolver(hostWith(""), wish).options, kept);
+    });
+  }
+
   it("says so when there is no server behind it", () => {
     const conf = internalResolver(hostWith("options ndots:many\n"), nothing);
     assert.deepEqual(conf.options, ["ndots:0"]);

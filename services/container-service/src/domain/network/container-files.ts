@@ -161,9 +161,7 @@ export function internalResolver(host: HostResolver, wish: ResolverWish): Resolv
   const upstreams = plain.nameservers
     .filter((address) => isIP(address) !== 0)
     .map((address) => ({ address, fromHost }));
-  const valid = plain.options.filter(
-    (option) => !option.startsWith("ndots:") || /^ndots:\d+$/.test(option),
-  );
+  const valid = plain.options.filter((option) => !/^ndots(?::|$)/.test(option) || isNdots(option));
   const hasNdots = ndotsOf(valid) !== undefined;
   return {
     ...plain,
@@ -179,6 +177,10 @@ export function internalResolver(host: HostResolver, wish: ResolverWish): Resolv
 /** The servers that the container's own one asks: never itself, although the comment names it. */
 export function askedServers({ upstreams }: ResolvConf): UpstreamServer[] {
   return upstreams.filter(({ address, fromHost }) => fromHost || address !== ownServer);
+}
+
+function isNdots(option: string): boolean {
+  return /^ndots:\+?\d+$/.test(option) && Number(option.slice("ndots:".length)) < 2 ** 63;
 }
 
 /** The last `ndots` option's number; undefined when there is none. */

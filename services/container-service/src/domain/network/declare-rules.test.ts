@@ -81,9 +81,10 @@ describe("network choice of a new container", () => {
     });
   }
 
-  it("takes several search domains, or options, in one text", () => {
-    const rest = { dnsSearch: ["a.example b.example"], dnsOptions: ["ndots:2  timeout:1"] };
-    checkNetworkChoice(choice("bridge", rest));
+  // dockerd writes them as they are; resolver(5) has words in a line, and a `#` only at its begin.
+  it("takes resolver options and search domains of any words, and servers on a link", () => {
+    const wishes = { dnsOptions: ["use vc", "", "a#b"], dnsSearch: ["a b", ""] };
+    checkNetworkChoice(choice("net", { ...wishes, dns: ["fe80::1%eth0"] }));
   });
 
   for (const rest of [
@@ -91,9 +92,9 @@ describe("network choice of a new container", () => {
     { domainname: "a b" },
     { dns: ["nowhere"] },
     { dns: ["1.1.1.1\nnameserver 2.2.2.2"] },
-    { dnsSearch: ["a\tb"] },
-    { dnsSearch: [" a"] },
-    { dnsSearch: ["a # b"] },
+    { dns: ["fe80::1%a\nb"] },
+    { dns: ["1.1.1.1%eth0"] },
+    { dnsSearch: ["a\nb"] },
     { dnsOptions: ["x\ny"] },
     { extraHosts: ["a\nb:1.1.1.1"] },
     { extraHosts: ["a:nowhere"] },

@@ -88,12 +88,18 @@ function checkSharedNamespace(choice: NetworkChoice, reference: string): void {
 // What is written into hosts and resolv.conf must stay one word.
 const word = /^[^\s\0-\x1f\x7f#]+$/;
 
-/** More than one, as some write them in one text, are the same line of resolv.conf. */
-const words = /^[^\s\0-\x1f\x7f#]+( +[^\s\0-\x1f\x7f#]+)*$/;
-
 /** Whether a text stays one word in hosts and resolv.conf. */
 export function isWord(text: string): boolean {
   return word.test(text);
+}
+
+// As dockerd: what resolver(5) makes of a line is its matter, as long as it stays one line.
+const line = /^[^\0-\x08\x0a-\x1f\x7f]*$/;
+
+/** An IP address; of IPv6 also one with the link that it is on (`fe80::1%eth0`). */
+function isNameserver(text: string): boolean {
+  const plain = text.replace(/(?<=:.*)%[^\s%/]+$/, "");
+  return parseAddress(plain) !== undefined;
 }
 
 function checkNames(choice: NetworkChoice): void {
@@ -102,16 +108,16 @@ function checkNames(choice: NetworkChoice): void {
       throw invalidArgument(`invalid hostname: ${JSON.stringify(name)}`);
   }
   for (const server of choice.dns) {
-    if (parseAddress(server) === undefined) {
+    if (!isNameserver(server)) {
       throw invalidArgument(`bad nameserver address: ${JSON.stringify(server)}`);
     }
   }
   for (const domain of choice.dnsSearch) {
-    if (!words.test(domain))
+    if (!line.test(domain))
       throw invalidArgument(`invalid DNS search domain: ${JSON.stringify(domain)}`);
   }
   for (const option of choice.dnsOptions) {
-    if (!words.test(option)) throw invalidArgument(`invalid DNS option: ${JSON.stringify(option)}`);
+    if (!line.test(option)) throw invalidArgument(`invalid DNS option: ${JSON.stringify(option)}`);
   }
   for (const entry of choice.extraHosts) parseExtraHost(entry);
 }
