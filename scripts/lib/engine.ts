@@ -93,13 +93,15 @@ export async function untilReleased(
   }
 }
 
-/** Resolves when the services have been restarted since `generation`. */
+/** Resolves when a restart that began after `generation` is done. */
 export async function untilRestarted(config: EngineConfig, generation: number): Promise<void> {
   const until = performance.now() + startTimeoutMs;
   for (;;) {
     const state = loadState(config.runRoot);
-    if (state?.phase === "ready" && state.generation > generation) return;
-    if (state?.phase === "failed") throw new Error(`restart failed: ${state.problem}`);
+    // What an earlier restart came to says nothing of this one.
+    const own = state !== undefined && state.generation > generation ? state : undefined;
+    if (own?.phase === "ready") return;
+    if (own?.phase === "failed") throw new Error(`restart failed: ${own.problem}`);
     if (performance.now() > until) throw new Error("the restart took too long");
     await pause(pollMs);
   }

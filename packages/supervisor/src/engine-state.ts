@@ -11,7 +11,7 @@ export type Phase = "starting" | "ready" | "restarting" | "stopping" | "failed";
 export interface EngineState {
   readonly pid: number;
   readonly phase: Phase;
-  /** Counts restarts of the services that were asked for (SIGUSR2). */
+  /** Counts restarts of the services (SIGUSR2), from the beginning of each. */
   readonly generation: number;
   /** Why the phase is `failed`, or what an orderly stop could not end. */
   readonly problem: string;

@@ -38,9 +38,9 @@ const report = (phase: Phase, problem = ""): Promise<void> =>
 /** One restart at a time: a second request waits for the first. */
 let restarting: Promise<void> = Promise.resolve();
 async function restart(): Promise<void> {
+  generation += 1;
   await report("restarting");
   await engine.restartServices();
-  generation += 1;
   await report("ready");
 }
 

@@ -66,6 +66,13 @@ async function ready({ roots }: Fixture, child: ChildProcess): Promise<void> {
   });
 }
 
+async function restarted({ roots }: Fixture, times: number): Promise<void> {
+  await eventually(() => {
+    const state = loadState(roots.config.runRoot);
+    return state?.generation === times && state.phase === "ready";
+  });
+}
+
 /** What comes from a wake socket until it is closed. */
 async function answerOf(file: string): Promise<string> {
   const socket = net.connect(file);
@@ -159,7 +166,7 @@ describe("the supervisor", () => {
     const { dockerSocket } = fixture.roots.config;
     const socket = statSync(dockerSocket).ino;
     child.kill("SIGUSR2");
-    await eventually(() => loadState(fixture.roots.config.runRoot)?.generation === 1);
+    await restarted(fixture, 1);
     assert.deepEqual(fixture.history().slice(3), [
       "image-service ends",
       "image-service starts",
@@ -183,7 +190,7 @@ describe("the supervisor", () => {
     const wake = wakeSocketPath(fixture.roots.config, "build-service");
     assert.equal(await answerOf(wake), "");
     child.kill("SIGUSR2");
-    await eventually(() => loadState(fixture.roots.config.runRoot)?.generation === 1);
+    await restarted(fixture, 1);
     assert.equal(fixture.history().at(-1), "build-service ends");
     assert.equal(await answerOf(wake), "");
     assert.equal(fixture.history().at(-1), "build-service starts");
