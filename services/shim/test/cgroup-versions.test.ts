@@ -4,13 +4,18 @@
  * controllers, which only some machines have in v2.
  */
 import assert from "node:assert/strict";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { silentLogger } from "@gantry/logging";
 import type { RuntimeDeviceRule } from "@gantry/oci/runtime-spec";
 import { type EngineRoots, eventually, openEngineRoots } from "@gantry/testkit";
-import { type CgroupLayout, parseCgroupLayout, v1With } from "../src/compile/cgroup-layout.ts";
+import {
+  type CgroupLayout,
+  hierarchyPath,
+  parseCgroupLayout,
+  v1With,
+} from "../src/compile/cgroup-layout.ts";
 import { createShim, type ShimApi } from "../src/index.ts";
 import { type Bundle, makeBundle, makeLower } from "./bundle.ts";
 import { type EventLog, openEventLog } from "./event-log.ts";
@@ -90,6 +95,20 @@ function versionSuite(
 
   const script =
     "mknod /tmp/none c 240 0 && (dd if=/tmp/none of=/dev/null count=0 2>&1; dd if=/dev/zero of=/dev/null count=1 2>/dev/null && echo zero)";
+
+  it("takes a parent that an engine made just before it was killed, and had not set up", async () => {
+    const parents = [...layout.v1, ...(layout.v2 === undefined ? [] : [layout.v2])].map((each) =>
+      hierarchyPath(each, `/${roots.config.cgroupParent}`),
+    );
+    for (const parent of parents) mkdirSync(parent);
+    const bundle = await launch("exit 3", []);
+    assert.equal((await events.first(bundle.id, "exited")).exitCode, 3);
+    await shim.delete({ id: bundle.id });
+    if (layout.v2 === undefined) return;
+    const enabled = readFileSync(path.join(parents.at(-1) ?? "", "cgroup.subtree_control"), "utf8");
+    const missing = layout.v2Controllers.filter((each) => !enabled.split(/\s+/).includes(each));
+    assert.deepEqual(missing, []);
+  });
 
   it("keeps devices from a container, and lets the default ones through", async () => {
     const bundle = await launch(script, [{ allow: false, access: "rwm" }]);

@@ -63,29 +63,29 @@ function rootCpuset(layout: CgroupLayout): { cpus: string; mems: string } | unde
   return { cpus: read("cpuset.cpus"), mems: read("cpuset.mems") };
 }
 
-/** Makes each folder down to `cgroupPath`; a new one is set up so that its children can be used. */
+/**
+ * Makes each folder down to `cgroupPath`, and sets it up so that its children can be used: also one that is there,
+ * since who made it may have been killed before that.
+ */
 function ensureParents(hierarchy: Hierarchy, layout: CgroupLayout, cgroupPath: string): void {
   let folder = hierarchy.mountPoint;
   enableBelow(hierarchy, layout, folder, cgroupPath !== "/");
   for (const part of cgroupPath.split("/").filter((each) => each !== "")) {
     const parent = folder;
     folder = `${folder}/${part}`;
-    if (!makeFolder(folder)) continue;
+    makeFolder(folder);
     if (hierarchy.controllers.includes("cpuset")) inheritCpuset(parent, folder);
     enableBelow(hierarchy, layout, folder, true);
   }
 }
 
-/** Whether the folder is new. */
-function makeFolder(folder: string): boolean {
+function makeFolder(folder: string): void {
   // The usual case, without the cost of an exception.
-  if (existsSync(folder)) return false;
+  if (existsSync(folder)) return;
   try {
     mkdirSync(folder);
-    return true;
   } catch (error) {
-    if (hasErrno(error, "EEXIST")) return false;
-    throw error;
+    if (!hasErrno(error, "EEXIST")) throw error;
   }
 }
 
