@@ -9,6 +9,7 @@ export {
   openDataListener,
   ticketBytes,
 } from "./data-plane.ts";
+export { drained } from "./drained.ts";
 export { encodeRow, listOfRows } from "./encoded-rows.ts";
 export { type Implementation, implement } from "./implement.ts";
 export { maxMessageBytes } from "./method-definition.ts";

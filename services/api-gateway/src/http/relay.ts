@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import { EngineError } from "@gantry/errors";
-import { connectData } from "@gantry/rpc";
+import { connectData, drained } from "@gantry/rpc";
 import type { OutputConnection } from "./output.ts";
 
 /** Where a service says that its bytes are. Both message kinds have this shape. */
@@ -117,15 +117,7 @@ export async function openStream<T>(stream: AsyncIterable<T>): Promise<Opened<T>
 /** Writes, and waits while the client does not read. Resolves at once when it is gone. */
 export function write(response: ServerResponse, text: string): Promise<void> | undefined {
   if (response.write(text) || response.destroyed) return undefined;
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off("drain", done);
-      response.off("close", done);
-      resolve();
-    };
-    response.once("drain", done);
-    response.once("close", done);
-  });
+  return drained(response);
 }
 
 /**

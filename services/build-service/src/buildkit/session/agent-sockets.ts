@@ -7,6 +7,7 @@ import path from "node:path";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { hasKind } from "@gantry/errors";
 import { BytesMessageSchema, SSH } from "@gantry/proto/buildkit";
+import { drained } from "@gantry/rpc";
 import { type LentAgent, noAgents } from "../../ports/build-inputs.ts";
 import { methodPathOf } from "../wire/client-connection.ts";
 import type { Session } from "./session.ts";
@@ -86,20 +87,7 @@ async function forward(session: Session, id: string, connection: net.Socket): Pr
   });
   await call.receive((message) => {
     const { data } = fromBinary(BytesMessageSchema, message);
-    return connection.write(data) || connection.destroyed ? undefined : written(connection);
+    return connection.write(data) || connection.destroyed ? undefined : drained(connection);
   });
   connection.end();
-}
-
-/** Resolves when the step has read what was written, or is gone. */
-function written(connection: net.Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      connection.off("drain", done);
-      connection.off("close", done);
-      resolve();
-    };
-    connection.once("drain", done);
-    connection.once("close", done);
-  });
 }

@@ -1,7 +1,7 @@
 /** One gRPC call on an HTTP/2 stream, in terms of encoded messages. */
 import http2 from "node:http2";
 import { EngineError, type ErrorKind, kindOfGrpcCode, unavailable } from "@gantry/errors";
-import { maxMessageBytes } from "@gantry/rpc";
+import { drained, maxMessageBytes } from "@gantry/rpc";
 import { FrameReader, frame } from "./frames.ts";
 
 /** What takes messages. A promise holds the peer back until it resolves. */
@@ -53,15 +53,7 @@ export class ClientCall {
   write(message: Uint8Array): Promise<void> | undefined {
     const stream = this.#stream;
     if (stream.destroyed || stream.writableEnded || stream.write(frame(message))) return undefined;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        stream.off("drain", done);
-        stream.off("close", done);
-        resolve();
-      };
-      stream.once("drain", done);
-      stream.once("close", done);
-    });
+    return drained(stream);
   }
 
   /** No more messages from us. */

@@ -7,6 +7,7 @@ import type { LookupFunction } from "node:net";
 import type { Readable } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { EngineError } from "@gantry/errors";
+import { drained } from "@gantry/rpc";
 import { connectionError } from "./go-errors.ts";
 import { createFixedLookup, createReach } from "./reach.ts";
 
@@ -187,18 +188,6 @@ async function write(
     if (!outgoing.write(chunk)) await drained(outgoing);
   }
   outgoing.end();
-}
-
-function drained(outgoing: http.ClientRequest): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      outgoing.off("drain", done);
-      outgoing.off("close", done);
-      resolve();
-    };
-    outgoing.once("drain", done);
-    outgoing.once("close", done);
-  });
 }
 
 /** Reads at most so many bytes of a body; a longer one is cut there and its connection dropped. */
