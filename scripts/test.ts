@@ -1,28 +1,32 @@
 /**
  * `npm test [-- filter…]`: builds what is stale, then runs all tests: unit tests in one process, then
- * integration and end-to-end tests, one process per file.
+ * integration and end-to-end tests, one process per file, and some files side by side.
  *
  *   filter               run only files whose path holds one of these texts
  *   --only <kind>        unit, integration or e2e
  *   --skip-list <file>   which tests a machine may skip; default e2e/skips.json
+ *   --lanes <n>          how many files at a time; default 2, and 1 with --deep or on one processor
  *   --deep               with what takes too long for every day (`npm run test:deep`)
  */
 import "./lib/failure.ts";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
 import { buildForTests } from "./lib/build.ts";
 import { findDockerCli } from "./lib/docker-cli.ts";
+import { inLanes } from "./lib/lanes.ts";
 import { checkLeftovers, cleanLeftovers, leftovers } from "./lib/leftovers.ts";
 import { runTests } from "./lib/run-tests.ts";
 import { checkSkips, readSkips } from "./lib/skips.ts";
-import { type TestKind, testFiles } from "./lib/test-files.ts";
+import { roomOf, type TestKind, testFiles } from "./lib/test-files.ts";
 import type { TestLine } from "./lib/test-report.ts";
 
 const { values, positionals } = parseArgs({
   options: {
     only: { type: "string" },
     "skip-list": { type: "string" },
+    lanes: { type: "string" },
     deep: { type: "boolean", default: false },
   },
   allowPositionals: true,
@@ -33,36 +37,58 @@ const minuteMs = 60_000;
 const elapsedMs = new Map<string, number>();
 const slowestShown = 10;
 const env = values.deep ? { GANTRY_TEST_DEEP: "1" } : {};
+const lanes = Number(values.lanes ?? (values.deep ? 1 : Math.min(2, availableParallelism())));
+if (!(lanes >= 1)) throw new Error(`--lanes ${String(values.lanes)}: not a number of files`);
 
-async function runKind(kind: TestKind): Promise<TestLine[]> {
-  const files = testFiles(kind, positionals, { deep: values.deep });
+async function runUnits(): Promise<TestLine[]> {
+  const files = filesOf("unit");
   if (files.length === 0) return [];
-  say(`\n${kind} tests: ${files.length} files`);
-  if (kind === "unit") return runTests(files, { oneProcess: true, timeoutMs: 10 * minuteMs, env });
+  say(`\nunit tests: ${files.length} files`);
+  return await runTests(files, { oneProcess: true, timeoutMs: 10 * minuteMs, env });
+}
+
+/** Tests that run on the machine itself, file by file. */
+async function runFiles(): Promise<TestLine[]> {
+  const files = [...filesOf("integration"), ...filesOf("e2e")];
+  if (files.length === 0) return [];
+  say(`\nintegration and e2e tests: ${files.length} files, ${lanes} at a time`);
   const lines: TestLine[] = [];
-  for (const file of files) {
-    say(`\n${file}`);
-    const timeoutMs = (values.deep ? 60 : 15) * minuteMs;
-    const startedMs = performance.now();
-    lines.push(...(await runTests([file], { oneProcess: false, timeoutMs, env })));
-    elapsedMs.set(file, performance.now() - startedMs);
-  }
+  await inLanes(files, { lanes, roomOf }, async (file) => {
+    lines.push(...(await runFile(file)));
+  });
   return lines;
 }
 
-function isSelected(kind: TestKind): boolean {
-  return values.only === undefined || values.only === kind;
+async function runFile(file: string): Promise<TestLine[]> {
+  const timeoutMs = (values.deep ? 60 : 15) * minuteMs;
+  const startedMs = performance.now();
+  const options = { oneProcess: false, timeoutMs, env };
+  if (lanes === 1) say(`\n${file}`);
+  const lines = await runTests([file], {
+    ...options,
+    // Output of files side by side would be mixed.
+    ...(lanes > 1 && {
+      collect: (output) => {
+        say(`\n${file}\n${output}`);
+      },
+    }),
+  });
+  elapsedMs.set(file, performance.now() - startedMs);
+  return lines;
+}
+
+function filesOf(kind: TestKind): string[] {
+  if (values.only !== undefined && values.only !== kind) return [];
+  return testFiles(kind, positionals, { deep: values.deep });
 }
 
 await buildForTests({ deep: values.deep });
 // Fetched once, before the tests that need them.
 await debianProgram("nats-server", "/usr/sbin/nats-server");
 await findDockerCli();
-const kinds: readonly TestKind[] = ["unit", "integration", "e2e"];
-const all: TestLine[] = [];
 await cleanLeftovers();
 const before = await leftovers();
-for (const kind of kinds) if (isSelected(kind)) all.push(...(await runKind(kind)));
+const all = [...(await runUnits()), ...(await runFiles())];
 if (all.length > 0) all.push(await checkLeftovers(before));
 const lines = checkSkips(all, readSkips(values["skip-list"]));
 

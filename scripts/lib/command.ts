@@ -10,6 +10,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Show nothing unless it fails. Default false. */
   readonly quiet?: boolean;
+  /** Show nothing: this gets all output, in one piece, when the program has ended. */
+  readonly collect?: (output: string) => void;
 }
 
 /** Runs a program to its end; returns its exit code. */
@@ -18,11 +20,12 @@ export async function runCommand(
   options: CommandOptions = {},
 ): Promise<number> {
   const [program = "", ...args] = argv;
-  const quiet = options.quiet ?? false;
+  const { quiet = false, collect } = options;
+  const isShown = !quiet && collect === undefined;
   const child = spawn(program, args, {
     cwd: options.cwd ?? root,
     env: { ...process.env, ...options.env },
-    stdio: quiet ? ["ignore", "pipe", "pipe"] : ["ignore", "inherit", "inherit"],
+    stdio: isShown ? ["ignore", "inherit", "inherit"] : ["ignore", "pipe", "pipe"],
   });
   const output: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) {
@@ -34,7 +37,9 @@ export async function runCommand(
       resolve(exit ?? 1);
     });
   });
-  if (code !== 0 && quiet) complain(lastLines(Buffer.concat(output).toString()));
+  const text = Buffer.concat(output).toString();
+  if (code !== 0 && quiet) complain(lastLines(text));
+  collect?.(text);
   return code;
 }
 

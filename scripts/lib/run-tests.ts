@@ -12,14 +12,20 @@ export interface RunTestsOptions {
   readonly timeoutMs: number;
   /** Variables of the environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Gets what the tests print, when they have ended, instead of their printing it. */
+  readonly collect?: (output: string) => void;
 }
+
+/** Runs so far, which may be side by side. */
+let runs = 0;
 
 /** Runs the files and returns a line for each test; a process that broke counts as one that failed. */
 export async function runTests(
   files: readonly string[],
   options: RunTestsOptions,
 ): Promise<TestLine[]> {
-  const results = inRoot(`.cache/test-results-${process.pid}`);
+  runs += 1;
+  const results = inRoot(`.cache/test-results-${process.pid}-${runs}`);
   mkdirSync(inRoot(".cache"), { recursive: true });
   rmSync(results, { force: true });
   const code = await runCommand(
@@ -38,7 +44,10 @@ export async function runTests(
       `--test-reporter-destination=${results}`,
       ...files,
     ],
-    { env: options.env ?? {} },
+    {
+      env: options.env ?? {},
+      ...(options.collect !== undefined && { collect: options.collect }),
+    },
   );
   const lines = existsSync(results) ? parse(readFileSync(results, "utf8")) : [];
   rmSync(results, { force: true });

@@ -38,3 +38,14 @@ export function testFiles(
     .filter((file) => filters.length === 0 || filters.some((each) => file.includes(each)))
     .sort();
 }
+
+/** What a test file changes for the whole machine, so that no other of the same kind may run beside it. */
+const sharedByFiles: Readonly<Record<string, readonly string[]>> = {
+  // They register emulators for foreign programs.
+  binfmt: ["e2e/scenarios/build-platforms.test.ts", "e2e/scenarios/image-layers.test.ts"],
+};
+
+/** What a test file has to have for itself; undefined when it can run beside any other. */
+export function roomOf(file: string): string | undefined {
+  return Object.keys(sharedByFiles).find((name) => sharedByFiles[name]?.includes(file));
+}
