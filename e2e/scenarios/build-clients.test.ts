@@ -19,6 +19,7 @@ before(async () => {
   docker = new Docker({ socketPath: path.join(engine.runRoot, "docker.sock") });
   process.env["DOCKER_HOST"] = engine.dockerHost;
   process.env["TESTCONTAINERS_RYUK_DISABLED"] = "true";
+  process.env["TMPDIR"] = engine.root;
 });
 after(async () => {
   await engine[Symbol.asyncDispose]();

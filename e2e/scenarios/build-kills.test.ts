@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
+import { makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
 
@@ -49,11 +49,10 @@ const clients: readonly Client[] = [
   },
 ];
 
-const environment = (client: Client): Record<string, string> =>
-  cleanEnvironment({
-    ...{ DOCKER_HOST: engine.dockerHost, HOME: engine.root, DOCKER_CONFIG: config },
-    ...client.env,
-  });
+const environment = (client: Client): Record<string, string> => ({
+  ...{ ...engine.clientEnv(), DOCKER_CONFIG: config },
+  ...client.env,
+});
 
 const command = (client: Client): string[] => ["build", ...client.args, "-t", "killed", "."];
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, mustRun, run } from "@gantry/testkit";
+import { makeDockerConfig, mustRun, run } from "@gantry/testkit";
 import { loadDebian, loadNode } from "@gantry/testkit/base-images";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
@@ -15,11 +15,10 @@ let env: Record<string, string>;
 
 before(async () => {
   engine = await TestEngine.start({ busybox: false });
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
+  env = {
+    ...engine.clientEnv(),
     DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-  });
+  };
   await loadDebian(engine, path.join(engine.root, "base-images"));
 });
 after(async () => {

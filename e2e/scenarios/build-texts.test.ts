@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, type Ran, run } from "@gantry/testkit";
+import { makeDockerConfig, type Ran, run } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
 
 let engine: TestEngine;
@@ -28,10 +28,10 @@ async function build(by: Builder, dockerfile: string, args: readonly string[] = 
     ["dir/x", "of x\n"],
   ] as const)
     await writeFile(path.join(folder, name), text);
-  const env = cleanEnvironment({
-    ...{ DOCKER_HOST: engine.dockerHost, HOME: engine.root, DOCKER_CONFIG: config },
+  const env = {
+    ...{ ...engine.clientEnv(), DOCKER_CONFIG: config },
     ...(by === "classic" && { DOCKER_BUILDKIT: "0" }),
-  });
+  };
   const progress = by === "classic" ? [] : ["--progress=plain"];
   return await run(["docker", "build", "--no-cache", "-t", "texts", ...progress, ...args, folder], {
     env,

@@ -14,6 +14,7 @@ before(async () => {
   engine = await TestEngine.start();
   process.env["DOCKER_HOST"] = engine.dockerHost;
   process.env["TESTCONTAINERS_RYUK_DISABLED"] = "true";
+  process.env["TMPDIR"] = engine.root;
 });
 after(async () => {
   await engine[Symbol.asyncDispose]();

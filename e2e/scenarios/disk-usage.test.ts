@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
-import { cleanEnvironment, makeDockerConfig, mustRun } from "@gantry/testkit";
+import { makeDockerConfig, mustRun } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import { ask } from "../src/http.ts";
@@ -114,11 +114,10 @@ describe("docker system df", () => {
         "RUN --mount=type=cache,target=/kept dd if=/dev/zero of=/kept/made bs=1M count=6\n" +
         "RUN rm /big; dd if=/dev/zero of=/two bs=1M count=2\n",
     );
-    const env = cleanEnvironment({
-      DOCKER_HOST: engine.dockerHost,
-      HOME: engine.root,
+    const env = {
+      ...engine.clientEnv(),
       DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx"]),
-    });
+    };
     const build = async (...args: string[]): Promise<void> => {
       await mustRun(["docker", "build", ...args, "."], { cwd: folder, env, timeoutMs: 180_000 });
     };

@@ -30,11 +30,10 @@ let env: Record<string, string>;
 
 before(async () => {
   engine = await TestEngine.start({ busybox: false });
-  env = cleanEnvironment({
-    DOCKER_HOST: engine.dockerHost,
-    HOME: engine.root,
+  env = {
+    ...engine.clientEnv(),
     DOCKER_CONFIG: await makeDockerConfig(path.join(engine.root, "docker"), ["buildx", "compose"]),
-  });
+  };
   const folder = path.join(engine.root, "base-images");
   await loadDebian(engine, folder);
   await loadNode(engine, folder);

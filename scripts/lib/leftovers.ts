@@ -22,7 +22,8 @@ export async function leftovers(): Promise<ReadonlySet<string>> {
     .split("\n")
     .map((line) => line.split(" ")[1] ?? "")
     .filter((target) => target.startsWith(rootsPrefix));
-  const folders = globSync(`${rootsPrefix}*`);
+  // Clients' folders are in the roots of their engine; those that a client makes elsewhere stay when it is killed.
+  const folders = globSync([`${rootsPrefix}*`, "/tmp/dockerfile*", "/tmp/empty-dir*"]);
   const all = [...links, ...tables, ...cgroups, ...mounts, ...folders];
   return new Set(all.filter((name) => !isCared(name)));
 }

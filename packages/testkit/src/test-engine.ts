@@ -128,9 +128,9 @@ export class TestEngine implements AsyncDisposable {
     }, startDeadline);
   }
 
-  /** Environment of a client of this engine. */
+  /** Environment of a client of this engine. What it keeps, and what it leaves when killed, is below the roots. */
   clientEnv(): Record<string, string> {
-    return cleanEnvironment({ DOCKER_HOST: this.dockerHost, HOME: this.root });
+    return cleanEnvironment({ DOCKER_HOST: this.dockerHost, HOME: this.root, TMPDIR: this.root });
   }
 
   /** Runs the stock CLI; a failure is an error. Returns standard output without the last newline. */

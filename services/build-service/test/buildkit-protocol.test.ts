@@ -30,6 +30,7 @@ before(async () => {
     DOCKER_HOST: `unix://${roots.config.dockerSocket}`,
     DOCKER_CONFIG: await makeDockerConfig(path.join(roots.path, "config"), ["buildx"]),
     HOME: roots.path,
+    TMPDIR: roots.path,
   });
 });
 
