@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, it } from "node:test";
 import { run } from "@gantry/testkit";
+import { untilPasses } from "@gantry/testkit/until-passes";
 import { useNetworkBed } from "../src/network-bed.ts";
 
 const bed = useNetworkBed();
-const { docker, refusal, sleeper, web, addressOf, lookup } = bed;
+const { docker, refusal, sleeper, web, placeOf, addressOf, lookup } = bed;
 
 describe("networks of the stock CLI", () => {
   it("are made, shown, used, left and removed", async () => {
@@ -102,6 +103,34 @@ describe("networks of the stock CLI", () => {
       await refusal("run", "--network", "both", "--ip", "10.231.4.9", "busybox", "true"),
       /Address already in use/,
     );
+  });
+
+  it("give the lowest addresses that are free, and tell neighbours of their next owner", async () => {
+    await docker("network", "create", "--ipv6", "quay");
+    await web("two", "--network", "quay");
+    for (const name of ["three", "caller"]) await sleeper(name, "--network", "quay");
+    const caller = await placeOf("caller");
+    const own = async (name: string): Promise<string[]> => [
+      await addressOf(name, "quay"),
+      await addressOf(name, "quay", "GlobalIPv6Address"),
+    ];
+    const given = await own("two");
+    for (const address of given) assert.equal(await caller.fetch(address, 80), "two");
+    await docker("rm", "-f", "two");
+    await docker("restart", "-t0", "three");
+    assert.deepEqual(await own("three"), given);
+    const mac = await addressOf("three", "quay", "MacAddress");
+    // The caller has sent nothing since, so that it has not asked.
+    for (const address of given) {
+      await untilPasses(async () => {
+        const { stdout } = await caller.run("ip", "neigh", "show", "to", address);
+        assert.ok(stdout.includes(mac), `${stdout} instead of ${mac}`);
+      });
+    }
+    await sleeper("next", "--network", "quay");
+    const kept = await own("next");
+    await docker("restart", "-t0", "next");
+    assert.deepEqual(await own("next"), kept);
   });
 
   it("are kept as a configuration whatever their driver is said to be", async () => {

@@ -31,11 +31,20 @@ describe("address pool", () => {
     assert.equal(addresses.format(taken(addresses)), "172.17.0.3/16");
   });
 
-  it("does not give an address at once that was just given back", () => {
+  it("gives the lowest address that is free, whichever was given back last", () => {
     const addresses = pool("10.0.0.0/24");
-    const first = taken(addresses);
-    addresses.giveBack(first);
-    assert.notDeepEqual(taken(addresses), first);
+    for (let i = 0; i < 5; i++) taken(addresses);
+    for (const value of ["10.0.0.2", "10.0.0.4"]) addresses.giveBack(address(value));
+    addresses.takeThis(address("10.0.0.6"));
+    const given = Array.from({ length: 3 }, () => formatAddress(taken(addresses)));
+    assert.deepEqual(given, ["10.0.0.2", "10.0.0.4", "10.0.0.7"]);
+  });
+
+  it("keeps to its range when a static address below it is given back", () => {
+    const addresses = pool("10.0.0.0/24", { range: "10.0.0.128/30" });
+    addresses.takeThis(address("10.0.0.5"));
+    addresses.giveBack(address("10.0.0.5"));
+    assert.equal(formatAddress(taken(addresses)), "10.0.0.128");
   });
 
   it("gives every host address of a small subnet once, then refuses", () => {
@@ -67,22 +76,23 @@ describe("address pool", () => {
     assert.deepEqual(use, { inUse: 3n, available: 253n });
   });
 
-  it("never gives an address twice, whatever is taken and given back", () => {
+  it("gives the lowest address that nobody has, whatever is taken and given back", () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { maxLength: 60 }), (steps) => {
         const addresses = pool("10.0.0.0/27");
         const held = new Set<bigint>();
+        const base = address("10.0.0.0").value;
         for (const isTake of steps) {
           if (isTake && held.size < 30) {
             const { value } = taken(addresses);
             assert.ok(!held.has(value));
+            for (let lower = base + 1n; lower < value; lower++) assert.ok(held.has(lower));
             held.add(value);
           } else {
-            for (const value of held) {
-              addresses.giveBack({ family: 4, value });
-              held.delete(value);
-              break;
-            }
+            const [value] = held;
+            if (value === undefined) continue;
+            addresses.giveBack({ family: 4, value });
+            held.delete(value);
           }
         }
       }),

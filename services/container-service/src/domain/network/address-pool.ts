@@ -28,39 +28,33 @@ export interface PoolUse {
 }
 
 /**
- * Addresses of a subnet. Dynamic ones are given in turn, after the last one given, so that an address
- * that was just given back is not at once somebody else's: neighbours remember its MAC address for a while.
+ * Addresses of a subnet. A dynamic one is the lowest that is free, as dockerd gives them: who restarts a container
+ * finds it where it was. Neighbours that remember another MAC address for it are told (arp_notify).
  */
 export class AddressPool {
   readonly subnet: Subnet;
   readonly #range: Subnet;
   readonly #taken = new Set<bigint>();
-  #next: bigint;
+  /** No dynamic address below it is free. */
+  #lowest: bigint;
 
   constructor(options: AddressPoolOptions) {
     this.subnet = options.subnet;
     this.#range = options.range ?? options.subnet;
-    this.#next = this.#range.base;
+    this.#lowest = this.#range.base;
     for (const value of reservedValues(options.subnet)) this.#taken.add(value);
     for (const address of options.reserved) {
       if (containsAddress(this.subnet, address)) this.#taken.add(address.value);
     }
   }
 
-  /** Takes the next free address; undefined when there is none. */
+  /** Takes the lowest free address; undefined when there is none. */
   take(): Address | undefined {
-    const first = this.#range.base;
-    const size = subnetSize(this.#range);
-    // No more than the taken ones can be in the way.
-    const tries = BigInt(this.#taken.size) + 1n;
-    for (let i = 0n; i < (tries < size ? tries : size); i++) {
-      const value = first + ((this.#next - first + i) % size);
-      if (this.#taken.has(value)) continue;
-      this.#taken.add(value);
-      this.#next = value + 1n > lastOf(this.#range) ? first : value + 1n;
-      return { family: this.subnet.family, value };
-    }
-    return undefined;
+    const last = lastOf(this.#range);
+    while (this.#lowest <= last && this.#taken.has(this.#lowest)) this.#lowest++;
+    if (this.#lowest > last) return undefined;
+    this.#taken.add(this.#lowest);
+    return { family: this.subnet.family, value: this.#lowest };
   }
 
   /** Takes that very address. Errors: permission_denied when taken, invalid_argument when outside. */
@@ -79,7 +73,10 @@ export class AddressPool {
 
   /** Gives an address back. */
   giveBack(address: Address): void {
-    if (containsAddress(this.subnet, address)) this.#taken.delete(address.value);
+    if (!containsAddress(this.subnet, address)) return;
+    this.#taken.delete(address.value);
+    if (address.value < this.#lowest && address.value >= this.#range.base)
+      this.#lowest = address.value;
   }
 
   has(address: Address): boolean {
