@@ -133,6 +133,14 @@ describe("exec", () => {
     ]);
   });
 
+  it("tells of a program without arguments with a blank behind it, as dockerd does", async () => {
+    const { execId } = await engine.execs.createExec({ container: id, cmd: ["true"] });
+    await engine.execs.startExec({ execId, detach: true });
+    await engine.execs.waitExec({ execId });
+    const actions = await engine.actions(id);
+    assert.deepEqual(actions.slice(-3), ["exec_create: true ", "exec_start: true ", "exec_die"]);
+  });
+
   it("refuses an exec without command, and an unknown one", async () => {
     await assert.rejects(engine.execs.createExec({ container: id, cmd: [] }), {
       kind: "invalid_argument",

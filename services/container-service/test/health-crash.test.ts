@@ -121,6 +121,8 @@ describe("health of a container, when container-service is killed", () => {
     assert.deepEqual([last.status, last.log[0]?.output], ["unhealthy", "well\n"]);
     await engine.containers.unpauseContainer({ container: paused });
     await becomes(paused, "healthy");
+    const healthy = "health_status: healthy";
+    assert.deepEqual(await changes(paused), [healthy, healthy], "a pause is not told of");
     for (const id of [paused, ended, ending]) await remove(id);
   });
 

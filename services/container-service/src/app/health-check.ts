@@ -42,7 +42,7 @@ export function adoptHealthCheck(app: App, entry: Entry): void {
     startHealthCheck(app, entry);
     return;
   }
-  if (entry.record.state.status === "paused") pauseHealthCheck(app, entry);
+  if (entry.record.state.status === "paused") stopHealthCheck(app, entry);
   const check = checkToRun(entry);
   if (check === undefined) return;
   const saidNano = health.log.at(-1)?.endNano ?? 0n;
@@ -69,19 +69,15 @@ function startProbes(app: App, entry: Entry, check: HealthCheck, goesOnSince?: b
   });
 }
 
-/** The run has ended. */
+/**
+ * The run has ended or is frozen: nobody can tell how it is, which is no event. A probe of a frozen one that is under
+ * way is left, and is the next one still.
+ */
 export function stopHealthCheck(app: App, entry: Entry): void {
   stopProbes(entry);
   if (entry.health === undefined) return;
   entry.health = { ...entry.health, status: "unhealthy" };
   app.store.putHealth(entry.id, entry.health, []);
-}
-
-/** The run is frozen: nobody can tell how it is. A probe that is under way is left, and is the next one still. */
-export function pauseHealthCheck(app: App, entry: Entry): void {
-  const before = entry.health;
-  stopHealthCheck(app, entry);
-  app.store.append(changeOf(entry, before));
 }
 
 function stopProbes(entry: Entry): void {

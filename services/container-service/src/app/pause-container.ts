@@ -2,7 +2,7 @@
 import { conflict, internal } from "@gantry/errors";
 import { type App, advanceSurely, containerEvent } from "./context.ts";
 import type { Entry } from "./entry.ts";
-import { pauseHealthCheck, resumeHealthCheck } from "./health-check.ts";
+import { resumeHealthCheck, stopHealthCheck } from "./health-check.ts";
 
 /** Errors: conflict (not running, already paused, restarting). */
 export async function pauseContainer(app: App, reference: string): Promise<void> {
@@ -23,7 +23,7 @@ export async function pauseContainer(app: App, reference: string): Promise<void>
     // It may have ended while it was being frozen.
     if (entry.record.state.status !== "running") return;
     await advanceSurely(app, entry, { type: "pause" }, [containerEvent(entry.record, "pause")]);
-    pauseHealthCheck(app, entry);
+    stopHealthCheck(app, entry);
   });
 }
 

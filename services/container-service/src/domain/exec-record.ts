@@ -40,7 +40,8 @@ export interface ExecRecord extends ExecRequest {
   readonly state: ExecState;
 }
 
-/** Docker's word for the command in events: program and arguments joined by blanks. */
+/** Docker's word for the command in events: the program, a blank, and its arguments joined by blanks, if it has any. */
 export function execCommandText(exec: Pick<ExecRequest, "cmd">): string {
-  return exec.cmd.join(" ");
+  const [program = "", ...args] = exec.cmd;
+  return `${program} ${args.join(" ")}`;
 }
