@@ -103,7 +103,7 @@ class SqliteContainerStore implements ContainerStore {
   }
 
   putHealth(containerId: string, health: KeptHealth, events: readonly NewEvent[]): void {
-    this.#write([change("putHealth", containerId, encodeJson(health))], events).catch(
+    this.#write([change("putHealth", encodeJson(health), containerId)], events).catch(
       (error: unknown) => {
         this.#logger.error({ err: error, container: containerId }, "health is not written");
       },

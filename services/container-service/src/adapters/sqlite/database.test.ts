@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import fs from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { createLogger } from "@gantry/logging";
 import { type Database, openDatabase } from "./database.ts";
@@ -53,5 +54,25 @@ describe("a flush that nobody waits for", () => {
     mock.timers.tick(5000);
     await database.synced();
     assert.equal(flushes, 2, "the two that were waited for");
+  });
+});
+
+describe("the ID of a new store", () => {
+  it("is in the database itself, not in its log, when the file beside it is there", async () => {
+    const dir = await mkdtemp(path.join(tmpdir(), "gantry-database-"));
+    const database = await openDatabase(dir, createLogger({ service: "test", level: "error" }));
+    try {
+      // What a loss of power is sure to leave.
+      const left = path.join(dir, "left.db");
+      await copyFile(database.file, left);
+      const copy = new DatabaseSync(left);
+      const row = copy.prepare("SELECT value FROM meta WHERE key = 'store_id'").get();
+      copy.close();
+      const beside = await readFile(path.join(dir, "store-id"), "utf8");
+      assert.equal(`${String(row?.["value"])}\n`, beside);
+    } finally {
+      await database.close();
+      await rm(dir, { recursive: true });
+    }
   });
 });

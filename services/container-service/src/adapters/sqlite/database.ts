@@ -195,7 +195,11 @@ async function checkStoreId(db: DatabaseSync, file: string): Promise<string> {
     throw internal(`${file} is there, but the state.db that it belongs to is not`);
   }
   const id = typeof known === "string" ? known : randomBytes(16).toString("hex");
-  if (known === undefined) put.run("store_id", id);
+  if (known === undefined) {
+    put.run("store_id", id);
+    // On stable storage before the file is: a file without its row would be refused after a loss of power.
+    db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
   if (beside === undefined) await writeFileAtomic(file, `${id}\n`);
   return id;
 }

@@ -14,7 +14,9 @@ export const statements = {
   putExec: "INSERT OR REPLACE INTO execs (id, container_id, record) VALUES (?, ?, ?)",
   removeExec: "DELETE FROM execs WHERE id = ?",
   removeExecsOf: "DELETE FROM execs WHERE container_id = ?",
-  putHealth: "INSERT OR REPLACE INTO health (container_id, health) VALUES (?, ?)",
+  // A probe may end when the container is gone.
+  putHealth:
+    "INSERT OR REPLACE INTO health (container_id, health) SELECT id, ? FROM containers WHERE id = ?",
   removeHealth: "DELETE FROM health WHERE container_id = ?",
   putDocument: "INSERT OR REPLACE INTO documents (collection, key, value) VALUES (?, ?, ?)",
   removeDocument: "DELETE FROM documents WHERE collection = ? AND key = ?",
