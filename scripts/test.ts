@@ -38,7 +38,8 @@ const elapsedMs = new Map<string, number>();
 const slowestShown = 10;
 const env = values.deep ? { GANTRY_TEST_DEEP: "1" } : {};
 const lanes = Number(values.lanes ?? (values.deep ? 1 : Math.min(2, availableParallelism())));
-if (!(lanes >= 1)) throw new Error(`--lanes ${String(values.lanes)}: not a number of files`);
+if (!Number.isInteger(lanes) || lanes < 1)
+  throw new Error(`--lanes ${String(values.lanes)}: not a number of files`);
 
 async function runUnits(): Promise<TestLine[]> {
   const files = filesOf("unit");
@@ -61,18 +62,14 @@ async function runFiles(): Promise<TestLine[]> {
 
 async function runFile(file: string): Promise<TestLine[]> {
   const timeoutMs = (values.deep ? 60 : 15) * minuteMs;
-  const startedMs = performance.now();
-  const options = { oneProcess: false, timeoutMs, env };
+  // Output of files side by side would be mixed.
+  const collect = (output: string): void => {
+    say(`\n${file}\n${output}`);
+  };
   if (lanes === 1) say(`\n${file}`);
-  const lines = await runTests([file], {
-    ...options,
-    // Output of files side by side would be mixed.
-    ...(lanes > 1 && {
-      collect: (output) => {
-        say(`\n${file}\n${output}`);
-      },
-    }),
-  });
+  const startedMs = performance.now();
+  const options = { oneProcess: false, timeoutMs, env, ...(lanes > 1 && { collect }) };
+  const lines = await runTests([file], options);
   elapsedMs.set(file, performance.now() - startedMs);
   return lines;
 }

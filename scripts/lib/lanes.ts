@@ -23,7 +23,7 @@ export async function inLanes<Item>(
   try {
     while (waiting.length > 0 || running.size > 0) {
       const index = waiting.findIndex(({ room }) => room === undefined || !taken.has(room));
-      if (index === -1 || running.size === lanes) {
+      if (index === -1 || running.size >= lanes) {
         await Promise.race(running);
         continue;
       }
