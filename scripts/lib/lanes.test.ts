@@ -62,6 +62,15 @@ describe("lanes", () => {
     assert.deepEqual(work.begun, ["a", "b"]);
   });
 
+  it("do not lose an error that comes together with an end", async () => {
+    const work = new Work();
+    const all = inLanes(["a", "b", "c"], { lanes: 2, roomOf }, work.run);
+    const failed = assert.rejects(all, /^Error: broken$/);
+    await Promise.all([work.end("a"), work.end("b", new Error("broken"))]);
+    await failed;
+    assert.deepEqual(work.begun, ["a", "b"]);
+  });
+
   it("have nothing to do for no items", async () => {
     await inLanes([], { lanes: 2, roomOf }, () => Promise.reject(new Error("not called")));
   });

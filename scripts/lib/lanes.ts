@@ -10,7 +10,7 @@ export interface LanesOptions<Item> {
 
 /**
  * Does the work for each item, in their order as far as rooms are free. After an error nothing more is begun, and
- * it is thrown when what had begun is done.
+ * the first one is thrown when what had begun is done.
  */
 export async function inLanes<Item>(
   items: readonly Item[],
@@ -20,24 +20,28 @@ export async function inLanes<Item>(
   const waiting = items.map((item) => ({ item, room: roomOf(item) }));
   const taken = new Set<string>();
   const running = new Set<Promise<void>>();
-  try {
-    while (waiting.length > 0 || running.size > 0) {
-      const index = waiting.findIndex(({ room }) => room === undefined || !taken.has(room));
-      if (index === -1 || running.size >= lanes) {
-        await Promise.race(running);
-        continue;
-      }
-      const [next] = waiting.splice(index, 1);
-      if (next === undefined) continue;
-      const { item, room } = next;
-      if (room !== undefined) taken.add(room);
-      const lane = work(item).finally(() => {
+  const errors: unknown[] = [];
+  while (running.size > 0 || (waiting.length > 0 && errors.length === 0)) {
+    const canBegin = errors.length === 0 && running.size < lanes;
+    const index = canBegin
+      ? waiting.findIndex(({ room }) => room === undefined || !taken.has(room))
+      : -1;
+    const [next] = index === -1 ? [] : waiting.splice(index, 1);
+    if (next === undefined) {
+      await Promise.race(running);
+      continue;
+    }
+    const { item, room } = next;
+    if (room !== undefined) taken.add(room);
+    const lane = work(item)
+      .catch((error: unknown) => {
+        errors.push(error);
+      })
+      .finally(() => {
         running.delete(lane);
         if (room !== undefined) taken.delete(room);
       });
-      running.add(lane);
-    }
-  } finally {
-    await Promise.allSettled(running);
+    running.add(lane);
   }
+  if (errors.length > 0) throw errors[0];
 }
