@@ -50,7 +50,8 @@ const clients: readonly Client[] = [
 ];
 
 const environment = (client: Client): Record<string, string> => ({
-  ...{ ...engine.clientEnv(), DOCKER_CONFIG: config },
+  ...engine.clientEnv(),
+  DOCKER_CONFIG: config,
   ...client.env,
 });
 

@@ -29,7 +29,8 @@ async function build(by: Builder, dockerfile: string, args: readonly string[] = 
   ] as const)
     await writeFile(path.join(folder, name), text);
   const env = {
-    ...{ ...engine.clientEnv(), DOCKER_CONFIG: config },
+    ...engine.clientEnv(),
+    DOCKER_CONFIG: config,
     ...(by === "classic" && { DOCKER_BUILDKIT: "0" }),
   };
   const progress = by === "classic" ? [] : ["--progress=plain"];

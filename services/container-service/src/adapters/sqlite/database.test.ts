@@ -7,6 +7,8 @@ import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
 import { createLogger } from "@gantry/logging";
+import { startingHealth } from "../../domain/health.ts";
+import { openContainerStore } from "./container-store.ts";
 import { type Database, openDatabase } from "./database.ts";
 
 describe("a flush that nobody waits for", () => {
@@ -72,6 +74,25 @@ describe("the ID of a new store", () => {
       assert.equal(`${String(row?.["value"])}\n`, beside);
     } finally {
       await database.close();
+      await rm(dir, { recursive: true });
+    }
+  });
+});
+
+describe("the health of a container that is gone", () => {
+  it("is not kept, when its last probe ends after its removal", async () => {
+    const dir = await mkdtemp(path.join(tmpdir(), "gantry-database-"));
+    const logger = createLogger({ service: "test", level: "error" });
+    try {
+      const database = await openDatabase(dir, logger);
+      const health = { ...startingHealth, runStartedNano: 1n, nextProbe: "probe" };
+      openContainerStore(database, logger).putHealth("gone", health, []);
+      await database.close();
+      const again = await openDatabase(dir, logger);
+      const rows = again.take("health");
+      await again.close();
+      assert.deepEqual(rows, []);
+    } finally {
       await rm(dir, { recursive: true });
     }
   });
