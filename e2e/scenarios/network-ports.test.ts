@@ -57,7 +57,7 @@ describe("a published port", () => {
     });
   }
 
-  it("without a number is the next one of its protocol and address", async () => {
+  it("without a number, or of a range, is the next one of its protocol and address", async () => {
     const next = async (...publish: readonly string[]): Promise<number[]> => {
       await sleeper("srv", ...publish.flatMap((each) => ["-p", each]));
       const lines = (await docker("port", "srv")).split("\n");
@@ -71,6 +71,8 @@ describe("a published port", () => {
     assert.deepEqual(await next("80"), [tcp + 1, tcp + 1]);
     assert.deepEqual(await next("127.0.0.1::80"), [first + 1]);
     assert.deepEqual(await next("80/udp"), [udp + 1, udp + 1]);
+    const ofRange = [18_380, 18_381, 18_382, 18_380];
+    for (const port of ofRange) assert.deepEqual(await next("127.0.0.1:18380-18382:80"), [port]);
   });
 
   it("without a number leaves alone what the same container asks for by number", async () => {

@@ -203,7 +203,7 @@ function hold(
   const { protocol } = wish.container;
   const addresses = boundAddresses(sides);
   if (addresses.length > 0) {
-    context.ports.hold(protocol, addresses, port, wish.hostPorts === undefined);
+    context.ports.hold(protocol, addresses, port, wish.hostPorts);
   }
   return sides.map((side) =>
     side.isRouted

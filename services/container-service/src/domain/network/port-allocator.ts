@@ -26,7 +26,7 @@ export class PortAllocator {
   readonly #reserved: ReadonlySet<number>;
   /** Addresses by `<family>/<protocol>/<port>`. */
   readonly #held = new Map<string, Set<bigint>>();
-  /** The ephemeral port that is tried first, by protocol and address. */
+  /** The port of a range that is tried first, by protocol, address and range. */
   readonly #next = new Map<string, number>();
 
   /** `reserved`: ports that the kernel keeps out of its range (ip_local_reserved_ports). */
@@ -35,7 +35,7 @@ export class PortAllocator {
     this.#reserved = reserved;
   }
 
-  /** Ports to try for a wish, in order: the range given, or all ephemeral ones after the last one given there. */
+  /** Ports to try for a wish, in order: those of the range, or all ephemeral ones, after the last one given there. */
   *candidates(
     protocol: Protocol,
     [address]: readonly Address[],
@@ -43,8 +43,8 @@ export class PortAllocator {
   ): Generator<number> {
     const range = wish ?? this.#ephemeral;
     const size = range.last - range.first + 1;
-    const next = address === undefined ? undefined : this.#next.get(turnKey(protocol, address));
-    const start = wish === undefined ? (next ?? range.first) : range.first;
+    const turn = address === undefined ? undefined : turnKey(protocol, address, range);
+    const start = (turn === undefined ? undefined : this.#next.get(turn)) ?? range.first;
     for (let i = 0; i < size; i++) {
       const port = range.first + ((start - range.first + i) % size);
       if (wish === undefined && this.#reserved.has(port)) continue;
@@ -64,13 +64,19 @@ export class PortAllocator {
     return this.holder(protocol, address, port) === undefined;
   }
 
-  /** Takes a port on several addresses. Errors: internal with Docker's text when one is taken. */
-  hold(protocol: Protocol, addresses: readonly Address[], port: number, ephemeral: boolean): void {
+  /** Takes a port on several addresses, for a wish. Errors: internal with Docker's text when one is taken. */
+  hold(
+    protocol: Protocol,
+    addresses: readonly Address[],
+    port: number,
+    wish: PortRange | undefined,
+  ): void {
     this.checkFree(protocol, addresses, port);
+    const range = wish ?? this.#ephemeral;
+    const next = port >= range.last ? range.first : port + 1;
     for (const address of addresses) {
       this.adopt({ protocol, address, port });
-      const next = port >= this.#ephemeral.last ? this.#ephemeral.first : port + 1;
-      if (ephemeral) this.#next.set(turnKey(protocol, address), next);
+      if (range.first !== range.last) this.#next.set(turnKey(protocol, address, range), next);
     }
   }
 
@@ -104,6 +110,6 @@ function key(protocol: Protocol, address: Address, port: number): string {
   return `${address.family}/${protocol}/${port}`;
 }
 
-function turnKey(protocol: Protocol, address: Address): string {
-  return `${protocol}/${formatAddress(address)}`;
+function turnKey(protocol: Protocol, address: Address, { first, last }: PortRange): string {
+  return `${protocol}/${formatAddress(address)}/${first}-${last}`;
 }
