@@ -35,6 +35,10 @@ await findDockerCli();
 await using folder = await openTempDir("gantry-vm-", "/var/tmp");
 const flags = [
   "--disable-warning=ExperimentalWarning",
+  // Node strips types by WebAssembly. V8's swapping of its quick code for better code, and the collecting of what was
+  // swapped, has ended a test file's process on QEMU's processors ("it->second.Size() > offset", a return address
+  // in no code). Nothing of that is what is tested here.
+  "--liftoff-only",
   "--test",
   "--test-concurrency=1",
   "--test-force-exit",
