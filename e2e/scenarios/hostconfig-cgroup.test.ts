@@ -274,3 +274,85 @@ describe("the kernel holds", () => {
     }
   });
 });
+
+describe("a limit that cannot be kept", () => {
+  const tooManyPids = ["--pids-limit", "99999999999"];
+  const refusedWrite =
+    /failed to write "99999999999": write \/sys\/fs\/cgroup\/.*pids\.max: invalid argument/;
+
+  const refusedStart = async (options: readonly string[], why: RegExp): Promise<void> => {
+    const { code, stderr } = await engine.tryDocker(["run", "--rm", ...options, "busybox"]);
+    assert.equal(code, 125);
+    assert.match(stderr, /: error setting cgroup config for procHooks process: /);
+    assert.match(stderr, why);
+    assert.equal(await engine.docker(["ps", "-aq", "-f", "status=created"]), "");
+  };
+  const refusedUpdate = async (
+    id: string,
+    options: readonly string[],
+    why: RegExp,
+  ): Promise<void> => {
+    const { code, stderr } = await engine.tryDocker(["update", ...options, id]);
+    assert.equal(code, 1);
+    const beginning = `Error response from daemon: Cannot update container ${id}: runc did not terminate successfully: exit status 1: `;
+    assert.ok(stderr.startsWith(beginning), stderr);
+    assert.match(stderr.slice(beginning.length), why);
+  };
+
+  it("fails the start in Docker's words", async () => {
+    await refusedStart(tooManyPids, refusedWrite);
+  });
+
+  it("fails the update in Docker's words, and the container has what it had", async () => {
+    const id = await engine.docker(["run", "-d", "--pids-limit", "50", "busybox", "sleep", "1000"]);
+    await refusedUpdate(id, tooManyPids, refusedWrite);
+    const limit = await engine.docker(["inspect", "-f", "{{.HostConfig.PidsLimit}}", id]);
+    assert.equal(limit, "50");
+    await engine.docker(["rm", "-f", id]);
+  });
+
+  if (unified) return boundsOfV2();
+
+  it("is told of where v1 would bound it without a word", async () => {
+    const id = await engine.docker(["run", "-d", "busybox", "sleep", "1000"]);
+    for (const [shares, why] of [
+      ["1", /the minimum allowed cpu-shares is 2/],
+      ["262145", /the maximum allowed cpu-shares is 262144/],
+    ] as const) {
+      await refusedUpdate(id, ["--cpu-shares", shares], why);
+      await refusedStart(["--cpu-shares", shares], why);
+    }
+    assert.equal(await engine.docker(["inspect", "-f", "{{.HostConfig.CpuShares}}", id]), "0");
+    await engine.docker(["rm", "-f", id]);
+  });
+
+  it("is told of with what is in use, where memory cannot be given back", async () => {
+    const fill = "dd if=/dev/zero of=/dev/shm/x bs=1M count=32 && echo full && sleep 1000";
+    const limits = ["-m", "64m", "--memory-swap", "128m"];
+    const id = await engine.docker(["run", "-d", ...limits, "busybox", "sh", "-c", fill]);
+    await eventually(async () => (await engine.docker(["logs", id])).includes("full"));
+    await refusedUpdate(
+      id,
+      ["-m", "6m", "--memory-swap", "12m"],
+      /unable to set memory limit to 6291456 \(current usage: \d{8}, peak usage: \d{8}\)/,
+    );
+    await engine.docker(["rm", "-f", id]);
+  });
+});
+
+/** v2 has weights, which shares of any size become. */
+function boundsOfV2(): void {
+  it("becomes the nearest that v2 has", async () => {
+    for (const [shares, weight] of [
+      ["1", "1"],
+      ["262145", "10000"],
+    ] as const) {
+      const options = ["--cpu-shares", shares];
+      const id = await engine.docker(["run", "-d", ...options, "busybox", "sleep", "1000"]);
+      const pid = await engine.docker(["inspect", "-f", "{{.State.Pid}}", id]);
+      const file = path.join(await cgroupOf(pid, "cpu"), "cpu.weight");
+      assert.equal((await readFile(file, "utf8")).trim(), weight);
+      await engine.docker(["rm", "-f", id]);
+    }
+  });
+}

@@ -48,8 +48,9 @@ bool ContainerStart::make_cgroups() {
     for (const auto& wanted : dir.writes) {
       error = write_cgroup_file(dir.path.c_str(), wanted.file.c_str(), wanted.value.c_str());
       if (error == 0 || wanted.optional) continue;
-      failure_.say("cgroup", -error, "write %s to %s/%s: %s", wanted.value.c_str(), dir.path.c_str(),
-                   wanted.file.c_str(), error_text(-error));
+      failure_.say("cgroup", -error,
+                   "error setting cgroup config for procHooks process: failed to write \"%s\": write %s/%s: %s",
+                   wanted.value.c_str(), dir.path.c_str(), wanted.file.c_str(), error_text(-error));
       return failure_.about(dir.path);
     }
   }

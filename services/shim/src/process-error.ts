@@ -49,6 +49,12 @@ export function toLaunchError(failed: StartFailed): EngineError {
     : internal(message, options);
 }
 
+/** A limit that is refused before there is a process. */
+export function limitRefused(problem: string): EngineError {
+  const message = `${startPrefix}error setting cgroup config for procHooks process: ${problem}`;
+  return internal(ended(message));
+}
+
 /** What the kernel said, as Node would have it; undefined when it was not asked. */
 function systemError({ errnoValue, step, subject }: StartFailed): Error | undefined {
   if (errnoValue <= 0) return undefined;

@@ -1,5 +1,5 @@
 /** Update of limits and restart policy, live where the container runs. */
-import { conflict, hasKind, invalidArgument } from "@gantry/errors";
+import { conflict, hasKind, internal, invalidArgument, isEngineError } from "@gantry/errors";
 import { buildLimits, limitedDevices } from "../domain/bundle/build-resources.ts";
 import { isLive } from "../domain/container-state.ts";
 import { exactJson } from "../domain/exact-json.ts";
@@ -127,13 +127,20 @@ function refuseMemory(
   }
 }
 
-/** Writes the limits to a cgroup that is there. A run that has just ended has none, as before the next start. */
+/**
+ * Writes the limits to a cgroup that is there. A run that has just ended has none, as before the next start.
+ * Errors: internal with Docker's text for a limit that the kernel refuses.
+ */
 async function applyLive(app: App, entry: Entry, resources: Resources | undefined): Promise<void> {
   if (resources === undefined || !isLive(entry.record.state)) return;
   const limits = buildLimits(resources, app.devices.blockDevices(limitedDevices(resources)));
   try {
     await app.shim.update({ id: entry.id, resourcesJson: Buffer.from(exactJson(limits)) });
   } catch (error) {
-    if (!hasKind(error, "not_found")) throw error;
+    if (hasKind(error, "not_found")) return;
+    if (!isEngineError(error) || error.kind !== "internal") throw error;
+    const ended = "runc did not terminate successfully: exit status 1";
+    const message = `Cannot update container ${entry.id}: ${ended}: ${error.message}`;
+    throw internal(message, { cause: error });
   }
 }

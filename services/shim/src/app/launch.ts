@@ -14,10 +14,11 @@ import {
   type Started,
 } from "@gantry/proto/shim";
 import { cgroupPathOf } from "../compile/cgroup-layout.ts";
+import { limitProblem } from "../compile/cgroup-writes.ts";
 import { compileLaunchPlan } from "../compile/launch-plan.ts";
 import type { LaunchPlanInit } from "../compile/plan-types.ts";
 import type { SeccompProgram, StartedProcess } from "../ports.ts";
-import { toLaunchError } from "../process-error.ts";
+import { limitRefused, toLaunchError } from "../process-error.ts";
 import {
   type Brain,
   type Container,
@@ -148,6 +149,8 @@ function compilePlan(
   seccomp: SeccompProgram | undefined,
   nonce: Uint8Array,
 ): LaunchPlanInit {
+  const problem = limitProblem(spec.linux?.resources ?? {}, brain.cgroups.layout);
+  if (problem !== undefined) throw limitRefused(problem);
   return compileLaunchPlan(spec, attempt.request, {
     layout: brain.cgroups.layout,
     cgroupParent: brain.cgroupParent,

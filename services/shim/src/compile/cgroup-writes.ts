@@ -103,9 +103,24 @@ function cpuV1(cpu: Cpu): CgroupWrite[] {
   ];
 }
 
+const fewestShares = 2;
+const mostShares = 262_144;
+
+/**
+ * Why a limit would not become what it says, though the kernel takes it; undefined when it would. v1 bounds shares
+ * without a word; runc compares what it wrote with what it reads.
+ */
+export function limitProblem({ cpu }: RuntimeResources, layout: CgroupLayout): string | undefined {
+  const shares = cpu?.shares ?? 0;
+  if (shares === 0 || controllerVersion(layout, "cpu") !== 1) return undefined;
+  if (shares < fewestShares) return `the minimum allowed cpu-shares is ${String(fewestShares)}`;
+  if (shares > mostShares) return `the maximum allowed cpu-shares is ${String(mostShares)}`;
+  return undefined;
+}
+
 /** Shares 2..262144 to weight 1..10000, as runc and systemd convert them. */
 export function weightOfShares(shares: number): number {
-  const bounded = Math.min(Math.max(shares, 2), 262_144);
+  const bounded = Math.min(Math.max(shares, fewestShares), mostShares);
   return 1 + Math.floor(((bounded - 2) * 9999) / 262_142);
 }
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { conflict, hasErrno, internal, invalidArgument } from "@gantry/errors";
+import { hasErrno, internal, invalidArgument } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
 import {
@@ -12,7 +12,7 @@ import {
   hierarchyPath,
   v1With,
 } from "../../compile/cgroup-layout.ts";
-import { type ControllerWrites, compileLimits } from "../../compile/cgroup-writes.ts";
+import { type ControllerWrites, compileLimits, limitProblem } from "../../compile/cgroup-writes.ts";
 import type { CgroupWrite } from "../../compile/plan-types.ts";
 import type { Cgroups } from "../../ports.ts";
 import { entryExpectation } from "./expect-entry.ts";
@@ -155,6 +155,8 @@ async function update(
   cgroupPath: string,
   resources: RuntimeResources,
 ): Promise<void> {
+  const problem = limitProblem(resources, layout);
+  if (problem !== undefined) throw internal(problem);
   const memory = v1With(layout, "memory");
   const memsw =
     memory === undefined
@@ -175,6 +177,7 @@ function folderOf(layout: CgroupLayout, limits: ControllerWrites, cgroupPath: st
   return hierarchyPath(hierarchy, cgroupPath);
 }
 
+/** Errors: internal in runc's words when the kernel refuses the value, invalid_argument when it has no such file. */
 async function applyWrite(
   folder: string,
   { file = "", value = "", optional }: CgroupWrite,
@@ -185,12 +188,25 @@ async function applyWrite(
       throw invalidArgument(`cannot set ${file}: the kernel has no such limit`);
   } catch (error) {
     if (optional === true) return;
-    const refused = `cannot set ${file} to ${value}`;
-    if (hasErrno(error, "EBUSY"))
-      throw conflict(`${refused}: device or resource busy`, { cause: error });
-    if (hasErrno(error, "EINVAL") || hasErrno(error, "ERANGE")) {
-      throw invalidArgument(`${refused}: invalid argument`, { cause: error });
-    }
-    throw error;
+    const why = await refusal(folder, file, value, error);
+    throw why === undefined ? error : internal(why, { cause: error });
   }
+}
+
+async function refusal(
+  folder: string,
+  file: string,
+  value: string,
+  error: unknown,
+): Promise<string | undefined> {
+  const failed = `failed to write "${value}": write ${folder}/${file}`;
+  if (hasErrno(error, "EINVAL")) return `${failed}: invalid argument`;
+  if (hasErrno(error, "ERANGE")) return `${failed}: numerical result out of range`;
+  if (!hasErrno(error, "EBUSY")) return undefined;
+  if (file !== "memory.limit_in_bytes") return `${failed}: device or resource busy`;
+  const read = async (name: string): Promise<string> =>
+    (await readText(folder, name))?.trim() ?? "unknown";
+  const usage = await read("memory.usage_in_bytes");
+  const peak = await read("memory.max_usage_in_bytes");
+  return `unable to set memory limit to ${value} (current usage: ${usage}, peak usage: ${peak})`;
 }
