@@ -290,6 +290,44 @@ describe("images with the CLI", () => {
     await docker("rmi", "committed:1");
   });
 
+  it("are told of by events when they are made of a container or of its files", async () => {
+    const moment = (): string => (Date.now() / 1000).toFixed(3);
+    await docker("run", "-d", "--name", "busy", "-l", "own=1", "busybox", "sleep", "600");
+    const archive = path.join(engine.root, "exported.tar");
+    await docker("export", "-o", archive, "busy");
+    const since = moment();
+    const ids = [
+      await docker("commit", "--change", "LABEL more=2", "busy", "library/told"),
+      await docker("commit", "--pause=false", "busy"),
+      await docker("import", "--change", "LABEL more=2", archive, "told:imported"),
+    ];
+    const told = await docker("events", "--since", since, "--until", moment());
+    const [first, second, third] = ids as [string, string, string];
+    const commit = (image: string, reference: string): string =>
+      `container commit (comment=, image=busybox, imageID=${image}, imageRef=${reference}, name=busy, own=1)`;
+    const busy = await docker("inspect", "-f", "{{.Id}}", "busy");
+    assert.deepEqual(
+      told.split("\n").map((line) => line.replace(/^\S+ (\S+ \S+) \S+ /, "$1 ")),
+      [
+        "container pause (image=busybox, name=busy, own=1)",
+        `image create (more=2, name=${first}, own=1)`,
+        "image tag (more=2, name=told:latest, own=1)",
+        commit(first, "told:latest"),
+        "container unpause (image=busybox, name=busy, own=1)",
+        `image create (name=${second}, own=1)`,
+        commit(second, ""),
+        "image tag (more=2, name=told:imported)",
+        `image import (more=2, name=${third})`,
+      ],
+    );
+    assert.deepEqual(
+      new Set(told.split("\n").map((line) => line.split(" ")[3])),
+      new Set([busy, ...ids]),
+    );
+    await docker("rm", "-f", "busy");
+    await docker("rmi", ...ids);
+  });
+
   it("take the room on disk that docker system df tells", async () => {
     const format = '{{if eq .Type "Images"}}{{.Size}}{{end}}';
     assert.match(await docker("system", "df", "--format", format), /\d/);

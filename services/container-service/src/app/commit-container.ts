@@ -1,6 +1,6 @@
 /** Commit: an image of a container's changes. */
 import { conflict, hasKind, invalidArgument } from "@gantry/errors";
-import { isTag, parseReference } from "@gantry/oci";
+import { familiarName, isTag, parseReference } from "@gantry/oci";
 import { mergeImageConfig, parseImageConfig } from "../domain/image-config.ts";
 import { imageConfigJson } from "../domain/image-config-json.ts";
 import type { ContainerConfig } from "../domain/nouns.ts";
@@ -36,9 +36,8 @@ export async function commitContainer(
   if (status === "removing") {
     throw conflict(`You cannot commit container ${entry.id} which is being removed`);
   }
-  await using frozen = options.pause ? await freeze(app, entry) : undefined;
+  await using _frozen = options.pause ? await freeze(app, entry) : undefined;
   const imageId = await readFiles(app, reference, () => commit(app, entry, options, signal));
-  await frozen?.[Symbol.asyncDispose]();
   const attributes = {
     comment: options.comment,
     imageID: imageId,
@@ -86,31 +85,40 @@ function configOf(own: ContainerConfig, over: ContainerConfig | undefined): Cont
   return { ...over, ...mergeImageConfig(over, below) };
 }
 
+/** The name as Docker shows it. */
 function imageReference({ repository, tag }: CommitOptions): string {
   if (repository === "") return "";
-  return `${repository}:${tag === "" ? "latest" : tag}`;
+  const reference = parseReference(repository);
+  return familiarName({ ...reference, tag: tag === "" ? (reference.tag ?? "latest") : tag });
 }
 
-/** Freezes a container that runs, without telling anybody. Thaws once, whatever happens. One that ends is still enough. */
+/**
+ * Freezes a container that runs: events tell of it, its state does not. One that ends is still enough.
+ */
 async function freeze(app: App, entry: Entry): Promise<AsyncDisposable | undefined> {
-  if (entry.record.state.status !== "running") return undefined;
-  await unlessEnded(app.shim.pause({ id: entry.id }));
-  let thawed = false;
+  const tell = (action: "pause" | "unpause"): void => {
+    app.store.append([containerEvent(entry.record, action)]);
+  };
+  const isFrozen =
+    entry.record.state.status === "running" &&
+    (await didBeforeEnd(app.shim.pause({ id: entry.id })));
+  if (!isFrozen) return undefined;
+  tell("pause");
   return {
     async [Symbol.asyncDispose]() {
-      if (thawed) return;
-      thawed = true;
-      if (entry.record.state.status === "running") {
-        await unlessEnded(app.shim.resume({ id: entry.id }));
-      }
+      if (entry.record.state.status !== "running") return;
+      if (await didBeforeEnd(app.shim.resume({ id: entry.id }))) tell("unpause");
     },
   };
 }
 
-async function unlessEnded(work: Promise<unknown>): Promise<void> {
+/** False when the container has ended. */
+async function didBeforeEnd(work: Promise<unknown>): Promise<boolean> {
   try {
     await work;
+    return true;
   } catch (error) {
     if (!hasKind(error, "conflict")) throw error;
+    return false;
   }
 }

@@ -8,7 +8,7 @@ import {
   sha256Digest,
 } from "@gantry/oci";
 import type { Hold } from "./holds.ts";
-import { recordImage } from "./record-image.ts";
+import { eventAttributes, recordImage, tellOfNames } from "./record-image.ts";
 import type { Store } from "./store.ts";
 
 /** Writes a small blob and its row, held. */
@@ -33,11 +33,11 @@ export interface NewImage {
   readonly name: Reference | undefined;
   /** What it was made of, or empty. */
   readonly parent: Digest | "";
-  /** What happened, for the event. */
+  /** What happened, for the event: a created image is told of before its name, an imported one after it. */
   readonly action: "import" | "create";
 }
 
-/** Writes config, manifest, record, name and event. Returns the image ID. */
+/** Writes config, manifest, record, name and events. Returns the image ID. */
 export async function putImage(store: Store, hold: Hold, image: NewImage): Promise<Digest> {
   const config = await putBlob(
     store,
@@ -57,17 +57,20 @@ export async function putImage(store: Store, hold: Hold, image: NewImage): Promi
     Buffer.from(JSON.stringify(manifest)),
     mediaTypes.ociManifest,
   );
-  const names = image.name === undefined ? [] : [canonicalName(image.name)];
-  store.metadata.change((change) => {
-    recordImage(store, change, target, names, image.parent);
-    change.event({
-      type: "image",
-      action: image.action,
-      actorId: target.digest,
-      attributes: { name: target.digest },
-    });
-  });
+  const names = image.name === undefined ? [] : [image.name];
   store.catalog.forget(target.digest);
+  // The events tell of labels.
+  await store.catalog.view(target.digest);
+  store.metadata.change((change) => {
+    recordImage(store, change, target, names.map(canonicalName), image.parent);
+    const tellOfImage = (): void => {
+      const attributes = eventAttributes(store, target.digest, target.digest);
+      change.event({ type: "image", action: image.action, actorId: target.digest, attributes });
+    };
+    if (image.action === "create") tellOfImage();
+    tellOfNames(store, change, target.digest, names);
+    if (image.action === "import") tellOfImage();
+  });
   await store.metadata.flush();
   return target.digest;
 }

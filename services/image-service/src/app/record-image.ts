@@ -1,5 +1,5 @@
 /** Writes an image and names of it, in a transaction of the caller. */
-import type { Descriptor, Digest } from "@gantry/oci";
+import { type Descriptor, type Digest, familiarName, type Reference } from "@gantry/oci";
 import type { MetadataChange } from "../ports/metadata.ts";
 import type { Store } from "./store.ts";
 
@@ -42,4 +42,17 @@ export function eventAttributes(
   const view = store.catalog.cached(image);
   const labels = view?.manifests.find(({ config }) => config !== undefined)?.config?.config?.Labels;
   return { ...labels, name };
+}
+
+/** Events of names that an image gets. */
+export function tellOfNames(
+  store: Store,
+  change: MetadataChange,
+  image: Digest,
+  names: readonly Reference[],
+): void {
+  for (const name of names) {
+    const attributes = eventAttributes(store, image, familiarName(name));
+    change.event({ type: "image", action: "tag", actorId: image, attributes });
+  }
 }

@@ -3,14 +3,13 @@ import { notFound } from "@gantry/errors";
 import {
   canonicalName,
   type Descriptor,
-  familiarName,
   parseReference,
   type Reference,
   repositoryOf,
 } from "@gantry/oci";
 import { referencedBlobs } from "../domain/image-view.ts";
 import { releaseLease } from "./leases.ts";
-import { eventAttributes, recordImage } from "./record-image.ts";
+import { eventAttributes, recordImage, tellOfNames } from "./record-image.ts";
 import type { Store } from "./store.ts";
 import { newName } from "./tag-image.ts";
 
@@ -42,14 +41,7 @@ export async function storeImage(
       actorId: target.digest,
       attributes: eventAttributes(store, target.digest, target.digest),
     });
-    for (const reference of references) {
-      change.event({
-        type: "image",
-        action: "tag",
-        actorId: target.digest,
-        attributes: eventAttributes(store, target.digest, familiarName(reference)),
-      });
-    }
+    tellOfNames(store, change, target.digest, references);
   });
   await store.metadata.flush();
   if (leaseOwner !== "") releaseLease(store, leaseOwner);

@@ -3,7 +3,6 @@ import { invalidArgument, notFound } from "@gantry/errors";
 import {
   canonicalName,
   type Digest,
-  familiarName,
   maxManifestBytes,
   mediaTypes,
   parseImageConfig,
@@ -13,7 +12,7 @@ import {
 } from "@gantry/oci";
 import type { MetadataChange } from "../ports/metadata.ts";
 import type { Hold } from "./holds.ts";
-import { eventAttributes, recordImage } from "./record-image.ts";
+import { recordImage, tellOfNames } from "./record-image.ts";
 import type { Store } from "./store.ts";
 import { newName } from "./tag-image.ts";
 
@@ -115,9 +114,6 @@ async function nameImage(
   const target = { digest: named, mediaType: image.mediaType, size: image.sizeBytes };
   store.metadata.change((change) => {
     recordImage(store, change, target, references.map(canonicalName));
-    for (const reference of references) {
-      const attributes = eventAttributes(store, named, familiarName(reference));
-      change.event({ type: "image", action: "tag", actorId: named, attributes });
-    }
+    tellOfNames(store, change, named, references);
   });
 }

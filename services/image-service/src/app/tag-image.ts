@@ -2,7 +2,6 @@
 import { hasKind, invalidArgument, notFound } from "@gantry/errors";
 import {
   canonicalName,
-  familiarName,
   familiarRepository,
   isTag,
   parseReference,
@@ -10,7 +9,7 @@ import {
 } from "@gantry/oci";
 import type { ImageRecord } from "../domain/records.ts";
 import { findImage } from "./find-image.ts";
-import { eventAttributes, recordImage } from "./record-image.ts";
+import { recordImage, tellOfNames } from "./record-image.ts";
 import type { Store } from "./store.ts";
 
 /** A new name out of Docker's two parameters. Throws invalid_argument with Docker's words. */
@@ -48,12 +47,7 @@ export async function tagImage(
   const { digest, mediaType, sizeBytes } = found;
   store.metadata.change((change) => {
     recordImage(store, change, { digest, mediaType, size: sizeBytes }, [canonicalName(name)]);
-    change.event({
-      type: "image",
-      action: "tag",
-      actorId: digest,
-      attributes: eventAttributes(store, digest, familiarName(name)),
-    });
+    tellOfNames(store, change, digest, [name]);
   });
   await store.metadata.flush();
 }
