@@ -45,6 +45,7 @@ describe("versions", () => {
     const old = await get("/v1.11/version");
     assert.equal(old.status, 400);
     assert.equal(old.headers["content-type"], "text/plain; charset=utf-8");
+    assert.equal(old.headers["x-content-type-options"], "nosniff");
     assert.equal(
       old.body,
       "client version 1.11 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n",

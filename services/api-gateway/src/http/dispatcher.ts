@@ -9,7 +9,7 @@ import { ApiCall, type Takeover } from "./api-call.ts";
 import { ApiRequest } from "./api-request.ts";
 import { BodyTooLargeError } from "./decode/body.ts";
 import { type ErrorAnswer, errorAnswer, messageBody } from "./error-answer.ts";
-import { commonHeaders, versionHeaders } from "./headers.ts";
+import { commonHeaders, plainVersionHeaders, versionHeaders } from "./headers.ts";
 import { discardRest } from "./lingering.ts";
 import { writeRawError } from "./raw-answer.ts";
 import { takenBody } from "./raw-body.ts";
@@ -113,7 +113,7 @@ export class Dispatcher {
       throw invalidArgument(`${route.method} ${route.path} requires minimum API version ${needed}`);
     } catch (error) {
       const plain = versionText !== undefined && wantsPlainErrors(versionText);
-      fail(errorAnswer(error, plain), versionHeaders);
+      fail(errorAnswer(error, plain), plain ? plainVersionHeaders : versionHeaders);
       return undefined;
     }
   }

@@ -14,6 +14,13 @@ export const versionHeaders: readonly string[] = [
   serverName,
 ];
 
+/** On a rejected version whose clients understand plain text only: what Go's text errors have. */
+export const plainVersionHeaders: readonly string[] = [
+  ...versionHeaders,
+  "X-Content-Type-Options",
+  "nosniff",
+];
+
 /** As a flat list of names and values, the form that writeHead takes without a copy. */
 export const commonHeaders: readonly string[] = [
   "Api-Version",
