@@ -218,4 +218,52 @@ describe("names", () => {
       new RegExp(`^${await addressOf("db", "bridge")}\tstore [0-9a-f]{12} db$`, "m"),
     );
   });
+
+  it("in a hosts file stand beside what is written there in the container, whatever comes, goes and is killed", async () => {
+    await docker("network", "create", "harbour");
+    await sleeper("db");
+    await sleeper("app", "--link", "db:store", "--add-host", "far:192.0.2.9");
+    await docker("run", "-d", "--name", "host", "--network", "host", "busybox", "sleep", "1000");
+    const hosts = (of: string): Promise<string> => docker("exec", of, "cat", "/etc/hosts");
+    const hostsOfHost = await hosts("host");
+    const id = (await docker("inspect", "-f", "{{.Id}}", "app")).slice(0, 12);
+    const dbId = (await docker("inspect", "-f", "{{.Id}}", "db")).slice(0, 12);
+    await docker("exec", "app", "sh", "-c", "printf '10.0.0.1 mine\\xff' >> /etc/hosts");
+    const bridge = await addressOf("app", "bridge");
+    const mine = "10.0.0.1 mine\ufffd";
+    const expected = async (...more: readonly string[]): Promise<string> =>
+      [
+        "192.0.2.9\tfar",
+        `${await addressOf("db", "bridge")}\tstore ${dbId} db`,
+        `${bridge}\t${id}`,
+        mine,
+        ...more,
+      ].join("\n");
+    const holds = async (...more: readonly string[]): Promise<void> => {
+      const all = await hosts("app");
+      assert.equal(all.slice(all.indexOf("192.")), await expected(...more));
+    };
+    await holds();
+    await docker("network", "connect", "harbour", "app");
+    const inHarbour = `${await addressOf("app", "harbour")}\t${id}`;
+    await holds(inHarbour);
+    await bed.engine.kill9("container-service");
+    await bed.engine.ready();
+    await docker("network", "disconnect", "harbour", "app");
+    await holds();
+    // Its address is another container's when it comes back.
+    const address = await addressOf("db", "bridge");
+    await docker("stop", "-t", "0", "db");
+    await sleeper("other");
+    assert.equal(await addressOf("other", "bridge"), address);
+    await docker("start", "db");
+    assert.notEqual(await addressOf("db", "bridge"), address);
+    await untilPasses(() => holds());
+    await docker("exec", "app", "sh", "-c", ": > /etc/hosts");
+    await docker("network", "connect", "harbour", "app");
+    assert.equal(await hosts("app"), inHarbour);
+    assert.equal(await hosts("host"), hostsOfHost);
+    await docker("restart", "-t", "0", "app");
+    assert.doesNotMatch(await hosts("app"), /mine/);
+  });
 });

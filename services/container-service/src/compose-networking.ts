@@ -1,6 +1,7 @@
 /** Puts networks together from their parts: for main, and for tests with a kernel of their own. */
 import { randomBytes } from "node:crypto";
 import { nowNano } from "@gantry/events";
+import { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { Kernel } from "@gantry/native";
 import { NftForeignFirewall } from "./adapters/network/foreign-firewall.ts";
@@ -70,6 +71,7 @@ export async function createNetworking(parts: NetworkingParts): Promise<BridgeNe
     udpFlows: new UdpFlows(),
     links,
     files: new DiskNetworkFiles(parts.folders),
+    hostsEdits: new Turns(),
     names: new NameKeeper({
       registry,
       directory: parts.directory,

@@ -206,8 +206,15 @@ export interface NetworkFileStore {
   paths(containerId: string): { resolvConf: string; hosts: string; hostname: string };
   /** Writes all, in place (they are bind mounted). Waits for no disk. */
   write(containerId: string, files: NetworkFiles): Promise<void>;
-  /** Replaces the hosts file in place; nothing happens when the container has none. */
-  rewriteHosts(containerId: string, text: string): Promise<void>;
+  /**
+   * Replaces lines of the hosts file in place. Nothing happens when the container has none, or one that somebody in
+   * the container has made larger than a hosts file is.
+   */
+  editHosts(
+    containerId: string,
+    before: readonly string[],
+    after: readonly string[],
+  ): Promise<void>;
   /**
    * Replaces the resolv.conf in place, unless somebody in the container has changed it: its text has to have
    * this digest still. Resolves whether it was replaced.

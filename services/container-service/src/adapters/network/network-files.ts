@@ -2,7 +2,7 @@
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { hasErrno } from "@gantry/errors";
 import { overwriteFile } from "@gantry/fs";
-import { textDigest } from "../../domain/network/container-files.ts";
+import { editHosts, textDigest } from "../../domain/network/container-files.ts";
 import type { HostFiles, NetworkFileStore, NetworkFiles } from "../../ports/network-host.ts";
 import type { ContainerFolders } from "../../ports/networking.ts";
 
@@ -12,6 +12,8 @@ const hostFile = "/etc/resolv.conf";
 const resolvedFile = "/run/systemd/resolve/resolv.conf";
 /** A resolv.conf that somebody in the container made larger than this is not read. */
 const maxResolvConfBytes = 64 * 1024;
+/** The same of a hosts file, in which programs block a hundred thousand names. */
+const maxHostsBytes = 8 * 1024 * 1024;
 
 export class DiskNetworkFiles implements NetworkFileStore {
   readonly #folders: ContainerFolders;
@@ -40,29 +42,23 @@ export class DiskNetworkFiles implements NetworkFileStore {
     ]);
   }
 
-  async rewriteHosts(containerId: string, text: string): Promise<void> {
-    const file = await openToRewrite(this.paths(containerId).hosts);
-    if (file === undefined) return;
-    try {
-      await replace(file, text);
-    } finally {
-      await file.close();
-    }
+  async editHosts(
+    containerId: string,
+    before: readonly string[],
+    after: readonly string[],
+  ): Promise<void> {
+    await rewrite(this.paths(containerId).hosts, maxHostsBytes, (content) => {
+      // Whatever others wrote stays, byte by byte.
+      const text = content.toString("latin1");
+      const edited = editHosts(text, before.map(bytesOf), after.map(bytesOf));
+      return edited === text ? undefined : Buffer.from(edited, "latin1");
+    });
   }
 
   async rewriteResolvConf(containerId: string, digest: string, text: string): Promise<boolean> {
-    const file = await openToRewrite(this.paths(containerId).resolvConf);
-    if (file === undefined) return false;
-    try {
-      const { size } = await file.stat();
-      if (size > maxResolvConfBytes) return false;
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
-      if (textDigest(buffer.subarray(0, bytesRead)) !== digest) return false;
-      await replace(file, text);
-      return true;
-    } finally {
-      await file.close();
-    }
+    return await rewrite(this.paths(containerId).resolvConf, maxResolvConfBytes, (content) =>
+      textDigest(content) === digest ? Buffer.from(text) : undefined,
+    );
   }
 
   async host(): Promise<HostFiles> {
@@ -80,7 +76,39 @@ export class DiskNetworkFiles implements NetworkFileStore {
   }
 }
 
-/** Never made anew: the container sees this very inode. Undefined when there is none. */
+/** UTF-8 as a text of one character a byte. */
+function bytesOf(line: string): string {
+  return Buffer.from(line).toString("latin1");
+}
+
+/**
+ * Writes what `edit` makes of a file of at most `maxBytes`. Never made anew: the container sees this very inode.
+ * Resolves whether it was written.
+ */
+async function rewrite(
+  path: string,
+  maxBytes: number,
+  edit: (content: Buffer) => Buffer | undefined,
+): Promise<boolean> {
+  const file = await openToRewrite(path);
+  if (file === undefined) return false;
+  try {
+    const { size } = await file.stat();
+    if (size > maxBytes) return false;
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
+    const edited = edit(buffer.subarray(0, bytesRead));
+    if (edited === undefined) return false;
+    for (let at = 0; at < edited.length; ) {
+      at += (await file.write(edited, at, edited.length - at, at)).bytesWritten;
+    }
+    await file.truncate(edited.length);
+    return true;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Undefined when there is none. */
 async function openToRewrite(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, "r+");
@@ -88,11 +116,6 @@ async function openToRewrite(path: string): Promise<FileHandle | undefined> {
     if (hasErrno(error, "ENOENT")) return undefined;
     throw error;
   }
-}
-
-async function replace(file: FileHandle, text: string): Promise<void> {
-  const { bytesWritten } = await file.write(text, 0);
-  await file.truncate(bytesWritten);
 }
 
 async function readOrEmpty(file: string): Promise<string> {

@@ -5,6 +5,7 @@ import {
   directResolver,
   type HostResolver,
   type HostsEntry,
+  hostsLines,
   internalResolver,
   ndotsOf,
   overrideResolver,
@@ -38,6 +39,8 @@ export interface OwnTexts {
   readonly files: NetworkFiles;
   /** Settings of its name server; undefined when it asks other servers itself. */
   readonly names: NameSettings | undefined;
+  /** Lines of the hosts file that follow networks and links; undefined when none do. */
+  readonly hostsLines: readonly string[] | undefined;
 }
 
 /** Errors: internal (linked container not running). */
@@ -47,12 +50,14 @@ export async function ownTexts(
   networks: ContainerNetworks,
 ): Promise<OwnTexts> {
   const { resolvConf, names } = await resolverTexts(context, container, networks);
+  const entries = hostsEntries(context, container, networks);
+  const withIpv6 = hasLoopbackIpv6(container);
   const files = {
     resolvConf,
-    hosts: hostsText(context, container, networks),
+    hosts: renderHosts(entries, withIpv6),
     hostname: `${hostnameOf(container)}\n`,
   };
-  return { files, names };
+  return { files, names, hostsLines: hostsLines(entries, withIpv6) };
 }
 
 /** The resolv.conf of a container, and the settings of the name server that it names. */
@@ -116,18 +121,26 @@ function resolverWish(context: NetworkContext, container: NetworkedContainer): R
   };
 }
 
-/** The hosts file: extra hosts, links of the default bridge, then the container itself. */
-export function hostsText(
+/** The lines of the hosts file that follow networks and links. Errors: internal (linked container not running). */
+export function wantedHostsLines(
   context: NetworkContext,
   container: NetworkedContainer,
   networks: ContainerNetworks,
-): string {
-  const entries = [
+): string[] {
+  return hostsLines(hostsEntries(context, container, networks), hasLoopbackIpv6(container));
+}
+
+/** Extra hosts, links of the default bridge, then the container itself. */
+function hostsEntries(
+  context: NetworkContext,
+  container: NetworkedContainer,
+  networks: ContainerNetworks,
+): HostsEntry[] {
+  return [
     ...extraHosts(context, container, networks.endpoints),
     ...linkedEntries(context, container, networks),
     ...networks.endpoints.flatMap((endpoint) => ownEntries(container, endpoint.live)),
   ];
-  return renderHosts(entries, hasLoopbackIpv6(container));
 }
 
 /** Sysctls can leave a container without IPv6. */

@@ -1,4 +1,5 @@
 /** What the use cases of networks share. */
+import type { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import type { PortAllocator } from "../../domain/network/port-allocator.ts";
 import type { SubnetPool } from "../../domain/network/subnet-choice.ts";
@@ -56,6 +57,8 @@ export interface NetworkContext {
   readonly udpFlows: UdpFlows;
   readonly links: HostLinks;
   readonly files: NetworkFileStore;
+  /** One work on a container's hosts file after the other, by container ID. */
+  readonly hostsEdits: Turns;
   readonly names: NameKeeper;
   readonly store: MetadataStore;
   readonly directory: ContainerDirectory;

@@ -1,11 +1,12 @@
 /** Tells those who may know a container by name when it comes, goes or is renamed. */
+import { isDeepStrictEqual } from "node:util";
 import { hasKind } from "@gantry/errors";
 import type { ContainerNetworks } from "../../domain/network/records.ts";
-import { hostsText } from "./container-texts.ts";
+import { wantedHostsLines } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { hasNames } from "./name-tables.ts";
 
-/** Name servers of its networks are told; on the default bridge hosts files are rewritten, in the background. */
+/** Name servers of its networks are told; on the default bridge hosts files are edited, in the background. */
 export function refreshNeighbours(context: NetworkContext, changed: ContainerNetworks): void {
   for (const endpoint of changed.endpoints) {
     const network = context.registry.networkOf(endpoint);
@@ -28,18 +29,39 @@ function hasLinks(context: NetworkContext, containerId: string): boolean {
   return (context.directory.byId(containerId)?.hostConfig.links?.values ?? []).length > 0;
 }
 
-/** Rewrites one running container's hosts file in the background. */
+/** Brings one running container's hosts file up to date in the background. */
 export function refreshHosts(context: NetworkContext, containerId: string): void {
-  const container = context.directory.byId(containerId);
-  const networks = context.registry.container(containerId);
-  if (container === undefined || networks?.started !== true) return;
-  let text: string;
+  inBackground(context, "edit hosts", editHostsFile(context, containerId));
+}
+
+/** What is no longer so in a running container's hosts file is made true; what others wrote there stays. */
+export async function editHostsFile(context: NetworkContext, containerId: string): Promise<void> {
+  await context.hostsEdits.take(containerId, async () => {
+    const networks = context.registry.container(containerId);
+    const before = networks?.hostsLines;
+    if (networks?.started !== true || before === undefined) return;
+    const after = wantedLines(context, networks);
+    if (after === undefined || isDeepStrictEqual(before, after)) return;
+    await context.files.editHosts(containerId, before, after);
+    const latest = context.registry.container(containerId);
+    if (latest?.hostsLines !== before) return;
+    const change = context.registry.putContainer({ ...latest, hostsLines: after });
+    // Lost in a crash it is found again: an edit that has been made changes nothing.
+    inBackground(context, "keep hosts lines", context.store.commit([change], []));
+  });
+}
+
+function wantedLines(
+  context: NetworkContext,
+  networks: ContainerNetworks,
+): readonly string[] | undefined {
+  const container = context.directory.byId(networks.containerId);
+  if (container === undefined) return undefined;
   try {
-    text = hostsText(context, container, networks);
+    return wantedHostsLines(context, container, networks);
   } catch (error) {
     // Whom it links to has stopped: the last known address stays, as with Docker.
-    if (hasKind(error, "internal") || hasKind(error, "not_found")) return;
+    if (hasKind(error, "internal") || hasKind(error, "not_found")) return undefined;
     throw error;
   }
-  inBackground(context, "rewrite hosts", context.files.rewriteHosts(containerId, text));
 }

@@ -75,11 +75,22 @@ async function prepareOwn(
     networks = { ...networks, published, exposed: shownPorts(container, placed) };
     const texts: OwnTexts =
       kind === "host"
-        ? { files: await hostModeFiles(context, container), names: undefined }
+        ? {
+            files: await hostModeFiles(context, container),
+            names: undefined,
+            hostsLines: undefined,
+          }
         : await ownTexts(context, container, networks);
-    const resolvConfDigest = textDigest(texts.files.resolvConf);
-    const change = context.registry.putContainer({ ...networks, resolvConfDigest });
-    await context.files.write(container.id, texts.files);
+    const { hostsLines: _, ...rest } = networks;
+    networks = {
+      ...rest,
+      resolvConfDigest: textDigest(texts.files.resolvConf),
+      ...(texts.hostsLines && { hostsLines: texts.hostsLines }),
+    };
+    const change = context.registry.putContainer(networks);
+    await context.hostsEdits.take(container.id, () =>
+      context.files.write(container.id, texts.files),
+    );
     signal.throwIfAborted();
     inBackground(context, "keep endpoints", context.store.commit([change], []));
     const names =

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import {
   askedServers,
   directResolver,
+  editHosts,
   internalResolver,
   overrideResolver,
   parseResolvConf,
@@ -128,5 +129,35 @@ describe("hosts", () => {
       { address: "172.17.0.2", names: ["h"] },
     ];
     assert.equal(renderHosts(entries, false), "127.0.0.1\tlocalhost\n172.17.0.2\th\n");
+  });
+
+  it("keeps what somebody else wrote while lines of ours come, change and go", () => {
+    const others = ["127.0.0.1\tlocalhost", "10.0.0.1 mine # 172.17.0.2\th", "", "\tx\ty"];
+    const text = [...others.slice(0, 2), "172.17.0.2\th", "1.1.1.1\tx", ...others.slice(2)];
+    const edit = (before: readonly string[], after: readonly string[]): string[] =>
+      editHosts(`${text.join("\n")}\n`, before, after).split("\n");
+    assert.deepEqual(edit(["172.17.0.2\th"], ["172.17.0.2\th", "172.18.0.2\th"]), [
+      ...text,
+      "172.18.0.2\th",
+      "",
+    ]);
+    assert.deepEqual(edit(["172.17.0.2\th", "1.1.1.1\tx"], ["1.1.1.1\tx", "172.17.0.9\th"]), [
+      ...others.slice(0, 2),
+      "172.17.0.9\th",
+      "1.1.1.1\tx",
+      ...others.slice(2),
+      "",
+    ]);
+    assert.deepEqual(edit(["172.17.0.2\th", "1.1.1.1\tx"], []), [...others, ""]);
+  });
+
+  it("is the same when the same edit comes again, and when others took our lines out", () => {
+    const edit = (text: string): string => editHosts(text, ["1.1.1.1\ta"], ["2.2.2.2\tb"]);
+    const once = edit("9.9.9.9 last line without end");
+    assert.equal(once, "9.9.9.9 last line without end\n2.2.2.2\tb\n");
+    assert.equal(edit(once), once);
+    assert.equal(edit(""), "2.2.2.2\tb\n");
+    assert.equal(editHosts("1.1.1.1\ta\n", ["1.1.1.1\ta"], []), "");
+    assert.equal(editHosts("no end", ["1.1.1.1\ta"], []), "no end");
   });
 });

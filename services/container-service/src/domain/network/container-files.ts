@@ -11,9 +11,43 @@ export interface HostsEntry {
 /** The hosts file of a container; without IPv6 no address of it is there. */
 export function renderHosts(entries: readonly HostsEntry[], withIpv6: boolean): string {
   const fixed = ["127.0.0.1\tlocalhost", ...(withIpv6 ? ipv6Lines : [])];
+  return `${[...fixed, ...hostsLines(entries, withIpv6)].join("\n")}\n`;
+}
+
+/** The lines of a container's hosts file that follow its networks and links. */
+export function hostsLines(entries: readonly HostsEntry[], withIpv6: boolean): string[] {
   const shown = withIpv6 ? entries : entries.filter(({ address }) => isIP(address) !== 6);
-  const lines = shown.map(({ address, names }) => `${address}\t${names.join(" ")}`);
-  return `${[...fixed, ...lines].join("\n")}\n`;
+  return shown.map(({ address, names }) => `${address}\t${names.join(" ")}`);
+}
+
+/**
+ * A hosts file in which those of our lines that have changed are other ones; what somebody in the container has
+ * written stays. A line with the same names takes the place of the old one, as in dockerd; another one comes last.
+ * @param before our lines as they were written
+ */
+export function editHosts(
+  text: string,
+  before: readonly string[],
+  after: readonly string[],
+): string {
+  const lines = text.split("\n");
+  const isWhole = lines.at(-1) === "";
+  if (isWhole) lines.pop();
+  const coming = after.filter((line) => !before.includes(line));
+  for (const old of before.filter((line) => !after.includes(line))) {
+    const at = lines.indexOf(old);
+    if (at === -1) continue;
+    const twin = coming.findIndex((line) => namesOf(line) === namesOf(old));
+    lines.splice(at, 1, ...(twin === -1 ? [] : coming.splice(twin, 1)));
+  }
+  const missing = coming.filter((line) => !lines.includes(line));
+  const edited = [...lines, ...missing];
+  const ending = edited.length > 0 && (isWhole || missing.length > 0) ? "\n" : "";
+  return `${edited.join("\n")}${ending}`;
+}
+
+function namesOf(line: string): string {
+  return line.slice(line.indexOf("\t"));
 }
 
 const ipv6Lines: readonly string[] = [

@@ -163,6 +163,8 @@ export interface ContainerNetworks {
   readonly published: readonly PublishedPort[];
   /** Digest of the resolv.conf that was written for this run. */
   readonly resolvConfDigest?: string;
+  /** Lines of the hosts file that were written for this run's networks and links; absent: the file is left alone. */
+  readonly hostsLines?: readonly string[];
   /** Ports shown in inspect that are not published. */
   readonly exposed: readonly string[];
 }
