@@ -10,6 +10,7 @@ namespace {
 constexpr uint64_t kMaxExtensionSize = 1 << 20;    // of one PAX header or long name, as in Go
 constexpr size_t kMaxSparseRuns = 1 << 20;         // 16 MiB of memory
 constexpr uint64_t kMaxFileSize = INT64_MAX;
+constexpr int64_t kMaxTime = 9'223'372'036;         // seconds: Go's clock of nanoseconds ends in the year 2262
 constexpr uint32_t kNoId = UINT32_MAX;             // "leave as it is" to chown(2): never a real id
 
 [[noreturn]] void bad(std::string_view what) { fail("tar", "", std::string("read tar: ").append(what)); }
@@ -30,7 +31,7 @@ bool to_entry_type(char flag, std::string_view name, EntryType& out) {
       // Before ustar a directory was a file whose name ends in a slash.
       out = name.ends_with('/') ? EntryType::kDirectory : EntryType::kRegular;
       return true;
-    case '0': case '7': case 'S': out = EntryType::kRegular; return true;
+    case '0': case 'S': out = EntryType::kRegular; return true;
     case '1': out = EntryType::kHardlink; return true;
     case '2': out = EntryType::kSymlink; return true;
     case '3': out = EntryType::kCharDevice; return true;
@@ -143,7 +144,7 @@ void TarReader::parse_header(Block header) {
   entry_.link_name = header_text(header, 157, 100);
   char flag = static_cast<char>(header[156]);
   if (!to_entry_type(flag, entry_.name, entry_.type))
-    fail("tar", entry_.name, "read tar: unsupported entry type of " + entry_.name);
+    fail("tar", entry_.name, "unhandled tar header type " + std::to_string(static_cast<unsigned char>(flag)));
   entry_.mode = static_cast<uint32_t>(header_number(header, 100, 8, "mode")) & 07777;
   entry_.uid = checked_id(header_number(header, 108, 8, "uid"), "uid");
   entry_.gid = checked_id(header_number(header, 116, 8, "gid"), "gid");
@@ -166,6 +167,8 @@ void TarReader::merge_pax(PaxRecords& pax) {
   if (pax.uid) entry_.uid = checked_id(static_cast<int64_t>(*pax.uid), "uid");
   if (pax.gid) entry_.gid = checked_id(static_cast<int64_t>(*pax.gid), "gid");
   if (pax.mtime) entry_.mtime = *pax.mtime;
+  // As dockerd and containerd bound it.
+  if (entry_.mtime.seconds < 0 || entry_.mtime.seconds > kMaxTime) entry_.mtime = Timestamp();
   entry_.xattrs = std::move(pax.xattrs);
   if (entry_.type != EntryType::kRegular) return;
   if (pax.size) {
