@@ -1,5 +1,5 @@
 /** The whole build, step by step; a step whose inputs have not changed is skipped. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { bundle, bundledPrograms, bundlePaths } from "./bundle.ts";
 import { mustRun, runCommand } from "./command.ts";
 import { makeHelloWorldArchive } from "./hello-world.ts";
@@ -139,5 +139,7 @@ export async function buildForTests(options: { readonly deep?: boolean } = {}): 
   await buildAll();
   await runIfStale(attackPrograms);
   if (await hasFuzzer()) await runIfStale(fuzzTargets);
-  await runIfStale(options.deep === true ? sanitizedPrograms : sanitizedShim);
+  // Tests take what programs there are: those that a deep run has made must not be older than the source.
+  const hasAll = sanitizedPrograms.outputs.every((file) => existsSync(inRoot(file)));
+  await runIfStale(options.deep === true || hasAll ? sanitizedPrograms : sanitizedShim);
 }
