@@ -49,6 +49,44 @@ describe("a kill of container-service", () => {
     await docker("rm", "-f", "up");
   });
 
+  it("changes nothing that inspect shows and containers see, in whatever mode they are", async () => {
+    await docker("network", "create", "--ipv6", "quay");
+    await docker("network", "create", "--internal", "dock");
+    const modes: Record<string, readonly string[]> = {
+      plain: ["-p", "127.0.0.1::80"],
+      named: [
+        "--network",
+        "quay",
+        "--network-alias",
+        "al",
+        "-p",
+        "127.0.0.1::80/udp",
+        "--dns",
+        "9.9.9.9",
+      ],
+      linked: ["--link", "plain:other", "--add-host", "far:192.0.2.9"],
+      guest: ["--network", "container:plain"],
+      ofHost: ["--network", "host"],
+      ofNone: ["--network", "none"],
+    };
+    for (const [name, options] of Object.entries(modes)) await sleeper(name, ...options);
+    await docker("network", "connect", "--alias", "late", "dock", "named");
+    const files = ["/etc/hosts", "/etc/resolv.conf", "/etc/hostname", "/proc/net/route"];
+    const look = async (): Promise<Record<string, unknown>> => {
+      const seen: Record<string, unknown> = {};
+      for (const name of Object.keys(modes)) {
+        seen[name] = JSON.parse(await docker("inspect", name));
+        seen[`${name}: files`] = await docker("exec", name, "cat", ...files);
+      }
+      for (const network of ["bridge", "quay", "dock"])
+        seen[network] = JSON.parse(await docker("network", "inspect", network));
+      return seen;
+    };
+    const before = await look();
+    await kill9();
+    assert.deepEqual(await look(), before);
+  });
+
   it("in the middle of many connects and disconnects leaves what inspect shows, and no more", async () => {
     const names = Array.from({ length: 8 }, (_, index) => `ship${String(index)}`);
     await docker("network", "create", "one");

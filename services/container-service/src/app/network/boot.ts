@@ -225,7 +225,9 @@ export async function reconcileNetworks(
   for (const networks of context.registry.containers()) {
     const pid = pids.get(networks.containerId);
     if (pid === undefined) releaseNetworks(context, networks.containerId);
-    else context.registry.putContainer({ ...networks, pid, started: true });
+    // Who shares another one's network holds nothing.
+    else if (parseMode(networks.mode).kind !== "container")
+      context.registry.putContainer({ ...networks, pid, started: true });
     if (!known.has(networks.containerId)) {
       await context.store.commit([context.registry.removeContainer(networks.containerId)], []);
     }
