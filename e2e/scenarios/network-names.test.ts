@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { mustRun } from "@gantry/testkit/run";
 import { untilPasses } from "@gantry/testkit/until-passes";
 import { useNetworkBed } from "../src/network-bed.ts";
 
@@ -265,5 +266,29 @@ describe("names", () => {
     assert.equal(await hosts("host"), hostsOfHost);
     await docker("restart", "-t", "0", "app");
     assert.doesNotMatch(await hosts("app"), /mine/);
+  });
+
+  it("in a hosts file that cannot be written fail no connect, and come with the next", async () => {
+    await docker("network", "create", "harbour");
+    await docker("network", "create", "quay");
+    await sleeper("app");
+    const id = await docker("inspect", "-f", "{{.Id}}", "app");
+    const file = await docker("inspect", "-f", "{{.HostsPath}}", "app");
+    const before = readFileSync(file, "utf8");
+    // As a privileged container can make it.
+    await mustRun(["chattr", "+i", file]);
+    try {
+      await docker("network", "connect", "harbour", "app");
+      assert.equal(readFileSync(file, "utf8"), before);
+    } finally {
+      await mustRun(["chattr", "-i", file]);
+    }
+    await docker("network", "connect", "quay", "app");
+    const own = async (network: string): Promise<string> =>
+      `${await addressOf("app", network)}\t${id.slice(0, 12)}\n`;
+    assert.equal(
+      readFileSync(file, "utf8"),
+      `${before}${await own("harbour")}${await own("quay")}`,
+    );
   });
 });

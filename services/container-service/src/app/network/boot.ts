@@ -238,7 +238,7 @@ export async function reconcileNetworks(
   if (lost.length > 0) context.logger.error({ ports: lost }, "published ports are held by others");
   await context.rules.change(published.flatMap(redirectOf), []);
   for (const { container } of live) {
-    refreshHosts(context, container.id);
+    void refreshHosts(context, container.id);
     await renewNames(context, container);
     const wasUnsettled = await removeUnsettled(context, container.id);
     if (hadStrays || wasUnsettled) await settleAgain(context, container.id);

@@ -128,7 +128,7 @@ export class BridgeNetworking implements Networking {
     const renamed = { ...networks, name };
     const change = this.#context.registry.putContainer(renamed);
     inBackground(this.#context, "keep endpoints", this.#context.store.commit([change], []));
-    refreshHosts(this.#context, containerId);
+    void refreshHosts(this.#context, containerId);
     refreshNeighbours(this.#context, renamed);
   }
 

@@ -20,7 +20,7 @@ function refreshLinkers(context: NetworkContext, bridgeId: string, changedId: st
   for (const { container } of context.registry.liveMembers(bridgeId)) {
     const { containerId } = container;
     if (containerId !== changedId && hasLinks(context, containerId)) {
-      refreshHosts(context, containerId);
+      void refreshHosts(context, containerId);
     }
   }
 }
@@ -29,13 +29,22 @@ function hasLinks(context: NetworkContext, containerId: string): boolean {
   return (context.directory.byId(containerId)?.hostConfig.links?.values ?? []).length > 0;
 }
 
-/** Brings one running container's hosts file up to date in the background. */
-export function refreshHosts(context: NetworkContext, containerId: string): void {
-  inBackground(context, "edit hosts", editHostsFile(context, containerId));
+/**
+ * What is no longer so in a running container's hosts file is made true; what others wrote there stays. A file that
+ * cannot be written is logged: the container's networks are what they are.
+ */
+export async function refreshHosts(context: NetworkContext, containerId: string): Promise<void> {
+  try {
+    await editHosts(context, containerId);
+  } catch (error) {
+    context.logger.error(
+      { err: error, container: containerId },
+      "hosts file not brought up to date",
+    );
+  }
 }
 
-/** What is no longer so in a running container's hosts file is made true; what others wrote there stays. */
-export async function editHostsFile(context: NetworkContext, containerId: string): Promise<void> {
+async function editHosts(context: NetworkContext, containerId: string): Promise<void> {
   await context.hostsEdits.take(containerId, async () => {
     const networks = context.registry.container(containerId);
     const before = networks?.hostsLines;

@@ -15,7 +15,7 @@ import {
   type GatewayChoice,
   type PlacedEndpoint,
 } from "./endpoint-plan.ts";
-import { editHostsFile, refreshNeighbours } from "./neighbours.ts";
+import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
 import { publishContainer, shownPorts } from "./publish-container.ts";
 import { unpublishPorts } from "./publish-ports.ts";
 
@@ -56,7 +56,7 @@ export async function settle(
   }
   next = await renewResolver(context, container, next);
   await keep(context, next, events);
-  await editHostsFile(context, container.id);
+  await refreshHosts(context, container.id);
   refreshNeighbours(context, next);
 }
 
