@@ -210,6 +210,30 @@ describe("networks of the stock CLI", () => {
     assert.ok((await docker("exec", "both", "ip", "route")).startsWith(`default via ${other} `));
   });
 
+  it("leave a default route alone that a program has changed, until another network is to have it", async () => {
+    await docker("network", "create", "abc");
+    await docker("network", "create", "xyz");
+    await sleeper("vpn", "--network", "abc", "--cap-add", "NET_ADMIN");
+    const ip = (...args: readonly string[]): Promise<string> =>
+      docker("exec", "vpn", "ip", ...args);
+    const gateway = await addressOf("vpn", "abc", "Gateway");
+    const tunnel = gateway.replace(/\d+$/, "200");
+    await ip("route", "replace", "default", "via", tunnel);
+    await docker("network", "connect", "xyz", "vpn");
+    assert.match(await ip("route"), new RegExp(`^default via ${tunnel} `));
+    await docker("network", "disconnect", "xyz", "vpn");
+    assert.match(await ip("route"), new RegExp(`^default via ${tunnel} `));
+    await docker("network", "connect", "--gw-priority", "1", "xyz", "vpn");
+    const other = await addressOf("vpn", "xyz", "Gateway");
+    assert.match(await ip("route"), new RegExp(`^default via ${other} `));
+    await docker("network", "disconnect", "xyz", "vpn");
+    assert.match(await ip("route"), new RegExp(`^default via ${gateway} `));
+    // Without the link that it leads over a container can be connected, too.
+    await ip("link", "del", "eth0");
+    await docker("network", "connect", "xyz", "vpn");
+    assert.match(await ip("-o", "-4", "addr"), new RegExp(` ${await addressOf("vpn", "xyz")}/`));
+  });
+
   it("take the default routes from a network of both families before its name counts, and names, too", async () => {
     await docker("network", "create", "abc");
     await docker("network", "create", "--ipv6", "--subnet", "fd00:e2e:9::/64", "xyz");

@@ -257,8 +257,12 @@ export interface NetworkKernel {
    * decide about their next packets. Resolves to their number.
    */
   forgetUdpFlows(ports: readonly number[]): Promise<number>;
-  /** Replaces the default routes of a process's network namespace. */
-  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
+  /** Replaces the default routes of a process's network namespace; those of a family that is undefined stay. */
+  setDefaultRoutes(
+    pid: number,
+    ipv4: DefaultRoute | undefined,
+    ipv6: DefaultRoute | undefined,
+  ): Promise<void>;
 }
 
 /** One committed nftables transaction. */

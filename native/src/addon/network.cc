@@ -1,5 +1,7 @@
 #include "addon/network.h"
 
+#include <optional>
+
 #include "addon/convert.h"
 #include "addon/worker.h"
 #include "kernel/conntrack.h"
@@ -151,8 +153,10 @@ Napi::Value detach_interface_js(const Napi::CallbackInfo& info) {
   });
 }
 
-DefaultRoute to_default_route(const Napi::Object& way) {
-  return {
+std::optional<DefaultRoute> to_default_route(const Napi::Value& value) {
+  if (value.IsUndefined()) return {};
+  const auto way = value.As<Napi::Object>();
+  return DefaultRoute{
       .gateway = way.Get("gateway").As<Napi::String>().Utf8Value(),
       .link = way.Get("link").As<Napi::String>().Utf8Value(),
   };
@@ -160,8 +164,7 @@ DefaultRoute to_default_route(const Napi::Object& way) {
 
 Napi::Value set_default_routes_js(const Napi::CallbackInfo& info) {
   return start_void(info.Env(), [pid = info[0].As<Napi::Number>().Int32Value(),
-                                 ipv4 = to_default_route(info[1].As<Napi::Object>()),
-                                 ipv6 = to_default_route(info[2].As<Napi::Object>())] {
+                                 ipv4 = to_default_route(info[1]), ipv6 = to_default_route(info[2])] {
     set_default_routes(pid, ipv4, ipv6);
   });
 }

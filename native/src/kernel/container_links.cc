@@ -275,12 +275,12 @@ void detach_interface(int pid, const std::string& name, const std::string& host_
   delete_ours(netns.get(), name, host_name);
 }
 
-void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6) {
+void set_default_routes(int pid, const std::optional<DefaultRoute>& ipv4, const std::optional<DefaultRoute>& ipv6) {
   const UniqueFd netns = open_namespace(pid, kRoutes);
   in_namespace(netns.get(), kRoutes, [&] {
     RtSocket socket;
-    set_default_route(socket, AF_INET, ipv4);
-    set_default_route(socket, AF_INET6, ipv6);
+    if (ipv4) set_default_route(socket, AF_INET, *ipv4);
+    if (ipv6) set_default_route(socket, AF_INET6, *ipv6);
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,7 +57,7 @@ void attach_interface(int pid, const ContainerInterface& interface);
 // `host_name`: of the host's end, or empty. No error when there is no such interface; one of that name that a program
 // of the container made stays.
 void detach_interface(int pid, const std::string& name, const std::string& host_name);
-// Replaces the default routes of both families.
-void set_default_routes(int pid, const DefaultRoute& ipv4, const DefaultRoute& ipv6);
+// Replaces the default routes of the families that are given.
+void set_default_routes(int pid, const std::optional<DefaultRoute>& ipv4, const std::optional<DefaultRoute>& ipv6);
 
 }  // namespace gantry

@@ -88,8 +88,15 @@ export interface HostLinks {
    * either is not there.
    */
   detach(pid: number, made: MadeInterface): Promise<void>;
-  /** Replaces the default routes of a running process's network namespace; no error when that has gone. */
-  setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void>;
+  /**
+   * Replaces the default routes of a running process's network namespace; those of a family that is undefined stay. No
+   * error when the namespace has gone.
+   */
+  setDefaultRoutes(
+    pid: number,
+    ipv4: DefaultRoute | undefined,
+    ipv6: DefaultRoute | undefined,
+  ): Promise<void>;
 }
 
 /** Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere. */

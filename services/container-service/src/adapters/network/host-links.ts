@@ -191,7 +191,11 @@ export class KernelHostLinks implements HostLinks {
     await whileThere(pid, this.#kernel.detachInterface(pid, interfaceName, hostName));
   }
 
-  async setDefaultRoutes(pid: number, ipv4: DefaultRoute, ipv6: DefaultRoute): Promise<void> {
+  async setDefaultRoutes(
+    pid: number,
+    ipv4: DefaultRoute | undefined,
+    ipv6: DefaultRoute | undefined,
+  ): Promise<void> {
     await whileThere(pid, this.#kernel.setDefaultRoutes(pid, ipv4, ipv6));
   }
 }

@@ -280,7 +280,10 @@ async function settleAgain(context: NetworkContext, id: string): Promise<void> {
   if (networks === undefined || parseMode(networks.mode).kind !== "network") return;
   const placed = placedOf(context, networks.endpoints);
   try {
-    await settle(context, context.directory.find(id), networks, placed, []);
+    await settle(context, context.directory.find(id), networks, placed, {
+      before: undefined,
+      events: [],
+    });
   } catch (error) {
     // It may be ending just now; the others are to be served all the same.
     context.logger.error({ err: error, container: id }, "routes and ports were not set anew");

@@ -186,7 +186,8 @@ async function connectRunning(
       ...networks,
       endpoints: [...others, added.endpoint],
     };
-    await settle(context, container, next, placed, [connectEvent(container.id, added)]);
+    const events = [connectEvent(container.id, added)];
+    await settle(context, container, next, placed, { before: placedOf(context, others), events });
   } catch (error) {
     if (!wasReleased(context, container.id, network.id)) {
       context.registry.giveBackAddresses(network.id, added.endpoint.live);
@@ -220,9 +221,10 @@ async function takeBack(
   }
   const left = { ...networks, published: now.published };
   const placed = placedOf(context, left.endpoints);
+  const before = placedOf(context, now.endpoints);
   context.registry.putContainer(left);
   try {
-    await settle(context, container, left, placed, []);
+    await settle(context, container, left, placed, { before, events: [] });
   } catch (error) {
     // What the disk refuses was never written.
     context.logger.error({ err: error, container: container.id }, "a connect was not taken back");
@@ -289,7 +291,9 @@ async function disconnect(
     actorId: network.id,
     attributes: { container: container.id, name: network.name, type: network.driver },
   };
-  await settle(context, container, next, placedOf(context, left), [event]);
+  const before = placedOf(context, networks.endpoints);
+  const placed = placedOf(context, left);
+  await settle(context, container, next, placed, { before, events: [event] });
   refreshNeighbours(context, { ...networks, endpoints: [endpoint] });
 }
 

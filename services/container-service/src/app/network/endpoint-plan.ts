@@ -283,6 +283,30 @@ export function defaultWays(
   };
 }
 
+/** The default routes that are others with another set of endpoints; undefined: the same. */
+export function changedWays(
+  before: readonly PlacedEndpoint[],
+  after: readonly PlacedEndpoint[],
+): { readonly ipv4: DefaultRoute | undefined; readonly ipv6: DefaultRoute | undefined } {
+  const [old, next] = [waysOf(before), waysOf(after)];
+  const changed = (family: "ipv4" | "ipv6"): DefaultRoute | undefined => {
+    const isSame =
+      old[family].owner === next[family].owner && old[family].link === next[family].link;
+    return isSame ? undefined : next[family];
+  };
+  return { ipv4: changed("ipv4"), ipv6: changed("ipv6") };
+}
+
+/** The default routes, with the endpoint of the gateway. */
+function waysOf(placed: readonly PlacedEndpoint[]) {
+  const gateways = chooseGateways(placed);
+  const { ipv4, ipv6 } = defaultWays(placed, gateways);
+  return {
+    ipv4: { ...ipv4, owner: gateways.ipv4?.endpoint.live.endpointId },
+    ipv6: { ...ipv6, owner: gateways.ipv6?.endpoint.live.endpointId },
+  };
+}
+
 function isRoutedAbove(network: NetworkRecord): boolean {
   return !network.internal && isRoutedByParent(network.driver, network);
 }

@@ -10,6 +10,7 @@ import type { FoundContainer } from "../../ports/networking.ts";
 import { resolverTexts } from "./container-texts.ts";
 import type { NetworkContext } from "./context.ts";
 import {
+  changedWays,
   chooseGateways,
   defaultWays,
   type GatewayChoice,
@@ -32,17 +33,26 @@ export function placedOf(
   });
 }
 
-/** Default routes, published ports, names and records follow the endpoints. */
+/**
+ * Default routes, published ports, names and records follow the endpoints.
+ * @param before endpoints that the default routes follow by now: where they stay the same, what a program of the
+ * container has made of them stays, too. Undefined: nobody knows, and they are set anew
+ */
 export async function settle(
   context: NetworkContext,
   container: FoundContainer,
   networks: ContainerNetworks,
   placed: readonly PlacedEndpoint[],
-  events: readonly NewEvent[],
+  {
+    before,
+    events,
+  }: { before: readonly PlacedEndpoint[] | undefined; events: readonly NewEvent[] },
 ): Promise<void> {
   const gateways = chooseGateways(placed);
-  const { ipv4, ipv6 } = defaultWays(placed, gateways);
-  await context.links.setDefaultRoutes(container.pid, ipv4, ipv6);
+  const { ipv4, ipv6 } =
+    before === undefined ? defaultWays(placed, gateways) : changedWays(before, placed);
+  if (ipv4 !== undefined || ipv6 !== undefined)
+    await context.links.setDefaultRoutes(container.pid, ipv4, ipv6);
   let next = networks;
   if (!leadToGateways(networks, gateways)) {
     unpublishPorts(context, networks.published);
