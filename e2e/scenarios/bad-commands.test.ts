@@ -1,7 +1,9 @@
 /** Commands of the CLI that can't be done: Docker's text and exit code, and nothing left behind. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdir, rm } from "node:fs/promises";
 import net from "node:net";
+import path from "node:path";
 import { describe, it } from "node:test";
 import { eventually } from "@gantry/testkit/eventually";
 import { useRefusalBed } from "../src/refusal-bed.ts";
@@ -139,6 +141,27 @@ describe("docker run with", () => {
   });
 });
 
+describe("a start again that fails", () => {
+  it("leaves the code of the last run, unless that went well or the command is at fault", async () => {
+    const name = "again";
+    const folder = path.join(bed.engine.root, "source");
+    const ended = async (script: string): Promise<string> => {
+      await mkdir(folder, { recursive: true });
+      const mount = ["--mount", `type=bind,src=${folder},dst=/m`];
+      await bed.engine.tryDocker(["run", "--name", name, ...mount, "busybox", "sh", "-c", script]);
+      if (!script.includes("rm")) await rm(folder, { recursive: true });
+      assert.equal((await bed.engine.tryDocker(["start", name])).code, 1);
+      const format = "{{.State.Status}} {{.State.ExitCode}}";
+      const shown = await bed.engine.docker(["inspect", "-f", format, name]);
+      await bed.engine.docker(["rm", name]);
+      return shown;
+    };
+    assert.equal(await ended("exit 7"), "exited 7");
+    assert.equal(await ended("exit 0"), "exited 128");
+    assert.equal(await ended("rm -rf /bin; exit 7"), "exited 127");
+  });
+});
+
 describe("docker exec", () => {
   it("with a user that the container does not have is refused before anything runs", async () => {
     const name = "exec-user";
@@ -155,6 +178,20 @@ describe("docker exec", () => {
       }
     }
     assert.equal(await bed.engine.docker(["exec", "-u", "7:8", name, "id", "-u"]), "7");
+    await bed.engine.docker(["rm", "-f", name]);
+  });
+
+  it("with a relative working directory fails in Docker's words, and leaves code 128", async () => {
+    const name = "exec-relative";
+    await bed.engine.docker(["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    const said = "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown";
+    const streamed = await bed.engine.tryDocker(["exec", "-w", "etc", name, "pwd"]);
+    assert.deepEqual([streamed.code, streamed.stdout], [128, `${said}\r\n`]);
+    const detached = await bed.engine.tryDocker(["exec", "-d", "-w", "etc", name, "pwd"]);
+    assert.deepEqual(
+      [detached.code, detached.stderr],
+      [1, `Error response from daemon: ${said}\n`],
+    );
     await bed.engine.docker(["rm", "-f", name]);
   });
 

@@ -95,6 +95,7 @@ bool Becoming::directory_failed(int error) {
 
 bool Becoming::enter_directory() {
   const char* path = plan_.cwd.empty() ? "/" : plan_.cwd.c_str();
+  if (path[0] != '/') return failure_.say("cwd", EINVAL, "Cwd must be an absolute path");
   // Magic links are refused on the way, so /proc/self/fd/N leads nowhere.
   const int opened = context_.make_cwd && !enter_as_user_ ? make_directory_in_root(context_.root, path)
                                                           : open_in_root(context_.root, path, O_PATH | O_DIRECTORY);

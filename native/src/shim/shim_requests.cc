@@ -37,10 +37,18 @@ const char* message_end(std::string_view message) {
                "and is the expected type";
 }
 
+// A plan that runc would refuse before there is a process.
+bool is_refused_plan(const Failure& failure) { return std::string_view(failure.step) == "cwd"; }
+
 // Docker's code for an exec that could not start.
 int exec_failure_code(const Failure& failure) {
   const int code = failure.exit_code();
-  return code == 128 ? 126 : code;
+  return code == 128 && !is_refused_plan(failure) ? 126 : code;
+}
+
+std::string exec_failure_text(const Failure& failure) {
+  const char* const where = is_refused_plan(failure) ? "" : "unable to start container process: ";
+  return std::string("OCI runtime exec failed: exec failed: ") + where + failure.message + message_end(failure.message);
 }
 
 }  // namespace
@@ -219,9 +227,7 @@ void Shim::exec_failed(Exec& exec, const Failure& failure) {
     bury_exec(exec);
     return;
   }
-  exec.stdio().print(1, ending ? "container " + id_ + " is not running\r\n"
-                               : std::string("OCI runtime exec failed: exec failed: unable to start container process: ") +
-                                     failure.message + message_end(failure.message) + "\r\n");
+  exec.stdio().print(1, (ending ? "container " + id_ + " is not running" : exec_failure_text(failure)) + "\r\n");
   exec_ended(exec, {code, 0}, failure.message);
 }
 

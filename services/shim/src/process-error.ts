@@ -7,7 +7,7 @@ import type { Error as ProcessFailure, StartFailed } from "@gantry/proto/shim";
 const startPrefix =
   "failed to create task for container: failed to create shim task: OCI runtime create failed: " +
   "runc create failed: unable to start container process: error during container init: ";
-const execPrefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+const execPrefix = "OCI runtime exec failed: exec failed: ";
 
 function isUsersFault(exitCode: number): boolean {
   return exitCode === 126 || exitCode === 127;
@@ -18,6 +18,9 @@ const userStep = "user";
 
 /** The step of an interface on a parent, which dockerd makes before there is a runtime. */
 const portStep = "port";
+
+/** The step of a working directory that runc would refuse before there is a process. */
+const cwdStep = "cwd";
 
 /** What dockerd adds where a path is no directory, which is mostly a file bound on one. */
 const directoryHint =
@@ -62,11 +65,21 @@ function systemError({ errnoValue, step, subject }: StartFailed): Error | undefi
   return Object.assign(new Error(`${step} ${subject}: ${code}`), { code });
 }
 
+function execMessage({ step, message }: ProcessFailure): string {
+  switch (step) {
+    case userStep:
+      return message;
+    case cwdStep:
+      return ended(`${execPrefix}${message}`);
+    default:
+      return ended(`${execPrefix}unable to start container process: ${message}`);
+  }
+}
+
 /** A refused request. */
 export function toEngineErrorOf(failure: ProcessFailure): EngineError {
   if (failure.exitCode !== 0) {
-    const message =
-      failure.step === userStep ? failure.message : ended(`${execPrefix}${failure.message}`);
+    const message = execMessage(failure);
     const details = { exitCode: failure.exitCode };
     return isUsersFault(failure.exitCode)
       ? invalidArgument(message, { details })

@@ -11,7 +11,7 @@ import {
 } from "@gantry/errors";
 import type { LaunchResponse } from "@gantry/proto/shim";
 import type { ContainerRecord } from "../domain/container-record.ts";
-import type { Run } from "../domain/container-state.ts";
+import type { Run, State } from "../domain/container-state.ts";
 import { validateEnv } from "../domain/validate/validate-config.ts";
 import {
   type App,
@@ -172,6 +172,13 @@ export function runOf(launched: LaunchResponse, bootId: string): Run {
   };
 }
 
+/** Docker's code: what says that the command is at fault, else that of the last run, unless that went well. */
+function failedCode(state: State, { details }: EngineError): number {
+  const { exitCode } = details;
+  if (exitCode === 126 || exitCode === 127) return exitCode;
+  return (state.status === "starting" && state.past.exitCode) || failedStartCode;
+}
+
 /** Gives everything back and says in the state what went wrong. Returns the error for the caller. */
 async function failStart(app: App, entry: Entry, error: unknown): Promise<EngineError> {
   const failure = toEngineError(error);
@@ -182,7 +189,7 @@ async function failStart(app: App, entry: Entry, error: unknown): Promise<Engine
     const lost = { type: "launch-lost", error: failure.message } as const;
     await advanceSurely(app, entry, lost, events, { restartCount: restartCount - 1 });
   } else {
-    const exitCode = failure.details.exitCode ?? failedStartCode;
+    const exitCode = failedCode(state, failure);
     const failed = { type: "launch-failed", error: failure.message, exitCode } as const;
     await advanceSurely(app, entry, failed, events);
   }

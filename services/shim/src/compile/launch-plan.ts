@@ -37,6 +37,8 @@ export function compileLaunchPlan(
 ): LaunchPlanInit {
   const linux = spec.linux ?? {};
   if (spec.process === undefined) throw invalidArgument("process is missing in config.json");
+  if (!spec.process.cwd.startsWith("/"))
+    throw invalidArgument(`working directory ${spec.process.cwd} must be absolute`);
   const cgroupPath = cgroupPathOf(linux.cgroupsPath, context.cgroupParent, request.id);
   const mounts = compileMounts(spec.mounts, {
     layout: context.layout,

@@ -20,8 +20,6 @@ export interface ProcessContext {
 export function compileProcess(process: RuntimeProcess, context: ProcessContext): ProcessPlan {
   const args = process.args ?? [];
   if (args.length === 0) throw invalidArgument("process has no arguments");
-  if (!process.cwd.startsWith("/"))
-    throw invalidArgument(`working directory ${process.cwd} must be absolute`);
   refuseNul(process);
   return {
     args: [...args],
