@@ -10,7 +10,6 @@ namespace {
 constexpr uint64_t kMaxExtensionSize = 1 << 20;    // of one PAX header or long name, as in Go
 constexpr size_t kMaxSparseRuns = 1 << 20;         // 16 MiB of memory
 constexpr uint64_t kMaxFileSize = INT64_MAX;
-constexpr int64_t kMaxTime = 9'223'372'036;         // seconds: Go's clock of nanoseconds ends in the year 2262
 constexpr uint32_t kNoId = UINT32_MAX;             // "leave as it is" to chown(2): never a real id
 
 [[noreturn]] void bad(std::string_view what) { fail("tar", "", std::string("read tar: ").append(what)); }
@@ -167,8 +166,6 @@ void TarReader::merge_pax(PaxRecords& pax) {
   if (pax.uid) entry_.uid = checked_id(static_cast<int64_t>(*pax.uid), "uid");
   if (pax.gid) entry_.gid = checked_id(static_cast<int64_t>(*pax.gid), "gid");
   if (pax.mtime) entry_.mtime = *pax.mtime;
-  // As dockerd and containerd bound it.
-  if (entry_.mtime.seconds < 0 || entry_.mtime.seconds > kMaxTime) entry_.mtime = Timestamp();
   entry_.xattrs = std::move(pax.xattrs);
   if (entry_.type != EntryType::kRegular) return;
   if (pax.size) {
