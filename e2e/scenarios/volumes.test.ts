@@ -1,10 +1,11 @@
 /** Volumes as users ask for them, through the stock CLI and the API. */
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { eventually } from "@gantry/testkit/eventually";
 import { mountsBelow } from "@gantry/testkit/leaks";
+import { mustRun } from "@gantry/testkit/run";
 import type { Answer } from "../src/http.ts";
 import { ask, messageOf } from "../src/http.ts";
 import { imageWithData, useVolumeBed } from "../src/volume-bed.ts";
@@ -123,6 +124,38 @@ describe("the volume endpoints", () => {
 });
 
 describe("the local driver's options", () => {
+  it("refuse to remove what the host has mounted over, and prune the others", async () => {
+    for (const name of ["over", "spare"]) await docker("volume", "create", name);
+    const files = await docker("volume", "inspect", "-f", "{{.Mountpoint}}", "over");
+    await mustRun(["mount", "-t", "tmpfs", "tmpfs", files]);
+    try {
+      await writeFile(path.join(files, "precious"), "");
+      const refused = await bed.engine.tryDocker(["volume", "rm", "-f", "over"]);
+      assert.equal(
+        refused.stderr,
+        `Error response from daemon: remove over: error removing volume path '${files}': unlinkat ${files}: device or resource busy\n`,
+      );
+      assert.match(await docker("volume", "prune", "-af"), /^Deleted Volumes:\nspare\n/);
+      assert.deepEqual(await volumes(), ["over"]);
+      assert.equal(await run("-v", "over:/v", "busybox", "ls", "/v"), "precious");
+    } finally {
+      await mustRun(["umount", files]);
+    }
+    await docker("volume", "rm", "over");
+  });
+  it("start nothing over a volume whose folder is gone: its disk may only not be mounted", async () => {
+    await docker("volume", "create", "lost");
+    const files = await docker("volume", "inspect", "-f", "{{.Mountpoint}}", "lost");
+    const [folder, away] = [path.dirname(files), path.join(bed.engine.root, "away")];
+    await rename(folder, away);
+    const why = `error evaluating symlinks from mount source "${files}": lstat ${folder}: no such file or directory`;
+    const refused = await bed.engine.tryDocker(["run", "--name", "on", "-v", "lost:/v", "busybox"]);
+    assert.deepEqual([refused.code, refused.stderr.includes(`${why}\n`)], [127, true]);
+    await rename(away, folder);
+    await docker("start", "on");
+    await docker("rm", "-f", "on");
+    await docker("volume", "rm", "lost");
+  });
   it("mount a file system for as long as a container uses it", async () => {
     await docker(
       ...["volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs"],

@@ -1,6 +1,6 @@
 /**  (root is needed). */
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { MemoryStore } from "./memory-store.ts";
@@ -67,6 +67,18 @@ describe("volumes", () => {
     bed.volumes = bed.create();
     await bed.volumes.open();
     assert.ok(existsSync(path.join(bed.volumes.inspect("named").mountpoint, "new")));
+  });
+
+  it("whose removal a crash cut short are as they were", async () => {
+    await bed.volumes.create({ name: "kept", driver: "", options: {}, labels: {} });
+    const folder = path.join(bed.dir, "volumes/kept");
+    writeFileSync(path.join(folder, "_data/mine"), "");
+    renameSync(path.join(folder, "_data"), path.join(folder, "_removed"));
+    bed.volumes = bed.create();
+    await bed.volumes.open();
+    assert.ok(existsSync(path.join(bed.volumes.inspect("kept").mountpoint, "mine")));
+    await bed.volumes.remove("kept", false);
+    assert.equal(existsSync(folder), false);
   });
 
   it("of a container that a crash left half made are let go, but kept", async () => {

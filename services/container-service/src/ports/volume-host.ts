@@ -52,9 +52,9 @@ export interface VolumeHost {
    * when there is nothing in it; the files' folder after it: without a record it would be adopted, and never be pruned.
    */
   making(name: string): FolderWork;
-  /** Makes the volume's directories if missing. */
-  ensure(name: string): Promise<void>;
-  /** Takes a volume away with its record. */
+  /** Makes the directory of the files if a crash came before it. False when the volume's whole folder is missing. */
+  ensure(name: string): Promise<boolean>;
+  /** Takes a volume away with its record. What is mounted on its files refuses it: EBUSY. */
   removing(name: string): VolumeRemoval;
   /**
    * Fills a volume from a path of the image, if the volume is empty and the path is there:

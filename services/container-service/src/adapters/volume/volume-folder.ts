@@ -8,7 +8,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
-import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
@@ -49,6 +49,8 @@ const detach = 2;
 /** Nobody but us looks at the files by these paths. */
 const privateMode = 0o700;
 /** Of a volume's files, until somebody fills it. */
+/** Name of a volume's files while they are on their way out, beside nothing else. */
+const removedName = "_removed";
 const filesMode = 0o755;
 
 export class VolumeFolder implements VolumeHost {
@@ -84,11 +86,21 @@ export class VolumeFolder implements VolumeHost {
   async #endHalfDone(name: string): Promise<void> {
     const folder = path.join(this.#volumes, name);
     await finishFilling(this.#options.kernel, folder, this.mountpoint(name));
+    await this.#endRemoval(name);
     const entries = await readdir(folder);
     for (const entry of entries) {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
     }
     if (entries.length === 0) await rmdir(folder);
+  }
+
+  /** A removal that had come as far as the files: its volume is as it was. */
+  async #endRemoval(name: string): Promise<void> {
+    try {
+      await rename(`${this.#volumes}/${name}/${removedName}`, this.mountpoint(name));
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw error;
+    }
   }
 
   mountpoint(name: string): string {
@@ -117,22 +129,27 @@ export class VolumeFolder implements VolumeHost {
   }
 
   /** The folder is mostly there. */
-  async ensure(name: string): Promise<void> {
-    const files = this.mountpoint(name);
+  async ensure(name: string): Promise<boolean> {
     try {
-      await mkdir(files, { mode: filesMode });
+      await mkdir(this.mountpoint(name), { mode: filesMode });
     } catch (error) {
-      if (hasErrno(error, "EEXIST")) return;
-      if (!hasErrno(error, "ENOENT")) throw error;
-      await mkdir(path.dirname(files), { recursive: true, mode: privateMode });
-      await mkdir(files, { mode: filesMode });
+      if (hasErrno(error, "ENOENT")) return false;
+      if (!hasErrno(error, "EEXIST")) throw error;
     }
+    return true;
   }
 
   removing(name: string): VolumeRemoval {
+    const folder = `${this.#volumes}/${name}`;
     const doomed = `${this.#trash}/${randomUUID()}`;
     return {
-      folders: { before: [{ move: `${this.#volumes}/${name}`, to: doomed }] },
+      folders: {
+        before: [
+          // What somebody has mounted on the files is not moved away with them.
+          { move: this.mountpoint(name), to: `${folder}/${removedName}` },
+          { move: folder, to: doomed },
+        ],
+      },
       finish: () => {
         this.#deleteSoon(doomed);
       },
@@ -157,7 +174,7 @@ export class VolumeFolder implements VolumeHost {
     const target = this.mountpoint(name);
     const { mount, subpath } = from;
     // Most that are used again hold something: that needs no look at the image.
-    if (mount === undefined && subpath === "" && (await readdir(target)).length > 0) return;
+    if (mount === undefined && subpath === "" && !(await isEmptyFolder(target))) return;
     const { kernel, unpackProgram, dataDir } = this.#options;
     await finishFilling(kernel, path.dirname(target), target);
     await using view = await openImageView(kernel, path.join(dataDir, "image-mounts"), from.image);
@@ -293,6 +310,16 @@ async function makeOne(folder: string): Promise<void> {
 
 async function unmountIfMounted(kernel: Kernel, target: string): Promise<void> {
   if (await isMountPoint(target)) await kernel.unmount(target, detach);
+}
+
+/** False, too, of one that is missing: there is nothing to fill, and the start says so. */
+async function isEmptyFolder(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length === 0;
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return false;
+    throw error;
+  }
 }
 
 /** By the kernel's list: comparing devices would miss binds of the same file system. */

@@ -1,5 +1,5 @@
 /** Removes a volume, or those that nobody uses. */
-import { conflict } from "@gantry/errors";
+import { conflict, hasErrno, internal, toEngineError } from "@gantry/errors";
 import type { VolumeRecord } from "../../domain/volume/records.ts";
 import { isPrunable, type VolumeFilter } from "../../domain/volume/volume-filters.ts";
 import { volumeMount } from "../../domain/volume/volume-rules.ts";
@@ -44,9 +44,28 @@ async function drop(context: VolumeContext, volume: VolumeRecord): Promise<void>
     await store.commit([change], [volumeEvent(volume, "destroy")], { folders });
   } catch (error) {
     registry.put(volume);
-    throw error;
+    throw aboutMounted(host.mountpoint(name), name, error);
   }
   finish();
+}
+
+/** In dockerd's words, where something is mounted on the files; any other error as it is. */
+function aboutMounted(files: string, name: string, error: unknown): unknown {
+  if (!hasErrno(toEngineError(error).cause, "EBUSY")) return error;
+  return internal(
+    `remove ${name}: error removing volume path '${files}': unlinkat ${files}: device or resource busy`,
+    { cause: error },
+  );
+}
+
+/** Somebody may have begun to use it while it was measured. One that cannot be removed stops no other. */
+async function pruneOne(context: VolumeContext, volume: VolumeRecord): Promise<boolean> {
+  try {
+    return await dropUnused(context, volume);
+  } catch (error) {
+    context.logger.warn({ err: error, volume: volume.name }, "volume not pruned");
+    return false;
+  }
 }
 
 /** What a prune has done. */
@@ -69,8 +88,7 @@ export async function pruneVolumes(
     if (!isPrunable(volume, filter, all)) continue;
     if (context.registry.usersOf(volume.name).length > 0) continue;
     const sizeBytes = await context.host.sizeBytes(volume.name, signal);
-    // Somebody may have begun to use it while it was measured.
-    if (!(await dropUnused(context, volume))) continue;
+    if (!(await pruneOne(context, volume))) continue;
     deleted.push(volume.name);
     spaceReclaimedBytes += sizeBytes;
   }

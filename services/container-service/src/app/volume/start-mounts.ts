@@ -1,5 +1,6 @@
 /** Makes a container's mounts ready before its launch, and lets them go after its end. */
-import { internal, invalidArgument, toEngineError } from "@gantry/errors";
+import path from "node:path";
+import { type EngineError, internal, invalidArgument, toEngineError } from "@gantry/errors";
 import {
   byDepth,
   type OciMountPlan,
@@ -83,6 +84,15 @@ export async function prepareMounts(
   }
 }
 
+/** Docker's words for a volume whose folder is gone, which nobody makes anew: its disk may only not be mounted. */
+function filesMissing(files: string): EngineError {
+  const folder = path.dirname(files);
+  return internal(
+    `error evaluating symlinks from mount source "${files}": lstat ${folder}: no such file or directory`,
+    { details: { exitCode: 127 } },
+  );
+}
+
 function isMounted(mount: MountRecord): boolean {
   return mount.covered !== true;
 }
@@ -153,7 +163,7 @@ async function makeVolumeReady(
   containerId: string,
   name: string,
 ): Promise<void> {
-  await context.host.ensure(name);
+  if (!(await context.host.ensure(name))) throw filesMissing(context.host.mountpoint(name));
   const mount = volumeMount(context.registry.get(name).options);
   if (mount === undefined) return;
   live.hold(name, containerId);
