@@ -14,13 +14,19 @@ export class MemoryStore implements MetadataStore {
   refuseNext: Error | undefined;
   #isLast: ((changes: readonly DocumentChange[]) => boolean) | undefined;
   #tellLast = (): void => undefined;
+  #diesWithFolders = false;
 
   /**
    * Whoever commits such changes dies of it: neither these nor later ones are kept or answered. Resolves when it has
    * come to that.
+   * @param how.withFolders the folders that come before the records have changed by then
    */
-  async diesAt(isLast: (changes: readonly DocumentChange[]) => boolean): Promise<void> {
+  async diesAt(
+    isLast: (changes: readonly DocumentChange[]) => boolean,
+    { withFolders }: { readonly withFolders: boolean } = { withFolders: false },
+  ): Promise<void> {
     this.#isLast = isLast;
+    this.#diesWithFolders = withFolders;
     await new Promise<void>((resolve) => {
       this.#tellLast = resolve;
     });
@@ -43,6 +49,8 @@ export class MemoryStore implements MetadataStore {
   ): Promise<void> {
     if (this.#isLast?.(changes) === true) {
       this.#isLast = () => true;
+      if (this.#diesWithFolders) takeSteps(folders.before ?? []);
+      this.#diesWithFolders = false;
       this.#tellLast();
       return new Promise(() => undefined);
     }

@@ -1,6 +1,6 @@
 /**  (root is needed). */
 import assert from "node:assert/strict";
-import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
 import { MemoryStore } from "./memory-store.ts";
@@ -70,15 +70,27 @@ describe("volumes", () => {
   });
 
   it("whose removal a crash cut short are as they were", async () => {
-    await bed.volumes.create({ name: "kept", driver: "", options: {}, labels: {} });
+    await bed.volumes.create({ name: "kept", driver: "", options: {}, labels: { a: "b" } });
     const folder = path.join(bed.dir, "volumes/kept");
-    writeFileSync(path.join(folder, "_data/mine"), "");
+    const mine = path.join(folder, "_data/mine");
+    const openAgain = async (): Promise<void> => {
+      bed.volumes = bed.create();
+      await bed.volumes.open();
+      assert.equal(readFileSync(mine, "utf8"), "precious");
+      assert.deepEqual(bed.volumes.inspect("kept").record.labels, { a: "b" });
+    };
+    writeFileSync(mine, "precious");
     renameSync(path.join(folder, "_data"), path.join(folder, "_removed"));
-    bed.volumes = bed.create();
-    await bed.volumes.open();
-    assert.ok(existsSync(path.join(bed.volumes.inspect("kept").mountpoint, "mine")));
-    await bed.volumes.remove("kept", false);
+    await openAgain();
+    // The crash comes between the folders and the record.
+    const died = bed.store.diesAt(() => true, { withFolders: true });
+    void bed.volumes.remove("kept", false);
+    await died;
     assert.equal(existsSync(folder), false);
+    bed.store.revive();
+    await openAgain();
+    await bed.volumes.remove("kept", false);
+    assert.deepEqual(bed.volumeNames(), []);
   });
 
   it("of a container that a crash left half made are let go, but kept", async () => {

@@ -42,8 +42,11 @@ export interface FillSource {
 
 /** The folder of volumes, and mounts on the host. Nothing here waits for a disk more than it must. */
 export interface VolumeHost {
-  /** Makes the folder; ends what a crash left half done (trash, mounts of images). */
-  open(): Promise<void>;
+  /**
+   * Makes the folder; ends what a crash left half done (trash, mounts of images).
+   * @param recorded names of the volumes that there are records of
+   */
+  open(recorded: readonly string[]): Promise<void>;
   /** Host path of a volume's files. */
   mountpoint(name: string): string;
   list(): Promise<FoundVolume[]>;

@@ -6,7 +6,7 @@
  *   <data>/volumes-trash/<id>          removed volumes whose files are being deleted
  *   <data>/image-mounts/<container>/…  views of images for containers
  */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
@@ -71,11 +71,11 @@ export class VolumeFolder implements VolumeHost {
     this.#imageMounts = path.join(options.dataDir, "image-mounts");
   }
 
-  async open(): Promise<void> {
+  async open(recorded: readonly string[]): Promise<void> {
     for (const folder of [this.#volumes, this.#trash, this.#imageMounts]) {
       await mkdir(folder, { recursive: true, mode: privateMode });
     }
-    for (const name of await readdir(this.#trash)) this.#deleteSoon(path.join(this.#trash, name));
+    await this.#emptyTrash(recorded);
     await endImageViews(this.#options.kernel, this.#imageMounts);
     for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
       if (entry.isDirectory()) await this.#endHalfDone(entry.name);
@@ -92,6 +92,21 @@ export class VolumeFolder implements VolumeHost {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
     }
     if (entries.length === 0) await rmdir(folder);
+  }
+
+  /** What a record still tells of was on its way out when a crash came: it goes back. */
+  async #emptyTrash(recorded: readonly string[]): Promise<void> {
+    const trash = await readdir(this.#trash);
+    const names = new Map(
+      trash.length === 0 ? [] : recorded.map((name) => [trashName(name), name]),
+    );
+    for (const doomed of trash) {
+      const name = names.get(doomed.replace(/\..*$/, ""));
+      const folder = path.join(this.#trash, doomed);
+      if (name === undefined || !(await movedBack(folder, `${this.#volumes}/${name}`))) {
+        this.#deleteSoon(folder);
+      }
+    }
   }
 
   /** A removal that had come as far as the files: its volume is as it was. */
@@ -141,7 +156,7 @@ export class VolumeFolder implements VolumeHost {
 
   removing(name: string): VolumeRemoval {
     const folder = `${this.#volumes}/${name}`;
-    const doomed = `${this.#trash}/${randomUUID()}`;
+    const doomed = `${this.#trash}/${trashName(name)}.${randomUUID()}`;
     return {
       folders: {
         before: [
@@ -310,6 +325,18 @@ async function makeOne(folder: string): Promise<void> {
 
 async function unmountIfMounted(kernel: Kernel, target: string): Promise<void> {
   if (await isMountPoint(target)) await kernel.unmount(target, detach);
+}
+
+/** Names may be as long as a file name can be. */
+function trashName(volume: string): string {
+  return createHash("sha256").update(volume).digest("hex");
+}
+
+/** False when there is one at that place already. */
+async function movedBack(from: string, to: string): Promise<boolean> {
+  if ((await statOrNothing(to)) !== undefined) return false;
+  await rename(from, to);
+  return true;
 }
 
 /** False, too, of one that is missing: there is nothing to fill, and the start says so. */

@@ -50,7 +50,7 @@ export class LocalVolumes implements Volumes {
     for (const value of store.load("container-mounts").values()) {
       registry.putMounts(value as ContainerMounts);
     }
-    await host.open();
+    await host.open(registry.volumes().map(({ name }) => name));
     for (const { name, createdNano } of await host.list()) {
       if (registry.volume(name) !== undefined) continue;
       logger.warn({ volume: name }, "adopting a volume that no record tells of");
