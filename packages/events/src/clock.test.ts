@@ -44,4 +44,32 @@ describe("the clock of events", () => {
     clocks.now.monotonicMs += 1;
     assert.ok(clocks.read() > before);
   });
+
+  it("stays within the wall clock's millisecond, however that runs apart, and never goes back", () => {
+    for (const speed of [1.004, 0.996]) {
+      const clocks = fakeClocks();
+      let before = clocks.read();
+      for (let round = 0; round < 1000; round++) {
+        clocks.now.wallMs += 7.3 * speed;
+        clocks.now.monotonicMs += 7.3;
+        const read = clocks.read();
+        const wallNano = BigInt(Math.trunc(clocks.now.wallMs)) * 1_000_000n;
+        assert.ok(read >= wallNano, `${String(read)} before ${String(wallNano)}`);
+        assert.ok(read <= wallNano + 1_000_000n, `${String(read)} after ${String(wallNano)}`);
+        assert.ok(read > before);
+        before = read;
+      }
+    }
+  });
+
+  it("comes back to a wall clock that was set back a little", () => {
+    const clocks = fakeClocks();
+    clocks.read();
+    clocks.now.wallMs -= 10;
+    for (let round = 0; round < 25; round++) {
+      clocks.pass(1);
+      clocks.read();
+    }
+    assert.ok(clocks.read() <= BigInt(Math.trunc(clocks.now.wallMs) + 1) * 1_000_000n);
+  });
 });
