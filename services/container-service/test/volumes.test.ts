@@ -1,4 +1,4 @@
-/**  (root is needed). */
+/** Volumes over real files, without containers (root is needed). */
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";

@@ -92,9 +92,7 @@ function imageReference({ repository, tag }: CommitOptions): string {
   return familiarName({ ...reference, tag: tag === "" ? (reference.tag ?? "latest") : tag });
 }
 
-/**
- * Freezes a container that runs: events tell of it, its state does not. One that ends is still enough.
- */
+/** Freezes a container that runs: events tell of it, its state does not. One that ends is still enough. */
 async function freeze(app: App, entry: Entry): Promise<AsyncDisposable | undefined> {
   const tell = (action: "pause" | "unpause"): void => {
     app.store.append([containerEvent(entry.record, action)]);

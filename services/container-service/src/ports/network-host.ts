@@ -99,10 +99,10 @@ export interface HostLinks {
   ): Promise<void>;
 }
 
-/** Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere. */
 /** Which interface: `hostName` is empty for one without an end on the host. */
 export type MadeInterface = Pick<LiveEndpoint, "interfaceName" | "hostName">;
 
+/** Where a container sends what is for nobody near: to a gateway, else to a link, else (both empty) nowhere. */
 export interface DefaultRoute {
   readonly gateway: string;
   /** Name in the container. */

@@ -121,7 +121,7 @@ export function limitProblem({ cpu }: RuntimeResources, layout: CgroupLayout): s
 /** Shares 2..262144 to weight 1..10000, as runc and systemd convert them. */
 export function weightOfShares(shares: number): number {
   const bounded = Math.min(Math.max(shares, fewestShares), mostShares);
-  return 1 + Math.floor(((bounded - 2) * 9999) / 262_142);
+  return 1 + Math.floor(((bounded - fewestShares) * 9999) / (mostShares - fewestShares));
 }
 
 const defaultPeriodUs = 100_000;

@@ -3,12 +3,11 @@
  *
  *   <data>/volumes/<name>/_data        a volume's files; mount point of one with driver options
  *   <data>/volumes/<name>/fill-…       the image's files on their way into _data
- *   <data>/volumes-trash/<id>          removed volumes whose files are being deleted
+ *   <data>/volumes-trash/<hash>.<id>   removed volumes whose files are being deleted
  *   <data>/image-mounts/<container>/…  views of images for containers
  */
-import { createHash, randomUUID } from "node:crypto";
 import type { Stats } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { getSystemErrorMessage } from "node:util";
 import { hasErrno, internal, toEngineError } from "@gantry/errors";
@@ -33,6 +32,7 @@ import { endImageViews, isImageView, openImageView } from "./image-view.ts";
 import { mountVolume } from "./mount-volume.ts";
 import { sourceMount, unescapePath } from "./source-facts.ts";
 import { resolveSubpath } from "./subpath.ts";
+import { VolumeTrash } from "./volume-trash.ts";
 
 /** What the folder needs. */
 export interface VolumeFolderOptions {
@@ -49,14 +49,13 @@ const detach = 2;
 /** Nobody but us looks at the files by these paths. */
 const privateMode = 0o700;
 /** Of a volume's files, until somebody fills it. */
-/** Name of a volume's files while they are on their way out, beside nothing else. */
-const removedName = "_removed";
 const filesMode = 0o755;
 
 export class VolumeFolder implements VolumeHost {
   readonly #options: VolumeFolderOptions;
   readonly #volumes: string;
-  readonly #trash: string;
+  readonly #trashFolder: string;
+  readonly #trash: VolumeTrash;
   readonly #imageMounts: string;
   /** One filling of a volume at a time. */
   readonly #filling = new Turns();
@@ -67,15 +66,16 @@ export class VolumeFolder implements VolumeHost {
   constructor(options: VolumeFolderOptions) {
     this.#options = options;
     this.#volumes = path.join(options.dataDir, "volumes");
-    this.#trash = path.join(options.dataDir, "volumes-trash");
+    this.#trashFolder = path.join(options.dataDir, "volumes-trash");
+    this.#trash = new VolumeTrash(this.#trashFolder, options.logger);
     this.#imageMounts = path.join(options.dataDir, "image-mounts");
   }
 
   async open(recorded: readonly string[]): Promise<void> {
-    for (const folder of [this.#volumes, this.#trash, this.#imageMounts]) {
+    for (const folder of [this.#volumes, this.#trashFolder, this.#imageMounts]) {
       await mkdir(folder, { recursive: true, mode: privateMode });
     }
-    await this.#emptyTrash(recorded);
+    await this.#trash.empty(recorded, (name) => this.#folderOf(name));
     await endImageViews(this.#options.kernel, this.#imageMounts);
     for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
       if (entry.isDirectory()) await this.#endHalfDone(entry.name);
@@ -84,9 +84,9 @@ export class VolumeFolder implements VolumeHost {
 
   /** A copy that a crash cut short, its volume is as it was, or has all of it; or a volume whose making was. */
   async #endHalfDone(name: string): Promise<void> {
-    const folder = path.join(this.#volumes, name);
+    const folder = this.#folderOf(name);
+    await this.#trash.putBack(folder, this.mountpoint(name));
     await finishFilling(this.#options.kernel, folder, this.mountpoint(name));
-    await this.#endRemoval(name);
     const entries = await readdir(folder);
     for (const entry of entries) {
       if (isFilling(entry)) await removeTree(path.join(folder, entry));
@@ -94,32 +94,12 @@ export class VolumeFolder implements VolumeHost {
     if (entries.length === 0) await rmdir(folder);
   }
 
-  /** What a record still tells of was on its way out when a crash came: it goes back. */
-  async #emptyTrash(recorded: readonly string[]): Promise<void> {
-    const trash = await readdir(this.#trash);
-    const names = new Map(
-      trash.length === 0 ? [] : recorded.map((name) => [trashName(name), name]),
-    );
-    for (const doomed of trash) {
-      const name = names.get(doomed.replace(/\..*$/, ""));
-      const folder = path.join(this.#trash, doomed);
-      if (name === undefined || !(await movedBack(folder, `${this.#volumes}/${name}`))) {
-        this.#deleteSoon(folder);
-      }
-    }
-  }
-
-  /** A removal that had come as far as the files: its volume is as it was. */
-  async #endRemoval(name: string): Promise<void> {
-    try {
-      await rename(`${this.#volumes}/${name}/${removedName}`, this.mountpoint(name));
-    } catch (error) {
-      if (!hasErrno(error, "ENOENT")) throw error;
-    }
+  #folderOf(name: string): string {
+    return `${this.#volumes}/${name}`;
   }
 
   mountpoint(name: string): string {
-    return `${this.#volumes}/${name}/_data`;
+    return `${this.#folderOf(name)}/_data`;
   }
 
   async list(): Promise<FoundVolume[]> {
@@ -138,7 +118,7 @@ export class VolumeFolder implements VolumeHost {
 
   making(name: string): FolderWork {
     return {
-      before: [{ make: `${this.#volumes}/${name}`, mode: privateMode }],
+      before: [{ make: this.#folderOf(name), mode: privateMode }],
       after: [{ make: this.mountpoint(name), mode: filesMode }],
     };
   }
@@ -155,30 +135,7 @@ export class VolumeFolder implements VolumeHost {
   }
 
   removing(name: string): VolumeRemoval {
-    const folder = `${this.#volumes}/${name}`;
-    const doomed = `${this.#trash}/${trashName(name)}.${randomUUID()}`;
-    return {
-      folders: {
-        before: [
-          // What somebody has mounted on the files is not moved away with them.
-          { move: this.mountpoint(name), to: `${folder}/${removedName}` },
-          { move: folder, to: doomed },
-        ],
-      },
-      finish: () => {
-        this.#deleteSoon(doomed);
-      },
-    };
-  }
-
-  /** What cannot be deleted now is tried again at the next start. */
-  #deleteSoon(folder: string): void {
-    removeTree(folder).catch((error: unknown) => {
-      this.#options.logger.warn(
-        { err: error, folder },
-        "a removed volume's files cannot be deleted",
-      );
-    });
+    return this.#trash.removing(name, this.#folderOf(name), this.mountpoint(name));
   }
 
   async fill(name: string, from: FillSource, signal: AbortSignal): Promise<void> {
@@ -325,18 +282,6 @@ async function makeOne(folder: string): Promise<void> {
 
 async function unmountIfMounted(kernel: Kernel, target: string): Promise<void> {
   if (await isMountPoint(target)) await kernel.unmount(target, detach);
-}
-
-/** Names may be as long as a file name can be. */
-function trashName(volume: string): string {
-  return createHash("sha256").update(volume).digest("hex");
-}
-
-/** False when there is one at that place already. */
-async function movedBack(from: string, to: string): Promise<boolean> {
-  if ((await statOrNothing(to)) !== undefined) return false;
-  await rename(from, to);
-  return true;
 }
 
 /** False, too, of one that is missing: there is nothing to fill, and the start says so. */

@@ -25,7 +25,7 @@ import { type ConnectRequest, connectNetwork, disconnectNetwork } from "./connec
 import { inBackground, type NetworkContext } from "./context.ts";
 import { createNetwork } from "./create-network.ts";
 import { declareNetworks } from "./declare-networks.ts";
-import { refreshHosts, refreshNeighbours } from "./neighbours.ts";
+import { refreshNeighbours } from "./neighbours.ts";
 import { askedMac, type NetworkView, viewNetwork, viewSettings } from "./network-views.ts";
 import type { NewNetwork } from "./new-network.ts";
 import { prepareStart } from "./prepare-start.ts";
@@ -128,7 +128,6 @@ export class BridgeNetworking implements Networking {
     const renamed = { ...networks, name };
     const change = this.#context.registry.putContainer(renamed);
     inBackground(this.#context, "keep endpoints", this.#context.store.commit([change], []));
-    void refreshHosts(this.#context, containerId);
     refreshNeighbours(this.#context, renamed);
   }
 

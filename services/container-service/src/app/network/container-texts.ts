@@ -34,7 +34,7 @@ export function hostnameOf(container: NetworkedContainer): string {
   return container.config.hostname === "" ? container.id.slice(0, 12) : container.config.hostname;
 }
 
-/** What a container with a network namespace of its own is given. */
+/** What a container is given that does not share another one's network. */
 export interface OwnTexts {
   readonly files: NetworkFiles;
   /** Settings of its name server; undefined when it asks other servers itself. */
@@ -93,19 +93,20 @@ function hostResolver(file: {
 }
 
 /** Files of a container on the host's network: the host's hosts file, but for a container with hosts of its own. */
-export async function hostModeFiles(
+export async function hostModeTexts(
   context: NetworkContext,
   container: NetworkedContainer,
-): Promise<NetworkFiles> {
+): Promise<OwnTexts> {
   const host = await context.files.host();
   const conf = overrideResolver(hostResolver(host), resolverWish(context, container));
   const own = container.config.hostname !== "";
   const extra = extraHosts(context, container, []);
-  return {
+  const files = {
     resolvConf: renderResolvConf(conf),
     hosts: extra.length === 0 ? host.hosts : renderHosts(extra, context.hostHasIpv6),
     hostname: own ? `${container.config.hostname}\n` : host.hostname,
   };
+  return { files, names: undefined, hostsLines: undefined };
 }
 
 function resolverWish(context: NetworkContext, container: NetworkedContainer): ResolverWish {

@@ -7,7 +7,7 @@ import type { ContainerNetworks } from "../../domain/network/records.ts";
 import type { NewEvent } from "../../ports/metadata.ts";
 import type { NetworkFiles } from "../../ports/network-host.ts";
 import type { NetworkedContainer, PreparedNetwork } from "../../ports/networking.ts";
-import { hostModeFiles, hostnameOf, type OwnTexts, ownTexts } from "./container-texts.ts";
+import { hostModeTexts, hostnameOf, ownTexts } from "./container-texts.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import {
   checkSysctls,
@@ -73,17 +73,11 @@ async function prepareOwn(
     const gateways = chooseGateways(placed);
     const published = await setUp(() => publishContainer(context, container, placed, gateways));
     networks = { ...networks, published, exposed: shownPorts(container, placed) };
-    const texts: OwnTexts =
-      kind === "host"
-        ? {
-            files: await hostModeFiles(context, container),
-            names: undefined,
-            hostsLines: undefined,
-          }
-        : await ownTexts(context, container, networks);
-    const { hostsLines: _, ...rest } = networks;
+    const texts = await (kind === "host"
+      ? hostModeTexts(context, container)
+      : ownTexts(context, container, networks));
     networks = {
-      ...rest,
+      ...networks,
       resolvConfDigest: textDigest(texts.files.resolvConf),
       ...(texts.hostsLines && { hostsLines: texts.hostsLines }),
     };
