@@ -1,6 +1,7 @@
 export { makeDockerConfig } from "./cli-plugins.ts";
 export { type EngineRoots, type EngineRootsOptions, openEngineRoots } from "./engine-roots.ts";
 export { type EventuallyOptions, eventually } from "./eventually.ts";
+export { hasEnded } from "./has-ended.ts";
 export {
   type EngineNames,
   findEngineLeaks,

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { connectData } from "@gantry/rpc";
-import { eventually } from "@gantry/testkit";
-import { procFile, readAll, startEngine, type TestEngine, unframe } from "./engine.ts";
+import { eventually, hasEnded } from "@gantry/testkit";
+import { readAll, startEngine, type TestEngine, unframe } from "./engine.ts";
 
 describe("kill -9 of container-service", () => {
   let engine: TestEngine;
@@ -132,9 +132,7 @@ describe("kill -9 of container-service", () => {
       timeoutMs: 1500,
     });
     assert.equal((await engine.stateOf(id)).exitCode, 137);
-    await eventually(
-      () => !existsSync(`/proc/${String(pid)}`) || /^State:\tZ/m.test(procFile(pid, "status")),
-    );
+    await eventually(() => hasEnded(pid));
     await remove(id);
   });
 
