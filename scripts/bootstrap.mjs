@@ -46,7 +46,7 @@ const testPackages = [
 const machinePackages = ["busybox-static", "e2fsprogs", "qemu-system-x86"];
 
 /** libFuzzer, which g++ has not. */
-const fuzzPackages = ["clang", "libclang-rt-14-dev"];
+const fuzzPackages = ["clang", "libclang-rt-dev"];
 
 /** The commands, with the Debian packages that each needs to be installed. */
 const commands = {

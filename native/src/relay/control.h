@@ -1,6 +1,7 @@
 // The control socket: a Unix stream on which each line is a request, answered by one line, in order.
 #pragma once
 
+#include <cstdint>
 #include <list>
 #include <memory>
 

@@ -1,6 +1,7 @@
 // Control connections: frames of a little-endian uint32 length and one message, both ways.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

@@ -1,6 +1,8 @@
 // The container's first process, from its birth in new namespaces to the program.
 #pragma once
 
+#include <cstdint>
+
 #include "shim/plan.h"
 #include "shim/process.h"
 #include "shim/rootfs.h"

@@ -1,6 +1,7 @@
 // JSON as Go's encoder writes it for Docker's logs.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -1,6 +1,7 @@
 // The name server of a container: 127.0.0.11, UDP and TCP.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

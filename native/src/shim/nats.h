@@ -4,6 +4,7 @@
 // (`nats://user:password@127.0.0.1:4222`), for there is no resolver in this program.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -1,6 +1,7 @@
 // The shim of one container: starts it, serves its streams and the control protocol, and reports its end.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // The standard streams of one process: its output goes to the log and to attached clients, their input to it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>

@@ -1,6 +1,7 @@
 // Owner, mode, extended attributes and times of what was just made.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -1,6 +1,7 @@
 // Writes ustar headers, and PAX records where a value does not fit them.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
