@@ -1,5 +1,6 @@
 /** What an engine may have left on the machine: processes, mounts, cgroups, links, tables, namespaces. */
 import { existsSync, globSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { findHolders, type Holder } from "./holders.ts";
 import { mustRun } from "./run.ts";
 
@@ -16,8 +17,19 @@ export interface EngineNames extends KernelNames {
 export async function findEngineLeaks(engine: EngineNames): Promise<string[]> {
   const { dataRoot, runRoot } = engine;
   const own = findHolders(runRoot, dataRoot).filter(({ program }) => ownProgram.test(program));
-  const mounts = [...mountsBelow(dataRoot), ...mountsBelow(runRoot)];
+  const mounts = [
+    ...mountsBelow(dataRoot).filter((point) => !isDiskOfUser(point, dataRoot)),
+    ...mountsBelow(runRoot),
+  ];
   return [...own.map(tell), ...mounts.map(tellMount), ...(await leftInKernel(engine))];
+}
+
+/**
+ * Whether somebody mounted a disk for the engine's data here: on the root, a service's folder or what that keeps
+ * folders in (`container-service/volumes`). The engine's own mounts are further down.
+ */
+function isDiskOfUser(point: string, dataRoot: string): boolean {
+  return path.relative(dataRoot, point).split("/").length <= 2;
 }
 
 /** Programs that an engine runs: services, NATS, native programs, and those of them that have no file. */
