@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import {
   closeSync,
   fdatasyncSync,
+  globSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -43,9 +44,9 @@ after(async () => {
 
 /** Takes all space but so much, once nothing is given back any more. */
 async function fill(leaveBytes?: number): Promise<() => Promise<void>> {
-  const trash = path.join(engine.dataRoot, "image-service/trash");
+  const trash = path.join(engine.dataRoot, "image-service/*/.trash/*");
   await untilPasses(() => {
-    assert.deepEqual(readdirSync(trash), []);
+    assert.deepEqual(globSync(trash), []);
   });
   execFileSync("sync", ["-f", disk.path]);
   const giveBack = await disk.fill(leaveBytes);
@@ -92,8 +93,8 @@ async function everything(): Promise<Record<string, unknown>> {
     down: JSON.parse(await engine.docker(["inspect", "-f", format, "down"])) as unknown,
     interfaces: await engine.docker(["exec", "up", "ls", "/sys/class/net"]),
     links: links.filter((line) => line.startsWith(engine.linkPrefix)).length,
-    folders: ["volumes", "volumes-trash", "containers", "image-mounts"].map((name) =>
-      readdirSync(path.join(data, name)),
+    folders: ["volumes", "volumes/.trash", "containers", "containers/.trash", "image-mounts"].map(
+      (name) => readdirSync(path.join(data, name)),
     ),
     snapshots: readdirSync(path.join(engine.dataRoot, "image-service/snapshots")),
   };

@@ -66,7 +66,7 @@ function workFolders(): string[] {
   return [
     ...globSync(path.join(data, "image-mounts/*")),
     ...globSync(path.join(data, "volumes/*/fill-*")),
-    ...globSync(path.join(data, "volumes-trash/*")),
+    ...globSync(path.join(data, "volumes/.trash/*")),
     ...globSync(path.join(engine.runRoot, "container-service/roots/*")),
   ];
 }

@@ -57,7 +57,7 @@ export async function compose(
       "there is no space for records to come: a full disk will refuse them",
     );
   });
-  const content = openContentStore(paths.dataDir);
+  const content = openContentStore(paths.dataDir, logger);
   const owned = new Set([...metadata.snapshots.values()].map(({ id }) => id));
   const dirs = openSnapshotDirs({
     dataDir: paths.dataDir,

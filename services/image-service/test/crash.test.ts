@@ -7,6 +7,7 @@ import { mediaTypes, sha256Digest } from "@gantry/oci";
 import { eventually } from "@gantry/testkit";
 import { putImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
+import { emptyDisk, inTrash, onDisk } from "./disk.ts";
 import { load, openImageService, save, type TestService, upload } from "./image-client.ts";
 import { archiveOf, oneLayer, twoLayers } from "./sample-images.ts";
 
@@ -31,8 +32,7 @@ async function assertSound(service: TestService): Promise<void> {
 async function assertEmptied(service: TestService): Promise<void> {
   await service.images.pruneImages({ filters: { filters: { dangling: { values: ["false"] } } } });
   await eventually(() => {
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
+    assert.deepEqual(onDisk(service.dataDir), emptyDisk);
     return true;
   });
 }
@@ -234,7 +234,7 @@ describe("start-up", () => {
     rmSync(path.join(blobs, lost));
     await service.restart();
     assert.ok(!readdirSync(blobs).includes("0".repeat(64)));
-    assert.equal(readdirSync(path.join(service.dataDir, "trash")).length, 1);
+    assert.equal(inTrash(service.dataDir).length, 1);
     assert.match(service.process.log(), /gone or cut short/);
     await load(service, await archiveOf(await oneLayer("kept"), "kept:1"));
     await service.images.resolveImage({ image: "kept:1" });

@@ -9,6 +9,7 @@ import path from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { eventually } from "@gantry/testkit";
 import { type MadeImage, makeImage, makeLayer } from "@gantry/testkit/image-maker";
+import { emptyDisk, inTrash, onDisk } from "./disk.ts";
 import { type Answer, type FakeRegistry, serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { load, openImageService, type TestService } from "./image-client.ts";
 import { archiveOf, oneLayer } from "./sample-images.ts";
@@ -43,10 +44,8 @@ const diskUsage = async (): Promise<bigint> =>
 async function nothingLeft(): Promise<void> {
   await service.images.pruneImages({ filters: { filters: { dangling: { values: ["false"] } } } });
   await eventually(async () => {
-    const list = (name: string): string[] => readdirSync(path.join(service.dataDir, name));
-    assert.deepEqual(list("content/blobs/sha256"), []);
-    assert.deepEqual(list("snapshots"), ["base", "empty"]);
-    assert.deepEqual(list("trash"), []);
+    assert.deepEqual(onDisk(service.dataDir), emptyDisk);
+    assert.deepEqual(inTrash(service.dataDir), []);
     assert.equal(await diskUsage(), usedBytes);
     return true;
   });

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readlinkSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { createLogger } from "@gantry/logging";
 import { sha256Digest } from "@gantry/oci";
 import { openLoopFilesystem } from "@gantry/testkit/loop-filesystem";
 import { openContentStore } from "../src/adapters/file-content/content-store.ts";
@@ -34,7 +35,7 @@ function readlinkIfThere(link: string): string | undefined {
 describe("the content store on a full disk", () => {
   it("refuses a small blob, and neither keeps a file open nor leaves one", async () => {
     await using disk = await openLoopFilesystem(16 * mebibyte);
-    const store = openContentStore(disk.path);
+    const store = openContentStore(disk.path, createLogger({ service: "test", level: "fatal" }));
     const giveBack = await disk.fill();
     await assert.rejects(store.write(bytes), { code: "ENOSPC" });
     assert.deepEqual(openBelow(disk.path), []);
@@ -48,7 +49,7 @@ describe("the content store on a full disk", () => {
 
   it("refuses bytes of another digest than was expected, and keeps none of them", async () => {
     await using disk = await openLoopFilesystem(16 * mebibyte);
-    const store = openContentStore(disk.path);
+    const store = openContentStore(disk.path, createLogger({ service: "test", level: "fatal" }));
     const other = sha256Digest(Buffer.from("other"));
     await assert.rejects(store.write(bytes, other), { kind: "invalid_argument" });
     assert.deepEqual(openBelow(disk.path), []);

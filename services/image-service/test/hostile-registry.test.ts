@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
-import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { zstdCompressSync } from "node:zlib";
 import { eventually } from "@gantry/testkit";
 import { digestOf, makeImage } from "@gantry/testkit/image-maker";
+import { emptyDisk, inTrash, onDisk } from "./disk.ts";
 import { type FakeRegistry, serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { openImageService, type TestService } from "./image-client.ts";
 import { oneLayer } from "./sample-images.ts";
@@ -41,9 +40,8 @@ describe("a hostile registry", () => {
   async function nothingLeft(): Promise<void> {
     await service.images.pruneImages({});
     await eventually(() => {
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "trash")), []);
+      assert.deepEqual(onDisk(service.dataDir), emptyDisk);
+      assert.deepEqual(inTrash(service.dataDir), []);
       return true;
     });
   }

@@ -5,6 +5,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { makeLayer } from "@gantry/testkit/image-maker";
+import { emptyDisk, onDisk } from "./disk.ts";
 import { load, openImageService, save, textOf, upload } from "./image-client.ts";
 import { archiveOf, oneLayer, twoLayers } from "./sample-images.ts";
 
@@ -98,8 +99,7 @@ describe("load", () => {
     });
     assert.deepEqual((await service.images.listImages({})).images, []);
     await service.restart("SIGTERM");
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
+    assert.deepEqual(onDisk(service.dataDir), emptyDisk);
   });
 
   it("survives kill -9 with all images", async () => {
@@ -172,8 +172,7 @@ describe("snapshots", () => {
     assert.deepEqual((await service.images.listImages({})).images, []);
     await service.content.releaseLease({ owner: "c1" });
     await service.restart("SIGTERM");
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
-    assert.deepEqual(readdirSync(path.join(service.dataDir, "content/blobs/sha256")), []);
+    assert.deepEqual(onDisk(service.dataDir), emptyDisk);
   });
 
   it("lists what changed, as docker diff does", async () => {

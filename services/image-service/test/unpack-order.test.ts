@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { lstatSync, readdirSync, readFileSync, statSync, truncateSync } from "node:fs";
+import { lstatSync, readFileSync, statSync, truncateSync } from "node:fs";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
 import { eventually } from "@gantry/testkit";
 import { makeImage, makeLayer } from "@gantry/testkit/image-maker";
+import { onDisk } from "./disk.ts";
 import { serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { load, openImageService, type TestService } from "./image-client.ts";
 import { archiveOf, twoLayers } from "./sample-images.ts";
@@ -90,7 +91,7 @@ describe("layers of one image", () => {
     };
     await assert.rejects(pull(), { kind: "invalid_argument" });
     await eventually(() => {
-      assert.deepEqual(readdirSync(path.join(service.dataDir, "snapshots")), ["base", "empty"]);
+      assert.deepEqual(onDisk(service.dataDir).snapshots, []);
       return true;
     });
     serveImage(registry, "1", good);

@@ -10,6 +10,11 @@ export function newId(): string {
   }
 }
 
+/** Whether this is one, not what else may be in a folder of them. */
+export function isId(name: string): boolean {
+  return /^[0-9a-f]{64}$/.test(name);
+}
+
 /** The 12 digits that people see. */
 export function shortId(id: string): string {
   return id.slice(0, 12);

@@ -1,7 +1,6 @@
 /** Start-up: rows and files are made to agree. What no row owns goes to the trash; rows without files go. */
 
-import { randomUUID } from "node:crypto";
-import { readdirSync, renameSync, statSync, utimesSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
@@ -14,7 +13,7 @@ import type { SnapshotDirs } from "../ports/snapshot-dirs.ts";
 export interface ReconcileParts {
   readonly metadata: Metadata;
   readonly content: ContentStore;
-  readonly dirs: SnapshotDirs & { readonly trashDir: string };
+  readonly dirs: SnapshotDirs;
   readonly logger: Logger;
   /** Of this start of the machine. */
   readonly bootId: string;
@@ -67,14 +66,14 @@ function blobFiles(blobsDir: string): Map<Digest, string> {
   return found;
 }
 
-function trashUnowned(parts: ReconcileParts, files: ReadonlyMap<Digest, string>): void {
-  const now = new Date();
+function trashUnowned(
+  { metadata, content, logger }: ReconcileParts,
+  files: ReadonlyMap<Digest, string>,
+): void {
   for (const [digest, file] of files) {
-    if (parts.metadata.blobs.has(digest)) continue;
-    parts.logger.warn({ digest }, "moving a blob without a row to the trash");
-    const target = path.join(parts.dirs.trashDir, `${path.basename(file)}-${randomUUID()}`);
-    renameSync(file, target);
-    utimesSync(target, now, now);
+    if (metadata.blobs.has(digest)) continue;
+    logger.warn({ digest }, "moving a blob without a row to the trash");
+    content.disown(file);
   }
 }
 

@@ -27,7 +27,7 @@ export interface LoadRequest {
 /** Images that were loaded before a failure stay. */
 export async function loadImages(store: Store, request: LoadRequest): Promise<void> {
   using hold = store.holds.open();
-  using scratch = store.dirs.scratch();
+  using scratch = store.content.scratch();
   try {
     const limits = await unpackLimits(scratch.path);
     await store.program.extract({

@@ -97,4 +97,8 @@ export interface ContentStore {
   remember(digest: Digest, bytes: Uint8Array): void;
   /** Takes a blob away at once; its bytes are freed in the background. */
   remove(digest: Digest): void;
+  /** Takes a blob's file that nobody knows of out of sight; it is kept for a day. */
+  disown(file: string): void;
+  /** An empty folder on the disk of the blobs, deleted in the background when disposed. */
+  scratch(): Disposable & { readonly path: string };
 }

@@ -20,8 +20,4 @@ export interface SnapshotDirs {
   seal(id: number): void;
   /** Bytes (as du counts) and inodes of a tree. */
   usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }>;
-  /** An empty scratch folder, removed in the background when disposed. */
-  scratch(): Disposable & { readonly path: string };
-  /** Resolves when what was removed up to now is deleted. */
-  settled(): Promise<void>;
 }

@@ -1,4 +1,9 @@
-/** Folders of containers: `<data>/container-service/containers/<id>`. */
+/**
+ * Folders of containers. What is moved away stays below the same folder, since that may be a disk of its own:
+ *
+ *   <data>/container-service/containers/<id>
+ *   <data>/container-service/containers/.trash/<id>.<random>   being deleted
+ */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync } from "node:fs";
 import { mkdir, readdir, rename } from "node:fs/promises";
@@ -7,6 +12,7 @@ import { hasErrno } from "@gantry/errors";
 import { overwriteFile } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
+import { isId } from "../../domain/container-id.ts";
 import type { ContainerFolders, ContainerPaths } from "../../ports/host.ts";
 
 const mountFlags = 0xen; // MS_NOSUID | MS_NODEV | MS_NOEXEC
@@ -19,7 +25,7 @@ export function openContainerFolders(
   logger: Logger,
 ): ContainerFolders {
   const root = path.join(dataDir, "containers");
-  const trash = path.join(dataDir, "trash");
+  const trash = path.join(root, ".trash");
   for (const folder of [root, trash]) mkdirSync(folder, { recursive: true, mode: 0o710 });
   const pathsOf = (id: string): ContainerPaths => {
     // Asked for many times a run: path.join would look at each letter.
@@ -57,7 +63,7 @@ export function openContainerFolders(
       }
       empty(away);
     },
-    list: () => readdir(root),
+    list: async () => (await readdir(root)).filter(isId),
     async mountShm(id, sizeBytes) {
       const target = pathsOf(id).shm;
       await mkdir(target, { recursive: true, mode: 0o700 });

@@ -3,7 +3,7 @@
  *
  *   <data>/volumes/<name>/_data        a volume's files; mount point of one with driver options
  *   <data>/volumes/<name>/fill-…       the image's files on their way into _data
- *   <data>/volumes-trash/<hash>.<id>   removed volumes whose files are being deleted
+ *   <data>/volumes/.trash/<hash>.<id>  removed volumes whose files are being deleted
  *   <data>/image-mounts/<container>/…  views of images for containers
  */
 import type { Stats } from "node:fs";
@@ -14,7 +14,7 @@ import { hasErrno, internal, toEngineError } from "@gantry/errors";
 import { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
-import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
+import { isVolumeName, type VolumeMount } from "../../domain/volume/volume-rules.ts";
 import type { FolderWork } from "../../ports/metadata.ts";
 import type {
   FillSource,
@@ -66,7 +66,7 @@ export class VolumeFolder implements VolumeHost {
   constructor(options: VolumeFolderOptions) {
     this.#options = options;
     this.#volumes = path.join(options.dataDir, "volumes");
-    this.#trashFolder = path.join(options.dataDir, "volumes-trash");
+    this.#trashFolder = path.join(this.#volumes, ".trash");
     this.#trash = new VolumeTrash(this.#trashFolder, options.logger);
     this.#imageMounts = path.join(options.dataDir, "image-mounts");
   }
@@ -77,9 +77,7 @@ export class VolumeFolder implements VolumeHost {
     }
     await this.#trash.empty(recorded, (name) => this.#folderOf(name));
     await endImageViews(this.#options.kernel, this.#imageMounts);
-    for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
-      if (entry.isDirectory()) await this.#endHalfDone(entry.name);
-    }
+    for (const name of await this.#names()) await this.#endHalfDone(name);
   }
 
   /** A copy that a crash cut short, its volume is as it was, or has all of it; or a volume whose making was. */
@@ -94,6 +92,14 @@ export class VolumeFolder implements VolumeHost {
     if (entries.length === 0) await rmdir(folder);
   }
 
+  /** Folders that may be volumes: a disk that is mounted here has one of its own. */
+  async #names(): Promise<string[]> {
+    const entries = await readdir(this.#volumes, { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() && isVolumeName(entry.name))
+      .map(({ name }) => name);
+  }
+
   #folderOf(name: string): string {
     return `${this.#volumes}/${name}`;
   }
@@ -104,12 +110,11 @@ export class VolumeFolder implements VolumeHost {
 
   async list(): Promise<FoundVolume[]> {
     const found: FoundVolume[] = [];
-    for (const entry of await readdir(this.#volumes, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      const facts = await statOrNothing(this.mountpoint(entry.name));
+    for (const name of await this.#names()) {
+      const facts = await statOrNothing(this.mountpoint(name));
       if (facts?.isDirectory() !== true) continue;
       found.push({
-        name: entry.name,
+        name,
         createdNano: BigInt(Math.round(facts.birthtimeMs)) * 1_000_000n,
       });
     }

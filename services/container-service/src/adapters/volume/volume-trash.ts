@@ -15,7 +15,7 @@ export class VolumeTrash {
   readonly #folder: string;
   readonly #logger: Logger;
 
-  /** `folder` is on the file system of the volumes, and is there before anything is asked. */
+  /** `folder` is below that of the volumes, which may be a disk of its own, and is there before anything is asked. */
   constructor(folder: string, logger: Logger) {
     this.#folder = folder;
     this.#logger = logger;

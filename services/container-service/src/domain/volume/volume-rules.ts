@@ -1,9 +1,14 @@
 /** Names and driver options of volumes. Texts are Docker's. */
 import { invalidArgument } from "@gantry/errors";
 
+/** Whether a volume may have this name. No file of ours in its parent folder, and no `lost+found`, has such a one. */
+export function isVolumeName(name: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name);
+}
+
 /** Errors: invalid_argument. */
 export function checkVolumeName(name: string): void {
-  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(name)) return;
+  if (isVolumeName(name)) return;
   if (Buffer.byteLength(name) === 1) {
     throw invalidArgument(
       `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,

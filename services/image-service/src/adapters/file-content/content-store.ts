@@ -5,6 +5,7 @@
  *   content/ingest/<sha256 of name>   unfinished; kept for a day, so that a pull can resume
  *   content/ingest/received-<id>      being written by a program of ours; gone at the next start
  *   content/blocks                    what is known of packed layers' blocks
+ *   content/.trash/…                  archives that are being loaded; blobs that start-up found without a row
  */
 import { createHash, randomUUID } from "node:crypto";
 import {
@@ -25,6 +26,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { conflict, hasErrno, internal, invalidArgument, notFound } from "@gantry/errors";
 import { sharedWork, syncFolder } from "@gantry/fs";
+import type { Logger } from "@gantry/logging";
 import { type Digest, digestAlgorithm, digestHex, sha256Digest } from "@gantry/oci";
 import type {
   AdoptedBlob,
@@ -34,6 +36,7 @@ import type {
   Ingest,
   PackFiles,
 } from "../../ports/content.ts";
+import { type ScratchFolder, Trash } from "../trash.ts";
 import { BlockIndexes } from "./block-indexes.ts";
 import { blobDifference, hashExisting, openIngest } from "./ingest.ts";
 
@@ -47,7 +50,7 @@ const keptBlobBytes = 16 * 1024;
 const keepIngestMs = 24 * 60 * 60 * 1000;
 
 /** Opens the content folder of a data folder. */
-export function openContentStore(dataDir: string): ContentStore {
+export function openContentStore(dataDir: string, logger: Logger): ContentStore {
   const root = path.join(dataDir, "content");
   const blobsDir = path.join(root, "blobs");
   const ingestDir = path.join(root, "ingest");
@@ -57,7 +60,7 @@ export function openContentStore(dataDir: string): ContentStore {
   }
   removeOldIngests(ingestDir);
   const indexes = new BlockIndexes(path.join(root, "blocks"), path.join(blobsDir, "sha256"));
-  return new FileContentStore(blobsDir, ingestDir, indexes);
+  return new FileContentStore({ blobsDir, ingestDir, indexes, trash: new Trash(root, logger) });
 }
 
 function removeOldIngests(ingestDir: string): void {
@@ -69,17 +72,26 @@ function removeOldIngests(ingestDir: string): void {
   }
 }
 
+interface ContentParts {
+  readonly blobsDir: string;
+  readonly ingestDir: string;
+  readonly indexes: BlockIndexes;
+  readonly trash: Trash;
+}
+
 class FileContentStore implements ContentStore {
   readonly blobsDir: string;
   readonly #ingestDir: string;
   readonly #indexes: BlockIndexes;
   readonly #fresh = new Map<Digest, Buffer>();
+  readonly #trash: Trash;
   readonly #open = new Set<string>();
   /** By folder of blobs: blobs that are complete at the same time share one sync of it. */
   readonly #syncs: ReadonlyMap<string, () => Promise<void>>;
 
-  constructor(blobsDir: string, ingestDir: string, indexes: BlockIndexes) {
+  constructor({ blobsDir, ingestDir, indexes, trash }: ContentParts) {
     this.blobsDir = blobsDir;
+    this.#trash = trash;
     this.#indexes = indexes;
     this.#syncs = new Map(
       algorithms.map((algorithm) => {
@@ -238,6 +250,14 @@ class FileContentStore implements ContentStore {
     this.#indexes.remove(digest);
     // What stays is removed by a later start.
     rm(doomed, { force: true }).catch(() => undefined);
+  }
+
+  disown(file: string): void {
+    this.#trash.keep(file);
+  }
+
+  scratch(): ScratchFolder {
+    return this.#trash.scratch();
   }
 
   async #sync(algorithm: string): Promise<void> {

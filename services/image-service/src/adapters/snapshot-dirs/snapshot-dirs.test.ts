@@ -16,8 +16,12 @@ describe("folders of snapshots", () => {
       });
       const gone = path.join(dataDir, "no-such-tree");
       assert.throws(() => dirs.create("active", gone), { code: "ENOENT" });
-      assert.deepEqual(readdirSync(path.join(dataDir, "snapshots")).sort(), ["base", "empty"]);
-      assert.deepEqual(readdirSync(path.join(dataDir, "trash")), []);
+      assert.deepEqual(readdirSync(path.join(dataDir, "snapshots")).sort(), [
+        ".trash",
+        "base",
+        "empty",
+      ]);
+      assert.deepEqual(readdirSync(path.join(dataDir, "snapshots/.trash")), []);
     } finally {
       rmSync(dataDir, { recursive: true, force: true });
     }

@@ -4,17 +4,15 @@
  *   snapshots/<n>/merged   where a container's file system may be mounted
  *   snapshots/empty        stands below a view without parent
  *   snapshots/base         stands below all layers of a container
- *   trash/…                what is being deleted, or was found at start-up without a row
+ *   snapshots/.trash/…     what is being deleted, or was found at start-up without a row
  */
 
-import { randomUUID } from "node:crypto";
 import {
   chmodSync,
   chownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
-  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -25,16 +23,8 @@ import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import { removeTree } from "@gantry/native";
 import type { SnapshotDirs } from "../../ports/snapshot-dirs.ts";
-
-/** What start-up found without a row is kept so long, in case a person wants it back. */
-const keepTrashMs = 24 * 60 * 60 * 1000;
-
-/** Snapshot folders, and the start-up's tidying of what no row owns. */
-export interface DiskSnapshotDirs extends SnapshotDirs {
-  readonly trashDir: string;
-}
+import { Trash } from "../trash.ts";
 
 export interface SnapshotDirsOptions {
   readonly dataDir: string;
@@ -49,23 +39,21 @@ export interface SnapshotDirsOptions {
  * Opens the folders. Folders that `owned` does not know go to the trash, from where they are deleted
  * after a day.
  */
-export function openSnapshotDirs(options: SnapshotDirsOptions): DiskSnapshotDirs {
+export function openSnapshotDirs(options: SnapshotDirsOptions): SnapshotDirs {
+  const { logger, owned } = options;
   const root = path.join(options.dataDir, "snapshots");
-  const trashDir = path.join(options.dataDir, "trash");
-  for (const dir of [root, trashDir]) {
-    mkdirSync(dir, { recursive: true, mode: 0o700 });
-    chmodSync(dir, 0o700);
-  }
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  chmodSync(root, 0o700);
   mkdirSync(path.join(root, "empty"), { recursive: true, mode: 0o755 });
   makeBaseTree(path.join(root, "base"));
-  const dirs = new NumberedDirs(root, trashDir, options);
-  dirs.emptyTrash(Date.now() - keepTrashMs);
+  const trash = new Trash(root, logger);
   for (const name of readdirSync(root)) {
-    if (name === "empty" || name === "base" || options.owned.has(Number(name))) continue;
-    options.logger.warn({ folder: name }, "moving a snapshot folder without a row to the trash");
-    dirs.moveToTrash(path.join(root, name));
+    // A disk that is mounted here has folders of its own.
+    if (!/^[0-9]+$/.test(name) || owned.has(Number(name))) continue;
+    logger.warn({ folder: name }, "moving a snapshot folder without a row to the trash");
+    trash.keep(path.join(root, name));
   }
-  return dirs;
+  return new NumberedDirs(root, trash, options);
 }
 
 /**
@@ -99,23 +87,20 @@ function highest(numbers: ReadonlySet<number>): number {
   return found;
 }
 
-class NumberedDirs implements DiskSnapshotDirs {
-  readonly trashDir: string;
+class NumberedDirs implements SnapshotDirs {
   readonly emptyTree: string;
   readonly baseTree: string;
   readonly #root: string;
-  readonly #logger: Logger;
+  readonly #trash: Trash;
   readonly #syncFileSystem: (folder: string) => Promise<void>;
-  readonly #deleting = new Set<Promise<void>>();
   #last: number;
 
-  constructor(root: string, trashDir: string, options: SnapshotDirsOptions) {
+  constructor(root: string, trash: Trash, options: SnapshotDirsOptions) {
     this.#root = root;
-    this.trashDir = trashDir;
+    this.#trash = trash;
     this.emptyTree = path.join(root, "empty");
     this.baseTree = path.join(root, "base");
     this.#last = highest(options.owned);
-    this.#logger = options.logger;
     this.#syncFileSystem = options.syncFileSystem;
   }
 
@@ -164,65 +149,15 @@ class NumberedDirs implements DiskSnapshotDirs {
   }
 
   remove(id: number): void {
-    this.#delete(this.moveToTrash(path.join(this.#root, String(id))));
+    this.#trash.remove(path.join(this.#root, String(id)));
   }
 
   seal(id: number): void {
-    this.#delete(this.moveToTrash(this.workOf(id)));
+    this.#trash.remove(this.workOf(id));
   }
 
   async usage(id: number, signal: AbortSignal): Promise<{ sizeBytes: number; inodes: number }> {
     return treeUsage(this.treeOf(id), signal);
-  }
-
-  scratch(): Disposable & { readonly path: string } {
-    const folder = path.join(this.trashDir, `scratch-${randomUUID()}`);
-    mkdirSync(folder, { mode: 0o700 });
-    return {
-      path: folder,
-      [Symbol.dispose]: () => {
-        this.#delete(folder);
-      },
-    };
-  }
-
-  async settled(): Promise<void> {
-    while (this.#deleting.size > 0) await Promise.all(this.#deleting);
-  }
-
-  /** Returns where it went; undefined when it was not there. */
-  moveToTrash(folder: string): string | undefined {
-    const target = path.join(this.trashDir, `${path.basename(folder)}-${randomUUID()}`);
-    try {
-      renameSync(folder, target);
-    } catch (error) {
-      if (hasErrno(error, "ENOENT")) return undefined;
-      throw error;
-    }
-    const now = new Date();
-    utimesSync(target, now, now);
-    return target;
-  }
-
-  emptyTrash(olderThanMs: number): void {
-    for (const name of readdirSync(this.trashDir)) {
-      const entry = path.join(this.trashDir, name);
-      // Scratch folders are never wanted back.
-      if (name.startsWith("scratch-") || statSync(entry).mtimeMs < olderThanMs) this.#delete(entry);
-    }
-  }
-
-  #delete(folder: string | undefined): void {
-    if (folder === undefined) return;
-    const work = removeTree(folder)
-      .catch((error: unknown) => {
-        this.#logger.warn(
-          { err: error, folder },
-          "cannot delete from the trash; a later start will",
-        );
-      })
-      .finally(() => this.#deleting.delete(work));
-    this.#deleting.add(work);
   }
 }
 
