@@ -31,6 +31,7 @@ const enginePackages = [
 /** What the tests and benchmarks need on top. */
 const testPackages = [
   "attr",
+  "bzip2",
   "curl",
   "git",
   "iptables",
@@ -40,6 +41,8 @@ const testPackages = [
   "strace",
   "systemd",
   "util-linux",
+  "xz-utils",
+  "zstd",
 ];
 
 /** What an emulated machine with a kernel of its own needs. The kernel itself is unpacked, never installed. */

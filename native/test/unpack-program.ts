@@ -172,7 +172,7 @@ export function describeTree(directory: string): string {
     directory,
   );
   const xattrs = sh(
-    "found=$(getfattr -R -P -h -d -m - -e hex .); printf '%s\\n' \"$found\" | grep -v '^$' || true",
+    "found=$(find . -print0 | LC_ALL=C sort -z | xargs -0 getfattr -h -d -m - -e hex); printf '%s\\n' \"$found\" | grep -v '^$' || true",
     directory,
   );
   const links = sh("find . -type f -links +1 -printf '%i %P\\n' | LC_ALL=C sort -k2", directory);

@@ -96,8 +96,8 @@ describe("toEngineError", () => {
       "mkdir /proc/x/y: no such file or directory",
     );
     assert.equal(
-      refused(() => renameSync("/proc", "/tmp/x")),
-      "rename /proc /tmp/x: device or resource busy",
+      refused(() => renameSync("/proc/version", "/tmp/x")),
+      "rename /proc/version /tmp/x: invalid cross-device link",
     );
     assert.equal(
       refused(() => mkdirSync("/proc")),
