@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { glob, mkdir, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { debianCacheDir, suiteOptions } from "./debian.ts";
+import { debianCacheDir, installedBy, suiteOptions } from "./debian.ts";
 import { mustRun } from "./run.ts";
 
 /** Folders that are links into /usr since Debian 12. */
@@ -61,10 +61,7 @@ async function withDependencies(
     ...["apt-get", "-qq", "--simulate", "--no-install-recommends", ...options],
     ...["-o", `Dir::State::status=${status}`, "install", ...packages],
   ]);
-  return simulated.stdout
-    .split("\n")
-    .filter((line) => line.startsWith("Inst "))
-    .map((line) => line.split(" ")[1] ?? "");
+  return installedBy(simulated.stdout);
 }
 
 async function makeMergedRoot(root: string): Promise<void> {

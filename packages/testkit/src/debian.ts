@@ -49,6 +49,14 @@ export async function debianProgram(
   return path.join(await unpackDebianPackage(name, suite), programPath);
 }
 
+/** Names of the packages that a simulated `apt-get install` says it would install. */
+export function installedBy(simulated: string): string[] {
+  return simulated
+    .split("\n")
+    .filter((line) => line.startsWith("Inst "))
+    .map((line) => line.split(" ")[1] ?? "");
+}
+
 /** Options of apt for another suite, from the mirror that the machine itself is set to. */
 export async function suiteOptions(suite: string): Promise<string[]> {
   if (suite === "installed") return [];

@@ -2,34 +2,13 @@
  * Other makers and readers of images (Debian's skopeo, umoci, podman, mmdebstrap), unpacked with the
  * libraries they need and never installed: a test's word on our images must not be our own.
  */
+import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { debianCacheDir, unpackDebianPackage } from "./debian.ts";
+import { debianCacheDir, installedBy, unpackDebianPackage } from "./debian.ts";
 import { cleanEnvironment, mustRun, type Ran, type RunOptions } from "./run.ts";
 
-/** Programs with the packages of libraries that a machine need not have. */
-const tools = {
-  skopeo: {
-    program: "usr/bin/skopeo",
-    libraries: ["libgpgme11", "libassuan0", "libgpg-error0", "libdevmapper1.02.1"],
-  },
-  umoci: { program: "usr/bin/umoci", libraries: [] },
-  podman: {
-    program: "usr/bin/podman",
-    libraries: [
-      "libgpgme11",
-      "libassuan0",
-      "libgpg-error0",
-      "libdevmapper1.02.1",
-      "libsubid4",
-      "conmon",
-      "crun",
-    ],
-  },
-  mmdebstrap: { program: "usr/bin/mmdebstrap", libraries: [] },
-} as const;
-
-export type ForeignTool = keyof typeof tools;
+export type ForeignTool = "skopeo" | "umoci" | "podman" | "mmdebstrap";
 
 /** How to run one. */
 export interface FoundTool {
@@ -38,26 +17,43 @@ export interface FoundTool {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Unpacks a tool, once per machine. */
+const found = new Map<ForeignTool, Promise<FoundTool>>();
+
 async function foreignTool(name: ForeignTool): Promise<FoundTool> {
-  const { program, libraries } = tools[name];
-  const own = await unpackDebianPackage(name);
+  let finding = found.get(name);
+  if (finding === undefined) {
+    finding = findTool(name);
+    found.set(name, finding);
+  }
+  return await finding;
+}
+
+/** Unpacks a tool, once per machine, with what it depends on and the machine does not have. */
+async function findTool(name: ForeignTool): Promise<FoundTool> {
   const roots: string[] = [];
-  for (const each of libraries) roots.push(await unpackDebianPackage(each));
+  for (const each of await missingPackages(name)) roots.push(await unpackDebianPackage(each));
   const triplet = (await mustRun(["gcc", "-dumpmachine"])).stdout.trim();
   const folders = roots.flatMap((root) =>
     [`usr/lib/${triplet}`, `lib/${triplet}`].map((folder) => path.join(root, folder)),
   );
   const env = cleanEnvironment();
-  const programs = roots.map((root) => path.join(root, "usr/bin"));
+  const programs = ["/", ...roots].map((root) => path.join(root, "usr/bin"));
+  const program = programs.map((folder) => path.join(folder, name)).find(existsSync);
+  if (program === undefined) throw new Error(`${name} is neither installed nor in its package`);
   return {
-    program: path.join(own, program),
+    program,
     env: {
       ...env,
       ...(folders.length > 0 && { LD_LIBRARY_PATH: folders.join(":") }),
       PATH: [...programs, env["PATH"]].join(":"),
     },
   };
+}
+
+/** What would be installed with a package on this machine. */
+async function missingPackages(name: string): Promise<string[]> {
+  const simulate = ["apt-get", "-qq", "--simulate", "--no-install-recommends", "install", name];
+  return installedBy((await mustRun(simulate)).stdout);
 }
 
 /** A signature policy that takes everything: tests' images are signed by nobody. */

@@ -75,7 +75,7 @@ export class VolumeBed {
   }
 
   volumeNames(): string[] {
-    return readdirSync(path.join(this.dir, "volumes"));
+    return readdirSync(path.join(this.dir, "volumes")).filter((name) => name !== ".trash");
   }
 }
 

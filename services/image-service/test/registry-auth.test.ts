@@ -5,6 +5,7 @@ import path from "node:path";
 import { describe, it } from "node:test";
 import { openTempDir } from "@gantry/fs";
 import { eventually } from "@gantry/testkit";
+import { htpasswdLine } from "@gantry/testkit/htpasswd";
 import type { makeImage } from "@gantry/testkit/image-maker";
 import { startRegistry } from "@gantry/testkit/registry";
 import { type FakeRegistry, serveImage, startFakeRegistry } from "./fake-registry.ts";
@@ -108,15 +109,7 @@ describe("a registry with TLS of a private authority and passwords", () => {
       ],
       { stdio: "ignore" },
     );
-    const hash = execFileSync(
-      "python3",
-      [
-        "-c",
-        "import crypt; print(crypt.crypt('secret', crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))",
-      ],
-      { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] },
-    ).trim();
-    writeFileSync(at("htpasswd"), `me:${hash.replace("$2b$", "$2y$")}\n`);
+    writeFileSync(at("htpasswd"), await htpasswdLine("me", "secret"));
     await using registry = await startRegistry({
       dir: at("registry"),
       tls: { certificate: at("cert.pem"), key: at("key.pem") },
