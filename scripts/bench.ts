@@ -2,9 +2,9 @@
 import "./lib/failure.ts";
 import { buildAll } from "./lib/build.ts";
 import { runCommand } from "./lib/command.ts";
-import { findDockerCli } from "./lib/docker-cli.ts";
+import { linkTestedCli } from "./lib/docker-cli.ts";
 import { node } from "./lib/repository.ts";
 
 await buildAll();
-await findDockerCli();
+await linkTestedCli();
 process.exitCode = await runCommand([node, "bench/src/main.ts", ...process.argv.slice(2)]);

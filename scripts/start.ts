@@ -1,5 +1,6 @@
 /** `npm start`: builds what is stale, starts the engine in the background, runs hello-world. */
 import "./lib/failure.ts";
+import path from "node:path";
 import { loadConfig } from "@gantry/config";
 import { complain, say } from "@gantry/logging";
 import { isEngineLocked } from "@gantry/supervisor";
@@ -23,6 +24,8 @@ if (await isEngineLocked(config.runRoot)) {
   await startSupervisor(config);
   say("the engine is running");
 }
-await runHelloWorld(await findDockerCli(), config.dockerSocket);
+const docker = await findDockerCli();
+await runHelloWorld(docker.program, config.dockerSocket);
 say();
+if (!docker.isOnPath) say(`export PATH=$PATH:${path.dirname(docker.program)}`);
 say(`export DOCKER_HOST=unix://${config.dockerSocket}`);

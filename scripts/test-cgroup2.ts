@@ -7,7 +7,7 @@ import { openTempDir } from "@gantry/fs";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
 import { buildForTests } from "./lib/build.ts";
-import { findDockerCli } from "./lib/docker-cli.ts";
+import { linkTestedCli } from "./lib/docker-cli.ts";
 import { inRoot, node, root } from "./lib/repository.ts";
 import { checkSkips, readSkips } from "./lib/skips.ts";
 import type { TestLine } from "./lib/test-report.ts";
@@ -30,7 +30,7 @@ const chosen = files.filter(
 
 await buildForTests();
 await debianProgram("nats-server", "/usr/sbin/nats-server");
-await findDockerCli();
+await linkTestedCli();
 
 await using folder = await openTempDir("gantry-vm-", "/var/tmp");
 const flags = [

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { complain, say } from "@gantry/logging";
 import { debianProgram } from "@gantry/testkit/debian";
 import { buildForTests } from "./lib/build.ts";
-import { findDockerCli } from "./lib/docker-cli.ts";
+import { linkTestedCli } from "./lib/docker-cli.ts";
 import { inLanes } from "./lib/lanes.ts";
 import { checkLeftovers, cleanLeftovers, leftovers } from "./lib/leftovers.ts";
 import { runTests } from "./lib/run-tests.ts";
@@ -82,7 +82,7 @@ function filesOf(kind: TestKind): string[] {
 await buildForTests({ deep: values.deep });
 // Fetched once, before the tests that need them.
 await debianProgram("nats-server", "/usr/sbin/nats-server");
-await findDockerCli();
+await linkTestedCli();
 await cleanLeftovers();
 const before = await leftovers();
 const all = [...(await runUnits()), ...(await runFiles())];

@@ -2,32 +2,59 @@
 import { existsSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { unpackDebianPackage } from "@gantry/testkit/debian";
-import { programLinksDir } from "@gantry/testkit/run";
+import { mustRun, programLinksDir } from "@gantry/testkit/run";
 
-/** Debian 13 has a package of the client alone; in Debian 12 it is in the one with the daemon. */
-const packages = ["docker-cli", "docker.io"];
+/** The newest, else what the machine's own release has; in Debian 12 the client is in the package with the daemon. */
+const packages = [
+  ["docker-cli", "sid"],
+  ["docker-cli", "installed"],
+  ["docker.io", "installed"],
+] as const;
 
-/** Makes an unpacked program findable for tests, which run with a PATH of their own. */
-function link(program: string): string {
-  const target = path.join(programLinksDir, path.basename(program));
-  mkdirSync(programLinksDir, { recursive: true });
-  rmSync(target, { force: true });
-  symlinkSync(program, target);
-  return target;
+/** The oldest that knows all flags which tests use. */
+const oldestTested = 28.2;
+
+const link = path.join(programLinksDir, "docker");
+
+/** A CLI, and whether who types its name gets it. */
+export interface DockerCli {
+  readonly program: string;
+  readonly isOnPath: boolean;
 }
 
-/** Path of the CLI. */
-export async function findDockerCli(): Promise<string> {
+export async function findDockerCli(): Promise<DockerCli> {
+  const installed = onPath();
+  if (installed !== undefined) return { program: installed, isOnPath: true };
+  return { program: await unpackCli(), isOnPath: false };
+}
+
+/** Has tests find a CLI, in an environment of their own, that is as new as they expect. */
+export async function linkTestedCli(): Promise<void> {
+  rmSync(link, { force: true });
+  const installed = onPath();
+  if (installed !== undefined && (await versionOf(installed)) >= oldestTested) return;
+  const program = await unpackCli();
+  mkdirSync(programLinksDir, { recursive: true });
+  symlinkSync(program, link);
+}
+
+function onPath(): string | undefined {
   const folders = (process.env["PATH"] ?? "").split(":").filter((folder) => folder !== "");
-  const onPath = folders
-    .map((folder) => path.join(folder, "docker"))
-    .find((file) => existsSync(file));
-  if (onPath !== undefined) return onPath;
+  return folders.map((folder) => path.join(folder, "docker")).find((file) => existsSync(file));
+}
+
+/** `Docker version 28.2.2, build …` as 28.2; 0 when it says something else. */
+async function versionOf(program: string): Promise<number> {
+  const { stdout } = await mustRun([program, "--version"]);
+  return Number(/^Docker version (\d+\.\d+)/.exec(stdout)?.[1] ?? 0);
+}
+
+async function unpackCli(): Promise<string> {
   const failures: unknown[] = [];
-  for (const name of packages) {
+  for (const [name, suite] of packages) {
     try {
-      const program = path.join(await unpackDebianPackage(name), "usr/bin/docker");
-      if (existsSync(program)) return link(program);
+      const program = path.join(await unpackDebianPackage(name, suite), "usr/bin/docker");
+      if (existsSync(program)) return program;
     } catch (error) {
       failures.push(error);
     }

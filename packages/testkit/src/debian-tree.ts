@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { glob, mkdir, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { debianCacheDir, installedBy, suiteOptions } from "./debian.ts";
+import { debianCacheDir, installedBy, suiteOf, suiteOptions } from "./debian.ts";
 import { mustRun } from "./run.ts";
 
 /** Folders that are links into /usr since Debian 12. */
@@ -19,8 +19,9 @@ const merged = ["bin", "sbin", "lib", "lib64"] as const;
 /** Unpacks packages and their dependencies (no recommendations) and returns the folder that stands for `/`. */
 export async function unpackDebianTree(
   packages: readonly string[],
-  suite = "installed",
+  release = "bookworm",
 ): Promise<string> {
+  const suite = await suiteOf(release);
   const trees = path.join(debianCacheDir, suite, "trees");
   const key = createHash("sha256")
     .update([...packages, "(compiled)"].sort().join(" "))

@@ -90,6 +90,11 @@ export async function suiteOptions(suite: string): Promise<string[]> {
   return options;
 }
 
+/** A release as a suite: what is made of its packages does not depend on the machine's own release. */
+export async function suiteOf(release: string): Promise<string> {
+  return (await machineRelease()) === release ? "installed" : release;
+}
+
 /** The name of the machine's own release, for example `bookworm`. */
 export async function machineRelease(): Promise<string> {
   const release = await readFile("/etc/os-release", "utf8");

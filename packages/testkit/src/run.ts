@@ -23,7 +23,7 @@ export interface RunOptions {
   readonly timeoutMs?: number;
 }
 
-/** Links to programs of unpacked Debian packages, for machines where they are not installed. */
+/** Links to programs of unpacked Debian packages, for machines that have none, or an older one. */
 export const programLinksDir = "/var/cache/gantry/bin";
 
 /** The environment that tests give to programs. */
@@ -31,7 +31,7 @@ export function cleanEnvironment(
   extra: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
   return {
-    PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${programLinksDir}`,
+    PATH: `${programLinksDir}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: "/root",
     LANG: "C.UTF-8",
     ...extra,

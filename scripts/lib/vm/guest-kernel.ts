@@ -1,7 +1,13 @@
 /** Debian's cloud kernel for the virtual machine: unpacked from its package, never installed. */
 import { existsSync, globSync, readdirSync } from "node:fs";
 import path from "node:path";
-import { debianCacheDir, debianProgram, unpackDebianPackage } from "@gantry/testkit/debian";
+import {
+  debianCacheDir,
+  debianProgram,
+  suiteOf,
+  suiteOptions,
+  unpackDebianPackage,
+} from "@gantry/testkit/debian";
 import { mustRun } from "@gantry/testkit/run";
 
 /** A kernel to boot. */
@@ -14,9 +20,10 @@ export interface GuestKernel {
   readonly modules: string;
 }
 
-/** The newest cloud kernel of the machine's Debian. */
+/** The newest cloud kernel of Debian 12, whatever the machine's own release is. */
 export async function fetchGuestKernel(): Promise<GuestKernel> {
-  const root = await unpackDebianPackage(await packageName());
+  const suite = await suiteOf("bookworm");
+  const root = await unpackDebianPackage(await packageName(suite), suite);
   const [image] = globSync(path.join(root, "boot/vmlinuz-*"));
   const modules = path.join(root, "lib/modules");
   const [version] = readdirSync(modules);
@@ -30,8 +37,9 @@ export async function fetchGuestKernel(): Promise<GuestKernel> {
 }
 
 /** The metapackage names the one that holds the kernel. */
-async function packageName(): Promise<string> {
-  const listed = await mustRun(["apt-cache", "depends", "linux-image-cloud-amd64"]);
+async function packageName(suite: string): Promise<string> {
+  const options = await suiteOptions(suite);
+  const listed = await mustRun(["apt-cache", ...options, "depends", "linux-image-cloud-amd64"]);
   const [, name] = /Depends: (linux-image-\S+)/.exec(listed.stdout) ?? [];
   if (name !== undefined) return name;
   throw new Error(`no cloud kernel in the package lists (cache: ${debianCacheDir})`);
