@@ -22,8 +22,9 @@ interface Disk {
   readonly number: string;
 }
 
+/** One that stays: another test's loop device may be there at one moment and not at the next. */
 function findDisk(): Disk | undefined {
-  for (const name of readdirSync("/sys/block")) {
+  for (const name of readdirSync("/sys/block").filter((each) => !each.startsWith("loop"))) {
     const device = `/dev/${name}`;
     const sectors = Number(readFileSync(`/sys/block/${name}/size`, "utf8"));
     if (sectors === 0 || !existsSync(device)) continue;
