@@ -77,6 +77,14 @@ function readLines(file: string): string[] {
   }
 }
 
+/**
+ * Sets the umask that Docker's daemon has, whatever that of who started us is: users of containers read what is made
+ * for them (volumes, hosts files, working directories). What nobody else may read is made with a mode that says so.
+ */
+export function takeUsualUmask(): void {
+  process.umask(0o022);
+}
+
 /** Resolves with the first signal that asks the process to end. Later ones change nothing. */
 export function untilTerminated(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {

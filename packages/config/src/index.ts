@@ -15,6 +15,7 @@ export {
   onReload,
   type ReloadHandlers,
   socketAccess,
+  takeUsualUmask,
   untilTerminated,
 } from "./environment.ts";
 export { parsePointInTime } from "./point-in-time.ts";

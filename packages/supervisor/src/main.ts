@@ -11,7 +11,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { loadConfig, untilTerminated } from "@gantry/config";
+import { loadConfig, takeUsualUmask, untilTerminated } from "@gantry/config";
 import { toEngineError } from "@gantry/errors";
 import { createLogger } from "@gantry/logging";
 import { Engine, recordDir } from "./engine.ts";
@@ -24,6 +24,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const programs = path.resolve(values.programs);
+takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "supervisor", level: config.logLevel });
 mkdirSync(config.runRoot, { recursive: true, mode: 0o755 });

@@ -1,6 +1,6 @@
 /** Starts the gateway and ends it at a signal. */
 import { parseArgs } from "node:util";
-import { loadConfig, onReload, untilTerminated } from "@gantry/config";
+import { loadConfig, onReload, takeUsualUmask, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { openGateway } from "./gateway.ts";
 
@@ -12,6 +12,7 @@ function hostsOfCommandLine(): string[] {
   return values.host ?? [];
 }
 
+takeUsualUmask();
 const loaded = loadConfig();
 const config = { ...loaded, hosts: [...loaded.hosts, ...hostsOfCommandLine()] };
 const logger = createLogger({ service: "api-gateway", level: config.logLevel });

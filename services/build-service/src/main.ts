@@ -5,6 +5,7 @@ import {
   loadConfig,
   servicePaths,
   socketAccess,
+  takeUsualUmask,
   untilTerminated,
 } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
@@ -15,6 +16,7 @@ import { compose } from "./compose.ts";
 /** Without builds and sessions for so long, the service ends. */
 const idleMs = 60_000;
 
+takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "build-service", level: config.logLevel });
 const paths = servicePaths(config, "build-service");

@@ -5,6 +5,7 @@ import {
   readNatsUrl,
   servicePaths,
   socketAccess,
+  takeUsualUmask,
   untilTerminated,
 } from "@gantry/config";
 import { startOutbox } from "@gantry/events";
@@ -16,6 +17,7 @@ import { recover, resume } from "./app/recover.ts";
 import { sweepExecs } from "./app/sweep-execs.ts";
 import { compose } from "./compose.ts";
 
+takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "container-service", level: config.logLevel });
 const paths = servicePaths(config, "container-service");

@@ -5,6 +5,7 @@ import {
   readNatsUrl,
   servicePaths,
   socketAccess,
+  takeUsualUmask,
   untilTerminated,
 } from "@gantry/config";
 import { startOutbox } from "@gantry/events";
@@ -12,6 +13,7 @@ import { createLogger } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { compose } from "./compose.ts";
 
+takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "image-service", level: config.logLevel });
 const paths = servicePaths(config, "image-service");

@@ -1,12 +1,13 @@
 /** The served form: ShimService over gRPC on `<run>/shim.sock`. */
 import path from "node:path";
-import { loadConfig, untilTerminated } from "@gantry/config";
+import { loadConfig, takeUsualUmask, untilTerminated } from "@gantry/config";
 import { createLogger } from "@gantry/logging";
 import { ShimService } from "@gantry/proto/shim";
 import { implement, serveGrpc } from "@gantry/rpc";
 import { createShim } from "./create-shim.ts";
 import { shimHandlers } from "./rpc/handlers.ts";
 
+takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "shim", level: config.logLevel });
 const shim = createShim({
