@@ -60,7 +60,7 @@ export async function compose(first: EngineConfig, logger: Logger): Promise<Comp
   reserveLogSpace(database.file).catch((error: unknown) => {
     logger.warn({ err: error }, "there is no space for state to come: a full disk will refuse it");
   });
-  const store = stepping(openContainerStore(database, logger), [
+  const store = stepping(openContainerStore(database, config.dataRoot, logger), [
     ...(["insert", "replace", "replaceSurely", "remove"] as const),
   ]);
   const imageChannel = openChannel(servicePaths(config, "image-service").grpcSocket, {

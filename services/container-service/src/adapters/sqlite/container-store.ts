@@ -19,22 +19,29 @@ import {
 } from "./record-codec.ts";
 import { type Change, change } from "./statements.ts";
 
-export function openContainerStore(database: Database, logger: Logger): ContainerStore {
-  return new SqliteContainerStore(database, logger);
+/** `dataRoot` is the folder of all services' data. */
+export function openContainerStore(
+  database: Database,
+  dataRoot: string,
+  logger: Logger,
+): ContainerStore {
+  return new SqliteContainerStore(database, dataRoot, logger);
 }
 
 class SqliteContainerStore implements ContainerStore {
   readonly #database: Database;
+  readonly #dataRoot: string;
   readonly #logger: Logger;
 
-  constructor(database: Database, logger: Logger) {
+  constructor(database: Database, dataRoot: string, logger: Logger) {
     this.#database = database;
+    this.#dataRoot = dataRoot;
     this.#logger = logger;
   }
 
   loadContainers(): ContainerRecord[] {
     const rows = this.#database.take("containers") as unknown as ContainerRow[];
-    const records = rows.map(decodeRecord);
+    const records = rows.map((row) => decodeRecord(row, this.#dataRoot));
     for (const { id, buildStep } of records) if (buildStep) this.#database.writer.quiet.add(id);
     return records;
   }
@@ -57,7 +64,7 @@ class SqliteContainerStore implements ContainerStore {
   }
 
   insert(record: ContainerRecord, events: readonly NewEvent[]): Promise<void> {
-    const { id, name, config, host_config, facts, progress } = encodeRecord(record);
+    const { id, name, config, host_config, facts, progress } = encodeRecord(record, this.#dataRoot);
     if (record.buildStep) this.#database.writer.quiet.add(id);
     return this.#write(
       [change("insertContainer", id, name, config, host_config, facts, progress)],
@@ -71,7 +78,7 @@ class SqliteContainerStore implements ContainerStore {
     events: readonly NewEvent[],
   ): Promise<void> {
     if (next.buildStep === undefined) this.#database.writer.quiet.delete(next.id);
-    return this.#write(differences(previous, next), events);
+    return this.#write(this.#differences(previous, next), events);
   }
 
   replaceSurely(
@@ -79,7 +86,7 @@ class SqliteContainerStore implements ContainerStore {
     next: ContainerRecord,
     events: readonly NewEvent[],
   ): Promise<void> {
-    return this.#database.writer.writeSurely(differences(previous, next), events);
+    return this.#database.writer.writeSurely(this.#differences(previous, next), events);
   }
 
   async remove(id: string, events: readonly NewEvent[]): Promise<void> {
@@ -133,19 +140,19 @@ class SqliteContainerStore implements ContainerStore {
   #write(changes: readonly Change[], events: readonly NewEvent[]): Promise<void> {
     return this.#database.writer.write(changes, events);
   }
-}
 
-/** What differs. */
-function differences(previous: ContainerRecord, next: ContainerRecord): Change[] {
-  const { id } = next;
-  return [
-    change("setProgress", encodeProgress(next), id),
-    // A step that is kept.
-    ...(next.buildStep === previous.buildStep ? [] : [change("setFacts", encodeFacts(next), id)]),
-    ...(next.name === previous.name ? [] : [change("setName", next.name, id)]),
-    ...(next.config === previous.config ? [] : [change("setConfig", encodeConfig(next), id)]),
-    ...(next.hostConfig === previous.hostConfig
-      ? []
-      : [change("setHostConfig", encodeHostConfig(next), id)]),
-  ];
+  #differences(previous: ContainerRecord, next: ContainerRecord): Change[] {
+    const { id } = next;
+    const facts = (): Change => change("setFacts", encodeFacts(next, this.#dataRoot), id);
+    return [
+      change("setProgress", encodeProgress(next), id),
+      // A step that is kept.
+      ...(next.buildStep === previous.buildStep ? [] : [facts()]),
+      ...(next.name === previous.name ? [] : [change("setName", next.name, id)]),
+      ...(next.config === previous.config ? [] : [change("setConfig", encodeConfig(next), id)]),
+      ...(next.hostConfig === previous.hostConfig
+        ? []
+        : [change("setHostConfig", encodeHostConfig(next), id)]),
+    ];
+  }
 }

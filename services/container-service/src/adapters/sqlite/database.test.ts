@@ -86,7 +86,7 @@ describe("the health of a container that is gone", () => {
     try {
       const database = await openDatabase(dir, logger);
       const health = { ...startingHealth, runStartedNano: 1n, nextProbe: "probe" };
-      openContainerStore(database, logger).putHealth("gone", health, []);
+      openContainerStore(database, dir, logger).putHealth("gone", health, []);
       await database.close();
       const again = await openDatabase(dir, logger);
       const rows = again.take("health");
