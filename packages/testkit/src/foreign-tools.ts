@@ -8,7 +8,16 @@ import path from "node:path";
 import { debianCacheDir, installedBy, unpackDebianPackage } from "./debian.ts";
 import { cleanEnvironment, mustRun, type Ran, type RunOptions } from "./run.ts";
 
-export type ForeignTool = "skopeo" | "umoci" | "podman" | "mmdebstrap";
+/** Debian packages of each, the tool's own first. */
+const packages = {
+  skopeo: ["skopeo"],
+  umoci: ["umoci"],
+  // That of Debian 13 does not start without.
+  podman: ["podman", "netavark"],
+  mmdebstrap: ["mmdebstrap"],
+} as const;
+
+export type ForeignTool = keyof typeof packages;
 
 /** How to run one. */
 export interface FoundTool {
@@ -31,7 +40,8 @@ async function foreignTool(name: ForeignTool): Promise<FoundTool> {
 /** Unpacks a tool, once per machine, with what it depends on and the machine does not have. */
 async function findTool(name: ForeignTool): Promise<FoundTool> {
   const roots: string[] = [];
-  for (const each of await missingPackages(name)) roots.push(await unpackDebianPackage(each));
+  for (const each of await missingPackages(packages[name]))
+    roots.push(await unpackDebianPackage(each));
   const triplet = (await mustRun(["gcc", "-dumpmachine"])).stdout.trim();
   const folders = roots.flatMap((root) =>
     [`usr/lib/${triplet}`, `lib/${triplet}`].map((folder) => path.join(root, folder)),
@@ -46,14 +56,24 @@ async function findTool(name: ForeignTool): Promise<FoundTool> {
       ...env,
       ...(folders.length > 0 && { LD_LIBRARY_PATH: folders.join(":") }),
       PATH: [...programs, env["PATH"]].join(":"),
+      ...(name === "podman" && { CONTAINERS_CONF: await podmanHelpers(roots) }),
     },
   };
 }
 
-/** What would be installed with a package on this machine. */
-async function missingPackages(name: string): Promise<string[]> {
-  const simulate = ["apt-get", "-qq", "--simulate", "--no-install-recommends", "install", name];
-  return installedBy((await mustRun(simulate)).stdout);
+/** A configuration that names the folders of podman's own helpers. */
+async function podmanHelpers(roots: readonly string[]): Promise<string> {
+  const folders = ["/", ...roots].map((root) => path.join(root, "usr/lib/podman"));
+  const file = path.join(debianCacheDir, "containers.conf");
+  await mkdir(debianCacheDir, { recursive: true });
+  await writeFile(file, `[engine]\nhelper_binaries_dir = ${JSON.stringify(folders)}\n`);
+  return file;
+}
+
+/** What would be installed with these on this machine. */
+async function missingPackages(names: readonly string[]): Promise<string[]> {
+  const simulate = ["apt-get", "-qq", "--simulate", "--no-install-recommends", "install"];
+  return installedBy((await mustRun([...simulate, ...names])).stdout);
 }
 
 /** A signature policy that takes everything: tests' images are signed by nobody. */
