@@ -5,7 +5,7 @@ import path from "node:path";
 import { after, describe, it } from "node:test";
 import { type Ran, run } from "@gantry/testkit";
 import type { RegisteredBinfmt } from "@gantry/testkit/binfmt";
-import { debianProgram, machineRelease, unpackDebianPackage } from "@gantry/testkit/debian";
+import { debianProgram, machineRelease } from "@gantry/testkit/debian";
 import { foreign, registerEmulator } from "@gantry/testkit/emulator";
 import { makeImage, makeIndexArchive, makeLayer } from "@gantry/testkit/image-maker";
 import { useBuildxBed } from "../src/buildx-bed.ts";
@@ -36,7 +36,7 @@ after(async () => {
 
 async function foreignBusybox(): Promise<string> {
   const suite = `${await machineRelease()}/${other}`;
-  return path.join(await unpackDebianPackage("busybox-static", suite), "bin/busybox");
+  return await debianProgram("busybox-static", "/bin/busybox", suite);
 }
 
 async function busybox(architecture: string, program: string) {

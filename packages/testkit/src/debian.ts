@@ -46,7 +46,13 @@ export async function debianProgram(
   suite = "installed",
 ): Promise<string> {
   if (suite === "installed" && existsSync(programPath)) return programPath;
-  return path.join(await unpackDebianPackage(name, suite), programPath);
+  const root = await unpackDebianPackage(name, suite);
+  // Since Debian 13 packages have nothing in /bin itself.
+  const found = [programPath, path.join("usr", programPath)].find((file) =>
+    existsSync(path.join(root, file)),
+  );
+  if (found === undefined) throw new Error(`the package ${name} has no ${programPath}`);
+  return path.join(root, found);
 }
 
 /** Names of the packages that a simulated `apt-get install` says it would install. */
@@ -67,6 +73,8 @@ export async function suiteOptions(suite: string): Promise<string[]> {
     ["Dir::Etc::sourceparts", "/dev/null"],
     ["Dir::State::Lists", path.join(apt, "lists")],
     ["Dir::Cache", path.join(apt, "cache")],
+    // What is installed here is no reason to take another version.
+    ["Dir::State::status", "/dev/null"],
     ["APT::Sandbox::User", "root"],
     ...(architecture === undefined
       ? []

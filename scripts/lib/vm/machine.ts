@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { debianProgram } from "@gantry/testkit/debian";
 import { eventually } from "@gantry/testkit/eventually";
 import { mustRun } from "@gantry/testkit/run";
 import { fetchGuestKernel } from "./guest-kernel.ts";
@@ -31,15 +32,10 @@ export interface GuestResult {
 /** The machine's files, for the guest to read. */
 async function shareFiles(folder: string): Promise<AsyncDisposable & { readonly socket: string }> {
   const socket = path.join(folder, "files.sock");
-  const daemon = spawn(
-    "/usr/lib/qemu/virtiofsd",
-    [
-      `--socket-path=${socket}`,
-      "-o",
-      "source=/,cache=always,sandbox=chroot,no_posix_lock,xattr,log_level=err",
-    ],
-    { stdio: ["ignore", "ignore", "inherit"] },
-  );
+  const [program, ...args] = await fileDaemon();
+  const daemon = spawn(program, [`--socket-path=${socket}`, ...args], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const ended = once(daemon, "close");
   await eventually(() => existsSync(socket) || daemon.exitCode !== null);
   return {
@@ -50,6 +46,19 @@ async function shareFiles(folder: string): Promise<AsyncDisposable & { readonly 
       await ended;
     },
   };
+}
+
+/** QEMU's own virtiofsd, or the one that Debian 13 has instead: the same, told in other words. */
+async function fileDaemon(): Promise<readonly [string, ...string[]]> {
+  const own = "/usr/lib/qemu/virtiofsd";
+  if (existsSync(own)) {
+    return [own, "-o", "source=/,cache=always,sandbox=chroot,no_posix_lock,xattr,log_level=err"];
+  }
+  const program = await debianProgram("virtiofsd", "/usr/libexec/virtiofsd");
+  return [
+    program,
+    ...["--shared-dir=/", "--cache=always", "--sandbox=chroot", "--xattr", "--log-level=error"],
+  ];
 }
 
 /** Boots, runs the command and switches off. The console is shown on standard output. */
