@@ -57,7 +57,8 @@ async function fileDaemon(): Promise<readonly [string, ...string[]]> {
   const program = await debianProgram("virtiofsd", "/usr/libexec/virtiofsd");
   return [
     program,
-    ...["--shared-dir=/", "--cache=always", "--sandbox=chroot", "--xattr", "--log-level=error"],
+    ...["--shared-dir=/", "--no-announce-submounts", "--cache=always", "--sandbox=chroot"],
+    ...["--xattr", "--log-level=error"],
   ];
 }
 
