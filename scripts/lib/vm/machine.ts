@@ -15,6 +15,8 @@ export interface GuestRun {
   readonly folder: string;
   /** Shell command line; the machine's files are where they are here, /tmp is a disk of its own. */
   readonly command: string;
+  /** More of the kernel's command line. */
+  readonly kernelOptions?: string;
   readonly memoryMb: number;
   readonly diskMb: number;
   /** The machine is switched off after this time. */
@@ -62,6 +64,8 @@ async function fileDaemon(): Promise<readonly [string, ...string[]]> {
   ];
 }
 
+const ownOptions = "console=ttyS0 quiet panic=-1 sysrq_always_enabled mitigations=off nokaslr";
+
 /** Boots, runs the command and switches off. The console is shown on standard output. */
 export async function runInGuest(run: GuestRun): Promise<GuestResult> {
   const kernel = await fetchGuestKernel();
@@ -75,7 +79,7 @@ export async function runInGuest(run: GuestRun): Promise<GuestResult> {
     ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", String(run.memoryMb)],
     ...["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"],
     ...["-kernel", kernel.image, "-initrd", archive],
-    ...["-append", "console=ttyS0 quiet panic=-1 sysrq_always_enabled mitigations=off nokaslr"],
+    ...["-append", `${ownOptions} ${run.kernelOptions ?? ""}`],
     ...["-serial", "stdio", "-serial", `file:${report}`],
     ...["-drive", `file=${disk},format=raw,if=virtio,cache=unsafe`],
     ...["-object", `memory-backend-memfd,id=memory,size=${String(run.memoryMb)}M,share=on`],

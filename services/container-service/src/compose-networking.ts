@@ -83,6 +83,7 @@ export async function createNetworking(parts: NetworkingParts): Promise<BridgeNe
     ids: systemIds,
     logger,
     hostHasIpv6: await links.hasIpv6(),
+    kernelHasIpv6: await links.hasSysctl("net/ipv6/conf/all/disable_ipv6"),
   };
   const firewall = new NftForeignFirewall({ nft, tag: options.table, logger });
   return new BridgeNetworking(context, { filter: nft, firewall });

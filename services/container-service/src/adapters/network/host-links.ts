@@ -108,7 +108,12 @@ export class KernelHostLinks implements HostLinks {
 
   async #setIpv6(name: string, on: boolean): Promise<void> {
     const folder = `${procNet}/ipv6/conf/${name}`;
-    await writeIfPresent(`${folder}/disable_ipv6`, on ? "0" : "1");
+    const switchFile = `${folder}/disable_ipv6`;
+    if (on && (await readIfPresent(switchFile)) === undefined) {
+      const why = `open ${switchFile}: no such file or directory`;
+      throw internal(`Cannot read IPv6 setup for bridge ${name}: ${why}`);
+    }
+    await writeIfPresent(switchFile, on ? "0" : "1");
     await writeIfPresent(`${folder}/accept_ra`, "0");
     // Its MAC is random. Until a check for a twin ends, a second or two, no neighbour could be asked for.
     await writeIfPresent(`${folder}/accept_dad`, "0");

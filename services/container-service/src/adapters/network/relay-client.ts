@@ -262,11 +262,21 @@ function removeRequest(port: RelayPort): Request {
   return { op: "del", id: portId(port) };
 }
 
+/** Docker's words: it has a socket made before it binds it. */
 function refusal(port: RelayPort | undefined, answer: Answer): Error {
-  const where = port === undefined ? "" : `${port.hostIp}:${port.hostPort}/${port.protocol}: `;
-  return internal(
-    `failed to bind host port ${where}${(answer.message ?? "refused").toLowerCase()}`,
-  );
+  const reason = (answer.message ?? "refused").toLowerCase();
+  if (port === undefined) return internal(`failed to bind host port ${reason}`);
+  const { protocol, targetPort } = port;
+  const host = `${bracketed(port.hostIp)}:${port.hostPort}`;
+  if (answer.errno === "EAFNOSUPPORT") {
+    const target = `${bracketed(port.targetIp)}:${targetPort}/${protocol}`;
+    return internal(`failed to create socket for userland proxy for ${host}:${target}: ${reason}`);
+  }
+  return internal(`failed to bind host port ${host}/${protocol}: ${reason}`);
+}
+
+function bracketed(ip: string): string {
+  return net.isIPv6(ip) ? `[${ip}]` : ip;
 }
 
 /** Connected, or undefined when nobody listens there. */

@@ -178,7 +178,7 @@ async function connectRunning(
   let isMade = false;
   try {
     await checkSysctls(context, [added]);
-    const [plan] = planInterfaces([added], noGateways);
+    const [plan] = planInterfaces(context, [added], noGateways);
     if (plan?.hostName === "") await keep(context, { ...networks, unsettled: plan.name }, []);
     if (plan !== undefined) await context.links.attach(container.pid, plan);
     isMade = plan !== undefined;

@@ -51,7 +51,7 @@ export async function ownTexts(
 ): Promise<OwnTexts> {
   const { resolvConf, names } = await resolverTexts(context, container, networks);
   const entries = hostsEntries(context, container, networks);
-  const withIpv6 = hasLoopbackIpv6(container);
+  const withIpv6 = hasLoopbackIpv6(context, container);
   const files = {
     resolvConf,
     hosts: renderHosts(entries, withIpv6),
@@ -128,7 +128,10 @@ export function wantedHostsLines(
   container: NetworkedContainer,
   networks: ContainerNetworks,
 ): string[] {
-  return hostsLines(hostsEntries(context, container, networks), hasLoopbackIpv6(container));
+  return hostsLines(
+    hostsEntries(context, container, networks),
+    hasLoopbackIpv6(context, container),
+  );
 }
 
 /** Extra hosts, links of the default bridge, then the container itself. */
@@ -144,8 +147,12 @@ function hostsEntries(
   ];
 }
 
-/** Sysctls can leave a container without IPv6. */
-function hasLoopbackIpv6({ hostConfig }: NetworkedContainer): boolean {
+/** The kernel or sysctls can leave a container without IPv6. */
+function hasLoopbackIpv6(
+  { kernelHasIpv6 }: NetworkContext,
+  { hostConfig }: NetworkedContainer,
+): boolean {
+  if (!kernelHasIpv6) return false;
   const of = (link: string): string | undefined =>
     hostConfig.sysctls[`net.ipv6.conf.${link}.disable_ipv6`];
   return (of("lo") ?? of("all") ?? "0") === "0";

@@ -66,6 +66,8 @@ export interface NetworkContext {
   readonly logger: Logger;
   /** The host has IPv6. */
   readonly hostHasIpv6: boolean;
+  /** Containers may have it: the kernel was not started with `ipv6.disable=1`. */
+  readonly kernelHasIpv6: boolean;
 }
 
 /** Runs on without anybody waiting for it; a failure is logged. */

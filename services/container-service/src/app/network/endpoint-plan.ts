@@ -259,12 +259,13 @@ export function chooseGateways(placed: readonly PlacedEndpoint[]): GatewayChoice
 
 /** Plans of the interfaces, with default routes where the gateways are. */
 export function planInterfaces(
+  { kernelHasIpv6 }: Pick<NetworkContext, "kernelHasIpv6">,
   placed: readonly PlacedEndpoint[],
   gateways: GatewayChoice,
 ): InterfacePlan[] {
   return placed
     .filter(({ network }) => hasInterface(network))
-    .map((each) => planInterface(each, defaultRoutes(each, placed, gateways)));
+    .map((each) => planInterface(each, defaultRoutes(each, placed, gateways), kernelHasIpv6));
 }
 
 /** The default routes of a container: to the gateways, else to the link whose parent routes. */
@@ -330,7 +331,11 @@ function defaultRoutes(
   return routes;
 }
 
-function planInterface({ network, endpoint }: PlacedEndpoint, routes: RoutePlan[]): InterfacePlan {
+function planInterface(
+  { network, endpoint }: PlacedEndpoint,
+  routes: RoutePlan[],
+  kernelHasIpv6: boolean,
+): InterfacePlan {
   const { live, wish } = endpoint;
   const options = parseBridgeOptions(network.options);
   const isBridge = network.driver === "bridge";
@@ -344,7 +349,7 @@ function planInterface({ network, endpoint }: PlacedEndpoint, routes: RoutePlan[
     mtu: options.mtu,
     routes,
     mode: isBridge ? "" : (network.options[`${network.driver}_mode`] ?? ""),
-    sysctls: { ...ownSysctls(live), ...wantedSysctls(live, wish) },
+    sysctls: { ...ownSysctls(live, kernelHasIpv6), ...wantedSysctls(live, wish) },
     isolated: isBridge && !options.interContainer,
   };
 }
@@ -361,9 +366,10 @@ function linkLocals(wish: EndpointWish): string[] {
 }
 
 /** Neighbours that remember the address' last owner are told of the new one. */
-function ownSysctls(live: LiveEndpoint): Record<string, string> {
+function ownSysctls(live: LiveEndpoint, kernelHasIpv6: boolean): Record<string, string> {
   const name = live.interfaceName;
   const sysctls: Record<string, string> = { [`net/ipv4/conf/${name}/arp_notify`]: "1" };
+  if (!kernelHasIpv6) return sysctls;
   if (live.ipv6 === "") sysctls[`net/ipv6/conf/${name}/disable_ipv6`] = "1";
   else sysctls[`net/ipv6/conf/${name}/ndisc_notify`] = "1";
   return sysctls;

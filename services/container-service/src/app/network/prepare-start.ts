@@ -121,7 +121,7 @@ function prepared(
   const paths = context.files.paths(container.id);
   return {
     namespace: { mode },
-    interfaces: planInterfaces(placed, gateways),
+    interfaces: planInterfaces(context, placed, gateways),
     resolvConfPath: paths.resolvConf,
     hostsPath: paths.hosts,
     hostnamePath: paths.hostname,
