@@ -188,6 +188,8 @@ function handOver(command, args) {
 const [command = "", ...args] = process.argv.slice(2);
 if (process.platform !== "linux") fail("this runs on Linux only");
 if (!Object.hasOwn(commands, command)) fail(`commands: ${Object.keys(commands).join(", ")}`);
+// In a Makefile and on a shell's command line, which node-gyp writes, others have a meaning.
+if (!/^[\p{L}\p{N}_.,/@+-]+$/u.test(root)) fail(`cannot build in a folder of such a name: ${root}`);
 installDebianPackages(commands[command]);
 installNpmPackages();
 handOver(command, args);
