@@ -1,5 +1,5 @@
 /**
- * Containers and networks on a kernel that was started with `ipv6.disable=1`; run by `npm run test:cgroup2` in a virtual
+ * Containers and networks on a fresh kernel that was started with `ipv6.disable=1`; run by `npm run test:cgroup2` in a virtual
  * machine. The file's name keeps it from the tests of this machine.
  */
 import assert from "node:assert/strict";
@@ -15,6 +15,11 @@ describe("without IPv6 in the kernel", () => {
   });
   after(async () => {
     await engine[Symbol.asyncDispose]();
+  });
+
+  it("a machine that did not forward does so, and no warning says otherwise", async () => {
+    const warnings = await engine.docker(["info", "-f", "{{json .Warnings}} {{.IPv4Forwarding}}"]);
+    assert.equal(warnings, "null true");
   });
 
   it("containers run, and their ports are published by IPv4 alone", async () => {

@@ -38,5 +38,6 @@ export interface KernelFeatures {
   readonly pidsLimit: boolean;
   readonly blkioWeight: boolean;
   readonly blkioThrottle: boolean;
+  /** As it is when it is asked: the engine itself switches it on for its first network. */
   readonly ipv4Forwarding: boolean;
 }

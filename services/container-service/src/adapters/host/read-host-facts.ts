@@ -103,7 +103,9 @@ function featuresV1(folder: (controller: string) => string | undefined): KernelF
     pidsLimit: folder("pids") !== undefined,
     blkioWeight: has("blkio", "blkio.weight") || has("blkio", "blkio.bfq.weight"),
     blkioThrottle: has("blkio", "blkio.throttle.read_bps_device"),
-    ipv4Forwarding: forwarding(),
+    get ipv4Forwarding() {
+      return forwarding();
+    },
   };
 }
 
@@ -124,6 +126,8 @@ function featuresV2(root: string): KernelFeatures {
     pidsLimit: controllers.has("pids"),
     blkioWeight: controllers.has("io"),
     blkioThrottle: controllers.has("io"),
-    ipv4Forwarding: forwarding(),
+    get ipv4Forwarding() {
+      return forwarding();
+    },
   };
 }
