@@ -1,4 +1,5 @@
 /** The cgroup of a container: directories, writes in order, and where its processes go. */
+import { internal } from "@gantry/errors";
 import type { RuntimeResources } from "@gantry/oci/runtime-spec";
 import { type CgroupLayout, hierarchyPath, v1With } from "./cgroup-layout.ts";
 import { type ControllerWrites, compileLimits } from "./cgroup-writes.ts";
@@ -15,6 +16,7 @@ export interface CgroupContext {
   readonly parentCpuset: { readonly cpus: string; readonly mems: string } | undefined;
 }
 
+/** Errors: internal (a limit, or the rules for devices, cannot be kept here). */
 export function compileCgroup(
   resources: RuntimeResources | undefined,
   context: CgroupContext,
@@ -22,6 +24,7 @@ export function compileCgroup(
   const { layout, path } = context;
   const limits = compileLimits(resources ?? {}, layout);
   const policy = compileDevicePolicy(resources?.devices);
+  checkDevices(layout, policy);
   const dirs = layout.v1.map((hierarchy): CgroupDir => {
     const writes = hierarchy.controllers.flatMap((controller) =>
       v1Writes(controller, limits, policy, context),
@@ -74,5 +77,15 @@ function v2Dir(path: string, limits: readonly ControllerWrites[]): CgroupDir {
 /** Where v1 has the devices controller, its rules do the work; a program that allows all does none. */
 function needsDeviceProgram(layout: CgroupLayout, policy: DevicePolicy): boolean {
   if (layout.v2 === undefined || v1With(layout, "devices") !== undefined) return false;
-  return !policy.allowByDefault || policy.rules.length > 0;
+  return isRestricting(policy);
+}
+
+/** Root in a container may make the node of any device: without rules the host's disks would be open to it. */
+function checkDevices(layout: CgroupLayout, policy: DevicePolicy): void {
+  if (layout.v2 !== undefined || v1With(layout, "devices") !== undefined) return;
+  if (isRestricting(policy)) throw internal("Devices cgroup isn't mounted");
+}
+
+function isRestricting({ allowByDefault, rules }: DevicePolicy): boolean {
+  return !allowByDefault || rules.length > 0;
 }

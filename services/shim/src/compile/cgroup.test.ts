@@ -272,6 +272,15 @@ describe("compileCgroup", () => {
     assert.equal(plan.oomDir, "");
   });
 
+  it("refuses what may not have every device where nothing can keep it from them", () => {
+    const none = parseCgroupLayout("", "");
+    assert.throws(() => compileCgroup({}, { ...context, layout: none }), {
+      message: "Devices cgroup isn't mounted",
+    });
+    const privileged = { devices: [{ allow: true, access: "rwm" }] };
+    assert.deepEqual(compileCgroup(privileged, { ...context, layout: none }).dirs, []);
+  });
+
   it("needs no program where all devices are allowed", () => {
     const plan = compileCgroup(
       { devices: [{ allow: true, access: "rwm" }] },
