@@ -1,8 +1,9 @@
 /** Hooks of a container (OCI runtime-spec, config.md#posix-platform-hooks). */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { Playground } from "./shim-driver.ts";
+import { hasEnded } from "@gantry/testkit";
+import { holds, Playground } from "./shim-driver.ts";
 import { type HookInit, type PlanInit, processOf } from "./shim-plan.ts";
 
 const sh = (script: string): PlanInit => ({ process: processOf(["sh", "-c", script]) });
@@ -94,14 +95,15 @@ describe("a state that is larger than a pipe", () => {
 });
 
 describe("hooks after start and end", () => {
+  const hook = (stage: string, script: string): HookInit => ({
+    stage,
+    path: "/bin/sh",
+    args: ["sh", "-c", script],
+    env: ["PATH=/bin:/usr/bin"],
+  });
+
   it("that fail are complained of, and the others and the container go on", async () => {
     await using playground = await Playground.make();
-    const hook = (stage: string, script: string): HookInit => ({
-      stage,
-      path: "/bin/sh",
-      args: ["sh", "-c", script],
-      env: ["PATH=/bin:/usr/bin"],
-    });
     const shim = playground.launch({
       ...sh("echo ran"),
       hooks: [
@@ -117,5 +119,22 @@ describe("hooks after start and end", () => {
     assert.ok(existsSync(playground.path("second-stop")));
     await shim.message("warning", ({ text }) => /poststart hook .*status 3.*too late/.test(text));
     await shim.message("warning", ({ text }) => /poststop hook .*exit status 4/.test(text));
+  });
+
+  it("do not let what is asked meanwhile go before the end of the container", async () => {
+    await using playground = await Playground.make();
+    const go = playground.path("go");
+    const shim = playground.launch({
+      ...sh("exec sleep 100"),
+      hooks: [hook("poststart", `until test -e ${go}; do sleep 0.01; done`)],
+    });
+    const { pid } = await shim.message("started");
+    process.kill(pid, "SIGKILL");
+    await holds(() => hasEnded(pid));
+    const asked = shim.request({ case: "addTicket", value: { ticket: new Uint8Array(32) } });
+    writeFileSync(go, "");
+    const answer = await asked;
+    assert.equal(answer.case === "error" && answer.value.code, "gone");
+    await shim.message("exited");
   });
 });

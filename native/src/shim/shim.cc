@@ -68,6 +68,8 @@ bool Shim::start(Failure& failure) {
   sigaddset(&children, SIGCHLD);
   signals_.reset(signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return failure.set("signalfd", errno);
+  // From the beginning, so that an end is heard of before what is asked after it.
+  loop_.add(signals_.get(), EPOLLIN, this);
   if (!log_.open(failure)) return false;
   ContainerStart start(*plan_, cgroups_, limits_, failure);
   return start.run(container_);
@@ -116,7 +118,6 @@ int Shim::run() {
     rlimit files = limits_.files;
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
-    loop_.add(signals_.get(), EPOLLIN, this);
   }
   loop_.run(*this);
   return running_ ? 0 : 1;
