@@ -63,18 +63,18 @@ export function installedBy(simulated: string): string[] {
     .map((line) => line.split(" ")[1] ?? "");
 }
 
-/** Options of apt for another suite, from the mirror that the machine itself is set to. */
+/** Options of apt for a suite, from the mirror that the machine itself is set to. */
 export async function suiteOptions(suite: string): Promise<string[]> {
-  if (suite === "installed") return [];
+  // What is installed here is no reason to take a version that the mirror need not have.
+  const status = ["-o", "Dir::State::status=/dev/null"];
+  if (suite === "installed") return status;
   const apt = path.join(debianCacheDir, suite, "apt");
   const [release = "", architecture] = suite.split("/");
-  const options = [
+  const settings = [
     ["Dir::Etc::sourcelist", path.join(apt, "sources.list")],
     ["Dir::Etc::sourceparts", "/dev/null"],
     ["Dir::State::Lists", path.join(apt, "lists")],
     ["Dir::Cache", path.join(apt, "cache")],
-    // What is installed here is no reason to take another version.
-    ["Dir::State::status", "/dev/null"],
     ["APT::Sandbox::User", "root"],
     ...(architecture === undefined
       ? []
@@ -83,6 +83,7 @@ export async function suiteOptions(suite: string): Promise<string[]> {
           ["APT::Architectures", architecture],
         ]),
   ].flatMap(([key, value]) => ["-o", `${String(key)}=${String(value)}`]);
+  const options = [...status, ...settings];
   if (!existsSync(path.join(apt, "complete"))) {
     await mkdir(path.join(apt, "lists/partial"), { recursive: true });
     await mkdir(path.join(apt, "cache/archives/partial"), { recursive: true });
