@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, describe, it } from "node:test";
-import { makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
+import { eventually, makeDockerConfig, mustRun, type Ran, run } from "@gantry/testkit";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
 
@@ -106,7 +106,7 @@ async function pausing(): Promise<string> {
 }
 
 /** What a build may leave: containers of any kind, processes, mounts, scratch files, trees and leases. */
-async function traces(): Promise<unknown> {
+async function traces() {
   using db = new DatabaseSync(path.join(engine.dataRoot, "image-service/metadata.db"), {
     readOnly: true,
   });
@@ -130,6 +130,15 @@ async function traces(): Promise<unknown> {
   };
 }
 
+/** What stays with the builder between builds; what a step's container has left by then goes behind its end. */
+async function betweenBuilds(): Promise<unknown> {
+  return await eventually(async () => {
+    const now = await traces();
+    assert.deepEqual(now.leases, []);
+    return now;
+  });
+}
+
 async function nothingLeft(before: unknown): Promise<void> {
   await untilPasses(async () => {
     assert.deepEqual(await traces(), before);
@@ -149,7 +158,7 @@ async function interrupted(client: Client, what: string): Promise<Interrupted> {
   const name = `${client.name.replaceAll(" ", "-")}-${what}`;
   // A build before it has what stays with the builder, and shows that nothing of it is left.
   await build(client, name, [`RUN echo ${name}`]);
-  const before = await traces();
+  const before = await betweenBuilds();
   const done = `RUN date > /${name}`;
   const cwd = await contextOf(name, [done, `RUN echo has begun; ${pause}; echo ended > /end`]);
   const going = new Going(client, cwd);
