@@ -3,13 +3,26 @@ import { getSystemErrorMessage, getSystemErrorName } from "node:util";
 
 /** Where libuv's words for an errno are others. */
 const texts: ReadonlyMap<string, string> = new Map([
+  ["EADDRNOTAVAIL", "cannot assign requested address"],
+  ["EAFNOSUPPORT", "address family not supported by protocol"],
+  ["EALREADY", "operation already in progress"],
   ["EBUSY", "device or resource busy"],
   ["EEXIST", "file exists"],
+  ["EFAULT", "bad address"],
+  ["EHOSTUNREACH", "no route to host"],
   ["EIO", "input/output error"],
+  ["EISCONN", "transport endpoint is already connected"],
   ["EISDIR", "is a directory"],
   ["ELOOP", "too many levels of symbolic links"],
   ["EMFILE", "too many open files"],
   ["ENAMETOOLONG", "file name too long"],
+  ["ENFILE", "too many open files in system"],
+  ["ENOMEM", "cannot allocate memory"],
+  ["ENOTCONN", "transport endpoint is not connected"],
+  ["ENOTSUP", "operation not supported"],
+  ["ERANGE", "numerical result out of range"],
+  ["ESPIPE", "illegal seek"],
+  ["ETXTBSY", "text file busy"],
   ["EXDEV", "invalid cross-device link"],
 ]);
 

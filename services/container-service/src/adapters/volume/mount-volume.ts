@@ -1,7 +1,6 @@
 /** Mounts a volume with driver options, in the words of Docker's local driver. */
 import { lookup } from "node:dns/promises";
-import { getSystemErrorMessage } from "node:util";
-import { internal } from "@gantry/errors";
+import { errnoText, internal } from "@gantry/errors";
 import type { KernelError, MountKernel } from "@gantry/native";
 import type { VolumeMount } from "../../domain/volume/volume-rules.ts";
 
@@ -35,7 +34,7 @@ export async function mountVolume(
   } catch (error) {
     const shownFlags = flags === 0n ? "" : `, flags: 0x${flags.toString(16)}`;
     const shownData = data === "" ? "" : `, data: ${data}`;
-    const reason = getSystemErrorMessage(-(error as KernelError).errno);
+    const reason = errnoText((error as KernelError).errno);
     throw internal(
       `failed to mount local volume: mount ${source}:${target}${shownFlags}${shownData}: ${reason}`,
       { cause: error },

@@ -9,8 +9,7 @@
 import type { Stats } from "node:fs";
 import { mkdir, readdir, readFile, rm, rmdir, stat } from "node:fs/promises";
 import path from "node:path";
-import { getSystemErrorMessage } from "node:util";
-import { hasErrno, internal, toEngineError } from "@gantry/errors";
+import { errnoText, hasErrno, internal, toEngineError } from "@gantry/errors";
 import { Turns } from "@gantry/fs";
 import type { Logger } from "@gantry/logging";
 import { type Kernel, removeTree } from "@gantry/native";
@@ -279,9 +278,7 @@ async function makeOne(folder: string): Promise<void> {
     // A link that leads nowhere is there, too.
     if (hasErrno(error, "EEXIST") && (await statOrNothing(folder)) !== undefined) return;
     const { errno = 0 } = error as NodeJS.ErrnoException;
-    // Node has its own words for this one.
-    const reason = hasErrno(error, "EEXIST") ? "file exists" : getSystemErrorMessage(errno);
-    throw internal(`mkdir ${folder}: ${reason}`, { cause: error });
+    throw internal(`mkdir ${folder}: ${errnoText(errno)}`, { cause: error });
   }
 }
 

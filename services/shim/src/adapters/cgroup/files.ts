@@ -8,12 +8,12 @@ export function isGone(error: unknown): boolean {
   return hasErrno(error, "ENOENT") || hasErrno(error, "ENODEV");
 }
 
-/** Text of a file, or undefined when it (or its directory) is not there. */
+/** Text of a file, or undefined when it (or its directory) is not there, or is not to be read (a threaded cgroup's). */
 export async function readText(...parts: string[]): Promise<string | undefined> {
   try {
     return await readFile(path.join(...parts), "utf8");
   } catch (error) {
-    if (isGone(error) || hasErrno(error, "EOPNOTSUPP")) return undefined;
+    if (isGone(error) || hasErrno(error, "ENOTSUP")) return undefined;
     throw error;
   }
 }

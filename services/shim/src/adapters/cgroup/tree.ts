@@ -19,6 +19,7 @@ import { entryExpectation } from "./expect-entry.ts";
 import { isGone, parseNumber, readText, subtree, writeText } from "./files.ts";
 import { freeze, isFrozen, killAll, mainFolder, pidsBelow, thaw } from "./freezer.ts";
 import { readCgroupStats } from "./stats.ts";
+import { vacateRoot } from "./vacate-root.ts";
 
 /** Dying tasks keep their directory busy for some milliseconds. */
 const removeTries = 40;
@@ -107,15 +108,15 @@ function enableBelow(
   if (!wanted || hierarchy !== layout.v2) return;
   const file = path.join(folder, "cgroup.subtree_control");
   const enabled = readFileSync(file, "utf8").split(/\s+/);
-  for (const controller of layout.v2Controllers) {
-    if (enabled.includes(controller)) continue;
+  const missing = layout.v2Controllers.filter((controller) => !enabled.includes(controller));
+  if (missing.length === 0) return;
+  if (folder === hierarchy.mountPoint) vacateRoot(folder);
+  for (const controller of missing) {
     try {
       writeFileSync(file, `+${controller}`);
     } catch (error) {
       // Busy with processes of its own, or not handed down to us: limits of it are refused later.
-      if (
-        !["EBUSY", "ENOENT", "EOPNOTSUPP", "EINVAL", "EACCES"].some((code) => hasErrno(error, code))
-      )
+      if (!["EBUSY", "ENOENT", "ENOTSUP", "EINVAL", "EACCES"].some((code) => hasErrno(error, code)))
         throw error;
     }
   }
