@@ -14,8 +14,8 @@ after(async () => {
 
 const shell = (...args: string[]): Terminal =>
   new Terminal(["docker", ...args], engine.clientEnv());
-// busybox asks the terminal where its cursor is, after the prompt.
-const prompt = /[#$] (?:\x1b\[6n)?$/;
+// busybox asks the terminal where its cursor is, after the prompt, and clears what is behind it when the size has come.
+const prompt = /[#$] (?:\x1b\[(?:6n|J))*$/;
 
 describe("docker run -it busybox sh", () => {
   it("is a working terminal that takes the client's size and its changes", async () => {
