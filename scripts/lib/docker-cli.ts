@@ -12,7 +12,10 @@ const packages = [
 ] as const;
 
 /** The oldest that knows all flags which tests use. */
-const oldestTested = 28.2;
+const oldestTested: Version = [28, 2];
+
+/** Major and minor number. */
+type Version = readonly [number, number];
 
 const link = path.join(programLinksDir, "docker");
 
@@ -32,7 +35,7 @@ export async function findDockerCli(): Promise<DockerCli> {
 export async function linkTestedCli(): Promise<void> {
   rmSync(link, { force: true });
   const installed = onPath();
-  if (installed !== undefined && (await versionOf(installed)) >= oldestTested) return;
+  if (installed !== undefined && isTested(await versionOf(installed))) return;
   const program = await unpackCli();
   mkdirSync(programLinksDir, { recursive: true });
   symlinkSync(program, link);
@@ -43,10 +46,16 @@ function onPath(): string | undefined {
   return folders.map((folder) => path.join(folder, "docker")).find((file) => existsSync(file));
 }
 
-/** `Docker version 28.2.2, build …` as 28.2; 0 when it says something else. */
-async function versionOf(program: string): Promise<number> {
+function isTested([major, minor]: Version): boolean {
+  const [oldestMajor, oldestMinor] = oldestTested;
+  return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor);
+}
+
+/** `Docker version 28.2.2, build …` as 28 and 2; zeros when it says something else. */
+async function versionOf(program: string): Promise<Version> {
   const { stdout } = await mustRun([program, "--version"]);
-  return Number(/^Docker version (\d+\.\d+)/.exec(stdout)?.[1] ?? 0);
+  const [, major = 0, minor = 0] = /^Docker version (\d+)\.(\d+)/.exec(stdout) ?? [];
+  return [Number(major), Number(minor)];
 }
 
 async function unpackCli(): Promise<string> {

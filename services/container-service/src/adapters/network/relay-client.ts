@@ -10,6 +10,8 @@ import net from "node:net";
 import { hasErrno, internal } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
 import type { DescriptorKernel, ProcessKernel } from "@gantry/native";
+import { parseAddress } from "../../domain/network/address.ts";
+import { formatHostPort } from "../../domain/network/port-allocator.ts";
 import type { PortRelay, RelayPort } from "../../ports/network-host.ts";
 import { endOrphanRelays, relayTitle } from "./orphan-relay.ts";
 
@@ -266,17 +268,18 @@ function removeRequest(port: RelayPort): Request {
 function refusal(port: RelayPort | undefined, answer: Answer): Error {
   const reason = (answer.message ?? "refused").toLowerCase();
   if (port === undefined) return internal(`failed to bind host port ${reason}`);
-  const { protocol, targetPort } = port;
-  const host = `${bracketed(port.hostIp)}:${port.hostPort}`;
+  const { protocol } = port;
+  const host = shownPort(port.hostIp, port.hostPort);
   if (answer.errno === "EAFNOSUPPORT") {
-    const target = `${bracketed(port.targetIp)}:${targetPort}/${protocol}`;
+    const target = `${shownPort(port.targetIp, port.targetPort)}/${protocol}`;
     return internal(`failed to create socket for userland proxy for ${host}:${target}: ${reason}`);
   }
   return internal(`failed to bind host port ${host}/${protocol}: ${reason}`);
 }
 
-function bracketed(ip: string): string {
-  return net.isIPv6(ip) ? `[${ip}]` : ip;
+function shownPort(ip: string, port: number): string {
+  const address = parseAddress(ip);
+  return address === undefined ? `${ip}:${port}` : formatHostPort(address, port);
 }
 
 /** Connected, or undefined when nobody listens there. */
