@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { resolveKind } from "@gantry/errors";
 import { eventually } from "@gantry/testkit";
+import { serveImage, startFakeRegistry } from "./fake-registry.ts";
 import { load, openImageService } from "./image-client.ts";
 import { archiveOf, oneLayer } from "./sample-images.ts";
 
@@ -61,5 +63,39 @@ describe("an image that is removed while it is resolved", () => {
       const blobs = readdirSync(path.join(service.dataDir, "content/blobs/sha256"));
       return blobs.length === 0;
     });
+  });
+});
+
+describe("content that nobody has any more, while it is pulled for a lease", () => {
+  it("is here for the lease, layers and all", async () => {
+    await using service = await openImageService();
+    await using registry = await startFakeRegistry();
+    const image = await oneLayer("demo");
+    serveImage(registry, "1", image);
+    const pull = async (leaseOwner: string): Promise<string> => {
+      let digest = "";
+      const request = { reference: `${registry.host}/x/y`, tag: "1", leaseOwner };
+      for await (const { manifest } of service.images.pullImage(request)) {
+        digest = manifest?.digest ?? digest;
+      }
+      return digest;
+    };
+    const prune = () => service.images.pruneImages({});
+    for (let round = 0; round < 40; round += 1) {
+      const [before, owner] = [`before-${String(round)}`, `owner-${String(round)}`];
+      await pull(before);
+      await service.content.releaseLease({ owner: before });
+      let pruned: Promise<unknown> | undefined;
+      registry.answer = ({ method }) => {
+        // Some moments after the pull has found all of it here: another one in each round.
+        if (method === "HEAD") pruned = setTimeout(round / 4).then(prune);
+        return false;
+      };
+      const digest = await pull(owner);
+      registry.answer = undefined;
+      await pruned;
+      await service.snapshots.unpackManifest({ digest, leaseOwner: owner });
+      await service.content.releaseLease({ owner });
+    }
   });
 });

@@ -130,6 +130,7 @@ async function pullOne(
   const documents = new DocumentFetcher(store, repository, hold, request.signal);
   try {
     const { target, fetched } = await fetchDocuments(store, documents, reference, request);
+    hold.image(fetched.manifestDescriptor.digest);
     request.emit({
       id: reference.digest ?? reference.tag ?? "",
       status: `Pulling from ${reference.path}`,
@@ -205,7 +206,6 @@ async function pullContent(
     type: "blob" as const,
     id: digest,
   }));
-  for (const { digest } of manifest.layers) hold.blob(digest);
   const view = (await store.catalog.view(manifestDescriptor.digest)).manifests[0];
   if (view === undefined) throw invalidArgument("manifest: is no image");
   store.metadata.change((change) => {

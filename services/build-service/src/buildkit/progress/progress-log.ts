@@ -34,6 +34,8 @@ const clipNote = new TextEncoder().encode("\n[output clipped, log limit 2MiB rea
 export class ProgressLog implements ProgressSink {
   readonly #events: ProgressEvent[] = [];
   readonly #vertices = new Map<string, VertexState>();
+  /** Status lines that are not complete, by vertex and ID. */
+  readonly #open = new Map<string, Map<string, VertexStatus>>();
   readonly #logBytes = new Map<string, number>();
   readonly #lines = new PartialLines((vertex, stream, bytes) => {
     this.#push({ kind: "log", vertex, stream, bytes, timeNano: nowNano() });
@@ -42,13 +44,29 @@ export class ProgressLog implements ProgressSink {
   #ended = false;
 
   vertex(vertex: VertexState): void {
-    if (vertex.completedNano !== undefined) this.#lines.flush(vertex.digest);
+    const { digest, completedNano } = vertex;
+    if (completedNano !== undefined) {
+      this.#lines.flush(digest);
+      this.#complete(digest, completedNano);
+    }
     this.#vertices.set(vertex.digest, vertex);
     this.#push({ kind: "vertex", vertex });
   }
 
   status(vertex: string, status: VertexStatus): void {
+    const open = this.#open.get(vertex) ?? new Map<string, VertexStatus>();
+    this.#open.set(vertex, open);
+    if (status.completedNano === undefined) open.set(status.id, status);
+    else open.delete(status.id);
     this.#push({ kind: "status", vertex, status });
+  }
+
+  /** Clients do not tell how a vertex ended, or of what, while a line of it is open. */
+  #complete(vertex: string, completedNano: bigint): void {
+    for (const status of this.#open.get(vertex)?.values() ?? []) {
+      this.#push({ kind: "status", vertex, status: { ...status, completedNano } });
+    }
+    this.#open.delete(vertex);
   }
 
   log(vertex: string, stream: LogStream, bytes: Uint8Array): void {
