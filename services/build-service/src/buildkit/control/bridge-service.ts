@@ -13,7 +13,7 @@ import type { RemoteContext } from "../solve/remote-context.ts";
 import { subrequestOf } from "../solve/subrequests.ts";
 import { WireFailure } from "../wire/failure.ts";
 import { toConnectError } from "../wire/server.ts";
-import type { Bridge, ResultRefs, Solved } from "./bridge.ts";
+import type { ResultRefs, Solved } from "./bridge.ts";
 import { registerFiles } from "./bridge-files.ts";
 import { frontendCaps, llbCaps } from "./caps.ts";
 import {
@@ -23,7 +23,7 @@ import {
   solveDockerfile,
 } from "./dockerfile-solve.ts";
 import { graphContext, solveGraph } from "./graph-solve.ts";
-import type { Job, Jobs } from "./job.ts";
+import type { DrivenJob, Job, Jobs } from "./job.ts";
 import { workerRecord } from "./worker.ts";
 
 type ResultInit = MessageInitShape<typeof gateway.ResultSchema>;
@@ -37,12 +37,6 @@ export interface BridgeServiceOptions {
   readonly facts: WorkerFacts;
 }
 
-/** A build and the client's hold on it. */
-interface DrivenBuild {
-  readonly job: Job;
-  readonly bridge: Bridge;
-}
-
 /** Which build a call is about. */
 const buildKey = "buildkit-controlapi-buildid";
 
@@ -53,12 +47,10 @@ const resultScheme = "gantry-result://";
 export function registerBridge(router: ConnectRouter, options: BridgeServiceOptions): void {
   const { jobs, tools, facts } = options;
   const { method } = gateway.LLBBridge;
-  const find = async (context: HandlerContext): Promise<DrivenBuild> => {
+  const find = async (context: HandlerContext): Promise<DrivenJob> => {
     const ref = context.requestHeader.get(buildKey);
     if (ref === null) throw new EngineError("invalid_argument", "no build ID in the request");
-    const job = await jobs.get(ref, context.signal);
-    if (job.bridge === undefined) throw new EngineError("not_found", `no such build ${ref}`);
-    return { job, bridge: job.bridge };
+    return await jobs.driven(ref, context.signal);
   };
   router.rpc(
     method.ping,

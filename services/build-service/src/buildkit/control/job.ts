@@ -18,6 +18,7 @@ export class Job {
   source: WarningSource | undefined;
   readonly #abort = new AbortController();
   readonly #disposals = new AsyncDisposableStack();
+  /** By what its client drives it; undefined: not yet, or not any more. */
   bridge: Bridge | undefined;
   /** What will be remembered of it; undefined: nothing. */
   recording: Recording | undefined;
@@ -60,6 +61,12 @@ export function asCancellation(signal: AbortSignal): AbortSignal {
 const arrivalMs = 6000;
 const lingerMs = 10_000;
 
+/** A build and its client's hold on it. */
+export interface DrivenJob {
+  readonly job: Job;
+  readonly bridge: Bridge;
+}
+
 /** Jobs by the reference that clients chose. */
 export class Jobs {
   readonly #jobs = new Map<string, Job>();
@@ -70,8 +77,19 @@ export class Jobs {
     if (this.#jobs.has(ref)) throw new EngineError("already_exists", `job ID ${ref} exists`);
     const job = new Job(ref, sessionId, clientSignal);
     this.#jobs.set(ref, job);
-    for (const wake of this.#waiting.get(ref) ?? []) wake();
+    this.#wake(ref);
     return job;
+  }
+
+  /** Lets the client drive a job, until the result is disposed. */
+  drive(job: Job, bridge: Bridge): Disposable {
+    job.bridge = bridge;
+    this.#wake(job.ref);
+    return {
+      [Symbol.dispose]: () => {
+        job.bridge = undefined;
+      },
+    };
   }
 
   /** Forgets a job that has ended, once late readers of its progress had their time. */
@@ -84,26 +102,57 @@ export class Jobs {
 
   /** The job, which may be about to begin. Throws not_found when it doesn't. */
   async get(ref: string, signal: AbortSignal): Promise<Job> {
-    const job = this.#jobs.get(ref) ?? (await this.#arrival(ref, signal));
+    const job = await this.#arrival(ref, () => this.#jobs.get(ref), signal);
     if (job !== undefined) return job;
     throw new EngineError("not_found", `no such job ${ref}`);
   }
 
-  #arrival(ref: string, signal: AbortSignal): Promise<Job | undefined> {
-    return new Promise((resolve) => {
-      const waiting = this.#waiting.get(ref) ?? new Set();
-      this.#waiting.set(ref, waiting);
-      const finish = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", finish);
-        waiting.delete(finish);
-        if (waiting.size === 0) this.#waiting.delete(ref);
-        resolve(this.#jobs.get(ref));
-      };
-      const timer = setTimeout(finish, arrivalMs);
-      waiting.add(finish);
-      if (signal.aborted) finish();
-      else signal.addEventListener("abort", finish, { once: true });
-    });
+  /**
+   * A job that its client may drive, or will in a moment. Throws not_found when there is none. That is not told at
+   * once of one that was refused or has ended: why, its client is told by the answer to its Solve.
+   */
+  async driven(ref: string, signal: AbortSignal): Promise<DrivenJob> {
+    const find = (): DrivenJob | undefined => {
+      const job = this.#jobs.get(ref);
+      return job?.bridge === undefined ? undefined : { job, bridge: job.bridge };
+    };
+    const driven = await this.#arrival(ref, find, signal);
+    if (driven !== undefined) return driven;
+    throw new EngineError("not_found", `no such build ${ref}`);
+  }
+
+  #wake(ref: string): void {
+    for (const wake of this.#waiting.get(ref) ?? []) wake();
+  }
+
+  /** What is found now, or when one of the next changes of a job brings it; undefined: not in time. */
+  async #arrival<T>(
+    ref: string,
+    find: () => T | undefined,
+    signal: AbortSignal,
+  ): Promise<T | undefined> {
+    const there = find();
+    if (there !== undefined) return there;
+    const arrived = Promise.withResolvers<T | undefined>();
+    const look = (): void => {
+      const found = find();
+      if (found !== undefined) arrived.resolve(found);
+    };
+    const giveUp = (): void => {
+      arrived.resolve(undefined);
+    };
+    const waiting = this.#waiting.get(ref) ?? new Set();
+    this.#waiting.set(ref, waiting.add(look));
+    const timer = setTimeout(giveUp, arrivalMs);
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+    try {
+      return await arrived.promise;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", giveUp);
+      waiting.delete(look);
+      if (waiting.size === 0) this.#waiting.delete(ref);
+    }
   }
 }

@@ -59,7 +59,7 @@ async function solveJob(
   exporters: readonly ExporterRequest[],
 ): Promise<ExporterResponse> {
   using bridge = new Bridge(options.refs);
-  job.bridge = bridge;
+  using _driven = options.jobs.drive(job, bridge);
   job.caches = importCaches(options.tools, job, request.cache?.imports ?? []);
   const solved = await solvedBy(options, request, job, bridge);
   if (solved === undefined) return {};
