@@ -1,8 +1,12 @@
-/** What a full disk must not refuse, as dockerd does not: looking after containers, and making room again. */
+/**
+ * What a full disk must not refuse, as dockerd does not: looking after containers, and making room again. The engine's
+ * log and NATS have another disk: they grow by what happens, and what a restart gives back it needs a moment later.
+ */
 import assert from "node:assert/strict";
-import { truncate } from "node:fs/promises";
+import { mkdir, symlink, truncate } from "node:fs/promises";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { openTempDir } from "@gantry/fs";
 import { type LoopFilesystem, openLoopFilesystem } from "@gantry/testkit/loop-filesystem";
 import { TestEngine } from "@gantry/testkit/test-engine";
 import { untilPasses } from "@gantry/testkit/until-passes";
@@ -14,9 +18,14 @@ let engine: TestEngine;
 const cleanUp = new AsyncDisposableStack();
 before(async () => {
   disk = cleanUp.use(await openLoopFilesystem(96 * mebibyte));
-  engine = cleanUp.use(
-    await TestEngine.start({ env: { GANTRY_DATA_ROOT: path.join(disk.path, "data") } }),
-  );
+  const elsewhere = cleanUp.use(await openTempDir("gantry-elsewhere-", "/tmp"));
+  const dataRoot = path.join(disk.path, "data");
+  await mkdir(dataRoot);
+  for (const name of ["log", "nats"]) {
+    await mkdir(path.join(elsewhere.path, name));
+    await symlink(path.join(elsewhere.path, name), path.join(dataRoot, name));
+  }
+  engine = cleanUp.use(await TestEngine.start({ env: { GANTRY_DATA_ROOT: dataRoot } }));
 });
 after(async () => {
   await cleanUp.disposeAsync();
