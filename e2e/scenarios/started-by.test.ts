@@ -1,5 +1,6 @@
 /** What an engine takes over of who starts it: nothing that a container, or who looks into its files, would notice. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -8,9 +9,13 @@ import { TestEngine } from "@gantry/testkit/test-engine";
 /** Of who wants his own files read by nobody. */
 const umask = 0o077;
 
+/** Of a careful host; where root has no CAP_SYS_RESOURCE nobody may have more again. */
+const openFiles = "512:512";
+
 let engine: TestEngine;
 before(async () => {
   process.umask(umask);
+  execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${openFiles}`]);
   engine = await TestEngine.start();
 });
 after(async () => {
@@ -21,7 +26,7 @@ after(async () => {
 const asUser = (args: readonly string[], script: string): Promise<string> =>
   engine.docker(["run", "--rm", "-u", "1000", ...args, "sh", "-c", script]);
 
-describe("an engine whose starter's files are read by nobody", () => {
+describe("an engine whose starter may open few files, and lets nobody read his", () => {
   it("lets a container's users read what is made for them", async () => {
     const binds = ["-v", "named:/named", "-v", "/nameless", "-v", `${engine.root}/made:/bound`];
     const files = "/etc/hosts /etc/hostname /etc/resolv.conf";

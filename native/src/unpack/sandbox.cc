@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <initializer_list>
 
 #include "unpack/failure.h"
@@ -125,12 +126,19 @@ void become_root(int mount) {
   if (chdir("/") != 0) fail_step("chdir");
 }
 
+// A limit that is lower already stays: not everybody may raise it, setrlimit(2).
+void limit(decltype(RLIMIT_CORE) resource, rlim_t most) {
+  rlimit held{};
+  if (getrlimit(resource, &held) != 0) fail_step("getrlimit");
+  const rlim_t value = std::min(most, held.rlim_max);
+  const rlimit wanted{value, value};
+  if (setrlimit(resource, &wanted) != 0) fail_step("setrlimit");
+}
+
 void limit_resources() {
-  rlimit none{0, 0};
-  rlimit files{kMaxOpenFiles, kMaxOpenFiles};
-  if (setrlimit(RLIMIT_CORE, &none) != 0 || setrlimit(RLIMIT_NOFILE, &files) != 0) fail_step("setrlimit");
-  rlimit memory{kMaxMemory, kMaxMemory};
-  if (!kSanitized && setrlimit(RLIMIT_AS, &memory) != 0) fail_step("setrlimit");
+  limit(RLIMIT_CORE, 0);
+  limit(RLIMIT_NOFILE, kMaxOpenFiles);
+  if (!kSanitized) limit(RLIMIT_AS, kMaxMemory);
 }
 
 uint64_t needed_capabilities(const Options& options) {
