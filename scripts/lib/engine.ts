@@ -6,7 +6,6 @@ import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { type EngineConfig, engineEnvironment } from "@gantry/config";
 import {
-  type EngineState,
   isAlive,
   isEngineLocked,
   loadState,
@@ -64,19 +63,20 @@ async function untilReady(config: EngineConfig, child: ChildProcess, log: string
     const state = loadState(config.runRoot);
     const own = state?.pid === child.pid ? state : undefined;
     if (own?.phase === "ready") return;
-    const why = whyNot(own, child) ?? (performance.now() > until ? "it took too long" : undefined);
-    if (why !== undefined) {
-      throw new Error(`the engine did not start: ${why}\n${tail(log)}\nlogs: ${path.dirname(log)}`);
+    const logs = `logs: ${path.dirname(log)}`;
+    if (own?.phase === "failed") {
+      throw new Error(`the engine did not start: ${own.problem}\n${logs}`);
+    }
+    const why = hasEnded(child) ? "its supervisor ended" : "it took too long";
+    if (hasEnded(child) || performance.now() > until) {
+      throw new Error(`the engine did not start: ${why}\n${tail(log)}\n${logs}`);
     }
     await pause(pollMs);
   }
 }
 
-/** Why the engine will not become ready, or undefined while it still may. */
-function whyNot(state: EngineState | undefined, child: ChildProcess): string | undefined {
-  if (state?.phase === "failed") return state.problem;
-  return child.exitCode === null && child.signalCode === null ? undefined : "its supervisor ended";
-}
+const hasEnded = (child: ChildProcess): boolean =>
+  child.exitCode !== null || child.signalCode !== null;
 
 /** Resolves when the engine is free and this supervisor gone, which lets go of it a little before its end. */
 export async function untilReleased(

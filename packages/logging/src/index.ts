@@ -4,6 +4,7 @@ export {
   type Logger,
   type LoggerOptions,
   type LogLevel,
+  logFatalErrors,
   silentLogger,
 } from "./logger.ts";
 export { complain, say } from "./terminal.ts";

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { createLogger } from "./index.ts";
 
@@ -71,4 +72,26 @@ describe("createLogger", () => {
     assert.equal(err.message, "outer");
     assert.equal(err.cause.message, "inner");
   });
+});
+
+describe("a process that ends for what nobody handled", () => {
+  const index = JSON.stringify(import.meta.resolve("./index.ts"));
+  for (const [what, end] of [
+    ["an error", `setImmediate(() => { throw new Error("no room") })`],
+    ["a rejection", `void Promise.reject(new Error("no room"))`],
+    ["a start that fails", `await Promise.reject(new Error("no room"))`],
+  ]) {
+    it(`has told it in its log: ${what}`, () => {
+      const script = `
+        import { createLogger, logFatalErrors } from ${index};
+        logFatalErrors(createLogger({ service: "ending" }));
+        ${end};`;
+      const args = ["--input-type=module-typescript", "--disable-warning=ExperimentalWarning"];
+      const ended = spawnSync(process.execPath, [...args, "-e", script], { encoding: "utf8" });
+      assert.equal(ended.status, 1, ended.stderr);
+      const line = ended.stderr.split("\n").find((each) => each.startsWith("{")) ?? "";
+      const { level, service, err } = JSON.parse(line) as Record<string, { message: string }>;
+      assert.deepEqual([level, service, err?.message], ["fatal", "ending", "no room"]);
+    });
+  }
 });

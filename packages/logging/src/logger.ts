@@ -84,6 +84,13 @@ function standardError(): LineWriter {
   return writer;
 }
 
+/** Logs what nobody has handled, a rejection too, before Node ends the process for it. */
+export function logFatalErrors(logger: Logger): void {
+  process.on("uncaughtExceptionMonitor", (error: unknown) => {
+    logger.fatal({ err: error }, "process ends for an error");
+  });
+}
+
 /** A logger that drops everything: for tests and library defaults. */
 export function silentLogger(): Logger {
   return wrap(pino({ level: "silent" }, { write: () => undefined }));

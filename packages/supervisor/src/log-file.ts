@@ -4,7 +4,16 @@
  *   <data root>/log/<name>.log     now
  *   <data root>/log/<name>.log.1   before
  */
-import { copyFileSync, mkdirSync, openSync, statSync, truncateSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 
@@ -32,6 +41,47 @@ export function rotateLog(dataRoot: string, name: string): void {
   if (sizeOf(file) <= maxLogBytes) return;
   copyFileSync(file, `${file}.1`);
   truncateSync(file);
+}
+
+/** So much of a log's end is looked at. */
+const tailBytes = 64 * 1024;
+
+/** What a process of ours told as the reason of its end; undefined when it told none, or not lately. */
+export function lastWords(
+  dataRoot: string,
+  name: string,
+  pid: number | undefined,
+): string | undefined {
+  for (const line of tailOf(logPath(dataRoot, name)).split("\n").toReversed()) {
+    const reason = reasonIn(line, pid);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function reasonIn(line: string, pid: number | undefined): string | undefined {
+  if (!line.startsWith("{")) return undefined;
+  try {
+    const entry = JSON.parse(line) as { level?: unknown; pid?: unknown; err?: unknown };
+    if (entry.level !== "fatal" || entry.pid !== pid) return undefined;
+    const { message } = (entry.err ?? {}) as { message?: unknown };
+    return typeof message === "string" ? message : undefined;
+  } catch {
+    // Cut off, or another's.
+    return undefined;
+  }
+}
+
+function tailOf(file: string): string {
+  const descriptor = openSync(file, "r");
+  try {
+    const { size } = fstatSync(descriptor);
+    const bytes = Buffer.alloc(Math.min(size, tailBytes));
+    const read = readSync(descriptor, bytes, 0, bytes.length, size - bytes.length);
+    return bytes.subarray(0, read).toString("utf8");
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function sizeOf(file: string): number {

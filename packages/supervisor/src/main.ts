@@ -76,8 +76,9 @@ const started = start().then(
 if (positionals[0] === "stop") await started;
 else if ((await Promise.race([started, terminated])) === "started") await terminated;
 
-await report("stopping");
 const outcome = await Promise.race([started, Promise.resolve("starting" as const)]);
+// Who waits for the start reads why it failed.
+if (outcome !== "failed") await report("stopping");
 if (outcome === "failed") await engine.end();
 else for (const problem of await engine.stop()) logger.error({ problem }, "not stopped");
 rmSync(recordDir(config.runRoot), { recursive: true, force: true });

@@ -73,6 +73,33 @@ describe("a program that cannot be noted", () => {
   });
 });
 
+describe("a program that keeps ending before it is ready", () => {
+  for (const [what, last, told] of [
+    ["its reason", `{"level":"fatal","pid":'$$',"err":{"message":"no room"}}`, ": no room"],
+    ["no other's reason", `{"level":"fatal","pid":1,"err":{"message":"of another"}}`, ""],
+    ["no half of a reason", `{"level":"fatal","pid":'$$',"err`, ""],
+  ] as const) {
+    it(`fails the start, which tells ${what}`, async () => {
+      await using folder = await openTempDir("gantry-supervised-");
+      const program = {
+        name: "sleeper",
+        command: () => ["/bin/sh", "-c", `echo '${last}' >&2; echo stack >&2; exit 1`],
+        env: {},
+        probe: () => Promise.reject(new Error("is not there")),
+        stopTimeoutMs: 1000,
+      };
+      const supervised = new SupervisedProcess({
+        ...{ program, recordDir: path.join(folder.path, "records"), dataRoot: folder.path },
+        logger: silentLogger(),
+      });
+      const message = `sleeper ends before it is ready${told}`;
+      await assert.rejects(supervised.start(), { kind: "unavailable", message });
+      await supervised.stop();
+      assert.equal(logOf(folder.path).match(/^stack$/gm)?.length, 5);
+    });
+  }
+});
+
 describe("a program that is started when it is wanted", () => {
   it("is not started for ever when it ends before it is ready, and whoever wants it is told", async () => {
     await using folder = await openTempDir("gantry-supervised-");

@@ -11,7 +11,7 @@ import { closeSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { unavailable } from "@gantry/errors";
 import type { Logger } from "@gantry/logging";
-import { openLog } from "./log-file.ts";
+import { lastWords, openLog } from "./log-file.ts";
 import {
   describeProcess,
   isAlive,
@@ -38,8 +38,9 @@ const steadyAfterMs = 10_000;
 const minBackoffMs = 50;
 const maxBackoffMs = 5000;
 const probeIntervalMs = 15;
-/** Who wants a program is told after so many starts in vain. */
+/** Who wants a program is told after so many starts in vain, and who starts the engine. */
 const startsOnDemand = 3;
+const startsOfEngine = 5;
 /** Whoever runs answers a probe within this time. */
 const probeTimeoutMs = 2000;
 /**
@@ -60,6 +61,10 @@ export class SupervisedProcess {
   #ensuring: Promise<void> | undefined;
   /** The current process has been ready. */
   #wasReady = false;
+  /** Processes in a row that ended without. */
+  #vain = 0;
+  /** Aborts when the first start is given up. */
+  readonly #hopeless = new AbortController();
   /** Resolves with the run of the process that is current. */
   #exited: Promise<void> = Promise.resolve();
   readonly #halt = new AbortController();
@@ -73,11 +78,14 @@ export class SupervisedProcess {
     return this.#options.program.name;
   }
 
-  /** Starts the program, in place of one that an earlier supervisor left, and waits until it is ready. */
+  /**
+   * Starts the program, in place of one that an earlier supervisor left, and waits until it is ready. Errors:
+   * unavailable, with what the program told, when it keeps ending before that.
+   */
   async start(): Promise<void> {
     await this.#endLeftover();
     await this.#launch();
-    await this.#untilReady();
+    await this.#untilReady(this.#hopeless.signal);
   }
 
   /**
@@ -111,7 +119,13 @@ export class SupervisedProcess {
       });
       if (this.#wasReady) return;
     }
-    throw unavailable(`${this.name} ends before it is ready`);
+    throw this.#endsEarly();
+  }
+
+  #endsEarly(): Error {
+    const told = lastWords(this.#options.dataRoot, this.name, this.#child?.pid);
+    const text = `${this.name} ends before it is ready`;
+    return unavailable(told === undefined ? text : `${text}: ${told}`);
   }
 
   #isRunning(): boolean {
@@ -213,6 +227,8 @@ export class SupervisedProcess {
 
   async #onExit(ranMs: number): Promise<void> {
     if (this.#stopping) return;
+    this.#vain = this.#wasReady ? 0 : this.#vain + 1;
+    if (this.#vain === startsOfEngine) this.#hopeless.abort();
     // One that was never ready is started again by who wants it, not for ever.
     const { endsByItself } = this.#options.program;
     const ended = this.#child?.exitCode === 0 || this.#restarting;
@@ -241,6 +257,7 @@ export class SupervisedProcess {
         this.#logger.info({}, "program is ready");
         return;
       }
+      if (given.aborted) throw this.#endsEarly();
       if (limit.aborted) {
         throw unavailable(`${this.name} did not become ready`, { cause: failure.error });
       }

@@ -1,7 +1,7 @@
 /** Starts the gateway and ends it at a signal. */
 import { parseArgs } from "node:util";
 import { loadConfig, onReload, takeUsualUmask, untilTerminated } from "@gantry/config";
-import { createLogger } from "@gantry/logging";
+import { createLogger, logFatalErrors } from "@gantry/logging";
 import { openGateway } from "./gateway.ts";
 
 /** `-H` adds to daemon.json's `hosts`. */
@@ -16,6 +16,7 @@ takeUsualUmask();
 const loaded = loadConfig();
 const config = { ...loaded, hosts: [...loaded.hosts, ...hostsOfCommandLine()] };
 const logger = createLogger({ service: "api-gateway", level: config.logLevel });
+logFatalErrors(logger);
 
 try {
   const gateway = await openGateway({ config, logger });

@@ -8,7 +8,7 @@ import {
   takeUsualUmask,
   untilTerminated,
 } from "@gantry/config";
-import { createLogger } from "@gantry/logging";
+import { createLogger, logFatalErrors } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { Activity } from "./app/activity.ts";
 import { compose } from "./compose.ts";
@@ -19,6 +19,7 @@ const idleMs = 60_000;
 takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "build-service", level: config.logLevel });
+logFatalErrors(logger);
 const paths = servicePaths(config, "build-service");
 const terminated = untilTerminated();
 

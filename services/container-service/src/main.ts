@@ -9,7 +9,7 @@ import {
   untilTerminated,
 } from "@gantry/config";
 import { startOutbox } from "@gantry/events";
-import { createLogger } from "@gantry/logging";
+import { createLogger, logFatalErrors } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { followImageNames } from "./app/image-names.ts";
 import { followProcesses } from "./app/process-events.ts";
@@ -20,6 +20,7 @@ import { compose } from "./compose.ts";
 takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "container-service", level: config.logLevel });
+logFatalErrors(logger);
 const paths = servicePaths(config, "container-service");
 const terminated = untilTerminated();
 

@@ -12,6 +12,7 @@ import { createStepping, failpointStep } from "./adapters/failpoint/kill-at-step
 import { openContentStore } from "./adapters/file-content/content-store.ts";
 import { reconcile } from "./adapters/reconcile.ts";
 import { createRegistries } from "./adapters/registry/registries.ts";
+import { checkOverlay } from "./adapters/snapshot-dirs/overlay-check.ts";
 import { openSnapshotDirs } from "./adapters/snapshot-dirs/snapshot-dirs.ts";
 import { openMetadata } from "./adapters/sqlite/metadata.ts";
 import { createLayerProgram } from "./adapters/unpack-program/layer-program.ts";
@@ -65,6 +66,7 @@ export async function compose(
     logger,
     syncFileSystem: (folder) => loadKernel().syncFileSystem(folder),
   });
+  await checkOverlay(path.join(paths.dataDir, "snapshots"), loadKernel());
   const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
   reconcile({ metadata, content, dirs, logger, bootId });
   const program = createLayerProgram(

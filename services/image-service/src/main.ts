@@ -9,13 +9,14 @@ import {
   untilTerminated,
 } from "@gantry/config";
 import { startOutbox } from "@gantry/events";
-import { createLogger } from "@gantry/logging";
+import { createLogger, logFatalErrors } from "@gantry/logging";
 import { openDataListener, serveGrpc } from "@gantry/rpc";
 import { compose } from "./compose.ts";
 
 takeUsualUmask();
 const config = loadConfig();
 const logger = createLogger({ service: "image-service", level: config.logLevel });
+logFatalErrors(logger);
 const paths = servicePaths(config, "image-service");
 const terminated = untilTerminated();
 
