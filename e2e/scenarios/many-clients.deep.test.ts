@@ -258,7 +258,7 @@ async function removeEverything(): Promise<void> {
   assert.equal(await engine.docker(["images", "-aq"]), "");
   await untilPasses(() => {
     const snapshots = readdirSync(path.join(engine.dataRoot, "image-service/snapshots"));
-    assert.deepEqual(snapshots.sort(), ["base", "empty"]);
+    assert.deepEqual(snapshots.sort(), [".trash", "base", "empty"]);
     const blobs = readdirSync(path.join(engine.dataRoot, "image-service/content/blobs/sha256"));
     assert.deepEqual(blobs, []);
   });
