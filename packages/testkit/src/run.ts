@@ -1,5 +1,7 @@
 /** Runs a program to its end and keeps what it printed. */
 import { spawn } from "node:child_process";
+import { globSync, readFileSync } from "node:fs";
+import { hasErrno } from "@gantry/errors";
 import { slowness } from "./slowness.ts";
 
 /** How a program ended. */
@@ -19,7 +21,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Written to standard input, which is then closed. Default: /dev/null. */
   readonly input?: string | Uint8Array;
-  /** The program is killed after this time, and the code is 137. Default 120 000. */
+  /** The program is killed after this time, with what it has started, and the code is 137. Default 120 000. */
   readonly timeoutMs?: number;
 }
 
@@ -66,7 +68,14 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   // A program that ends without reading its input breaks the pipe; its exit code tells.
   child.stdin?.on("error", () => undefined);
   child.stdin?.end(options.input);
-  const timer = setTimeout(() => child.kill("SIGKILL"), (options.timeoutMs ?? 120_000) * slowness);
+  const kill = (): void => {
+    const runs = child.exitCode === null && child.signalCode === null;
+    // A plugin of the client's would go on for as long as it likes, and one that was left keeps the pipes open.
+    if (runs && child.pid !== undefined) familyOf(child.pid).forEach(killIfThere);
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
+  const timer = setTimeout(kill, (options.timeoutMs ?? 120_000) * slowness);
   const code = await new Promise<number>((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (exit, signal) => {
@@ -81,6 +90,27 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
     stderr: Buffer.concat(stderr).toString(),
     elapsedMs: Number(process.hrtime.bigint() - started) / 1e6,
   };
+}
+
+/** A process and all that come of it, as far as their parents live: proc_pid_task(5), children. */
+function familyOf(pid: number): number[] {
+  const children = globSync(`/proc/${String(pid)}/task/*/children`).flatMap((file) => {
+    try {
+      return readFileSync(file, "utf8").trim().split(" ").filter(Boolean).map(Number);
+    } catch {
+      // The thread has ended meanwhile.
+      return [];
+    }
+  });
+  return [pid, ...children.flatMap(familyOf)];
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!hasErrno(error, "ESRCH")) throw error;
+  }
 }
 
 /** As {@link run}, but an exit code other than 0 is an error that shows what was printed. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { eventually, findLeaks, openEngineRoots } from "./index.ts";
+import { hasEnded } from "./has-ended.ts";
+import { eventually, findLeaks, openEngineRoots, run } from "./index.ts";
 import { isLinkOf } from "./leaks.ts";
 
 describe("eventually", () => {
@@ -20,6 +21,17 @@ describe("eventually", () => {
     };
     // Intentionally short.
     await assert.rejects(eventually(check, { timeoutMs: 5, intervalMs: 1 }), /not yet/);
+  });
+});
+
+describe("run", () => {
+  it("kills a program in time, with what it has started, and tells what they said", async () => {
+    const script = "sleep 1000 & echo $!; sh -c 'echo said; sleep 1000; true'; true";
+    const ran = await run(["sh", "-c", script], { timeoutMs: 300 });
+    assert.equal(ran.code, 137);
+    const [sleeper, ...said] = ran.stdout.trim().split("\n");
+    assert.deepEqual(said, ["said"]);
+    await eventually(() => hasEnded(Number(sleeper)));
   });
 });
 
