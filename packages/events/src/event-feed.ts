@@ -24,6 +24,8 @@ export interface EventPages {
   setPublished(seq: number): void;
   /** Resolves when the events appended before this call are shown, or are known to be lost. Never rejects. */
   settled?(): Promise<void>;
+  /** Seq of the newest event appended before this call, shown or not. Default: the newest that is shown. */
+  newest?(): number | Promise<number>;
 }
 
 /** Where a subscription begins and ends. */
@@ -150,8 +152,8 @@ export class EventFeed implements EventSource {
   }
 
   async *subscribe(options: SubscribeOptions): AsyncGenerator<SubscriptionStep, void> {
-    await this.#pages.settled?.();
-    const start = await this.#start(options);
+    // Asked for at once: what is appended from now on may be shown together with what was before.
+    const [start] = await Promise.all([this.#start(options), this.#pages.settled?.()]);
     this.#subscribers++;
     try {
       yield { cursor: this.#cursor(start.seq), gap: start.gap };
@@ -173,7 +175,9 @@ export class EventFeed implements EventSource {
     if (options.cursor !== undefined && options.cursor !== "") {
       return await this.#resume(options.cursor);
     }
-    if (options.sinceNano === undefined) return { seq: this.#lastSeq, gap: false };
+    if (options.sinceNano === undefined) {
+      return { seq: (await this.#pages.newest?.()) ?? this.#lastSeq, gap: false };
+    }
     return { seq: await this.#pages.seqBefore(options.sinceNano), gap: false };
   }
 

@@ -6,7 +6,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it, mock } from "node:test";
-import { createLogger } from "@gantry/logging";
+import { parseCursor } from "@gantry/events";
+import { openTempDir } from "@gantry/fs";
+import { createLogger, silentLogger } from "@gantry/logging";
 import { startingHealth } from "../../domain/health.ts";
 import { openContainerStore } from "./container-store.ts";
 import { type Database, openDatabase } from "./database.ts";
@@ -56,6 +58,26 @@ describe("a flush that nobody waits for", () => {
     mock.timers.tick(5000);
     await database.synced();
     assert.equal(flushes, 2, "the two that were waited for");
+  });
+});
+
+describe("who follows the log from now on", () => {
+  it("misses nothing that is written from then on, together with what was written before", async () => {
+    await using folder = await openTempDir("gantry-database-");
+    const database = await openDatabase(folder.path, silentLogger());
+    const leave = new AbortController();
+    const write = (action: string): Promise<void> =>
+      database.writer.write([], [{ type: "container", action, actorId: "a", attributes: {} }]);
+    const steps = database.log.subscribe({ signal: leave.signal });
+    // The writer's thread gets all of it at once, and tells of it at once.
+    const written = write("before");
+    const opened = steps.next();
+    await Promise.all([written, write("after"), write("last")]);
+    assert.equal(parseCursor((await opened).value?.cursor ?? "").seq, 1);
+    const shown = [await steps.next(), await steps.next()].map(({ value }) => value?.event?.action);
+    assert.deepEqual(shown, ["after", "last"]);
+    leave.abort();
+    await database.close();
   });
 });
 

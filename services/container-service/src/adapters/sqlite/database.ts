@@ -175,6 +175,7 @@ function writerPages(
       writer.setPublished(seq);
     },
     settled: () => writer.settled(),
+    newest: async () => Number(await writer.ask({ ask: "lastSeq" })),
   };
 }
 

@@ -26,6 +26,7 @@ export interface WriteRequest {
 export type LogQuestion =
   | { readonly ask: "read"; readonly after: number; readonly upTo: number; readonly limit: number }
   | { readonly ask: "firstSeq" }
+  | { readonly ask: "lastSeq" }
   | { readonly ask: "seqBefore"; readonly timeNano: bigint };
 
 export type WriterRequest =

@@ -199,6 +199,8 @@ class Writer {
         return this.#log.read(question.after, question.upTo, question.limit);
       case "firstSeq":
         return this.#log.firstSeq();
+      case "lastSeq":
+        return this.#log.lastSeq();
       case "seqBefore":
         return this.#log.seqBefore(question.timeNano);
     }
