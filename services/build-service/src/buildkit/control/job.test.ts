@@ -17,28 +17,41 @@ test("a client that is early waits for its build, and until it may drive it", as
   assert.deepEqual(await driven, { job, bridge });
 });
 
-for (const [when, isDriven] of [
-  ["was refused", false],
-  ["has ended", true],
+const refusal = new Error("refused");
+
+for (const [when, isDriven, failure] of [
+  ["was refused", false, refusal],
+  ["has failed", true, refusal],
+  ["is done", true, undefined],
 ] as const) {
-  test(`of a build that ${when} the client hears by its Solve, not before that by another call`, async (t) => {
-    t.mock.timers.enable({ apis: ["setTimeout"] });
+  test(`of a build that ${when} the client hears by its Solve, and then by another call`, async () => {
     const jobs = new Jobs();
     const job = jobs.begin("b", "", never);
     if (isDriven) jobs.drive(job, new Bridge(new ResultRefs()))[Symbol.dispose]();
-    await job.end();
-    let told = false;
-    const late = jobs.driven("b", never).finally(() => {
-      told = true;
+    const told: string[] = [];
+    const other = jobs.driven("b", never).catch((error: unknown) => {
+      told.push("other call");
+      return error;
     });
-    t.mock.timers.tick(5999);
-    await Promise.resolve();
-    assert.equal(told, false);
-    t.mock.timers.tick(1);
-    await assert.rejects(late, isNotFound);
+    await job.end(failure);
+    jobs.forget(job);
+    // As long as the Solve may take on its way to the client.
+    await new Promise(setImmediate);
+    told.push("Solve");
+    const error = await other;
+    assert.deepEqual(told, ["Solve", "other call"]);
+    if (failure === undefined) assert.ok(isNotFound(error));
+    else assert.equal(error, failure);
     assert.equal(await jobs.get("b", never), job);
   });
 }
+
+test("a build that does not come is not waited for for ever", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const waits = [new Jobs().get("b", never), new Jobs().driven("b", never)];
+  t.mock.timers.tick(6000);
+  for (const wait of waits) await assert.rejects(wait, isNotFound);
+});
 
 test("who waits for a build and leaves is let go at once", async () => {
   const jobs = new Jobs();

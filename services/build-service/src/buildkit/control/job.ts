@@ -1,4 +1,5 @@
 /** Builds that are running: what is known of each between the calls that are about it. */
+import { setTimeout as pause } from "node:timers/promises";
 import { EngineError } from "@gantry/errors";
 import type { Recording } from "../history/recorded.ts";
 import { ProgressLog } from "../progress/progress-log.ts";
@@ -20,6 +21,8 @@ export class Job {
   readonly #disposals = new AsyncDisposableStack();
   /** By what its client drives it; undefined: not yet, or not any more. */
   bridge: Bridge | undefined;
+  /** How it ended; undefined: not yet. */
+  outcome: { readonly failure: Error | undefined } | undefined;
   /** What will be remembered of it; undefined: nothing. */
   recording: Recording | undefined;
   /** Steps are looked up when the caches that the client named are here. Never rejects. */
@@ -39,10 +42,11 @@ export class Job {
   }
 
   /** Ends it: progress is complete, everything that was kept for it is released. */
-  async end(): Promise<void> {
+  async end(failure?: Error): Promise<void> {
     this.progress.end();
     this.#abort.abort(new EngineError("canceled", "context canceled"));
     await this.#disposals.disposeAsync();
+    this.outcome = { failure };
   }
 }
 
@@ -60,6 +64,8 @@ export function asCancellation(signal: AbortSignal): AbortSignal {
 /** How long calls about a job wait for it to begin, and how long it can be asked about after its end. */
 const arrivalMs = 6000;
 const lingerMs = 10_000;
+/** So much later than the answer to its Solve comes what else a client is told of a build that failed. */
+const behindMs = 100;
 
 /** A build and its client's hold on it. */
 export interface DrivenJob {
@@ -94,6 +100,7 @@ export class Jobs {
 
   /** Forgets a job that has ended, once late readers of its progress had their time. */
   forget(job: Job): void {
+    this.#wake(job.ref);
     const timer = setTimeout(() => {
       if (this.#jobs.get(job.ref) === job) this.#jobs.delete(job.ref);
     }, lingerMs);
@@ -108,17 +115,19 @@ export class Jobs {
   }
 
   /**
-   * A job that its client may drive, or will in a moment. Throws not_found when there is none. That is not told at
-   * once of one that was refused or has ended: why, its client is told by the answer to its Solve.
+   * A job that its client may drive, or will in a moment. Throws not_found when there is none. Of one that was refused
+   * or has ended the client hears by the answer to its Solve: this throws the same some moments later, since a client
+   * shows what it hears first.
    */
   async driven(ref: string, signal: AbortSignal): Promise<DrivenJob> {
-    const find = (): DrivenJob | undefined => {
+    const find = (): Job | undefined => {
       const job = this.#jobs.get(ref);
-      return job?.bridge === undefined ? undefined : { job, bridge: job.bridge };
+      return job?.bridge === undefined && job?.outcome === undefined ? undefined : job;
     };
-    const driven = await this.#arrival(ref, find, signal);
-    if (driven !== undefined) return driven;
-    throw new EngineError("not_found", `no such build ${ref}`);
+    const job = await this.#arrival(ref, find, signal);
+    if (job?.bridge !== undefined) return { job, bridge: job.bridge };
+    if (job !== undefined) await pause(behindMs);
+    throw job?.outcome?.failure ?? new EngineError("not_found", `no such build ${ref}`);
   }
 
   #wake(ref: string): void {

@@ -40,14 +40,18 @@ export async function solve(
   const entitlements = entitlementsOf(request.entitlements);
   const job = jobs.begin(request.ref, request.session, clientSignal);
   job.entitlements = entitlements;
+  let failure: Error | undefined;
   try {
     refuseUnsupported(request, exporters);
     if (request.internal) return await solveJob(options, request, job, exporters);
     const recording = new Recording(history, job, request, exporters);
     job.recording = recording;
     return await recording.of(() => solveJob(options, request, job, exporters));
+  } catch (error) {
+    failure = error as Error;
+    throw error;
   } finally {
-    await job.end();
+    await job.end(failure);
     jobs.forget(job);
   }
 }
