@@ -12,10 +12,13 @@ interface Place extends AsyncDisposable {
   readonly left: Promise<unknown>;
 }
 
-/** A server that answers as told, and a client that waits so long. */
+/** Longer than any test takes. */
+const patientMs = 60_000;
+
+/** A server that answers as told, and a client that waits so long for its next byte. */
 async function serve(
   answer: (response: http.ServerResponse) => void,
-  idleMs = 100,
+  idleMs = patientMs,
 ): Promise<Place> {
   const left = Promise.withResolvers<undefined>();
   const server = http.createServer((_request, response) => {
@@ -76,7 +79,7 @@ describe("a host that is spoken to at some addresses only", () => {
 
 describe("a server that keeps silent", () => {
   it("before its head is left, in Docker's words", async () => {
-    await using place = await serve(() => undefined);
+    await using place = await serve(() => undefined, 100);
     await assert.rejects(get(place), {
       kind: "internal",
       message: `Get "${place.url.href}": net/http: request canceled (Client.Timeout exceeded while awaiting headers)`,
@@ -88,7 +91,7 @@ describe("a server that keeps silent", () => {
     await using place = await serve((response) => {
       response.writeHead(200, { "content-length": 1000 });
       response.write("some");
-    });
+    }, 1000);
     const response = await get(place);
     await assert.rejects(readBody(response, 1000), { kind: "internal" });
     await place.left;
