@@ -49,6 +49,15 @@ describe("exec", () => {
     });
   });
 
+  /** It has its PID some moments after it is said to run; kill(2) of 0 would be for this test's whole group. */
+  const killRunning = async (execId: string): Promise<void> => {
+    const pid = await eventually(async () => {
+      const { exec: found } = await engine.execs.inspectExec({ execId });
+      return found?.running === true && found.pid > 0 ? found.pid : undefined;
+    });
+    process.kill(pid, "SIGKILL");
+  };
+
   it("tells of an end, or of a client that has detached by its keys", async () => {
     const { execId } = await engine.execs.createExec({
       ...{ container: id, cmd: ["cat"], tty: true },
@@ -58,9 +67,7 @@ describe("exec", () => {
     assert.ok(stream);
     await readAll(stream, "\x10\x11");
     assert.equal((await engine.execs.waitExec({ execId, orDetached: true })).exitCode, 0);
-    const { exec: found } = await engine.execs.inspectExec({ execId });
-    assert.equal(found?.running, true);
-    process.kill(found?.pid ?? 0, "SIGKILL");
+    await killRunning(execId);
     assert.equal((await engine.execs.waitExec({ execId })).exitCode, 137);
   });
 
@@ -122,8 +129,7 @@ describe("exec", () => {
     await engine.execs.startExec({ execId, detach: true });
     const { container } = await engine.containers.inspectContainer({ container: id });
     assert.deepEqual(container?.execIds, [execId]);
-    const { exec: found } = await engine.execs.inspectExec({ execId });
-    process.kill(found?.pid ?? 0, "SIGKILL");
+    await killRunning(execId);
     await engine.execs.waitExec({ execId });
     const actions = await engine.actions(id);
     assert.deepEqual(actions.slice(-3), [
