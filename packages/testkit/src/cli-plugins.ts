@@ -11,16 +11,17 @@ const plugins = {
   compose: { package: "docker-compose", program: "docker-compose" },
 } as const;
 
-/** Makes a folder for DOCKER_CONFIG with these plugins in it. */
+/** Makes a folder for DOCKER_CONFIG with these plugins in it. @param suite Debian's, whose versions they are */
 export async function makeDockerConfig(
   folder: string,
   names: readonly (keyof typeof plugins)[],
+  suite = "trixie",
 ): Promise<string> {
   const target = path.join(folder, "cli-plugins");
   await mkdir(target, { recursive: true });
   for (const name of names) {
     const { package: debianPackage, program } = plugins[name];
-    const root = await unpackDebianPackage(debianPackage, "trixie");
+    const root = await unpackDebianPackage(debianPackage, suite);
     await symlink(path.join(root, pluginFolder, program), path.join(target, program));
   }
   return folder;

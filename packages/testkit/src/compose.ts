@@ -13,9 +13,13 @@ export interface ComposeProgram {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** docker-compose 2.26 (Debian 13) as `docker compose`. @param configDir a DOCKER_CONFIG of its own */
-export async function composePlugin(configDir: string): Promise<ComposeProgram> {
-  const root = await unpackDebianPackage("docker-compose", "trixie");
+/**
+ * docker-compose as `docker compose`.
+ * @param configDir a DOCKER_CONFIG of its own
+ * @param suite Debian's, whose version it is: 2.26 in Debian 13
+ */
+export async function composePlugin(configDir: string, suite = "trixie"): Promise<ComposeProgram> {
+  const root = await unpackDebianPackage("docker-compose", suite);
   const plugins = path.join(configDir, "cli-plugins");
   await mkdir(plugins, { recursive: true });
   const link = path.join(plugins, "docker-compose");
