@@ -129,8 +129,11 @@ describe("an archive behind a look at its path", () => {
       const wire = new Wire();
       await wire.look();
       await wire.write(whole.subarray(0, first));
-      await new Promise((resolve) => setImmediate(resolve));
-      await wire.write(whole.subarray(first));
+      if (first < whole.length) {
+        await new Promise((resolve) => setImmediate(resolve));
+        // With nothing left, a write would only find out that the answer has ended the connection already.
+        await wire.write(whole.subarray(first));
+      }
       assert.match(await wire.answer(), /^HTTP\/1\.1 200 OK\r\n/);
       assert.equal(await arrived(), sum);
       wire.socket.destroy();
