@@ -39,20 +39,28 @@ async function listenersAt(socketPath: string): Promise<ReadonlySet<string>> {
   return new Set(found);
 }
 
+/**
+ * Descriptors first: reading a `cmdline` waits for the memory map of the process, which a stranger on a frozen disk
+ * may hold for ever.
+ */
 async function isRelayWith(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
   try {
-    if (!(await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith(relayTitle)) return false;
     const fds = await readdir(`/proc/${pid}/fd`);
     const links = await Promise.all(fds.map((fd) => unlessGone(readlink(`/proc/${pid}/fd/${fd}`))));
-    return links.some((link) => link !== undefined && sockets.has(link));
+    if (!links.some((link) => link !== undefined && sockets.has(link))) return false;
+    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).startsWith(relayTitle);
   } catch (error) {
     if (isGone(error)) return false;
     throw error;
   }
 }
 
-/** A process ends, and a busy relay closes descriptors, while we look. */
-const isGone = (error: unknown): boolean => hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH");
+/**
+ * A process ends, and a busy relay closes descriptors, while we look. Whose descriptors not even root may see (EACCES)
+ * is no relay of ours.
+ */
+const isGone = (error: unknown): boolean =>
+  hasErrno(error, "ENOENT") || hasErrno(error, "ESRCH") || hasErrno(error, "EACCES");
 
 async function unlessGone<T>(looked: Promise<T>): Promise<T | undefined> {
   try {
