@@ -133,6 +133,27 @@ describe("networks of the stock CLI", () => {
     assert.deepEqual(await own("next"), kept);
   });
 
+  it("tell neighbours of every next owner of an address", async () => {
+    await docker("network", "create", "--ipv6", "berth");
+    await sleeper("watcher", "--network", "berth");
+    const watcher = await placeOf("watcher");
+    for (let round = 0; round < 6; round += 1) {
+      const name = `berthed-${String(round)}`;
+      await web(name, "--network", "berth");
+      const mac = await addressOf(name, "berth", "MacAddress");
+      for (const key of ["IPAddress", "GlobalIPv6Address"] as const) {
+        const address = await addressOf(name, "berth", key);
+        await untilPasses(async () => {
+          const { stdout } = await watcher.run("ip", "neigh", "show", "to", address);
+          // Who has never asked need not be told.
+          assert.ok(round === 0 || stdout.includes(mac), `${stdout} instead of ${mac}`);
+        });
+        assert.equal(await watcher.fetch(address, 80), name);
+      }
+      await docker("rm", "-f", name);
+    }
+  });
+
   it("are kept as a configuration whatever their driver is said to be", async () => {
     for (const driver of ["null", "host", "macvlan", "nobodys"]) {
       await docker("network", "create", "--config-only", "-d", driver, `plan-${driver}`);

@@ -305,4 +305,24 @@ bool configure_links(const std::vector<InterfacePlan>& interfaces, const HostHan
   return true;
 }
 
+bool announce_links(const std::vector<InterfacePlan>& interfaces, Failure& failure) {
+  NetlinkBatch batch;
+  bool any = false;
+  for (const auto& plan : interfaces) {
+    if (plan.kind != "veth" || plan.mac.empty()) continue;
+    // For the notifiers an address that is set is a new one, be it the same.
+    ifinfomsg link = {};
+    link.ifi_index = static_cast<int>(find_link(plan.name.c_str(), nullptr));
+    batch.begin(RTM_NEWLINK, 0, link);
+    add_hardware_address(batch, plan);
+    any = true;
+  }
+  if (!any) return true;
+  const int opened = open_route_socket();
+  if (opened < 0) return failure.set("network", -opened, "socket");
+  const UniqueFd socket(opened);
+  const int error = batch.send(opened);
+  return error == 0 || failure.set("network", -error, "announce");
+}
+
 }  // namespace gantry::shim

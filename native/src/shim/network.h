@@ -20,4 +20,8 @@ void remove_links(const std::vector<InterfacePlan>& interfaces);
 // Child's side, in its network namespace: loopback up, then sysctls, addresses, links up and routes. Allocates nothing.
 bool configure_links(const std::vector<InterfacePlan>& interfaces, const HostHandles& host, Failure& failure);
 
+// Tells neighbours again who has the addresses (arp_notify, ndisc_notify): what the kernel has told when a link came up
+// was lost where the bridge, which hears of the carrier a little later, had its port disabled.
+bool announce_links(const std::vector<InterfacePlan>& interfaces, Failure& failure);
+
 }  // namespace gantry::shim
