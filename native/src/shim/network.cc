@@ -310,9 +310,12 @@ bool announce_links(const std::vector<InterfacePlan>& interfaces, Failure& failu
   bool any = false;
   for (const auto& plan : interfaces) {
     if (plan.kind != "veth" || plan.mac.empty()) continue;
+    const unsigned index = find_link(plan.name.c_str(), nullptr);
+    // A hook may have taken it away.
+    if (index == 0) continue;
     // For the notifiers an address that is set is a new one, be it the same.
     ifinfomsg link = {};
-    link.ifi_index = static_cast<int>(find_link(plan.name.c_str(), nullptr));
+    link.ifi_index = static_cast<int>(index);
     batch.begin(RTM_NEWLINK, 0, link);
     add_hardware_address(batch, plan);
     any = true;

@@ -77,10 +77,13 @@ if (positionals[0] === "stop") await started;
 else if ((await Promise.race([started, terminated])) === "started") await terminated;
 
 const outcome = await Promise.race([started, Promise.resolve("starting" as const)]);
-// Who waits for the start reads why it failed.
-if (outcome !== "failed") await report("stopping");
-if (outcome === "failed") await engine.end();
-else for (const problem of await engine.stop()) logger.error({ problem }, "not stopped");
+if (outcome === "failed") {
+  // The state stays: who waits for the start reads why it failed.
+  await engine.end();
+} else {
+  await report("stopping");
+  for (const problem of await engine.stop()) logger.error({ problem }, "not stopped");
+}
 rmSync(recordDir(config.runRoot), { recursive: true, force: true });
 for (const name of ["nats.url", "nats.conf", "nats-ports"]) {
   rmSync(path.join(config.runRoot, name), { recursive: true, force: true });

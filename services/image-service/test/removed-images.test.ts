@@ -88,7 +88,7 @@ describe("content that nobody has any more, while it is pulled for a lease", () 
       let pruned: Promise<unknown> | undefined;
       registry.answer = ({ method }) => {
         // Some moments after the pull has found all of it here: another one in each round.
-        if (method === "HEAD") pruned = setTimeout(round / 4).then(prune);
+        if (method === "HEAD") pruned ??= setTimeout(round / 4).then(prune);
         return false;
       };
       const digest = await pull(owner);

@@ -3,9 +3,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
 import type { MountKernel } from "@gantry/native";
-
-/** MNT_DETACH of umount2(2). */
-const detach = 2;
+import { unmountIfMounted } from "../unmount.ts";
 
 /** What the kernel says of a file system that it does not take as upper directory, and where there is no overlayfs. */
 const unsuited = ["EINVAL", "ENODEV", "EOPNOTSUPP", "ENOTSUP"] as const;
@@ -23,11 +21,11 @@ export async function checkOverlay(
   const [lower, upper, work, target] = ["lower", "upper", "work", "merged"].map((name) =>
     path.join(own, name),
   ) as [string, string, string, string];
-  await unmount(kernel, target);
+  await unmountIfMounted(kernel, target);
   try {
     for (const each of [lower, upper, work, target]) mkdirSync(each, { recursive: true });
     await kernel.mountOverlay({ lowerDirs: [lower], upperDir: upper, workDir: work, target });
-    await unmount(kernel, target);
+    await unmountIfMounted(kernel, target);
   } catch (error) {
     if (!unsuited.some((code) => hasErrno(error, code))) return;
     throw new Error(
@@ -39,11 +37,4 @@ export async function checkOverlay(
   } finally {
     rmSync(own, { recursive: true, force: true });
   }
-}
-
-/** No error where nothing is mounted, as when no killed predecessor has left it. */
-async function unmount(kernel: Pick<MountKernel, "unmount">, target: string): Promise<void> {
-  await kernel.unmount(target, detach).catch((error: unknown) => {
-    if (!hasErrno(error, "EINVAL") && !hasErrno(error, "ENOENT")) throw error;
-  });
 }

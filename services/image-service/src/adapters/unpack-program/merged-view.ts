@@ -2,11 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import path from "node:path";
-import { hasErrno } from "@gantry/errors";
 import type { MountKernel } from "@gantry/native";
-
-/** MNT_DETACH of umount2(2). */
-const detach = 2;
+import { unmountIfMounted } from "../unmount.ts";
 
 /** A tree to read, until it is disposed. */
 export interface MergedView extends AsyncDisposable {
@@ -26,12 +23,7 @@ export function createMergeLayers(runDir: string, kernel: () => MountKernel): Me
   const left = readdirSync(folder);
   let ready: Promise<void> | undefined;
   const unmount = async (target: string): Promise<void> => {
-    await kernel()
-      .unmount(target, detach)
-      .catch((error: unknown) => {
-        // Nothing is mounted there.
-        if (!hasErrno(error, "EINVAL")) throw error;
-      });
+    await unmountIfMounted(kernel(), target);
     rmdirSync(target);
   };
   const cleanUp = async (): Promise<void> => {
