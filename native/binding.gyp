@@ -5,6 +5,7 @@
       "sources": [
         "src/addon.cc",
         "<!@(ls src/addon/*.cc)",
+        "src/kernel/carrier.cc",
         "src/kernel/conntrack.cc",
         "src/kernel/container_links.cc",
         "src/kernel/copy_files.cc",

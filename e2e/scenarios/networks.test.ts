@@ -137,21 +137,33 @@ describe("networks of the stock CLI", () => {
     await docker("network", "create", "--ipv6", "berth");
     await sleeper("watcher", "--network", "berth");
     const watcher = await placeOf("watcher");
-    for (let round = 0; round < 6; round += 1) {
-      const name = `berthed-${String(round)}`;
-      await web(name, "--network", "berth");
+    const known = new Set<string>();
+    const isKnown = async (name: string): Promise<void> => {
       const mac = await addressOf(name, "berth", "MacAddress");
       for (const key of ["IPAddress", "GlobalIPv6Address"] as const) {
         const address = await addressOf(name, "berth", key);
         await untilPasses(async () => {
           const { stdout } = await watcher.run("ip", "neigh", "show", "to", address);
           // Who has never asked need not be told.
-          assert.ok(round === 0 || stdout.includes(mac), `${stdout} instead of ${mac}`);
+          assert.ok(!known.has(address) || stdout.includes(mac), `${stdout} instead of ${mac}`);
         });
         assert.equal(await watcher.fetch(address, 80), name);
+        known.add(address);
       }
+    };
+    for (let round = 0; round < 6; round += 1) {
+      const name = `berthed-${String(round)}`;
+      await web(name, "--network", "berth");
+      await isKnown(name);
       await docker("rm", "-f", name);
     }
+    await web("moored");
+    for (let round = 0; round < 6; round += 1) {
+      await docker("network", "connect", "berth", "moored");
+      await isKnown("moored");
+      await docker("network", "disconnect", "berth", "moored");
+    }
+    assert.equal(known.size, 2);
   });
 
   it("are kept as a configuration whatever their driver is said to be", async () => {

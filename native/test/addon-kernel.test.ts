@@ -13,8 +13,10 @@ import {
 } from "node:fs";
 import path from "node:path";
 import { after, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { parseSeccomp, seccompFlags } from "../lib/index.ts";
 import { added, failure, kernel, oPath, openFds, ownFolder, rejection } from "./addon-bed.ts";
+import { holds } from "./shim-driver.ts";
 
 const folder = ownFolder();
 
@@ -123,26 +125,73 @@ describe("links", () => {
     assert.equal(await find(bridge), undefined);
   });
 
-  it("replaces default routes of another namespace, by a gateway or a link", async () => {
+  /** The command ip in a network namespace that is there as long as the test. */
+  const otherNamespace = async () => {
     const other = spawn("unshare", ["-n", "sh", "-c", "ip link set lo up; echo; exec sleep 1000"]);
-    const pid = String(other.pid);
-    try {
-      await once(other.stdout, "data");
-      const ip = (...args: string[]): string =>
-        execFileSync("nsenter", ["-n", "-t", pid, "ip", ...args], { encoding: "utf8" }).trim();
-      ip("addr", "add", "10.9.8.1/24", "dev", "lo");
-      const none = { gateway: "", link: "" };
-      for (const [way, route] of [
-        [{ gateway: "10.9.8.7", link: "" }, "default via 10.9.8.7 dev lo"],
-        [{ gateway: "", link: "lo" }, "default dev lo scope link"],
-        [none, ""],
-      ] as const) {
-        await kernel.setDefaultRoutes(Number(pid), way, none);
-        assert.equal(ip("route", "show", "default"), route);
-      }
-    } finally {
-      other.kill("SIGKILL");
+    await once(other.stdout, "data");
+    const pid = Number(other.pid);
+    return {
+      pid,
+      ip: (...args: string[]): string =>
+        execFileSync("nsenter", ["-n", "-t", String(pid), "ip", ...args], {
+          encoding: "utf8",
+        }).trim(),
+      [Symbol.dispose]: (): void => void other.kill("SIGKILL"),
+    };
+  };
+
+  it("replaces default routes of another namespace, by a gateway or a link", async () => {
+    using other = await otherNamespace();
+    other.ip("addr", "add", "10.9.8.1/24", "dev", "lo");
+    const none = { gateway: "", link: "" };
+    for (const [way, route] of [
+      [{ gateway: "10.9.8.7", link: "" }, "default via 10.9.8.7 dev lo"],
+      [{ gateway: "", link: "lo" }, "default dev lo scope link"],
+      [none, ""],
+    ] as const) {
+      await kernel.setDefaultRoutes(other.pid, way, none);
+      assert.equal(other.ip("route", "show", "default"), route);
     }
+  });
+
+  it("attaches another namespace to a bridge, whose other ports hear who has the addresses", async () => {
+    using other = await otherNamespace();
+    using neighbour = await otherNamespace();
+    await kernel.createLink({ kind: "bridge", name: bridge });
+    await kernel.setLinkUp(bridge, true);
+    const attach = async (pid: number, end: string, last: number): Promise<void> => {
+      await kernel.attachInterface(pid, {
+        kind: "veth",
+        hostName: `${bridge}${end}`,
+        name: "eth5",
+        parent: bridge,
+        mac: Buffer.from([2, 66, 1, 2, 3, last]),
+        addresses: [`10.231.77.${String(last)}/24`, `fd31:77::${String(last)}/64`],
+        mtu: 0,
+        routes: [{ destination: "10.9.9.0/24", gateway: "10.231.77.1", metric: 0 }],
+        sysctls: { "net/ipv4/conf/eth5/arp_notify": "1", "net/ipv6/conf/eth5/ndisc_notify": "1" },
+        isolated: false,
+      });
+    };
+    await attach(neighbour.pid, "n", 3);
+    const known = ["10.231.77.2", "fd31:77::2"];
+    for (let round = 0; round < 3; round += 1) {
+      // Within a second of its last look at carriers the kernel leaves a new port enabled, and nothing can be lost.
+      await setTimeout(1100);
+      for (const address of known) {
+        const entry = ["to", address, "lladdr", "02:42:09:09:09:09", "nud", "stale"];
+        neighbour.ip("neigh", "replace", ...entry, "dev", "eth5");
+      }
+      await attach(other.pid, "o", 2);
+      for (const address of known) {
+        await holds(() =>
+          neighbour.ip("neigh", "show", "to", address).includes("02:42:01:02:03:02"),
+        );
+      }
+      assert.match(other.ip("route"), /10\.9\.9\.0\/24 via 10\.231\.77\.1 dev eth5/);
+      await kernel.detachInterface(other.pid, "eth5", `${bridge}o`);
+    }
+    await kernel.deleteLink(bridge);
   });
 
   it("says what was refused", async () => {

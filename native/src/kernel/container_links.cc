@@ -11,6 +11,7 @@
 #include <functional>
 #include <thread>
 
+#include "kernel/carrier.h"
 #include "kernel/ip_prefix.h"
 #include "kernel/rtnetlink.h"
 #include "kernel/syscall_error.h"
@@ -191,6 +192,18 @@ void configure(const ContainerInterface& interface) {
   for (const ContainerRoute& route : interface.routes) add_route(socket, route, index, kAttach);
 }
 
+// Tells neighbours again who has the addresses, now that the bridge's port is enabled: what the kernel told when the
+// link came up was lost. For its notifiers a MAC address that is set is a new one, be it the same.
+void announce(const ContainerInterface& interface, int control) {
+  if (interface.kind != "veth" || interface.mac.empty()) return;
+  const int settled = settle_carrier(control, interface.host_name.c_str());
+  if (settled < 0) throw SyscallError(-settled, "ioctl", interface.host_name, kAttach);
+  RtSocket socket;
+  RtRequest request(RTM_NEWLINK, NLM_F_ACK, link_message(index_of(interface.name, kAttach)));
+  request.attribute(IFLA_ADDRESS, interface.mac.data(), interface.mac.size());
+  socket.change(request, kAttach, interface.name);
+}
+
 void delete_by_name(const std::string& name, const char* step) {
   const unsigned index = if_nametoindex(name.c_str());
   if (index == 0) return;
@@ -263,7 +276,12 @@ void attach_interface(int pid, const ContainerInterface& interface) {
   else create_child_link(socket, interface, netns.get());
   try {
     if (interface.kind == "veth") join_bridge(socket, interface);
-    in_namespace(netns.get(), kAttach, [&] { configure(interface); });
+    const UniqueFd control = open_link_control();
+    if (!control) throw_errno("socket", {}, kAttach);
+    in_namespace(netns.get(), kAttach, [&] {
+      configure(interface);
+      announce(interface, control.get());
+    });
   } catch (...) {
     delete_ours(netns.get(), interface.name, interface.host_name);
     throw;

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "kernel/carrier.h"
 #include "kernel/cgroup.h"
 #include "kernel/namespace.h"
 #include "shim/hooks.h"
@@ -79,6 +80,11 @@ bool ContainerStart::create_process(Container& container) {
   ExecArrays arrays(plan_.process.args, plan_.process.env);
   PreparedMounts mounts;
   if (plan_.namespace_of(CLONE_NEWUSER) != nullptr && !prepare_mounts(plan_, mounts, failure_)) return false;
+  UniqueFd link_control;
+  if (!plan_.interfaces.empty()) {
+    link_control = open_link_control();
+    if (!link_control) return failure_.set("network", errno, "socket");
+  }
   const InitContext context = {
       .plan = plan_,
       .arrays = arrays,
@@ -86,6 +92,7 @@ bool ContainerStart::create_process(Container& container) {
       .streams = {{child_streams_[0].get(), child_streams_[1].get(), child_streams_[2].get()}},
       .sync = child_sync_.get(),
       .inherited = inherited_,
+      .link_control = link_control.get(),
       .start_record = record_.fd()};
   const bool joins = joins_namespaces(plan_);
   int pidfd = -1;

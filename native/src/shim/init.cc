@@ -123,7 +123,8 @@ bool Init::enter_root() {
 }
 
 void Init::run() {
-  if (begin() && build_root() && configure_namespaces() && enter_root() && announce_links(plan_.interfaces, failure_)) {
+  if (begin() && build_root() && configure_namespaces() && enter_root() &&
+      announce_links(plan_.interfaces, context_.link_control, failure_)) {
     const ProcessContext process = {.plan = plan_.process,
                                     .arrays = context_.arrays,
                                     .host = host_,

@@ -17,6 +17,8 @@ struct InitContext {
   // Child's end of the hand-shake.
   int sync;
   const Inherited& inherited;
+  // Reaches the host's ends of the interfaces (kernel/carrier.h), or -1 when there are none.
+  int link_control;
   // File that takes the time of the start, or -1.
   int start_record;
 };

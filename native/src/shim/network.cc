@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernel/carrier.h"
 #include "kernel/netlink.h"
 
 namespace gantry::shim {
@@ -305,14 +306,16 @@ bool configure_links(const std::vector<InterfacePlan>& interfaces, const HostHan
   return true;
 }
 
-bool announce_links(const std::vector<InterfacePlan>& interfaces, Failure& failure) {
+bool announce_links(const std::vector<InterfacePlan>& interfaces, int control, Failure& failure) {
   NetlinkBatch batch;
   bool any = false;
   for (const auto& plan : interfaces) {
     if (plan.kind != "veth" || plan.mac.empty()) continue;
     const unsigned index = find_link(plan.name.c_str(), nullptr);
-    // A hook may have taken it away.
-    if (index == 0) continue;
+    const int settled = settle_carrier(control, plan.host_name.c_str());
+    // A hook may have taken one of them away.
+    if (index == 0 || settled == -ENODEV) continue;
+    if (settled < 0) return failure.set("network", -settled, plan.host_name);
     // For the notifiers an address that is set is a new one, be it the same.
     ifinfomsg link = {};
     link.ifi_index = static_cast<int>(index);

@@ -20,8 +20,8 @@ void remove_links(const std::vector<InterfacePlan>& interfaces);
 // Child's side, in its network namespace: loopback up, then sysctls, addresses, links up and routes. Allocates nothing.
 bool configure_links(const std::vector<InterfacePlan>& interfaces, const HostHandles& host, Failure& failure);
 
-// Tells neighbours again who has the addresses (arp_notify, ndisc_notify): what the kernel has told when a link came up
-// was lost where the bridge, which hears of the carrier a little later, had its port disabled.
-bool announce_links(const std::vector<InterfacePlan>& interfaces, Failure& failure);
+// Tells neighbours again who has the addresses (arp_notify, ndisc_notify), once the bridges have heard of the carriers:
+// what the kernel told when a link came up was lost at a port that was disabled. `control`: see kernel/carrier.h.
+bool announce_links(const std::vector<InterfacePlan>& interfaces, int control, Failure& failure);
 
 }  // namespace gantry::shim
