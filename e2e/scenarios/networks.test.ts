@@ -166,6 +166,46 @@ describe("networks of the stock CLI", () => {
     assert.equal(known.size, 2);
   });
 
+  it("may be made after a container that does not run was connected, and be gone before it leaves them", async () => {
+    await docker("create", "--name", "early", "busybox", "sleep", "1000");
+    const endpoints = async (): Promise<Record<string, { Aliases: string[]; NetworkID: string }>> =>
+      JSON.parse(await docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", "early"));
+    await docker("network", "connect", "--alias", "first", "--ip", "10.3.3.3", "unmade", "early");
+    await docker("network", "connect", "--alias", "second", "unmade", "early");
+    const kept = (await endpoints())["unmade"];
+    assert.deepEqual([kept?.Aliases, kept?.NetworkID], [["second"], ""]);
+    assert.match(
+      await refusal("start", "early"),
+      /failed to set up container networking: network unmade not found/,
+    );
+    await docker("network", "disconnect", "unmade", "early");
+    const id = await docker("inspect", "-f", "{{.Id}}", "early");
+    const notConnected = `Error response from daemon: container ${id} is not connected to the network unmade`;
+    assert.equal((await refusal("network", "disconnect", "unmade", "early")).trim(), notConnected);
+
+    await docker("network", "connect", "unmade", "early");
+    await docker("network", "create", "unmade");
+    await docker("start", "early");
+    assert.match(await addressOf("early", "unmade", "IPAddress"), /^\d+\./);
+    await docker("stop", "-t", "0", "early");
+    await docker("network", "rm", "unmade");
+    await docker("network", "disconnect", "unmade", "early");
+    await docker("start", "early");
+    assert.deepEqual(Object.keys(await endpoints()), ["bridge"]);
+
+    const notFound = "Error response from daemon: network unmade not found";
+    assert.equal((await refusal("network", "connect", "unmade", "early")).trim(), notFound);
+    assert.equal((await refusal("network", "disconnect", "unmade", "early")).trim(), notFound);
+    const forced = await refusal("network", "disconnect", "-f", "unmade", "early");
+    assert.equal(forced.trim(), notConnected);
+    await docker("create", "--name", "guest-of", "--network", "container:early", "busybox", "true");
+    assert.match(
+      await refusal("network", "connect", "unmade", "guest-of"),
+      /container sharing network namespace with another container or host cannot be connected/,
+    );
+    await docker("rm", "-f", "early", "guest-of");
+  });
+
   it("are kept as a configuration whatever their driver is said to be", async () => {
     for (const driver of ["null", "host", "macvlan", "nobodys"]) {
       await docker("network", "create", "--config-only", "-d", driver, `plan-${driver}`);

@@ -89,7 +89,10 @@ describe("a network that somebody begins to use while others are pruned", () => 
     let begun = 0;
     // Who was quicker is nobody's to say: until somebody began to use one while others went.
     while (begun === 0) {
-      const container = await engine.create("true", { hostConfig: { networkMode: "bridge" } });
+      const onBridge = { hostConfig: { networkMode: "bridge" } };
+      const container = await engine.create("exec sleep 1000", onBridge);
+      // One that did not run could be connected to those that are gone.
+      await engine.containers.startContainer({ container });
       for (const name of names) await engine.networks.createNetwork({ name });
       const pruned = engine.networks.pruneNetworks({});
       const results = await outcomes(
@@ -99,7 +102,7 @@ describe("a network that somebody begins to use while others are pruned", () => 
       const used = names.filter((_name, index) => results[index] === "");
       assert.deepEqual([...deleted, ...used].sort(), names);
       begun = deleted.length === 0 ? 0 : used.length;
-      await engine.containers.removeContainer({ container });
+      await engine.containers.removeContainer({ container, force: true });
       await engine.networks.pruneNetworks({});
     }
   });

@@ -21,10 +21,11 @@ import type {
 } from "../../ports/networking.ts";
 import { openNetworks, reconcileNetworks } from "./boot.ts";
 import { bridgeNetworks, ownLink } from "./bridge-state.ts";
-import { type ConnectRequest, connectNetwork, disconnectNetwork } from "./connect-network.ts";
+import { type ConnectRequest, connectNetwork } from "./connect-network.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
 import { createNetwork } from "./create-network.ts";
 import { declareNetworks } from "./declare-networks.ts";
+import { disconnectNetwork } from "./disconnect-network.ts";
 import { refreshNeighbours } from "./neighbours.ts";
 import { askedMac, type NetworkView, viewNetwork, viewSettings } from "./network-views.ts";
 import type { NewNetwork } from "./new-network.ts";

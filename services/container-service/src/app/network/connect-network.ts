@@ -1,4 +1,4 @@
-/** Connects a container to a network, and disconnects it; running ones at once, others at their start. */
+/** Connects a container to a network; one that runs at once, others at their start. */
 import { conflict, internal, invalidArgument, notFound, permissionDenied } from "@gantry/errors";
 import { checkNewcomer, sharedNamespace } from "../../domain/network/company.ts";
 import { checkEndpointWish } from "../../domain/network/declare-rules.ts";
@@ -10,7 +10,6 @@ import {
   type NetworkRecord,
   settled,
 } from "../../domain/network/records.ts";
-import type { NewEvent } from "../../ports/metadata.ts";
 import { NamespaceGoneError } from "../../ports/network-host.ts";
 import type { FoundContainer } from "../../ports/networking.ts";
 import { inBackground, type NetworkContext } from "./context.ts";
@@ -21,12 +20,9 @@ import {
   placeEndpoints,
   planInterfaces,
 } from "./endpoint-plan.ts";
-import { refreshNeighbours } from "./neighbours.ts";
+import { checkReference, findMade, isCalled, isIn, networksOf } from "./places.ts";
 import { connectEvent } from "./prepare-start.ts";
 import { keep, placedOf, settle } from "./settle-endpoints.ts";
-
-const fromHost =
-  "cannot disconnect container from host network - container was created in host network mode";
 
 /** What is asked of a new endpoint. */
 export interface ConnectRequest {
@@ -36,8 +32,8 @@ export interface ConnectRequest {
 }
 
 /**
- * Errors: not_found, invalid_argument, permission_denied (already connected, address in use), conflict
- * (being removed). After an error nothing has changed.
+ * One that does not run can be connected to a network that is yet to be made. Errors: not_found, invalid_argument,
+ * permission_denied (already connected, address in use), conflict (being removed). After an error nothing has changed.
  */
 export async function connectNetwork(
   context: NetworkContext,
@@ -75,17 +71,6 @@ async function connectLive(
   }
 }
 
-function checkReference(containerRef: string): void {
-  if (containerRef === "") throw invalidArgument('invalid name or ID supplied: ""');
-}
-
-function networksOf(context: NetworkContext, container: FoundContainer): ContainerNetworks {
-  const networks = context.registry.container(container.id);
-  if (networks === undefined)
-    throw internal(`networks of container ${container.id} are not declared`);
-  return networks;
-}
-
 function checkRemains({ removing }: FoundContainer): void {
   if (!removing) return;
   throw conflict(
@@ -105,7 +90,11 @@ async function connectStopped(
   networkRef: string,
   request: ConnectRequest,
 ): Promise<void> {
-  const network = context.registry.find(networkRef);
+  const network = findMade(context, networkRef);
+  if (network === undefined) {
+    await connectUnmade(context, networks, networkRef, request);
+    return;
+  }
   const { networkId: askedNetworkId, wish } = request;
   checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
   if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) return;
@@ -120,11 +109,18 @@ async function connectStopped(
   await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
 }
 
-function isIn(endpoint: EndpointRecord, network: NetworkRecord): boolean {
-  return (
-    endpoint.networkId === network.id ||
-    (endpoint.live === undefined && endpoint.networkRef === network.name)
-  );
+/** Its start looks for the network. What was asked of that name before is forgotten. */
+async function connectUnmade(
+  context: NetworkContext,
+  networks: ContainerNetworks,
+  networkRef: string,
+  { networkId: askedNetworkId, wish }: ConnectRequest,
+): Promise<void> {
+  if (parseMode(networks.mode).kind === "container") throw invalidArgument(sharedNamespace);
+  const others = networks.endpoints.filter((each) => !isCalled(each, networkRef));
+  const asked = askedNetworkId === "" ? {} : { askedNetworkId };
+  const endpoint = { networkRef, networkId: "", ...asked, wish, isWaiting: true };
+  await keep(context, { ...networks, endpoints: [...others, endpoint] }, []);
 }
 
 /** The network of a running container's new endpoint: an ID among its settings comes before the name. */
@@ -232,88 +228,3 @@ async function takeBack(
 }
 
 const noGateways: GatewayChoice = { ipv4: undefined, ipv6: undefined };
-
-/** Errors: not_found, invalid_argument (host), internal (not connected, Docker's text). */
-export async function disconnectNetwork(
-  context: NetworkContext,
-  networkRef: string,
-  containerRef: string,
-  force: boolean,
-): Promise<void> {
-  checkReference(containerRef);
-  let id: string;
-  try {
-    ({ id } = context.directory.find(containerRef));
-  } catch (error) {
-    if (!force) throw error;
-    await dropUnknown(context, context.registry.find(networkRef), containerRef);
-    return;
-  }
-  const network = context.registry.find(networkRef);
-  await context.directory.exclusively(id, async () => {
-    const container = context.directory.find(id);
-    const networks = networksOf(context, container);
-    const endpoint = networks.endpoints.find((each) => isIn(each, network));
-    if (endpoint === undefined) {
-      const article = container.pid === 0 ? "the " : "";
-      throw internal(
-        `container ${container.id} is not connected to ${article}network ${network.name}`,
-      );
-    }
-    if (network.driver === "host" && container.pid !== 0) throw invalidArgument(fromHost);
-    await disconnect(context, container, networks, network, endpoint);
-  });
-}
-
-async function disconnect(
-  context: NetworkContext,
-  container: FoundContainer,
-  networks: ContainerNetworks,
-  network: NetworkRecord,
-  endpoint: EndpointRecord,
-): Promise<void> {
-  const left = networks.endpoints.filter((each) => each !== endpoint);
-  const next = { ...networks, endpoints: left };
-  if (container.pid === 0 || endpoint.live === undefined) {
-    await keep(context, next, []);
-    return;
-  }
-  const { interfaceName, hostName } = endpoint.live;
-  // Kept first: whatever is left of the interface after a crash is removed at the next start.
-  const isChild = interfaceName !== "" && hostName === "";
-  await keep(context, { ...next, ...(isChild ? { unsettled: interfaceName } : {}) }, []);
-  // `none` has none.
-  if (interfaceName !== "") await context.links.detach(container.pid, endpoint.live);
-  context.registry.giveBackAddresses(network.id, endpoint.live);
-  const event: NewEvent = {
-    type: "network",
-    action: "disconnect",
-    actorId: network.id,
-    attributes: { container: container.id, name: network.name, type: network.driver },
-  };
-  const before = placedOf(context, networks.endpoints);
-  const placed = placedOf(context, left);
-  await settle(context, container, next, placed, { before, events: [event] });
-  refreshNeighbours(context, { ...networks, endpoints: [endpoint] });
-}
-
-/** `force`: an endpoint of a container that has no record any more. */
-async function dropUnknown(
-  context: NetworkContext,
-  network: NetworkRecord,
-  containerRef: string,
-): Promise<void> {
-  const member = context.registry
-    .liveMembers(network.id)
-    .find(
-      ({ container }) => container.name === containerRef || container.containerId === containerRef,
-    );
-  if (member === undefined) {
-    throw notFound("endpoint", containerRef);
-  }
-  const { container, endpoint } = member;
-  if (endpoint.live !== undefined) context.registry.giveBackAddresses(network.id, endpoint.live);
-  const endpoints = container.endpoints.filter((each) => each !== endpoint);
-  await keep(context, { ...container, endpoints }, []);
-  refreshNeighbours(context, { ...container, endpoints: [endpoint] });
-}
