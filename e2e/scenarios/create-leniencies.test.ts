@@ -94,6 +94,15 @@ describe("an update", () => {
     assert.deepEqual(await update({ Memory: 500e6 }), [200, undefined]);
     assert.deepEqual(await update({ Memory: 700e6 }), [409, message]);
   });
+
+  it("that nobody could have is refused before the container is looked for", async () => {
+    const few = await call("POST", "/v1.51/containers/nobody/update", { Memory: 1000 });
+    const wrong = { RestartPolicy: { Name: "sometimes" } };
+    const policy = await call("POST", "/v1.51/containers/nobody/update", wrong);
+    const none = await call("POST", "/v1.51/containers/nobody/update", { Memory: 300e6 });
+    assert.deepEqual([few.status, policy.status, none.status], [400, 400, 404]);
+    assert.match(few.body, /Minimum memory limit allowed is 6MB/);
+  });
 });
 
 describe("an exec", () => {

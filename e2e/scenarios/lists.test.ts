@@ -121,6 +121,15 @@ describe("the list of containers", () => {
     assert.deepEqual((await rowOf(id)).Names.toSorted(), ["/aged", "/linking/alias"]);
     assert.equal(await docker("exec", "linking/alias", "echo", "there"), "there");
     assert.notEqual((await engine.tryDocker(["inspect", `${name}/alias`])).code, 0);
+    for (const [what, refusal] of [
+      ["linking", "Conflict, cannot remove the default link name of the container"],
+      ["linking/other", "No such container: linking/other"],
+      ["linking/alias/more", "No such container: linking/alias/more"],
+      ["nobody/alias", "No such container: nobody/alias"],
+    ] as const) {
+      const { stderr } = await engine.tryDocker(["rm", "--link", what]);
+      assert.equal(stderr.trim(), `Error response from daemon: ${refusal}`);
+    }
     await docker("rm", "--link", "linking/alias");
     assert.notEqual((await engine.tryDocker(["inspect", "linking/alias"])).code, 0);
     await docker("rm", linking);

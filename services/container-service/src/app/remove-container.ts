@@ -2,7 +2,7 @@
  * Removal: by a user, or by itself after an exit. The state `removing` is written first, so that an
  * engine that dies on the way finishes the work at its next start.
  */
-import { conflict, notFound, toEngineError } from "@gantry/errors";
+import { conflict, internal, notFound, toEngineError } from "@gantry/errors";
 import { isLive, isRunning } from "../domain/container-state.ts";
 import { parseLink } from "../domain/network/declare-rules.ts";
 import { type App, advanceSurely, announceImageUse, change, containerEvent } from "./context.ts";
@@ -53,15 +53,17 @@ export async function removeContainer(
 
 /** Takes a legacy link away; the containers stay. */
 async function removeLink(app: App, reference: string): Promise<void> {
-  const [parentName = "", alias = ""] = reference.replace(/^\//, "").split("/");
+  app.registry.find(reference);
+  const [parentName = "", alias] = reference.replace(/^\//, "").split("/");
+  if (alias === undefined) {
+    throw internal("Conflict, cannot remove the default link name of the container");
+  }
   const parent = app.registry.find(parentName);
   await parent.serial.run(async () => {
     const { hostConfig } = parent.record;
     const links = hostConfig.links?.values ?? [];
     const kept = links.filter((link) => parseLink(link).alias !== alias);
-    if (kept.length === links.length) {
-      throw notFound("link", reference, `No such link: ${reference}`);
-    }
+    if (kept.length === links.length) throw notFound("container", reference);
     const list = { $typeName: "gantry.container.v1.StringList" as const, values: kept };
     await change(app, parent, { ...parent.record, hostConfig: { ...hostConfig, links: list } });
   });

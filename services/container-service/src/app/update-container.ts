@@ -21,6 +21,9 @@ export async function updateContainer(
   reference: string,
   options: UpdateOptions,
 ): Promise<readonly string[]> {
+  // What is malformed is refused whoever it is for.
+  if (isGiven(options.restartPolicy)) validateRestartPolicy(options.restartPolicy, false);
+  const asked = options.resources && normalizeResources(options.resources, app.host, true);
   const entry = app.registry.find(reference);
   return await entry.serial.run(async () => {
     const { status } = entry.record.state;
@@ -28,7 +31,7 @@ export async function updateContainer(
       throw conflict(`container is marked for removal and cannot be "update"`);
     }
     const policy = newPolicy(entry, options.restartPolicy);
-    const given = normalizeResources(options.resources ?? neutral(entry), app.host, true);
+    const given = asked ?? normalizeResources(neutral(entry), app.host, true);
     const resources = mergeResources(entry, options, given.resources);
     refuseMemory(app, entry, options.resources, given.resources);
     await applyLive(app, entry, resources);
@@ -44,9 +47,12 @@ export async function updateContainer(
   });
 }
 
+function isGiven(policy: RestartPolicy | undefined): policy is RestartPolicy {
+  return policy !== undefined && policy.name !== "";
+}
+
 function newPolicy(entry: Entry, policy: RestartPolicy | undefined): RestartPolicy | undefined {
-  if (policy === undefined || policy.name === "") return undefined;
-  validateRestartPolicy(policy, false);
+  if (!isGiven(policy)) return undefined;
   if (entry.record.hostConfig.autoRemove && policy.name !== "no") {
     throw conflict(
       `Cannot update container ${entry.id}: Restart policy cannot be updated because AutoRemove is enabled for the container`,
