@@ -183,6 +183,12 @@ const httpCases: readonly HttpCase[] = [
     message: /^invalid filter: 'type'='x'$/,
   },
   {
+    name: "a signal that there is not, before the container is looked for",
+    question: { method: "POST", path: "/containers/none/kill?signal=NOPE" },
+    status: 400,
+    message: /^cannot kill container: none: invalid signal: NOPE$/,
+  },
+  {
     name: "an unknown container to disconnect, before the network is looked for",
     question: { method: "POST", path: "/networks/none/disconnect", body: { Container: "none" } },
     status: 404,

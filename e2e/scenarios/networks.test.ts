@@ -206,6 +206,32 @@ describe("networks of the stock CLI", () => {
     await docker("rm", "-f", "early", "guest-of");
   });
 
+  it("are those of their name until the first start, and of their ID from then on", async () => {
+    await docker("network", "create", "dredged");
+    await docker("create", "--name", "hull", "--network", "dredged", "busybox", "sleep", "1000");
+    await docker("network", "rm", "dredged");
+    const missing = (what: string): string =>
+      `Error response from daemon: failed to set up container networking: network ${what} not found`;
+    assert.equal((await refusal("start", "hull")).split("\n")[0], missing("dredged"));
+    const id = await docker("network", "create", "dredged");
+    await docker("start", "hull");
+    const shown = async (): Promise<string> =>
+      await docker("inspect", "-f", "{{json .NetworkSettings.Networks.dredged.DNSNames}}", "hull");
+    const names = await shown();
+    assert.match(names, /^\["hull","[0-9a-f]{12}"\]$/);
+    await docker("stop", "-t", "0", "hull");
+    await docker("network", "rm", "dredged");
+    await docker("network", "create", "dredged");
+    assert.equal((await refusal("start", "hull")).split("\n")[0], missing(id));
+    assert.equal(await addressOf("hull", "dredged", "NetworkID"), id);
+    assert.equal(await shown(), names);
+    await docker("network", "disconnect", "dredged", "hull");
+    await docker("network", "connect", "dredged", "hull");
+    await docker("start", "hull");
+    await docker("rm", "-f", "hull");
+    await docker("network", "rm", "dredged");
+  });
+
   it("are kept as a configuration whatever their driver is said to be", async () => {
     for (const driver of ["null", "host", "macvlan", "nobodys"]) {
       await docker("network", "create", "--config-only", "-d", driver, `plan-${driver}`);

@@ -13,12 +13,12 @@ const sigkill = 9;
 /** @param signal empty: KILL. Errors: conflict (not running), invalid_argument. */
 export async function killContainer(app: App, reference: string, signal: string): Promise<void> {
   const context = `cannot kill container: ${reference}: `;
-  const entry = findFor(app, reference, context);
   const number = parseSignal(
     signal || "KILL",
     context,
     "the linux daemon does not support signal ",
   );
+  const entry = findFor(app, reference, context);
   await settledInTime(app, entry, startGraceMs);
   const { stopSignal } = entry.record.config;
   // As in dockerd: whatever a container without a stop signal of its own gets, it is not to run again.

@@ -20,11 +20,13 @@ import {
 import { formatMac, parseMac } from "../../domain/network/mac-address.ts";
 import { parseMode } from "../../domain/network/network-modes.ts";
 import { isRoutedByParent } from "../../domain/network/parent-link.ts";
-import type {
-  EndpointRecord,
-  EndpointWish,
-  LiveEndpoint,
-  NetworkRecord,
+import {
+  type ContainerNetworks,
+  type EndpointRecord,
+  type EndpointWish,
+  isBound,
+  type LiveEndpoint,
+  type NetworkRecord,
 } from "../../domain/network/records.ts";
 import { checkTrustedInterfaces } from "../../domain/network/trusted-interfaces.ts";
 import type { DefaultRoute } from "../../ports/network-host.ts";
@@ -44,10 +46,14 @@ export interface PlacedEndpoint {
  */
 export function resolveEndpoints(
   context: NetworkContext,
-  endpoints: readonly EndpointRecord[],
-  mode: string,
+  container: ContainerNetworks,
 ): { network: NetworkRecord; endpoint: EndpointRecord }[] {
-  const resolved = endpoints.map((endpoint) => resolveEndpoint(context, endpoint, mode));
+  const { mode } = container;
+  const resolved = container.endpoints.map((endpoint) => {
+    const network = resolveEndpoint(context, container, endpoint);
+    const { askedNetworkId: _found, ...lasting } = endpoint;
+    return { network, endpoint: { ...lasting, networkId: network.id } };
+  });
   const isPrimary = (network: NetworkRecord): boolean =>
     network.name === mode || network.id.startsWith(mode);
   const ordered = resolved
@@ -64,19 +70,22 @@ export function resolveEndpoints(
   return ordered;
 }
 
+/** A start binds an endpoint to one network. Until then another one of that name will do. */
 function resolveEndpoint(
-  context: NetworkContext,
-  { askedNetworkId, ...endpoint }: EndpointRecord,
-  mode: string,
-): { network: NetworkRecord; endpoint: EndpointRecord } {
-  const network =
-    askedNetworkId !== undefined
-      ? context.registry.find(askedNetworkId)
-      : endpoint.networkId === ""
-        ? context.registry.find(endpoint.networkRef)
-        : context.registry.network(endpoint.networkId);
-  if (network === undefined) throw missing(endpoint, mode);
-  return { network, endpoint: { ...endpoint, networkId: network.id } };
+  { registry }: NetworkContext,
+  container: ContainerNetworks,
+  endpoint: EndpointRecord,
+): NetworkRecord {
+  const { askedNetworkId, networkId, networkRef } = endpoint;
+  if (askedNetworkId !== undefined) return registry.find(askedNetworkId);
+  const network = registry.network(networkId);
+  if (network !== undefined) return network;
+  if (isBound(container, endpoint)) throw notFound("network", networkId);
+  if (networkRef === container.mode && networkId.startsWith(networkRef)) {
+    const mode = `could not find a network matching network mode ${networkRef}`;
+    throw notFound("network", networkRef, `${mode}: network ${networkRef} not found`);
+  }
+  return registry.find(networkRef);
 }
 
 /** Whether it is the first one in its network: two references can mean the same. */
@@ -86,12 +95,6 @@ function isFirst(
   all: readonly { network: NetworkRecord }[],
 ): boolean {
   return all.findIndex((each) => each.network.id === network.id) === index;
-}
-
-function missing({ networkRef, networkId }: EndpointRecord, mode: string): Error {
-  const wasThere = networkId !== "" && networkRef === mode;
-  const what = wasThere ? `could not find a network matching network mode ${mode}: ` : "";
-  return notFound("network", networkRef, `${what}network ${networkRef} not found`);
 }
 
 /** Whose endpoints they are, and the interface names that it has already. */

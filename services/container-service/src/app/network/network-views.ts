@@ -3,10 +3,12 @@ import { parseSubnet } from "../../domain/network/address.ts";
 import { textDigest } from "../../domain/network/container-files.ts";
 import { defaultBridge, parseMode } from "../../domain/network/network-modes.ts";
 import { formatContainerPort } from "../../domain/network/port-spec.ts";
-import type {
-  ContainerNetworks,
-  EndpointRecord,
-  NetworkRecord,
+import {
+  type ContainerNetworks,
+  type EndpointRecord,
+  isBound,
+  type NetworkRecord,
+  wasStarted,
 } from "../../domain/network/records.ts";
 import type { EndpointView, NetworkSettingsView, PortBindings } from "../../ports/networking.ts";
 import { dnsNamesOf } from "./container-texts.ts";
@@ -149,25 +151,20 @@ function viewMac(container: ContainerNetworks, { wish, live }: EndpointRecord): 
   return live?.macAddress || wish.macAddress;
 }
 
-function wasStarted({ resolvConfDigest }: ContainerNetworks): boolean {
-  return resolvConfDigest !== undefined;
-}
-
 /** Before its first start a container knows its networks by name only; its own names, when it was connected. */
 function viewIdentity(
   container: ContainerNetworks,
   endpoint: EndpointRecord,
   network: NetworkRecord | undefined,
 ): Pick<EndpointView, "networkId" | "dnsNames"> {
-  const isKnown = endpoint.live !== undefined || wasStarted(container);
-  const isWaiting = endpoint.isWaiting === true;
-  const { askedNetworkId = "" } = endpoint;
-  if (network === undefined || !(isKnown || isWaiting)) {
-    return { networkId: askedNetworkId, dnsNames: [] };
-  }
-  const isNamed = network.name !== defaultBridge && network.ipam.config.length > 0;
+  const { askedNetworkId = "", isWaiting = false, networkId } = endpoint;
+  const bound = isBound(container, endpoint);
+  // Those of Docker, which give no names, are always there.
+  const namesAny =
+    network === undefined || (network.name !== defaultBridge && network.ipam.config.length > 0);
+  const isNamed = namesAny && networkId !== "" && (bound || isWaiting);
   return {
-    networkId: isWaiting ? askedNetworkId : network.id,
+    networkId: bound ? networkId : askedNetworkId,
     dnsNames: isNamed ? dnsNamesOf({ container, endpoint }) : [],
   };
 }

@@ -59,7 +59,7 @@ async function prepareOwn(
 ): Promise<PreparedNetwork> {
   let networks = declared;
   const placed = await setUp(() => {
-    const resolved = resolveEndpoints(context, declared.endpoints, declared.mode);
+    const resolved = resolveEndpoints(context, declared);
     const holder = { name: declared.name, usedNames: new Set<string>() };
     const held = placeEndpoints(context, resolved, holder);
     const endpoints = held.map(({ endpoint }) => endpoint);

@@ -96,7 +96,7 @@ export interface EndpointWish {
 export interface EndpointRecord {
   /** Name or ID as the user gave it, until the first start finds the network. */
   readonly networkRef: string;
-  /** Empty until the first start finds the network. */
+  /** What was found by the reference, or empty; binding from a start on (see {@link isBound}). */
   readonly networkId: string;
   /** ID of the network among the settings that were asked for: the start looks for it, not for the name. */
   readonly askedNetworkId?: string;
@@ -167,6 +167,17 @@ export interface ContainerNetworks {
   readonly hostsLines?: readonly string[];
   /** Ports shown in inspect that are not published. */
   readonly exposed: readonly string[];
+}
+
+/** Whether its first start has come to its networks. */
+export function wasStarted({ resolvConfDigest }: ContainerNetworks): boolean {
+  return resolvConfDigest !== undefined;
+}
+
+/** Whether the endpoint has been in that network, and is for no other one that may have its name by now. */
+export function isBound(container: ContainerNetworks, endpoint: EndpointRecord): boolean {
+  if (endpoint.live !== undefined) return true;
+  return wasStarted(container) && endpoint.isWaiting !== true;
 }
 
 /** With no interface under way. */
