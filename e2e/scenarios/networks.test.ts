@@ -225,7 +225,6 @@ describe("networks of the stock CLI", () => {
     assert.equal((await refusal("start", "hull")).split("\n")[0], missing(id));
     assert.equal(await addressOf("hull", "dredged", "NetworkID"), id);
     assert.equal(await shown(), names);
-    await docker("network", "disconnect", "dredged", "hull");
     await docker("network", "connect", "dredged", "hull");
     await docker("start", "hull");
     await docker("rm", "-f", "hull");

@@ -7,6 +7,7 @@ import {
   type ContainerNetworks,
   type EndpointRecord,
   type EndpointWish,
+  isBound,
   type NetworkRecord,
   settled,
 } from "../../domain/network/records.ts";
@@ -97,8 +98,13 @@ async function connectStopped(
   }
   const { networkId: askedNetworkId, wish } = request;
   checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
-  if (networks.endpoints.some((endpoint) => isIn(endpoint, network))) return;
-  checkNewcomer(parseMode(networks.mode), othersOf(context, networks), network);
+  const held = networks.endpoints.find((endpoint) => isIn(endpoint, network));
+  // One that was in a network of that name which is no more waits for this one.
+  const isLost = held !== undefined && held.networkId !== network.id && isBound(networks, held);
+  if (held !== undefined && !isLost) return;
+  const others = networks.endpoints.filter((endpoint) => endpoint !== held);
+  const company = othersOf(context, { ...networks, endpoints: others });
+  checkNewcomer(parseMode(networks.mode), company, network);
   const endpoint: EndpointRecord = {
     networkRef: network.name,
     networkId: network.id,
@@ -106,7 +112,7 @@ async function connectStopped(
     wish,
     isWaiting: true,
   };
-  await keep(context, { ...networks, endpoints: [...networks.endpoints, endpoint] }, []);
+  await keep(context, { ...networks, endpoints: [...others, endpoint] }, []);
 }
 
 /** Its start looks for the network. What was asked of that name before is forgotten. */
