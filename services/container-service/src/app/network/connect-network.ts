@@ -96,8 +96,8 @@ async function connectStopped(
     await connectUnmade(context, networks, networkRef, request);
     return;
   }
-  const { networkId: askedNetworkId, wish } = request;
-  checkEndpointWish({ name: network.name, subnets: askableSubnets(network) }, wish);
+  const asked = { name: network.name, subnets: askableSubnets(network) };
+  checkEndpointWish(asked, request.wish);
   const held = networks.endpoints.find((endpoint) => isIn(endpoint, network));
   // One that was in a network of that name which is no more waits for this one.
   const isLost = held !== undefined && held.networkId !== network.id && isBound(networks, held);
@@ -105,13 +105,7 @@ async function connectStopped(
   const others = networks.endpoints.filter((endpoint) => endpoint !== held);
   const company = othersOf(context, { ...networks, endpoints: others });
   checkNewcomer(parseMode(networks.mode), company, network);
-  const endpoint: EndpointRecord = {
-    networkRef: network.name,
-    networkId: network.id,
-    ...(askedNetworkId === "" ? {} : { askedNetworkId }),
-    wish,
-    isWaiting: true,
-  };
+  const endpoint = waiting(network.name, network.id, request);
   await keep(context, { ...networks, endpoints: [...others, endpoint] }, []);
 }
 
@@ -120,13 +114,22 @@ async function connectUnmade(
   context: NetworkContext,
   networks: ContainerNetworks,
   networkRef: string,
-  { networkId: askedNetworkId, wish }: ConnectRequest,
+  request: ConnectRequest,
 ): Promise<void> {
   if (parseMode(networks.mode).kind === "container") throw invalidArgument(sharedNamespace);
   const others = networks.endpoints.filter((each) => !isCalled(each, networkRef));
-  const asked = askedNetworkId === "" ? {} : { askedNetworkId };
-  const endpoint = { networkRef, networkId: "", ...asked, wish, isWaiting: true };
+  const endpoint = waiting(networkRef, "", request);
   await keep(context, { ...networks, endpoints: [...others, endpoint] }, []);
+}
+
+/** A place for the next start. */
+function waiting(
+  networkRef: string,
+  networkId: string,
+  { networkId: askedNetworkId, wish }: ConnectRequest,
+): EndpointRecord {
+  const asked = askedNetworkId === "" ? {} : { askedNetworkId };
+  return { networkRef, networkId, ...asked, wish, isWaiting: true };
 }
 
 /** The network of a running container's new endpoint: an ID among its settings comes before the name. */
