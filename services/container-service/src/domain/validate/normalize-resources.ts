@@ -25,19 +25,19 @@ export function normalizeResources(
   update = false,
 ): NormalizedResources {
   const warnings: string[] = [];
-  const resources = withoutMissing(withNeutralValues(given, update), host.features, warnings);
-  validateMemory(resources, update);
-  validateCpu(resources, host);
-  validateBlkio(resources);
-  validateQos(resources, update);
-  if (host.cgroupVersion === "2" && resources.oomKillDisable === true) {
-    warnings.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
-  }
-  if (host.cgroupVersion !== "2" && resources.oomKillDisable === true && !resources.memoryBytes) {
+  const resources = withNeutralValues(given, update);
+  dropMissing(resources, memoryDrops(resources, host.features), warnings);
+  if (resources.oomKillDisable === true && !resources.memoryBytes) {
     warnings.push(
       "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
     );
   }
+  dropMissing(resources, cpuDrops(resources, host.features), warnings);
+  dropMissing(resources, blkioDrops(resources, host.features), warnings);
+  validateMemory(resources, update);
+  validateCpu(resources, host);
+  validateBlkio(resources);
+  validateQos(resources, update);
   return { resources: withDefaults(resources, host), warnings };
 }
 
@@ -73,18 +73,12 @@ interface Drop {
 const discarded = (what: string, effect: string): string =>
   `Your kernel does not support ${what} or the cgroup is not mounted. ${effect}`;
 
-function withoutMissing(given: Resources, kernel: KernelFeatures, warnings: string[]): Resources {
-  const resources = { ...given };
-  for (const drop of drops(given, kernel)) {
+function dropMissing(resources: Resources, drops: readonly Drop[], warnings: string[]): void {
+  for (const drop of drops) {
     if (!drop.missing || !drop.asked) continue;
     warnings.push(drop.warning);
     drop.clear(resources);
   }
-  return resources;
-}
-
-function drops(given: Resources, kernel: KernelFeatures): Drop[] {
-  return [...memoryDrops(given, kernel), ...cpuDrops(given, kernel), ...blkioDrops(given, kernel)];
 }
 
 function memoryDrops(given: Resources, kernel: KernelFeatures): Drop[] {

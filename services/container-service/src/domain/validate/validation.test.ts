@@ -297,6 +297,12 @@ describe("resources", () => {
     assert.deepEqual(normalize({ oomKillDisable: true }).warnings, [text]);
     const limited = { oomKillDisable: true, memoryBytes: 64n * mib };
     assert.deepEqual(normalize(limited).warnings, []);
+    const weightless = { ...host, features: { ...features, blkioWeight: false } };
+    const weighed = normalize({ oomKillDisable: true, blkioWeight: 300 }, weightless);
+    assert.deepEqual(weighed.warnings, [
+      text,
+      "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+    ]);
     assert.throws(() => normalize({ cpuShares: -1n }), { kind: "invalid_argument" });
   });
 
