@@ -281,6 +281,34 @@ describe("mounts", () => {
       "a file",
     );
   });
+  it("are told by events, also of a start that fails", async () => {
+    const told = async (...args: string[]): Promise<string[]> => {
+      // One name at a time: the events of containers before it are not its own.
+      const name = ["--name", "told", "-v", "told:/v"];
+      const { stderr } = await bed.engine.tryDocker(["run", "--rm", ...name, "busybox", ...args]);
+      assert.doesNotMatch(stderr, /Conflict/);
+      const filters = ["volume", "network"].flatMap((type) => ["--filter", `type=${type}`]);
+      const format = ["--format", "{{.Type}} {{.Action}}"];
+      const until = String(Date.now() / 1000);
+      const all = await docker("events", "--since", since, "--until", until, ...filters, ...format);
+      since = until;
+      return all.split("\n").filter((line) => !line.endsWith(" destroy"));
+    };
+    let since = String(Date.now() / 1000);
+    assert.deepEqual(await told("true"), [
+      "volume create",
+      "volume mount",
+      "network connect",
+      "network disconnect",
+      "volume unmount",
+    ]);
+    assert.deepEqual(await told("no-such-program"), [
+      "volume mount",
+      "network disconnect",
+      "volume unmount",
+    ]);
+    await removeVolumes();
+  });
   it("of tmpfs take their options", async () => {
     const shown = async (...args: string[]): Promise<string> =>
       await run(...args, "busybox", "grep", " /t ", "/proc/mounts");

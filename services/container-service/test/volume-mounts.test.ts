@@ -137,7 +137,7 @@ describe("volumes", () => {
         options: ["rbind", "rshared", "ro", "x-gantry.rro-if-possible"],
       },
     ]);
-    assert.deepEqual(prepared.events, [
+    assert.deepEqual(bed.volumes.mounted("a"), [
       {
         type: "volume",
         action: "mount",

@@ -40,20 +40,20 @@ export async function prepareLaunch(
   refuseDeviceRequests(record);
   const { logConfig } = record.hostConfig;
   checkLogRotation(logConfig?.type ?? "json-file", logConfig?.config ?? {});
-  const [network, mounts] = await both(
-    app.networking.prepareStart(record, signal),
+  const [mounts, network] = await both(
     app.volumes.prepareStart(record.id, signal),
+    app.networking.prepareStart(record, signal),
   );
   const input = await bundleInput(app, record, network, mounts);
   await app.folders.writeBundle(record.id, bundleJson(input));
   return {
     // Not in the bundle, which is a file.
     request: { ...launchRequest(app, record, network, input), secretEnv: [...secretEnv] },
-    events: [...network.events, ...mounts.events],
+    events: [...app.volumes.mounted(record.id), ...network.events],
   };
 }
 
-/** Waits for both also when one fails: what the other has taken can only be given back then. */
+/** Waits for both also when one fails: what the other has taken can only be given back then. The first one's fault is told. */
 async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
   await Promise.allSettled([one, other]);
   return [await one, await other];

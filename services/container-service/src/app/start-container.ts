@@ -182,7 +182,12 @@ function failedCode(state: State, { details }: EngineError): number {
 /** Gives everything back and says in the state what went wrong. Returns the error for the caller. */
 async function failStart(app: App, entry: Entry, error: unknown): Promise<EngineError> {
   const failure = toEngineError(error);
-  const events = [...app.networking.release(entry.id), ...app.volumes.release(entry.id)];
+  // As arrays are evaluated: what was mounted is asked for before it is released.
+  const events = [
+    ...app.volumes.mounted(entry.id),
+    ...app.networking.release(entry.id),
+    ...app.volumes.release(entry.id),
+  ];
   const { state, restartCount } = entry.record;
   if (state.status === "starting" && state.from === "restarting" && isNoSpace(error)) {
     // Not the container's fault, and it passes: still `restarting`, for the same restart once more.

@@ -113,8 +113,6 @@ export interface OciMount {
 export interface PreparedMounts {
   /** Sorted by depth of destination; to be put after the default mounts. */
   readonly mounts: OciMount[];
-  /** Events `volume mount`, to be committed before the event `start`. */
-  readonly events: readonly NewEvent[];
   /**
    * Propagation that the container's root needs for its shared or slave binds: `rshared`, `rslave`,
    * or empty for the default.
@@ -179,6 +177,12 @@ export interface Volumes {
    * subpaths resolved. Errors: invalid_argument, internal. After an error nothing is held.
    */
   prepareStart(containerId: string, signal: AbortSignal): Promise<PreparedMounts>;
+
+  /**
+   * The events `volume mount` of what a start has made ready and nobody released, to be committed
+   * before the event `start`, or before those of `release` when the start failed.
+   */
+  mounted(containerId: string): readonly NewEvent[];
 
   /**
    * The process is gone, or its launch failed. Idempotent. The events `volume unmount` are to be

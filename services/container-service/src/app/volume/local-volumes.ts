@@ -23,7 +23,7 @@ import type { VolumeContext } from "./context.ts";
 import { createVolume, type NewVolume } from "./create-volume.ts";
 import { viewMountsOf } from "./mount-views.ts";
 import { dropUnused, type PrunedVolumes, pruneVolumes, removeVolume } from "./remove-volume.ts";
-import { LiveMounts, prepareMounts, releaseMounts } from "./start-mounts.ts";
+import { LiveMounts, mountEvents, prepareMounts, releaseMounts } from "./start-mounts.ts";
 
 /** A volume as the API shows it. */
 export interface VolumeView {
@@ -111,6 +111,10 @@ export class LocalVolumes implements Volumes {
 
   prepareStart(containerId: string, signal: AbortSignal): Promise<PreparedMounts> {
     return prepareMounts(this.#context, this.#live, containerId, signal);
+  }
+
+  mounted(containerId: string): readonly NewEvent[] {
+    return mountEvents(this.#context, this.#live, containerId);
   }
 
   release(containerId: string): readonly NewEvent[] {

@@ -72,10 +72,6 @@ export async function prepareMounts(
     }
     return {
       mounts: plans.sort(byDepth),
-      events: mounts
-        .filter(isVolume)
-        .filter(isMounted)
-        .map((mount) => mountEvent(containerId, mount)),
       rootfsPropagation: rootPropagation(mounts),
     };
   } catch (error) {
@@ -168,6 +164,20 @@ async function makeVolumeReady(
   if (mount === undefined) return;
   live.hold(name, containerId);
   await context.host.mount(name, mount);
+}
+
+/** What the container holds mounted, as events. */
+export function mountEvents(
+  { registry }: VolumeContext,
+  live: LiveMounts,
+  containerId: string,
+): NewEvent[] {
+  if (!live.has(containerId)) return [];
+  const mounts = registry.mountsOf(containerId)?.mounts ?? [];
+  return mounts
+    .filter(isVolume)
+    .filter(isMounted)
+    .map((mount) => mountEvent(containerId, mount));
 }
 
 function mountEvent(containerId: string, mount: MountRecord): NewEvent {
