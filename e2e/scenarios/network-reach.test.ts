@@ -102,8 +102,11 @@ describe("isolation", () => {
     const named = (name: string): string[] => ["-o", `com.docker.network.bridge.name=${name}`];
     const inhibit = ["-o", "com.docker.network.bridge.inhibit_ipv4=true"];
     const isolated = ["--internal", "-o", "com.docker.network.bridge.gateway_mode_ipv4=isolated"];
-    await docker("network", "create", ...named("e2elent"), ...inhibit, "lent");
-    await docker("network", "create", ...named("e2ecut"), ...isolated, "cut");
+    // Another engine of this host sees subnets by the addresses of bridges: these it could take for its own, and hide.
+    const lent = ["--subnet", "10.236.1.0/24", "lent"];
+    const cut = ["--subnet", "10.236.2.0/24", "cut"];
+    await docker("network", "create", ...named("e2elent"), ...inhibit, ...lent);
+    await docker("network", "create", ...named("e2ecut"), ...isolated, ...cut);
     for (const link of ["e2elent", "e2ecut"]) {
       const shown = execFileSync("ip", ["-4", "-o", "addr", "show", "dev", link]);
       assert.equal(shown.toString(), "");
