@@ -68,6 +68,19 @@ describe("cache mounts of steps that run at once", () => {
     assert.deepEqual([await result.read("a"), await result.read("b")], ["a\n", "b\n"]);
   });
 
+  it("stay the folder of who has them, also an empty one when the next step comes", async () => {
+    const mount = "RUN --mount=type=cache,id=empty,target=/c ";
+    const result = await build(
+      await folderOf({
+        Dockerfile:
+          `FROM busybox AS a\n${mount} --mount=type=cache,id=sign,target=/sign touch /sign/a && ${untilThere("/c/b")} && cp /c/b /\n` +
+          `FROM busybox AS b\nRUN --mount=type=cache,id=sign,target=/sign ${untilThere("/sign/a")}\n${mount} echo b > /c/b\n` +
+          "FROM scratch\nCOPY --from=b /etc/passwd /\nCOPY --from=a /b /\n",
+      }),
+    );
+    assert.equal(await result.read("b"), "b\n");
+  });
+
   it("have one user at a time when locked", async () => {
     const stages = ["a", "b", "c"].map(
       (name) =>

@@ -87,18 +87,27 @@ describe("mounts of a step", () => {
 
   it("in a cache that a parallel step swaps for links reach no file of the host", async () => {
     const swap = `rm -rf /c/sub; ln -s ${victim} /c/sub; rm -rf /c/sub; mkdir -p /c/sub/empty`;
-    const victims = Array.from(
-      { length: 8 },
-      (_, index) =>
-        `RUN --mount=type=cache,id=c,target=/c --mount=type=tmpfs,target=/c/sub/empty ` +
-        `touch /c/sub/empty/${String(index)} || true\n`,
-    );
-    await build(
-      `FROM busybox AS swapper\nRUN --mount=type=cache,id=c,target=/c ` +
-        `i=0; while [ $i -lt 3000 ]; do ${swap}; i=$((i+1)); done\n` +
-        `FROM busybox AS stepper\n${victims.join("")}` +
-        "FROM busybox\nCOPY --from=swapper /etc/passwd /1\nCOPY --from=stepper /etc/passwd /2\n",
-    );
+    // A victim whose mount point is gone at the moment is refused, which ends the build.
+    const refused = /error mounting "tmpfs" to rootfs at "\/c\/sub\/empty"/;
+    for (const round of ["one", "two", "three", "four"]) {
+      const cache = `RUN --mount=type=cache,id=${round},target=/c `;
+      const victims = Array.from(
+        { length: 24 },
+        (_, index) =>
+          `${cache} --mount=type=tmpfs,target=/c/sub/empty ` +
+          `touch /c/sub/empty/${String(index)} || true\n`,
+      );
+      // The attack lasts until the last victim is through; the count is its end when none gets there.
+      const attack = `touch /c/begun; i=0; while [ $i -lt 3000 ] && [ ! -e /c/through ]; do ${swap}; i=$((i+1)); done`;
+      const begun =
+        "i=0; until [ -e /c/begun ]; do [ $i -lt 600 ] || exit 1; sleep 0.1; i=$((i+1)); done";
+      const attacked = await build(
+        `FROM busybox AS swapper\n${cache} ${attack}\n` +
+          `FROM busybox AS stepper\n${cache} ${begun}\n${victims.join("")}${cache} touch /c/through\n` +
+          "FROM busybox\nCOPY --from=swapper /etc/passwd /1\nCOPY --from=stepper /etc/passwd /2\n",
+      );
+      if (attacked.code !== 0) assert.match(attacked.stderr, refused);
+    }
   });
 
   it("that seed a cache from a link bring nothing of the host into it", async () => {

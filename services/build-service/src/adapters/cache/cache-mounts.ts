@@ -3,7 +3,7 @@
  * a record of the cache, under the key `mount <id>`; a private mount that is in use gets a folder of its own.
  */
 import { randomUUID } from "node:crypto";
-import { chmodSync, chownSync, mkdirSync, readdirSync, renameSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync } from "node:fs";
 import { lstat, opendir } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
@@ -17,6 +17,8 @@ interface Folder {
   users: number;
   /** Somebody has it for himself. */
   exclusive: boolean;
+  /** Ends, well or not, when somebody has tried to make its files. */
+  filling: Promise<unknown> | undefined;
 }
 
 export function openCacheMounts(
@@ -64,7 +66,7 @@ class FolderMounts implements CacheMounts {
     for (let number = 0; ; number += 1) {
       const key = number === 0 ? `mount ${id}` : `mount ${id} ${String(number)}`;
       const recordId = this.#cache.find(key)?.id ?? this.#make(key, description);
-      const folder = this.#folders.get(recordId) ?? { recordId, users: 0, exclusive: false };
+      const folder = this.#folders.get(recordId) ?? newFolder(recordId);
       this.#folders.set(recordId, folder);
       if (folder.users === 0) return folder;
       if (sharing === "shared" && !folder.exclusive) return folder;
@@ -97,7 +99,7 @@ class FolderMounts implements CacheMounts {
     try {
       if (request.reset && folder.users === 1) await this.#delete(folder.recordId);
       const files = path.join(this.#root, folder.recordId, "files");
-      await this.#fill(folder.recordId, files, request);
+      await this.#ensure(folder, files, request);
       return {
         path: files,
         [Symbol.asyncDispose]() {
@@ -108,6 +110,19 @@ class FolderMounts implements CacheMounts {
     } catch (error) {
       leave();
       throw error;
+    }
+  }
+
+  /** What is there stays, also when it is empty: a step may have it mounted. */
+  async #ensure(folder: Folder, files: string, request: CacheMountRequest): Promise<void> {
+    while (folder.filling !== undefined) await folder.filling;
+    if (existsSync(files)) return;
+    const filling = this.#fill(folder.recordId, files, request);
+    folder.filling = Promise.allSettled([filling]);
+    try {
+      await filling;
+    } finally {
+      folder.filling = undefined;
     }
   }
 
@@ -124,8 +139,7 @@ class FolderMounts implements CacheMounts {
       renameSync(fresh, files);
     } catch (error) {
       await removeTree(fresh);
-      // An earlier one is there and stays.
-      if (!hasErrno(error, "ENOTEMPTY") && !hasErrno(error, "EEXIST")) throw error;
+      throw error;
     }
   }
 
@@ -169,6 +183,10 @@ class FolderMounts implements CacheMounts {
       this.#cache.resize(id, bytes);
     }
   }
+}
+
+function newFolder(recordId: string): Folder {
+  return { recordId, users: 0, exclusive: false, filling: undefined };
 }
 
 async function diskBytes(folder: string, signal: AbortSignal): Promise<number> {
