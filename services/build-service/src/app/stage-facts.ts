@@ -34,7 +34,7 @@ export class StageFacts {
     const { request } = this.#context;
     const platforms =
       request.platforms.length > 1 ? `${shownPlatforms(this.platformOf(stage), lookup)} ` : "";
-    const name = stage.named || this.#hasSeveralTrees() ? `${stage.name} ` : "";
+    const name = this.#hasSeveralTrees() ? `${stage.name} ` : "";
     return `${platforms}${name}`;
   }
 

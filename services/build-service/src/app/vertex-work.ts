@@ -16,7 +16,7 @@ import type { BuildInputs, KnownFiles } from "../ports/build-inputs.ts";
 import type { CacheMounts } from "../ports/cache-mounts.ts";
 import type { StepContainer, StepContainers } from "../ports/containers.ts";
 import type { Archives } from "../ports/downloads.ts";
-import type { FileOwner, FileWork } from "../ports/file-work.ts";
+import type { FileOwner, FileWork, UnknownOwner } from "../ports/file-work.ts";
 import type { Layers, ReadableTree } from "../ports/layers.ts";
 import type { SolvedInputs, VertexWork, WorkEvent } from "../ports/vertex-work.ts";
 import type { OpenedInputs } from "./build-inputs-opened.ts";
@@ -71,7 +71,8 @@ export class BoundWork implements VertexWork {
       case "mkdir":
         return await this.#change(inputs, target, signal, (root) => {
           const { files } = this.#context;
-          files.makeDirectories(root, op.path, files.findOwner(root, op.owner, "root"));
+          const owner = files.findOwner(root, op.owner, hasTree(inputs) ? "root" : "no tree");
+          files.makeDirectories(root, op.path, owner);
           return Promise.resolve();
         });
       default:
@@ -111,9 +112,10 @@ export class BoundWork implements VertexWork {
     owners: boolean,
     signal: AbortSignal,
   ): Promise<string> {
-    const exclude = op.kind === "copy" ? op.exclude : [];
+    const { exclude, parents } = op.kind === "copy" ? op : { exclude: [], parents: false };
+    const options = { exclude, parents, owners, known, signal };
     try {
-      return await this.#context.files.sum(root, source, { exclude, owners, known, signal });
+      return await this.#context.files.sum(root, source, options);
     } catch (error) {
       if (error instanceof MissingSource) throw missingSource(error);
       throw error;
@@ -205,12 +207,12 @@ export class BoundWork implements VertexWork {
     return await this.#change(inputs, target, signal, async (root) => {
       const { files } = this.#context;
       const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
-      const owner =
-        op.chown === undefined ? fallback : files.findOwner(root, op.chown, this.#unknownOwner);
+      const unknown = this.#unknownOwner(inputs);
+      const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown, unknown);
       let found = 0;
       for (const source of op.sources) {
         await using from = await this.#openSource(vertex, source.input, inputs, signal);
-        found += files.count(from.root, source.path, op.classic === true);
+        found += files.count(from.root, source.path, op.parents);
         await this.#copySource(op, source, from.root, root, owner, signal);
       }
       if (found > 0 || this.#context.request.order === "parallel") return;
@@ -219,8 +221,9 @@ export class BoundWork implements VertexWork {
     });
   }
 
-  get #unknownOwner(): "root" | "refuse" {
-    return this.#context.request.order === "sequential" ? "refuse" : "root";
+  #unknownOwner(inputs: SolvedInputs): UnknownOwner {
+    if (this.#context.request.order === "sequential") return "refuse";
+    return hasTree(inputs) ? "root" : "no tree";
   }
 
   async #openSource(
@@ -379,4 +382,9 @@ function notStarted(error: unknown): string | undefined {
   return /unable to start container process: (?:error during container init: )?(exec: .*?)(?:: unknown)?$/s.exec(
     error.message,
   )?.[1];
+}
+
+/** Whether there is anything that a step changes: not so at the beginning of scratch. */
+function hasTree(inputs: SolvedInputs): boolean {
+  return (inputs.layer(0)?.snapshot ?? "") !== "";
 }

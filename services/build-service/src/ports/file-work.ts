@@ -8,6 +8,12 @@ export interface FileOwner {
   readonly gid: number;
 }
 
+/**
+ * What becomes of an owner's name that a tree doesn't have: to BuildKit it is root, but where there is no tree at all;
+ * the classic builder refuses it.
+ */
+export type UnknownOwner = "root" | "no tree" | "refuse";
+
 /** One source of a COPY. */
 export interface CopyRequest {
   readonly from: {
@@ -38,17 +44,15 @@ export interface FileWork {
   copy(request: CopyRequest): Promise<void>;
   /** Plain files that a source means, as real paths: for archives. Throws MissingSource. */
   plainFiles(root: string, path: string): readonly string[];
-  /**
-   * How many files and folders a source means. Throws MissingSource.
-   * @param whole also for links that lead nowhere among those that match a pattern
-   */
-  count(root: string, path: string, whole: boolean): number;
+  /** How many files and folders a source means. Throws MissingSource. @param parents as of `COPY --parents` */
+  count(root: string, path: string, parents: boolean): number;
   /** Checksum of what a source takes, with names and owners but without times. Throws MissingSource. */
   sum(
     root: string,
     path: string,
     options: {
       readonly exclude: readonly string[];
+      readonly parents: boolean;
       readonly owners: boolean;
       /** What needs no look. */
       readonly known: KnownFiles | undefined;
@@ -71,8 +75,8 @@ export interface FileWork {
   ): Promise<string[]>;
   /** Makes a directory with its parents: 0755, of `owner`. @returns real path */
   makeDirectories(root: string, path: string, owner: FileOwner): string;
-  /** `user[:group]` by the tree's passwd and group. @param unknown what becomes of names that are not there */
-  findOwner(root: string, text: string, unknown: "root" | "refuse"): FileOwner;
+  /** `user[:group]` by the tree's passwd and group. */
+  findOwner(root: string, text: string, unknown: UnknownOwner): FileOwner;
   /** Real path of something in a tree, links followed inside it. Throws MissingSource. */
   find(root: string, path: string): string;
 }

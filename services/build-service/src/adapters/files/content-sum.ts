@@ -30,6 +30,8 @@ const filesAtOnce = 64;
 const bufferBytes = 256 * 1024;
 
 interface SumOptions {
+  readonly exclude: readonly string[];
+  readonly parents: boolean;
   readonly owners: boolean;
   readonly sums: FileSums;
   readonly known: KnownFiles | undefined;
@@ -40,13 +42,13 @@ interface SumOptions {
 export async function sumOfSource(
   root: string,
   path: string,
-  exclude: readonly string[],
   options: SumOptions,
 ): Promise<string> {
+  const { exclude, parents } = options;
   const hash = createHash("sha256");
   const summer = new Summer(root, options);
   const rules = exclude.length === 0 ? undefined : new IgnoreRules(exclude.join("\n"));
-  for (const { place, name } of matchSources(root, path)) {
+  for (const { place, name } of matchSources(root, path, parents)) {
     if (place.stat === undefined) continue;
     // The name is part of the result.
     hash.update(`${name.split("/").at(-1) ?? ""}\0`);

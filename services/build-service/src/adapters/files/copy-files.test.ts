@@ -57,6 +57,21 @@ describe("copying", () => {
     assert.equal(readFileSync(path.join(to, "folder/a"), "utf8"), "text");
     assert.equal(readFileSync(path.join(to, "deep/renamed"), "utf8"), "text");
   });
+  it("makes the way to the destination as a number of chmod says, above it nothing, and 0755 without", async () => {
+    const modeOf = (name: string): number => statSync(path.join(to, name)).mode & 0o7777;
+    writeFileSync(path.join(from, "a"), "text");
+    mkdirSync(path.join(to, "there"), { mode: 0o750 });
+    for (const link of [false, true]) {
+      const made = `there/made-${String(link)}`;
+      await copy("a", `/${made}/deep/`, { chmod: "4711", link });
+      assert.deepEqual(
+        ["there", made, `${made}/deep`, `${made}/deep/a`].map(modeOf),
+        [0o750, 0o711, 0o711, 0o4711],
+      );
+      await copy("a", `/${made}/words/`, { chmod: "go=", link });
+      assert.deepEqual([`${made}/words`, `${made}/words/a`].map(modeOf), [0o755, 0o600]);
+    }
+  });
   it("puts the content of a folder into the destination, beside what is there", async () => {
     mkdirSync(path.join(from, "tree/sub"), { recursive: true });
     writeFileSync(path.join(from, "tree/sub/new"), "new");

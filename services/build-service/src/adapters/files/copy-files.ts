@@ -18,7 +18,7 @@ import type { PathKernel } from "@gantry/native";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import { CopyQueue } from "./copy-queue.ts";
-import { changedMode } from "./file-mode.ts";
+import { changedMode, isModeNumber } from "./file-mode.ts";
 import { placeIn, statOf } from "./in-root.ts";
 import { matchSources } from "./match-sources.ts";
 
@@ -70,8 +70,8 @@ export async function copyFiles(
   await new Copier(toRoot, options).copy(from, destination);
 }
 
-/** Makes a directory and its missing parents: 0755, of `owner`. Existing ones stay as they are. */
-export function makeDirectories(root: string, path: string, owner: Owner): string {
+/** Makes a directory and its missing parents, of `owner`. Existing ones stay as they are. */
+export function makeDirectories(root: string, path: string, owner: Owner, mode = 0o755): string {
   const place = placeIn(root, path, true);
   const shown = path.replace(/(?<=.)\/+$/, "");
   if (place.stat !== undefined && !place.stat.isDirectory()) {
@@ -86,8 +86,8 @@ export function makeDirectories(root: string, path: string, owner: Owner): strin
     const real = `${root}/${segments.slice(0, count).join("/")}`;
     const stat = statOf(real);
     if (stat === undefined) {
-      mkdirSync(real, { mode: 0o755 });
-      chmodSync(real, 0o755);
+      mkdirSync(real, { mode });
+      chmodSync(real, mode);
       lchownSync(real, owner.uid, owner.gid);
     } else if (!stat.isDirectory()) {
       throw new BuildFailure(`mkdir ${shown}: not a directory`);
@@ -123,7 +123,7 @@ class Copier {
 
   async #copyMatches(from: CopyFrom, destination: string): Promise<void> {
     const pivot = from.path.lastIndexOf("/./");
-    for (const { place, name } of matchSources(from.root, from.path)) {
+    for (const { place, name } of matchSources(from.root, from.path, this.#options.parents)) {
       if (place.stat === undefined) continue;
       if (this.#options.link) this.#ownDirectories(destination);
       const base = pivot < 0 ? name : name.slice(prefixLength(from.path.slice(0, pivot)));
@@ -146,10 +146,20 @@ class Copier {
       const stat = statOf(path);
       if (stat?.isDirectory() === true) continue;
       if (stat !== undefined) rmSync(path);
-      mkdirSync(path, { mode: 0o755 });
-      chmodSync(path, 0o755);
+      mkdirSync(path, { mode: this.#newMode });
+      chmodSync(path, this.#newMode);
       lchownSync(path, this.#owner.uid, this.#owner.gid);
     }
+  }
+
+  #makeDirectories(path: string): string {
+    return makeDirectories(this.#root, path, this.#owner, this.#newMode);
+  }
+
+  /** Of directories that are made on the way: a number of `--chmod` is theirs, too, but for the bits above permissions. */
+  get #newMode(): number {
+    const { chmod = "" } = this.#options;
+    return isModeNumber(chmod) ? changedMode(0, chmod, true) & 0o777 : 0o755;
   }
 
   get #owner(): Owner {
@@ -159,10 +169,10 @@ class Copier {
   async #copyDirectory(path: string, stat: Stats, destination: string): Promise<void> {
     const asDirectory = destination.endsWith("/");
     const parent = asDirectory ? destination : parentOf(destination);
-    makeDirectories(this.#root, parent, this.#owner);
+    this.#makeDirectories(parent);
     if (this.#options.classic === true) {
       const isNew = placeIn(this.#root, destination, true).stat === undefined;
-      const made = makeDirectories(this.#root, destination, this.#owner);
+      const made = this.#makeDirectories(destination);
       await this.#merge(path, made, "", isNew);
       return;
     }
@@ -177,7 +187,7 @@ class Copier {
 
   async #copyFile(path: string, stat: Stats, name: string, destination: string): Promise<void> {
     const asDirectory = destination.endsWith("/");
-    makeDirectories(this.#root, asDirectory ? destination : parentOf(destination), this.#owner);
+    this.#makeDirectories(asDirectory ? destination : parentOf(destination));
     let target = placeIn(this.#root, destination, !this.#options.link);
     if (target.stat?.isDirectory() === true) {
       target = placeIn(this.#root, `${destination}/${name}`, false);
@@ -188,7 +198,7 @@ class Copier {
   async #copyWithParents(root: string, name: string, base: string, to: string): Promise<void> {
     const segments = base.split("/").filter((segment) => segment !== "");
     const skipped = name.slice(0, name.length - base.length).replace(/\/$/, "");
-    let target = makeDirectories(this.#root, to, this.#owner);
+    let target = this.#makeDirectories(to);
     for (const [index, segment] of segments.entries()) {
       const source = [skipped, ...segments.slice(0, index + 1)].filter(Boolean).join("/");
       const { path, stat } = placeIn(root, source, true);

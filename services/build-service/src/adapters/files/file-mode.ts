@@ -3,9 +3,14 @@
 const bits: Readonly<Record<string, number>> = { r: 4, w: 2, x: 1 };
 const shifts: Readonly<Record<string, number>> = { u: 6, g: 3, o: 0 };
 
+/** Whether a change is the mode itself. */
+export function isModeNumber(change: string): boolean {
+  return /^[0-7]+$/.test(change);
+}
+
 /** The mode after a change as `0755` or `u=rwX,go=rX`, whose form has been checked. */
 export function changedMode(mode: number, change: string, isDirectory: boolean): number {
-  if (/^[0-7]+$/.test(change)) return Number.parseInt(change, 8);
+  if (isModeNumber(change)) return Number.parseInt(change, 8);
   let result = mode;
   for (const clause of change.split(",")) {
     const [, who = "", rest = ""] = /^([ugoa]*)(.*)$/.exec(clause) ?? [];

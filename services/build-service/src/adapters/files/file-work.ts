@@ -16,15 +16,11 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
       await copyFiles(from, toRoot, destination, { ...options, kernel });
     },
     plainFiles: (root, path) =>
-      matchSources(root, path).flatMap(({ place }) => (place.stat?.isFile() ? [place.path] : [])),
-    count(root, path, whole) {
-      const matched = matchSources(root, path);
-      const broken = whole ? matched.find(({ place }) => place.stat === undefined) : undefined;
-      if (broken !== undefined) throw new MissingSource(`/${broken.name}`);
-      return matched.length;
-    },
-    sum: (root, path, { exclude, ...options }) =>
-      sumOfSource(root, path, exclude, { ...options, sums }),
+      matchSources(root, path, false).flatMap(({ place }) =>
+        place.stat?.isFile() ? [place.path] : [],
+      ),
+    count: (root, path, parents) => matchSources(root, path, parents).length,
+    sum: (root, path, options) => sumOfSource(root, path, { ...options, sums }),
     tarSums,
     makeDirectories,
     findOwner,

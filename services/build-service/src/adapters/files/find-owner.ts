@@ -1,6 +1,7 @@
 /** `--chown` and WORKDIR's owner: names are looked up in the target's passwd and group. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { BuildFailure } from "../../domain/build-failure.ts";
+import type { UnknownOwner } from "../../ports/file-work.ts";
 import type { Owner } from "./copy-files.ts";
 import { placeIn } from "./in-root.ts";
 
@@ -8,9 +9,9 @@ const maxFileBytes = 8 * 1024 * 1024;
 
 /**
  * @param text `user`, `user:group`, `uid:gid`; a user brings the group of the same number or name
- * @param unknown what becomes of names that the tree doesn't have: BuildKit takes root, the classic builder refuses
+ * @param unknown what becomes of names that the tree doesn't have
  */
-export function findOwner(root: string, text: string, unknown: "root" | "refuse"): Owner {
+export function findOwner(root: string, text: string, unknown: UnknownOwner): Owner {
   if (text === "") return { uid: 0, gid: 0 };
   const colon = text.indexOf(":");
   const user = colon < 0 ? text : text.slice(0, colon);
@@ -18,6 +19,10 @@ export function findOwner(root: string, text: string, unknown: "root" | "refuse"
   const orRoot = (id: number | undefined, kind: "user" | "group", name: string): number => {
     if (id !== undefined) return id;
     if (unknown === "root") return 0;
+    if (unknown === "no tree") {
+      if (name === "root" || name === "") return 0;
+      throw new BuildFailure("invalid user index: -1");
+    }
     const letter = kind[0] ?? "";
     throw new BuildFailure(
       `unable to convert uid/gid chown string to host mapping: can't find ${letter}id for ${kind} ${name}: no such ${kind}: ${name}`,

@@ -17,32 +17,45 @@ function isPattern(path: string): boolean {
 }
 
 /**
- * Finds what a path means. A pattern that matches nothing is no error; a plain path that isn't there is.
+ * Finds what a path means. A pattern that matches nothing is no error; a plain path that isn't there is, and so is a
+ * match that leads nowhere. Links are followed up to the first segment that is a pattern, and what matches.
  * Throws MissingSource.
+ * @param parents as of `COPY --parents`: `**` is any number of folders, and what leads nowhere is passed over
  */
-export function matchSources(root: string, path: string): MatchedSource[] {
+export function matchSources(root: string, path: string, parents: boolean): MatchedSource[] {
   const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
   if (!isPattern(path)) {
     const place = placeIn(root, path, true);
     if (place.stat === undefined) throw new MissingSource(`/${segments.join("/")}`);
     return [{ place, name: segments.join("/") }];
   }
-  let found: string[] = [""];
-  for (const segment of segments) {
-    found = found.flatMap((name) => childrenMatching(root, name, segment));
+  const first = segments.findIndex(isPattern);
+  let found: string[] = [segments.slice(0, first).join("/")];
+  for (const [index, segment] of segments.slice(first).entries()) {
+    const isFollowing = index === 0 || parents;
+    found = found.flatMap((name) =>
+      childrenMatching(root, { name, isFollowing }, segment, parents),
+    );
   }
-  return found.map((name) => ({ place: placeIn(root, name, true), name }));
+  const matched = found.map((name) => ({ place: placeIn(root, name, true), name }));
+  const broken = parents ? undefined : matched.find(({ place }) => place.stat === undefined);
+  if (broken !== undefined) throw new MissingSource(`/${broken.name}`);
+  return matched;
 }
 
-function childrenMatching(root: string, name: string, segment: string): string[] {
+function childrenMatching(
+  root: string,
+  { name, isFollowing }: { readonly name: string; readonly isFollowing: boolean },
+  segment: string,
+  parents: boolean,
+): string[] {
   const join = (child: string): string => (name === "" ? child : `${name}/${child}`);
-  if (!isPattern(segment)) {
-    const child = join(segment);
-    return placeIn(root, child, true).stat === undefined ? [] : [child];
-  }
-  const folder = placeIn(root, name, true);
+  const folder = placeIn(root, name, isFollowing);
   if (folder.stat?.isDirectory() !== true) return [];
-  if (segment === "**") return [name, ...below(folder.path, name)];
+  if (!isPattern(segment)) {
+    return statOf(`${folder.path}/${segment}`) === undefined ? [] : [join(segment)];
+  }
+  if (segment === "**" && parents) return [name, ...below(folder.path, name)];
   const form = new RegExp(`^${pathPatternSource([segment])}$`, "s");
   return readdirSync(folder.path)
     .sort()

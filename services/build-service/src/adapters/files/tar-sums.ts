@@ -23,7 +23,7 @@ export async function tarSums(
 ): Promise<string[]> {
   const { name, signal } = options;
   const sums: string[] = [];
-  for (const { place } of matchSources(root, path)) {
+  for (const { place } of matchSources(root, path, false)) {
     const { stat } = place;
     if (stat === undefined) continue;
     const here = place.path.slice(root.length + 1);
