@@ -216,6 +216,12 @@ describe("a Dockerfile that is wrong", () => {
     }
   });
 
+  it("warns of what the text tells, also when the target is not there", async () => {
+    const { stderr } = await build("buildkit", "FROM busybox as one\n", ["--target", "two"]);
+    assert.match(stderr, /1 warning found/);
+    assert.match(stderr, /target stage "two" could not be found/);
+  });
+
   it("makes no image of nothing in the classic builder", async () => {
     const ran = await build("classic", "FROM scratch\n");
     assert.equal(ran.code, 1);

@@ -1,4 +1,5 @@
 /** A build's Dockerfile, read and parted into stages. */
+import { hostPlatform } from "@gantry/oci";
 import { readDirectives } from "../domain/dockerfile/directives.ts";
 import {
   type Dockerfile,
@@ -35,8 +36,14 @@ export function readDockerfile(
   const grammar = builtIn ? "built in" : grammarAsked(text, request);
   const dockerfile = parse(text, grammar, request, tell);
   const file = splitStages(dockerfile);
-  const target = findTarget(file.stages, request.target);
-  return { dockerfile, file, target, escape: dockerfile.directives.get("escape") ?? "\\" };
+  const escape = dockerfile.directives.get("escape") ?? "\\";
+  try {
+    return { dockerfile, file, target: findTarget(file.stages, request.target), escape };
+  } catch (error) {
+    const platform = request.platforms[0] ?? hostPlatform();
+    new DockerfileChecks(dockerfile, request, tell).ofFile(dockerfile, file, escape, platform);
+    throw error;
+  }
 }
 
 function grammarAsked(text: string, { buildArgs }: BuildRequest): Grammar {

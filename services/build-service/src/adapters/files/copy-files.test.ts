@@ -68,6 +68,8 @@ describe("copying", () => {
         ["there", made, `${made}/deep`, `${made}/deep/a`].map(modeOf),
         [0o750, 0o711, 0o711, 0o4711],
       );
+      await copy(".", `/${made}/folder`, { chmod: "777", link });
+      assert.deepEqual([`${made}/folder`, `${made}/folder/a`].map(modeOf), [0o755, 0o777]);
       await copy("a", `/${made}/words/`, { chmod: "go=", link });
       assert.deepEqual([`${made}/words`, `${made}/words/a`].map(modeOf), [0o755, 0o600]);
     }

@@ -156,10 +156,10 @@ class Copier {
     return makeDirectories(this.#root, path, this.#owner, this.#newMode);
   }
 
-  /** Of directories that are made on the way: a number of `--chmod` is theirs, too, but for the bits above permissions. */
+  /** Of directories that are made on the way: a number of `--chmod` is theirs, too, as mkdir(2) takes it with a umask of 022. */
   get #newMode(): number {
     const { chmod = "" } = this.#options;
-    return isModeNumber(chmod) ? changedMode(0, chmod, true) & 0o777 : 0o755;
+    return isModeNumber(chmod) ? changedMode(0, chmod, true) & 0o755 : 0o755;
   }
 
   get #owner(): Owner {
@@ -180,9 +180,13 @@ class Copier {
     if (target.stat !== undefined && !target.stat.isDirectory()) {
       throw new BuildFailure(`cannot copy to non-directory: ${destination}`);
     }
-    if (target.stat === undefined) this.#makeLike(target.path, stat);
-    await this.#merge(path, target.path, "", target.stat === undefined);
-    if (target.stat === undefined) this.#finishLater(target.path, stat, path);
+    const isNew = target.stat === undefined;
+    // With `--chmod` it is as the way to it.
+    const isLike = isNew && this.#options.chmod === undefined;
+    if (isLike) this.#makeLike(target.path, stat);
+    else if (isNew) this.#makeDirectories(destination);
+    await this.#merge(path, target.path, "", isNew);
+    if (isLike) this.#finishLater(target.path, stat, path);
   }
 
   async #copyFile(path: string, stat: Stats, name: string, destination: string): Promise<void> {
