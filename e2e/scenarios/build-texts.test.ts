@@ -216,6 +216,15 @@ describe("a Dockerfile that is wrong", () => {
     }
   });
 
+  it("names an image as none can be called, also in a stage that nobody wants", async () => {
+    const wrong =
+      /failed to parse stage name "BAD:x": invalid reference format: repository name \(library\/BAD\) must be lowercase$/m;
+    for (const text of ["FROM BAD:x\n", "FROM busybox\nCOPY --from=BAD:x /a /b\n"]) {
+      const { stderr } = await build("buildkit", `${text}FROM busybox\n`);
+      assert.match(stderr, wrong, text);
+    }
+  });
+
   it("warns of what the text tells, also when the target is not there", async () => {
     const { stderr } = await build("buildkit", "FROM busybox as one\n", ["--target", "two"]);
     assert.match(stderr, /1 warning found/);

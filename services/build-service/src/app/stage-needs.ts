@@ -1,7 +1,8 @@
 /** Which stages and images a target stands on, and that the Dockerfile may ask for them: before anything is looked up. */
-import type { Platform } from "@gantry/oci";
+import { type Platform, parseReference } from "@gantry/oci";
 import { BuildFailure } from "../domain/build-failure.ts";
 import { expandWord } from "../domain/dockerfile/expand.ts";
+import { goQuote } from "../domain/dockerfile/go-quote.ts";
 import type { Instruction } from "../domain/dockerfile/instruction.ts";
 import { fromNames } from "../domain/frontend/from-names.ts";
 import type { Stage } from "../domain/frontend/stages.ts";
@@ -40,6 +41,10 @@ export class StageNeeds {
     for (const stage of stages) {
       this.#facts.baseName(stage);
       this.#facts.platformOf(stage);
+    }
+    for (const stage of stages) {
+      const { base, taken } = this.#imagesIn(stage);
+      for (const image of [...base, ...taken]) refuseName(image);
     }
     for (const { instructions } of stages) instructions.forEach(refuseVariables);
     const visited = new Set<Stage>();
@@ -114,6 +119,17 @@ function circle(first: Stage, steps: readonly Step[]): BuildFailure {
   const [lines, ...others] = steps.map(({ by }) => by.lines);
   const message = `circular dependency detected on stage: ${first.name}`;
   return new BuildFailure(message, lines, { before: others.toReversed() });
+}
+
+/** A name that no image can have. */
+function refuseName({ reference, by }: NeededImage): void {
+  try {
+    parseReference(reference);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `failed to parse stage name ${goQuote(reference)}: ${reason}`;
+    throw new BuildFailure(message, by.kind === "RUN" ? undefined : by.lines, { cause: error });
+  }
 }
 
 function refuseVariables(instruction: Instruction): void {
