@@ -42,11 +42,11 @@ export class StageNeeds {
       this.#facts.baseName(stage);
       this.#facts.platformOf(stage);
     }
+    for (const { instructions } of stages) instructions.forEach(refuseVariables);
     for (const stage of stages) {
       const { base, taken } = this.#imagesIn(stage);
       for (const image of [...base, ...taken]) refuseName(image);
     }
-    for (const { instructions } of stages) instructions.forEach(refuseVariables);
     const visited = new Set<Stage>();
     for (const stage of stages) this.#refuseCircle(stage, [], visited);
   }
