@@ -38,6 +38,14 @@ async function built(dockerfile: string, args: readonly string[] = []): Promise<
 }
 
 describe("the classic builder", () => {
+  it("counts what its sources mean, and knows no arguments of platforms", async () => {
+    const shown = await built(
+      "FROM busybox\nARG TARGETARCH\nARG MODE\nCOPY --chmod=$MODE suid none* /one\nCOPY [s]uid /two\n" +
+        'RUN ls /one /two && echo "for $TARGETARCH."\n',
+    );
+    assert.match(shown, /^\/one\n\/two\nfor \.$/m);
+  });
+
   it("takes set-user-ID bits with the owner, and gives folders that it makes the mode of any parent", async () => {
     const made =
       "mkdir -p /s/d && touch /s/f /s/h && chown -R 12:34 /s && chmod 6755 /s/f && chmod 2644 /s/h && chmod 2775 /s/d /s";

@@ -154,6 +154,21 @@ const lateFailures: readonly (readonly [lines: string, step: string, error: stri
     "Step 3/3 : COPY a b /d",
     "When using COPY with more than one source file, the destination must be a directory and end with a /",
   ],
+  [
+    "COPY [ab] /d",
+    "Step 3/3 : COPY [ab] /d",
+    "When using COPY with more than one source file, the destination must be a directory and end with a /",
+  ],
+  [
+    "COPY --chown=:3 none* /d/",
+    "Step 3/3 : COPY --chown=:3 none* /d/",
+    "COPY failed: no source files were specified",
+  ],
+  [
+    "FROM --platform=$BUILDPLATFORM busybox",
+    "Step 3/3 : FROM --platform=$BUILDPLATFORM busybox",
+    'failed to parse platform : "" is an invalid OS component of "": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.%-]*)((?:\\\\+[A-Za-z0-9_.%-]+)*)\\\\))?$": invalid argument',
+  ],
   ["EXPOSE abc/xyz", "Step 3/3 : EXPOSE abc/xyz", "Invalid containerPort: abc"],
   ["EXPOSE 80/xyz", "Step 3/3 : EXPOSE 80/xyz", "Invalid proto: xyz"],
   ["STOPSIGNAL SIGNOPE", "Step 3/3 : STOPSIGNAL SIGNOPE", "invalid signal: SIGNOPE"],

@@ -7,8 +7,12 @@ import type { PlanContext } from "./plan-context.ts";
 
 /** Their values by name, platforms and the target included. Throws BuildFailure. */
 export function globalArguments(context: PlanContext): ReadonlyMap<string, string> {
-  const { file, request, platform, target, escape } = context;
-  const known = platformArguments(hostPlatform(), platform, target.named ? target.name : "");
+  const { file, request, platform, target, escape, style } = context;
+  // The classic builder has none of platforms.
+  const known =
+    style === "classic"
+      ? new Map<string, string>()
+      : platformArguments(hostPlatform(), platform, target.named ? target.name : "");
   for (const [name, value] of request.buildArgs) {
     if (known.has(name) && value !== undefined) known.set(name, value);
   }

@@ -78,7 +78,7 @@ export class StageFacts {
     const { platform } = stage.from;
     if (platform === undefined) return this.#context.platform;
     const text = this.#expandGlobal(platform, stage);
-    if (text === "") {
+    if (text === "" && this.#context.style === "buildkit") {
       const hint = this.#hintFor(platform);
       const message = `empty platform value from expression ${platform}${hint}`;
       throw new BuildFailure(message, stage.from.lines);

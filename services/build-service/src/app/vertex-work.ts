@@ -208,17 +208,33 @@ export class BoundWork implements VertexWork {
       const { files } = this.#context;
       const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
       const unknown = this.#unknownOwner(inputs);
+      if (op.classic === true) await this.#refuseCount(vertex, op, inputs, signal);
       const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown, unknown);
-      let found = 0;
       for (const source of op.sources) {
         await using from = await this.#openSource(vertex, source.input, inputs, signal);
-        found += files.count(from.root, source.path, op.parents);
         await this.#copySource(op, source, from.root, root, owner, signal);
       }
-      if (found > 0 || this.#context.request.order === "parallel") return;
-      const keyword = /^\[[^\]]*\] ADD /.test(vertex.name) ? "ADD" : "COPY";
-      throw new BuildFailure(`${keyword} failed: no source files were specified`);
     });
+  }
+
+  /** The classic builder counts what its sources mean. BuildKit copies one after the other to the same place, or nothing. */
+  async #refuseCount(
+    vertex: Vertex,
+    op: CopyOp,
+    inputs: SolvedInputs,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let found = 0;
+    for (const { input, path } of op.sources) {
+      await using from = await this.#openSource(vertex, input, inputs, signal);
+      found += this.#context.files.count(from.root, path);
+    }
+    const keyword = /^\[[^\]]*\] ADD /.test(vertex.name) ? "ADD" : "COPY";
+    if (found === 0) throw new BuildFailure(`${keyword} failed: no source files were specified`);
+    if (found === 1 || op.destination.endsWith("/")) return;
+    throw new BuildFailure(
+      `When using ${keyword} with more than one source file, the destination must be a directory and end with a /`,
+    );
   }
 
   #unknownOwner(inputs: SolvedInputs): UnknownOwner {

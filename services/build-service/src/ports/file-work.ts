@@ -44,8 +44,8 @@ export interface FileWork {
   copy(request: CopyRequest): Promise<void>;
   /** Plain files that a source means, as real paths: for archives. Throws MissingSource. */
   plainFiles(root: string, path: string): readonly string[];
-  /** How many files and folders a source means. Throws MissingSource. @param parents as of `COPY --parents` */
-  count(root: string, path: string, parents: boolean): number;
+  /** How many files and folders a source means. Throws MissingSource. */
+  count(root: string, path: string): number;
   /** Checksum of what a source takes, with names and owners but without times. Throws MissingSource. */
   sum(
     root: string,

@@ -19,7 +19,7 @@ export function openFileWork(kernel: PathKernel, sums: BuildCache["fileSums"]): 
       matchSources(root, path, false).flatMap(({ place }) =>
         place.stat?.isFile() ? [place.path] : [],
       ),
-    count: (root, path, parents) => matchSources(root, path, parents).length,
+    count: (root, path) => matchSources(root, path, false).length,
     sum: (root, path, options) => sumOfSource(root, path, { ...options, sums }),
     tarSums,
     makeDirectories,

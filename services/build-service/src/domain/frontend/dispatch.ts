@@ -171,11 +171,11 @@ function copy(state: StageState, given: CopyInstruction, context: DispatchContex
   const heredocs = context.style === "classic" ? [] : given.heredocs;
   if (heredocs.length === 0 && given.sources.length === 0)
     throw new BuildFailure(`${kind} failed: no source files were specified`);
-  if (context.style === "classic" && given.chmod !== undefined) refuseFlag("chmod");
   const lookup = lookupIn(state);
   const expand = (word: string): string =>
     expandWord(word, lookup, { escape: context.escape }).text;
   const { chown, chmod, checksum } = expandedFlags(given, expand);
+  if (context.style === "classic" && chmod !== undefined && chmod !== "") refuseFlag("chmod");
   const instruction = { ...given, checksum };
   const destination = destinationOf(state, expand(instruction.destination));
   const inputs = new Inputs();
@@ -184,13 +184,6 @@ function copy(state: StageState, given: CopyInstruction, context: DispatchContex
     name,
     content: expands ? expandWord(content, lookup, { noQuotes: true }).text : content,
   }));
-  const count = paths.length + files.length;
-  // BuildKit copies one after the other to the same place.
-  if (context.style === "classic" && count > 1 && !destination.endsWith("/")) {
-    throw new BuildFailure(
-      `When using ${kind} with more than one source file, the destination must be a directory and end with a /`,
-    );
-  }
   const name = context.stepName(shownStep(state, instruction, context.escape), state);
   if (instruction.checksum !== undefined && paths.length !== 1 && context.style === "buildkit")
     throw new BuildFailure("checksum can't be specified for multiple sources");
