@@ -18,6 +18,11 @@ before(async () => {
   await writeFile(path.join(folder, "suid"), "#!/bin/sh\n");
   await chmod(path.join(folder, "suid"), 0o6755);
   await writeFile(path.join(folder, "wild/w-file"), "a\n");
+  for (const name of ["kinds/sub", "kinds/link"]) {
+    await mkdir(path.join(folder, name), { recursive: true });
+    await writeFile(path.join(folder, name, "in"), "a\n");
+  }
+  await writeFile(path.join(folder, "kinds/w-file"), "a\n");
   await symlink("nowhere", path.join(folder, "wild/w-broken"));
   await chmod(path.join(folder, "wild"), 0o2777);
 });
@@ -38,6 +43,15 @@ async function built(dockerfile: string, args: readonly string[] = []): Promise<
 }
 
 describe("the classic builder", () => {
+  it("replaces files by folders, links by folders, and folders by files", async () => {
+    const shown = await built(
+      "FROM busybox\nRUN mkdir -p /x/w-file/in /y /z/suid/in && echo old > /x/sub && ln -s /y /x/link\n" +
+        "COPY kinds /x/\nCOPY suid /z/\nRUN find /x /y /z | sort && stat -c %F /x/* /z/*\n",
+    );
+    const facts = ["directory", "directory", "regular file", "regular file"];
+    const names = ["/x", "/x/link", "/x/link/in", "/x/sub", "/x/sub/in", "/x/w-file", "/y", "/z"];
+    assert.match(shown, new RegExp(`^${[...names, "/z/suid", ...facts].join("\n")}$`, "m"));
+  });
   it("counts what its sources mean, and knows no arguments of platforms", async () => {
     const shown = await built(
       "FROM busybox\nARG TARGETARCH\nARG MODE\nCOPY --chmod=$MODE suid none* /one\nCOPY [s]uid /two\n" +

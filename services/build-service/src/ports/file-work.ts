@@ -31,8 +31,8 @@ export interface CopyRequest {
   readonly exclude: readonly string[];
   readonly link: boolean;
   /**
-   * As of the classic builder: a destination that is made is like any parent, and a new owner takes
-   * set-user-ID and set-group-ID bits from programs. Default false.
+   * As of the classic builder: a destination that is made is like any parent, files and folders replace each other,
+   * and a new owner takes set-user-ID and set-group-ID bits from programs. Default false.
    */
   readonly classic?: boolean;
   readonly signal: AbortSignal;

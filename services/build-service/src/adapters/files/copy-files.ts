@@ -14,7 +14,7 @@ import {
   type Stats,
   symlinkSync,
 } from "node:fs";
-import type { PathKernel } from "@gantry/native";
+import { type PathKernel, removeTree } from "@gantry/native";
 import { BuildFailure } from "../../domain/build-failure.ts";
 import { IgnoreRules } from "../../domain/dockerfile/dockerignore.ts";
 import { CopyQueue } from "./copy-queue.ts";
@@ -38,8 +38,8 @@ export interface CopyOptions {
   /** Links in the destination are not followed but replaced. */
   readonly link: boolean;
   /**
-   * As of the classic builder: a destination that is made is like any parent, and a new owner takes
-   * set-user-ID and set-group-ID bits from programs, as chown(2) does. Default false.
+   * As of the classic builder: a destination that is made is like any parent, files and folders replace each other,
+   * and a new owner takes set-user-ID and set-group-ID bits from programs, as chown(2) does. Default false.
    */
   readonly classic?: boolean;
   readonly signal: AbortSignal;
@@ -237,7 +237,7 @@ class Copier {
       this.#options.signal.throwIfAborted();
       await new Promise(setImmediate);
     }
-    const there = isNew ? undefined : statOf(to);
+    const there = isNew ? undefined : await this.#inTheWay(stat, to);
     if (stat.isDirectory()) {
       if (there !== undefined && !there.isDirectory()) {
         throw new BuildFailure(`cannot copy to non-directory: ${to.slice(this.#root.length)}`);
@@ -258,6 +258,15 @@ class Copier {
       this.#makeOther(from, stat, to);
       this.#finish(to, stat, from);
     }
+  }
+
+  /** What is at a place of the target. The classic builder takes away what is of another kind. */
+  async #inTheWay(stat: Stats, to: string): Promise<Stats | undefined> {
+    const there = statOf(to);
+    const isKept = there === undefined || there.isDirectory() === stat.isDirectory();
+    if (isKept || this.#options.classic !== true) return there;
+    await removeTree(to);
+    return undefined;
   }
 
   async #copyContent(from: string, stat: Stats, to: string): Promise<void> {

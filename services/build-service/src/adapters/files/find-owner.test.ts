@@ -10,7 +10,7 @@ before(() => {
   root = mkdtempSync(path.join(tmpdir(), "gantry-owner-"));
   mkdirSync(path.join(root, "etc"));
   writeFileSync(path.join(root, "etc/passwd"), "bob:x:1000:50:bob:/:/bin/sh\n");
-  writeFileSync(path.join(root, "etc/group"), "staff:x:60:\n");
+  writeFileSync(path.join(root, "etc/group"), "staff:x:60:\nbob:x:70:\n");
 });
 after(() => {
   rmSync(root, { recursive: true });
@@ -19,7 +19,6 @@ after(() => {
 describe("an owner", () => {
   const known: readonly [string, number, number][] = [
     ["", 0, 0],
-    ["bob", 1000, 50],
     ["bob:staff", 1000, 60],
     ["5", 5, 5],
     ["5:6", 5, 6],
@@ -35,6 +34,11 @@ describe("an owner", () => {
   it("that a tree doesn't have is root to BuildKit, its group what the user brings", () => {
     assert.deepEqual(findOwner(root, "nobody", "root"), { uid: 0, gid: 0 });
     assert.deepEqual(findOwner(root, "bob:nobody", "root"), { uid: 1000, gid: 50 });
+  });
+
+  it("by name alone brings its own group to BuildKit, and that of its name to the classic builder", () => {
+    assert.deepEqual(findOwner(root, "bob", "root"), { uid: 1000, gid: 50 });
+    assert.deepEqual(findOwner(root, "bob", "refuse"), { uid: 1000, gid: 70 });
   });
 
   it("that a tree doesn't have is refused by the classic builder", () => {

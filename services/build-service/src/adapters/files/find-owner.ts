@@ -15,8 +15,10 @@ export function findOwner(root: string, text: string, unknown: UnknownOwner): Ow
   if (text === "") return { uid: 0, gid: 0 };
   const colon = text.indexOf(":");
   const user = colon < 0 ? text : text.slice(0, colon);
-  const group = colon < 0 ? undefined : text.slice(colon + 1);
-  const orRoot = (id: number | undefined, kind: "user" | "group", name: string): number => {
+  // To the classic builder a name alone is that of a group, too.
+  const alone = unknown === "refuse" ? user : undefined;
+  const group = colon < 0 ? alone : text.slice(colon + 1);
+  const orUnknown = (id: number | undefined, kind: "user" | "group", name: string): number => {
     if (id !== undefined) return id;
     if (unknown === "root") return 0;
     if (unknown === "no tree") {
@@ -24,16 +26,19 @@ export function findOwner(root: string, text: string, unknown: UnknownOwner): Ow
       throw new BuildFailure("invalid user index: -1");
     }
     const letter = kind[0] ?? "";
+    const file = kind === "user" ? "/etc/passwd" : "/etc/group";
+    const isThere = placeIn(root, file, true).stat !== undefined;
+    const reason = isThere ? `no such ${kind}: ${name}` : `open ${file}: no such file or directory`;
     throw new BuildFailure(
-      `unable to convert uid/gid chown string to host mapping: can't find ${letter}id for ${kind} ${name}: no such ${kind}: ${name}`,
+      `unable to convert uid/gid chown string to host mapping: can't find ${letter}id for ${kind} ${name}: ${reason}`,
     );
   };
-  const uid = orRoot(numberOf(user) ?? idOf(root, "/etc/passwd", user), "user", user);
+  const uid = orUnknown(numberOf(user) ?? idOf(root, "/etc/passwd", user), "user", user);
   if (group === undefined) return { uid, gid: groupOfUser(root, user, uid) };
   const gid = numberOf(group) ?? idOf(root, "/etc/group", group);
   // To BuildKit a group that is not there changes nothing of what the user brings.
   const own = unknown === "root" ? groupOfUser(root, user, uid) : undefined;
-  return { uid, gid: orRoot(gid ?? own, "group", group) };
+  return { uid, gid: orUnknown(gid ?? own, "group", group) };
 }
 
 function numberOf(text: string): number | undefined {
