@@ -3,6 +3,7 @@ export {
   syncFolder,
   writeFileAtomic,
 } from "./atomic-write.ts";
+export { orNothing } from "./or-nothing.ts";
 export { openOverwritten, overwriteFile } from "./overwrite.ts";
 export { isInside } from "./safe-path.ts";
 export { sharedWork } from "./shared-work.ts";

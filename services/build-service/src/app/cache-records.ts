@@ -26,11 +26,18 @@ function recordOf(parts: BuilderParts, entry: CacheEntry, parents: readonly stri
   const isMount = type === "exec.cachemount";
   return {
     ...{ id, parents, type, description, sizeBytes, createdNano, lastUsedNano, usageCount },
-    inUse: isMount ? parts.cacheMounts.isUsed(id) : parts.shared.inUse.isUsed(id),
+    inUse: isUsed(parts, { id, mutable: isMount }),
     // A layer with a chain ID may be one of an image.
     shared: !isMount && entry.snapshot.startsWith("sha256:"),
     mutable: isMount,
   };
+}
+
+function isUsed(
+  { cacheMounts, shared }: BuilderParts,
+  { id, mutable }: Pick<CacheRecord, "id" | "mutable">,
+): boolean {
+  return mutable ? cacheMounts.isUsed(id) : shared.inUse.isUsed(id);
 }
 
 /** Deletes records, those first that were not used for longest. Yields each. */
@@ -52,7 +59,7 @@ export async function* pruneRecords(
     signal.throwIfAborted();
     if (usedBytes - record.sizeBytes < request.reservedBytes) continue;
     if (isBounded && !(await isOver(parts, request, usedBytes))) return;
-    await removeRecord(parts, record);
+    if (!(await removeRecord(parts, record))) continue;
     usedBytes -= record.sizeBytes;
     yield record;
   }
@@ -69,18 +76,19 @@ async function isOver(
   return bavail * bsize < minFreeBytes;
 }
 
+/** @returns false when a build has begun to use it since it was listed */
 async function removeRecord(
   parts: BuilderParts,
   { id, type, mutable }: CacheRecord,
-): Promise<void> {
-  if (type === "source.local") {
-    await parts.keptContexts.remove(id);
-    return;
-  }
+): Promise<boolean> {
+  if (type === "source.local") return await parts.keptContexts.remove(id);
+  // From this look until nobody finds it any more nothing else runs.
+  if (isUsed(parts, { id, mutable })) return false;
   parts.shared.inUse.remove(id);
   parts.cache.remove(id);
   if (mutable) await parts.cacheMounts.remove(id);
   else await parts.layers.release(leaseOwnerOf(id));
+  return true;
 }
 
 /** Keeps the cache within its bounds: rule by rule. @returns how many records went */

@@ -5,6 +5,6 @@ import type { CacheRecord } from "./build.ts";
 export interface KeptContexts {
   /** As records of type `source.local`. */
   list(): Promise<readonly CacheRecord[]>;
-  /** Deletes one; does nothing while it is in use. */
-  remove(id: string): Promise<void>;
+  /** Deletes one. @returns false, and does nothing, while it is in use */
+  remove(id: string): Promise<boolean>;
 }

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { hasErrno } from "@gantry/errors";
-import { writeFileAtomic } from "@gantry/fs";
+import { orNothing, writeFileAtomic } from "@gantry/fs";
 import { removeTree } from "@gantry/native";
 import type { CacheRecord } from "../../ports/build.ts";
 import type { KnownFiles } from "../../ports/build-inputs.ts";
@@ -89,15 +89,16 @@ export class KeptTrees implements KeptContexts {
     }
   }
 
-  async remove(id: string): Promise<void> {
+  async remove(id: string): Promise<boolean> {
     const folder = path.join(this.#root, id);
-    if (this.#busy.has(folder)) return;
+    if (this.#busy.has(folder)) return false;
     this.#busy.add(folder);
     try {
       await removeTree(folder);
     } finally {
       this.#busy.delete(folder);
     }
+    return true;
   }
 
   #take(name: string): Slot {
@@ -135,9 +136,11 @@ export class KeptTrees implements KeptContexts {
     const folder = path.join(this.#root, name);
     const indexFile = path.join(folder, "index");
     const inUse = this.#busy.has(folder);
-    const [index, folderStat] = await Promise.all([
+    // A build takes the index away while it brings the copy up to date.
+    const [index, folderStat, indexStat] = await Promise.all([
       readIndex(indexFile),
-      stat(folder).catch(() => undefined),
+      orNothing(stat(folder)),
+      orNothing(stat(indexFile)),
     ]);
     if (folderStat === undefined) return undefined;
     const sizeBytes = [...(index?.values() ?? [])].reduce(
@@ -145,7 +148,7 @@ export class KeptTrees implements KeptContexts {
         sum + (kind === "file" && linkName === "" ? size : 0),
       0,
     );
-    const used = index === undefined ? folderStat.mtimeMs : (await stat(indexFile)).mtimeMs;
+    const used = (indexStat ?? folderStat).mtimeMs;
     return {
       id: name,
       description: `local source for ${await readDirectoryName(indexFile)}`,
@@ -165,10 +168,7 @@ export class KeptTrees implements KeptContexts {
 const nanoOf = (ms: number): bigint => BigInt(Math.round(ms)) * 1_000_000n;
 
 async function readDirectoryName(indexFile: string): Promise<string> {
-  const text = await readFile(indexFile, "utf8").catch((error: unknown) => {
-    if (hasErrno(error, "ENOENT")) return "";
-    throw error;
-  });
+  const text = (await orNothing(readFile(indexFile, "utf8"))) ?? "";
   const key: unknown = text === "" ? "" : JSON.parse(text.slice(0, text.indexOf("\n")));
   return typeof key === "string" ? (key.split(":")[0] ?? "") : "";
 }

@@ -22,7 +22,8 @@ import {
   writeFile,
 } from "node:fs/promises";
 import path from "node:path";
-import { EngineError, hasErrno } from "@gantry/errors";
+import { EngineError } from "@gantry/errors";
+import { orNothing } from "@gantry/fs";
 import { type PathKernel, removeTree } from "@gantry/native";
 import { type FillTarget, openFillTarget } from "./fill-target.ts";
 
@@ -113,15 +114,6 @@ async function moveInto(from: string, facts: Stats, target: string): Promise<voi
     await rename(Buffer.concat([Buffer.from(`${from}/`), name]), to);
   }
   await takeAttributes(target, facts);
-}
-
-async function orNothing<Found>(found: Promise<Found>): Promise<Found | undefined> {
-  try {
-    return await found;
-  } catch (error) {
-    if (hasErrno(error, "ENOENT")) return undefined;
-    throw error;
-  }
 }
 
 /** Owner, mode and times of the directory itself. */
