@@ -11,6 +11,7 @@
  */
 import { closeSync, globSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
+import { hasErrno } from "@gantry/errors";
 import { findHolders } from "./holders.ts";
 import { leaveWill } from "./last-will.ts";
 
@@ -55,10 +56,20 @@ export function forgetRoots(root: string): void {
 /** Roots of all tests on this machine, whoever takes care of them. */
 export function listRoots(): readonly OwnedRoots[] {
   return globSync(ownerFile(`${rootsPrefix}*`)).flatMap((file) => {
-    const text = readFileSync(file, "utf8");
+    const text = textOf(file);
     // Its owner is just writing it.
     return text === "" ? [] : [JSON.parse(text) as OwnedRoots];
   });
+}
+
+/** Empty when its owner has just removed it. */
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return "";
+    throw error;
+  }
 }
 
 /** Who takes care of roots now. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync, symlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -9,7 +9,14 @@ import { eventually, findLeaks, openEngineRoots } from "@gantry/testkit";
 import { cleanAbandoned } from "@gantry/testkit/abandoned-roots";
 import { findHolders } from "@gantry/testkit/holders";
 import { mountsBelow } from "@gantry/testkit/leaks";
-import { caretakerOf, keeperFile, type OwnedRoots, ownerFile } from "@gantry/testkit/roots-owner";
+import {
+  caretakerOf,
+  keeperFile,
+  listRoots,
+  type OwnedRoots,
+  ownerFile,
+  rootsPrefix,
+} from "@gantry/testkit/roots-owner";
 import { cleanEnvironment, run } from "@gantry/testkit/run";
 
 const own = (name: string): string =>
@@ -69,6 +76,18 @@ async function untilClean(owned: OwnedRoots): Promise<void> {
     return true;
   });
 }
+
+describe("the roots of all tests", () => {
+  it("are listed also while an owner removes its file", (t) => {
+    // Listed, and not there when it is read.
+    const gone = ownerFile(`${rootsPrefix}gone-${String(process.pid)}`);
+    symlinkSync("nowhere", gone);
+    t.after(() => {
+      rmSync(gone);
+    });
+    assert.ok(!listRoots().some(({ root }) => ownerFile(root) === gone));
+  });
+});
 
 describe("an engine's roots", () => {
   it("leave nothing when they are closed", async () => {
