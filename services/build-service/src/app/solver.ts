@@ -201,18 +201,19 @@ export class SolveSession {
       tell,
       signal,
     );
-    const replaced = cache.find(key);
-    const entry = {
-      ...{ id, snapshot: layerKey, key, type: "regular" as const, sizeBytes },
-      ...{ description: this.#work.describe(vertex), createdNano: nowNano() },
-    };
     const fast = await this.#keys.fast(vertex);
-    cache.put(entry, fast === undefined ? [key] : [key, fast]);
-    this.#shared.inUse.add(id);
+    const replaced = cache.find(key);
     if (replaced !== undefined && !this.#shared.inUse.isUsed(replaced.id)) {
       cache.remove(replaced.id);
       await this.#shared.forget(replaced);
     }
+    const entry = {
+      ...{ id, snapshot: layerKey, key, type: "regular" as const, sizeBytes },
+      ...{ description: this.#work.describe(vertex), createdNano: nowNano() },
+    };
+    // Nothing is waited for from here on until whoever wants the result has taken it: it could be pruned.
+    cache.put(entry, fast === undefined ? [key] : [key, fast]);
+    this.#shared.inUse.add(id);
     return { snapshot: layerKey, key };
   }
 }
