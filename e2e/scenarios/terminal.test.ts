@@ -18,14 +18,22 @@ const shell = (...args: string[]): Terminal =>
 const prompt = /[#$] (?:\x1b\[(?:6n|J))*$/;
 
 describe("docker run -it busybox sh", () => {
-  it("is a working terminal that takes the client's size and its changes", async () => {
+  it("is a working terminal that takes the client's size and its changes", async (t) => {
     await using terminal = shell("run", "-it", "--rm", "busybox", "sh");
     await terminal.waitFor(prompt);
     terminal.type("tty; stty size\r");
     await terminal.waitFor(/\/dev\/pts\/0\r\n24 80/);
-    terminal.resize(50, 132);
     terminal.type('until [ "$(stty size)" = "50 13""2" ]; do sleep 0.05; done; stty size\r');
+    // The CLI asks for the size once and listens for changes when that is told: one in between it never hears of.
+    const dragged = setInterval(() => {
+      terminal.resize(49, 132);
+      terminal.resize(50, 132);
+    }, 500);
+    t.after(() => {
+      clearInterval(dragged);
+    });
     await terminal.waitFor(/50 132\r\n/);
+    clearInterval(dragged);
     await terminal.waitFor(prompt);
     terminal.type("exit 4\r");
     assert.equal(await terminal.exited(), 4);
