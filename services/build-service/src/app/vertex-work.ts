@@ -208,33 +208,24 @@ export class BoundWork implements VertexWork {
       const { files } = this.#context;
       const fallback = op.keepOwner ? undefined : { uid: 0, gid: 0 };
       const unknown = this.#unknownOwner(inputs);
-      if (op.classic === true) await this.#refuseCount(vertex, op, inputs, signal);
-      const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown, unknown);
+      await using held = new AsyncDisposableStack();
+      const opened: { readonly source: CopySource; readonly from: string }[] = [];
       for (const source of op.sources) {
-        await using from = await this.#openSource(vertex, source.input, inputs, signal);
-        await this.#copySource(op, source, from.root, root, owner, signal);
+        const from = held.use(await this.#openSource(vertex, source.input, inputs, signal));
+        opened.push({ source, from: from.root });
       }
+      if (op.classic === true) {
+        const counts = opened.map(({ source, from }) => files.count(from, source.path));
+        refuseCount(
+          vertex,
+          op,
+          counts.reduce((sum, count) => sum + count, 0),
+        );
+      }
+      const owner = op.chown === undefined ? fallback : files.findOwner(root, op.chown, unknown);
+      for (const { source, from } of opened)
+        await this.#copySource(op, source, from, root, owner, signal);
     });
-  }
-
-  /** The classic builder counts what its sources mean. BuildKit copies one after the other to the same place, or nothing. */
-  async #refuseCount(
-    vertex: Vertex,
-    op: CopyOp,
-    inputs: SolvedInputs,
-    signal: AbortSignal,
-  ): Promise<void> {
-    let found = 0;
-    for (const { input, path } of op.sources) {
-      await using from = await this.#openSource(vertex, input, inputs, signal);
-      found += this.#context.files.count(from.root, path);
-    }
-    const keyword = /^\[[^\]]*\] ADD /.test(vertex.name) ? "ADD" : "COPY";
-    if (found === 0) throw new BuildFailure(`${keyword} failed: no source files were specified`);
-    if (found === 1 || op.destination.endsWith("/")) return;
-    throw new BuildFailure(
-      `When using ${keyword} with more than one source file, the destination must be a directory and end with a /`,
-    );
   }
 
   #unknownOwner(inputs: SolvedInputs): UnknownOwner {
@@ -403,4 +394,14 @@ function notStarted(error: unknown): string | undefined {
 /** Whether there is anything that a step changes: not so at the beginning of scratch. */
 function hasTree(inputs: SolvedInputs): boolean {
   return (inputs.layer(0)?.snapshot ?? "") !== "";
+}
+
+/** The classic builder counts what its sources mean. BuildKit copies one after the other to the same place, or nothing. */
+function refuseCount({ name }: Vertex, { destination }: CopyOp, found: number): void {
+  const keyword = /^\[[^\]]*\] ADD /.test(name) ? "ADD" : "COPY";
+  if (found === 0) throw new BuildFailure(`${keyword} failed: no source files were specified`);
+  if (found === 1 || destination.endsWith("/")) return;
+  throw new BuildFailure(
+    `When using ${keyword} with more than one source file, the destination must be a directory and end with a /`,
+  );
 }
